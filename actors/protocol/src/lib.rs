@@ -1,0 +1,4 @@
+//! A phone call as a value.
+#![forbid(unsafe_code)]
+
+pub mod audio;

@@ -1,0 +1,2 @@
+//! The actors that carry a call.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! switchboard.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! What a phone line is tested with.
+#![forbid(unsafe_code)]
