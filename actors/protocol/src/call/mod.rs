@@ -1,0 +1,2 @@
+//! The call.
+pub mod event;

@@ -1,0 +1,110 @@
+//! Named timers with one next deadline; the actor keeps exactly one real timer for all of them.
+
+use crate::time::Time;
+
+/// What can come due in a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// `start` must have come.
+    Start,
+    /// Caller audio must have come.
+    Media,
+    /// The model's socket must be open.
+    Dial,
+    /// The model's session must be configured.
+    Configure,
+    /// The model may be dialled again.
+    Redial,
+    /// A failed response may be asked for again.
+    Retry,
+    /// More of the model's audio may be sent.
+    Playback,
+    /// Marks must have come back.
+    Acknowledge,
+    /// The call has lasted long enough.
+    Length,
+}
+
+impl Timer {
+    /// Every timer.
+    pub const ALL: [Self; 9] = [
+        Self::Start,
+        Self::Media,
+        Self::Dial,
+        Self::Configure,
+        Self::Redial,
+        Self::Retry,
+        Self::Playback,
+        Self::Acknowledge,
+        Self::Length,
+    ];
+}
+
+/// When each timer comes due.
+#[derive(Debug, Default)]
+pub struct Timers {
+    due: [Option<Time>; Timer::ALL.len()],
+}
+
+impl Timers {
+    /// Sets a timer; one that was set before is moved.
+    pub fn set(&mut self, timer: Timer, due: Time) {
+        self.due[timer as usize] = Some(due);
+    }
+
+    /// Sets or stops a timer.
+    pub fn set_or_stop(&mut self, timer: Timer, due: Option<Time>) {
+        self.due[timer as usize] = due;
+    }
+
+    /// Stops a timer.
+    pub fn stop(&mut self, timer: Timer) {
+        self.due[timer as usize] = None;
+    }
+
+    /// Stops them all.
+    pub fn stop_all(&mut self) {
+        self.due = Default::default();
+    }
+
+    /// The next deadline.
+    #[must_use]
+    pub fn next(&self) -> Option<Time> {
+        self.due.iter().flatten().min().copied()
+    }
+
+    /// Takes one timer that has come due, the one with the earliest deadline first.
+    pub fn take_due(&mut self, now: Time) -> Option<Timer> {
+        let due = |timer: &Timer| self.due[*timer as usize].filter(|due| *due <= now);
+        let timer = Timer::ALL.into_iter().filter(|timer| due(timer).is_some()).min_by_key(due)?;
+        self.stop(timer);
+        Some(timer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earliest_deadline_is_the_next_and_is_taken_first() {
+        let mut timers = Timers::default();
+        assert_eq!(timers.next(), None);
+        timers.set(Timer::Length, Time::from_millis(30));
+        timers.set(Timer::Media, Time::from_millis(20));
+        timers.set(Timer::Start, Time::from_millis(10));
+        timers.stop(Timer::Start);
+        assert_eq!(timers.next(), Some(Time::from_millis(20)));
+        let now = Time::from_millis(30);
+        assert_eq!(timers.take_due(now), Some(Timer::Media));
+        assert_eq!(timers.take_due(now), Some(Timer::Length));
+        assert_eq!(timers.take_due(now), None);
+    }
+
+    #[test]
+    fn every_timer_has_its_own_place() {
+        for (place, timer) in Timer::ALL.into_iter().enumerate() {
+            assert_eq!(timer as usize, place);
+        }
+    }
+}

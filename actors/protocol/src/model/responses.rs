@@ -1,0 +1,261 @@
+//! Whose turn it is to ask: one `response.create` at a time.
+//!
+//! A server refuses a second response while one runs, and starts its own when the caller falls silent. So there is one
+//! place that knows whether a response is running, remembers one wish raised meanwhile, and knows which responses the
+//! caller must not hear any more.
+
+use std::collections::VecDeque;
+
+use crate::ids::ModelId;
+use crate::model::command::ModelCommand;
+
+/// Responses remembered as over or unwanted; late deltas come for the last one or two.
+const REMEMBERED: usize = 16;
+
+/// What a response is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// What this answer is for; `None` to simply go on.
+    pub instructions: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Turn {
+    /// Nothing runs.
+    Free,
+    /// We asked, and the server has not begun.
+    Asked { request: String, wish: Wish },
+    /// We asked, and the caller spoke before the server began: cancel it when it does.
+    Unwanted { request: String },
+    /// A response runs.
+    Active(ModelId),
+    /// A response runs that we asked to be cancelled.
+    Cancelling(ModelId),
+}
+
+/// What to do with audio of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Play it.
+    Play,
+    /// The caller interrupted it, or it is over.
+    Discard,
+    /// The server never said that it began.
+    Unknown,
+}
+
+/// The sequencer of one session's responses.
+#[derive(Debug)]
+pub struct Responses {
+    turn: Turn,
+    owed: Option<Wish>,
+    over: VecDeque<ModelId>,
+    requests: u64,
+    /// Whether this server announces responses; one gateway does not, and its audio must be heard all the same.
+    announces: bool,
+}
+
+impl Default for Responses {
+    fn default() -> Self {
+        Self { turn: Turn::Free, owed: None, over: VecDeque::new(), requests: 0, announces: false }
+    }
+}
+
+impl Responses {
+    /// Asks for a response: now if none runs, else after the running one. Wishes raised meanwhile become one.
+    pub fn ask(&mut self, wish: Wish) -> Option<ModelCommand> {
+        match &self.turn {
+            Turn::Free => Some(self.create(wish)),
+            Turn::Asked { .. } | Turn::Unwanted { .. } | Turn::Active(_) | Turn::Cancelling(_) => {
+                // A wish with words says more than one without.
+                if self.owed.as_ref().is_none_or(|owed| owed.instructions.is_none()) {
+                    self.owed = Some(wish);
+                }
+                None
+            }
+        }
+    }
+
+    fn create(&mut self, wish: Wish) -> ModelCommand {
+        self.requests += 1;
+        let request = format!("respond-{}", self.requests);
+        let instructions = wish.instructions.clone();
+        self.turn = Turn::Asked { request: request.clone(), wish };
+        ModelCommand::Respond { request, instructions }
+    }
+
+    /// The server began a response.
+    pub fn started(&mut self, response: &ModelId) -> Option<ModelCommand> {
+        self.announces = true;
+        match &self.turn {
+            Turn::Unwanted { .. } => {
+                self.turn = Turn::Cancelling(response.clone());
+                self.discard(response);
+                Some(ModelCommand::Cancel { response: response.clone() })
+            }
+            Turn::Free | Turn::Asked { .. } | Turn::Active(_) | Turn::Cancelling(_) => {
+                self.turn = Turn::Active(response.clone());
+                None
+            }
+        }
+    }
+
+    /// A response is over; a wish raised meanwhile is asked now.
+    pub fn done(&mut self, response: &ModelId) -> Option<ModelCommand> {
+        self.discard(response);
+        let ours = match &self.turn {
+            Turn::Active(active) | Turn::Cancelling(active) => active == response,
+            Turn::Free | Turn::Asked { .. } | Turn::Unwanted { .. } => false,
+        };
+        if !ours {
+            return None;
+        }
+        self.turn = Turn::Free;
+        let wish = self.owed.take()?;
+        Some(self.create(wish))
+    }
+
+    /// The server refused a request of ours. `running` says that it did so because another response runs.
+    pub fn refused(&mut self, request: &str, running: bool) {
+        match &self.turn {
+            Turn::Asked { request: asked, wish } if asked == request => {
+                if running && self.owed.is_none() {
+                    self.owed = Some(wish.clone());
+                }
+                self.turn = Turn::Free;
+            }
+            Turn::Unwanted { request: asked } if asked == request => self.turn = Turn::Free,
+            Turn::Free | Turn::Asked { .. } | Turn::Unwanted { .. } | Turn::Active(_) | Turn::Cancelling(_) => {}
+        }
+    }
+
+    /// The caller interrupts. The running response is unheard from now on; cancelling it is asked for only where the
+    /// server does not do it by itself.
+    pub fn interrupt(&mut self, server_cancels: bool) -> Option<ModelCommand> {
+        self.owed = None;
+        match &self.turn {
+            Turn::Free | Turn::Unwanted { .. } | Turn::Cancelling(_) => None,
+            Turn::Asked { request, .. } => {
+                self.turn = Turn::Unwanted { request: request.clone() };
+                None
+            }
+            Turn::Active(active) => {
+                let active = active.clone();
+                self.discard(&active);
+                if server_cancels {
+                    return None;
+                }
+                self.turn = Turn::Cancelling(active.clone());
+                Some(ModelCommand::Cancel { response: active })
+            }
+        }
+    }
+
+    /// What to do with audio of this response.
+    #[must_use]
+    pub fn verdict(&self, response: &ModelId) -> Verdict {
+        if self.over.contains(response) {
+            return Verdict::Discard;
+        }
+        match &self.turn {
+            Turn::Active(active) if active == response => Verdict::Play,
+            Turn::Cancelling(active) if active == response => Verdict::Discard,
+            Turn::Unwanted { .. } => Verdict::Discard,
+            Turn::Free | Turn::Asked { .. } | Turn::Active(_) | Turn::Cancelling(_) => {
+                if self.announces { Verdict::Unknown } else { Verdict::Play }
+            }
+        }
+    }
+
+    /// The caller must not hear this response any more.
+    pub fn discard(&mut self, response: &ModelId) {
+        if self.over.contains(response) {
+            return;
+        }
+        if self.over.len() == REMEMBERED {
+            self.over.pop_front();
+        }
+        self.over.push_back(response.clone());
+    }
+
+    /// Whether a response runs or has been asked for.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.turn != Turn::Free
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(text: &str) -> Wish {
+        Wish { instructions: (!text.is_empty()).then(|| text.to_owned()) }
+    }
+
+    fn request_of(command: Option<ModelCommand>) -> Option<(String, Option<String>)> {
+        match command {
+            Some(ModelCommand::Respond { request, instructions }) => Some((request, instructions)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn wishes_raised_while_a_response_runs_become_one() {
+        let mut responses = Responses::default();
+        let id = ModelId::new("resp_1");
+        assert!(responses.ask(wish("greet")).is_some());
+        responses.started(&id);
+        assert!(responses.ask(wish("")).is_none());
+        assert!(responses.ask(wish("say the price")).is_none());
+        assert!(responses.ask(wish("")).is_none());
+        let next = request_of(responses.done(&id));
+        assert_eq!(next, Some(("respond-2".to_owned(), Some("say the price".to_owned()))));
+        assert!(responses.done(&id).is_none(), "asked once");
+    }
+
+    #[test]
+    fn a_refusal_because_another_runs_is_owed_until_that_one_is_done() {
+        let mut responses = Responses::default();
+        responses.ask(wish("tell"));
+        responses.refused("respond-1", true);
+        let theirs = ModelId::new("resp_vad");
+        responses.started(&theirs);
+        assert!(request_of(responses.done(&theirs)).is_some());
+    }
+
+    #[test]
+    fn an_interrupted_response_is_cancelled_only_where_the_server_does_not() {
+        for (server_cancels, expected) in [(true, false), (false, true)] {
+            let mut responses = Responses::default();
+            let id = ModelId::new("resp_1");
+            responses.started(&id);
+            let command = responses.interrupt(server_cancels);
+            assert_eq!(matches!(command, Some(ModelCommand::Cancel { .. })), expected);
+            assert_eq!(responses.verdict(&id), Verdict::Discard);
+        }
+    }
+
+    #[test]
+    fn a_response_that_begins_after_the_caller_spoke_is_cancelled_at_once() {
+        let mut responses = Responses::default();
+        responses.ask(wish(""));
+        assert!(responses.interrupt(true).is_none());
+        let id = ModelId::new("resp_late");
+        assert!(matches!(responses.started(&id), Some(ModelCommand::Cancel { .. })));
+        assert_eq!(responses.verdict(&id), Verdict::Discard);
+    }
+
+    #[test]
+    fn audio_of_a_response_that_never_began_is_unknown_once_the_server_is_known_to_announce() {
+        let mut responses = Responses::default();
+        let ghost = ModelId::new("resp_ghost");
+        assert_eq!(responses.verdict(&ghost), Verdict::Play, "a gateway that announces nothing");
+        let real = ModelId::new("resp_1");
+        responses.started(&real);
+        assert_eq!(responses.verdict(&real), Verdict::Play);
+        assert_eq!(responses.verdict(&ghost), Verdict::Unknown);
+        responses.done(&real);
+        assert_eq!(responses.verdict(&real), Verdict::Discard, "deltas after done");
+    }
+}

@@ -1,0 +1,445 @@
+//! The playback ledger: which of the model's audio has been sent, heard, cut.
+//!
+//! The model makes speech about five times faster than it can be heard. What it has made lies in one of four places:
+//! waiting here, inside Twilio, in the caller's ear, or thrown away. The ledger keeps a stream position for each byte
+//! sent and knows how far the caller has listened from two facts: the marks Twilio sends back, and the clock since
+//! the last of them, at eight bytes a millisecond, never beyond what was sent.
+//!
+//! Audio is sent ahead by a bounded lead ([`LEAD_MS`]) rather than straight through: what lies inside Twilio can only
+//! be removed by `clear`, and the less of it there is the better the position is known.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::BytesMut;
+
+use crate::audio::{BYTES_PER_MS, FRAME_BYTES, bytes_to_ms, ms_to_bytes};
+use crate::ids::ModelId;
+use crate::payload::Payload;
+use crate::time::Time;
+
+/// Milliseconds of audio kept inside Twilio while the model is ahead. Two refills of [`CHUNK_MS`]: one may be late by
+/// a whole chunk before the caller hears a gap.
+pub const LEAD_MS: u64 = 400;
+
+/// Milliseconds sent at once while pacing: five wake-ups a second, not fifty.
+pub const CHUNK_MS: u64 = 200;
+
+/// Milliseconds between marks inside a part; its end gets one anyway.
+const MARK_EVERY_MS: u64 = 500;
+
+/// Bytes that may wait here: two minutes of speech. Nobody listens to a longer answer; beyond it audio is dropped and
+/// counted.
+const MAX_QUEUED: usize = 120 * 8_000;
+
+/// A mark may be this late before sending stops: the phone leg does not play what it has.
+const MARK_GRACE: Duration = Duration::from_secs(2);
+
+/// Names one content part of one item of one response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartKey {
+    /// The response.
+    pub response: ModelId,
+    /// The item.
+    pub item: ModelId,
+    /// The content part.
+    pub part: u32,
+}
+
+/// What the ledger wants sent to Twilio.
+#[derive(Debug)]
+pub enum Outgoing {
+    /// Audio.
+    Audio(Payload),
+    /// A mark with this number.
+    Mark(u64),
+}
+
+/// A part whose playback is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The part.
+    pub key: PartKey,
+    /// Milliseconds received from the model.
+    pub received_ms: u64,
+    /// Milliseconds sent to Twilio.
+    pub sent_ms: u64,
+    /// Milliseconds the caller heard.
+    pub heard_ms: u64,
+    /// Whether something of it was not heard.
+    pub cut: bool,
+}
+
+/// What a returned mark meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarkMeaning {
+    /// All audio before it was heard.
+    Heard,
+    /// It came back because the audio before it was thrown away.
+    Flushed,
+    /// Not one of ours, or one that came back before.
+    Unknown,
+}
+
+/// What became of a stretch of audio handed to the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is booked.
+    Booked,
+    /// Too much waits already.
+    Full,
+    /// Its part was over.
+    OutOfTurn,
+}
+
+/// An interruption, as the ledger saw it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interruption {
+    /// Whether Twilio holds something that must be cleared.
+    pub clear: bool,
+    /// All parts that were not settled before, in playback order.
+    pub parts: Vec<Settled>,
+}
+
+/// Bytes, by what became of them; `sent == heard + flushed + outstanding` at all times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Received from the model and booked.
+    pub received: u64,
+    /// Sent to Twilio.
+    pub sent: u64,
+    /// Heard by the caller.
+    pub heard: u64,
+    /// Thrown away inside Twilio.
+    pub flushed: u64,
+    /// Inside Twilio.
+    pub outstanding: u64,
+    /// Thrown away here, or refused because too much waited.
+    pub dropped: u64,
+}
+
+#[derive(Debug)]
+struct Part {
+    key: PartKey,
+    received: u64,
+    waiting: BytesMut,
+    /// Stream position of the first byte sent.
+    start: u64,
+    sent: u64,
+    done: bool,
+}
+
+impl Part {
+    /// Bytes that may be sent now: whole frames while more may come.
+    fn sendable(&self) -> usize {
+        let waiting = self.waiting.len();
+        if self.done { waiting } else { waiting / FRAME_BYTES * FRAME_BYTES }
+    }
+
+    fn settle(self, heard_to: u64) -> Settled {
+        let heard = heard_to.saturating_sub(self.start).min(self.sent);
+        Settled {
+            received_ms: bytes_to_ms(self.received),
+            sent_ms: bytes_to_ms(self.sent),
+            heard_ms: bytes_to_ms(heard),
+            cut: !self.done || heard < self.received,
+            key: self.key,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct MarkOut {
+    number: u64,
+    position: u64,
+}
+
+/// The ledger of one media stream.
+#[derive(Debug, Default)]
+pub struct Playback {
+    parts: VecDeque<Part>,
+    waiting: usize,
+    received: u64,
+    sent: u64,
+    flushed: u64,
+    dropped: u64,
+    /// At this time the caller had heard up to this position.
+    anchor: (Time, u64),
+    marks: VecDeque<MarkOut>,
+    marked: u64,
+    last_mark: u64,
+    /// Marks up to this number came back, or will, because of `clear`.
+    void_to: u64,
+    returned_to: u64,
+}
+
+impl Playback {
+    /// Books audio and holds it: no stream to send it on yet.
+    pub fn hold(&mut self, key: &PartKey, payload: &Payload) -> Taken {
+        match self.part(key) {
+            Some(index) => self.wait(index, payload),
+            None => Taken::OutOfTurn,
+        }
+    }
+
+    /// Books audio and sends as much as the lead allows.
+    pub fn play(&mut self, key: &PartKey, payload: Payload, now: Time, out: &mut impl FnMut(Outgoing)) -> Taken {
+        let Some(index) = self.part(key) else {
+            return Taken::OutOfTurn;
+        };
+        let length = payload.audio_bytes() as u64;
+        let aligned = payload.audio_bytes().is_multiple_of(FRAME_BYTES);
+        if self.waiting == 0 && aligned && length <= self.room(now) && !self.is_stalled(now) {
+            self.parts[index].received += length;
+            self.received += length;
+            self.book_sent(index, length, now);
+            out(Outgoing::Audio(payload));
+            self.mark_if_due(index, out);
+            return Taken::Booked;
+        }
+        let taken = self.wait(index, &payload);
+        self.send(now, out);
+        taken
+    }
+
+    /// The part has no more audio.
+    pub fn finish(&mut self, key: &PartKey, now: Time, out: &mut impl FnMut(Outgoing)) {
+        if self.end_part(key) {
+            self.send(now, out);
+        }
+    }
+
+    /// The part has no more audio, and there is no stream to send on yet.
+    pub fn finish_held(&mut self, key: &PartKey) {
+        self.end_part(key);
+    }
+
+    /// The response is over: parts of it that were not finished are now.
+    pub fn finish_response(&mut self, response: &ModelId) {
+        for part in self.parts.iter_mut().filter(|part| part.key.response == *response) {
+            part.done = true;
+        }
+    }
+
+    /// Sends what the lead allows.
+    pub fn send(&mut self, now: Time, out: &mut impl FnMut(Outgoing)) {
+        if self.is_stalled(now) {
+            return;
+        }
+        for index in 0..self.parts.len() {
+            let sendable = self.parts[index].sendable();
+            let room = usize::try_from(self.room(now)).unwrap_or(usize::MAX);
+            let wanted = sendable.min(ms_to_bytes(CHUNK_MS) as usize);
+            if sendable > 0 && room >= wanted {
+                let whole_frames = room / FRAME_BYTES * FRAME_BYTES;
+                let length = if sendable <= room { sendable } else { whole_frames };
+                let audio = self.parts[index].waiting.split_to(length);
+                self.waiting -= length;
+                self.book_sent(index, length as u64, now);
+                out(Outgoing::Audio(Payload::from_audio(&audio)));
+            }
+            self.mark_if_due(index, out);
+            if !self.parts[index].waiting.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// When [`send`](Self::send) should be called next, if anything waits that it could send.
+    #[must_use]
+    pub fn next_send(&self, now: Time) -> Option<Time> {
+        let part = self.parts.iter().find(|part| part.sendable() > 0)?;
+        if self.is_stalled(now) {
+            // A mark that comes back starts it again; look now and then for the stall to be called one.
+            return Some(now + MARK_GRACE);
+        }
+        let wanted = (part.sendable() as u64).min(ms_to_bytes(CHUNK_MS));
+        let allowed = ms_to_bytes(LEAD_MS) - wanted;
+        let excess = self.outstanding(now).saturating_sub(allowed);
+        Some(now + Duration::from_micros(excess * 1_000 / BYTES_PER_MS))
+    }
+
+    /// A mark came back.
+    pub fn mark_back(&mut self, number: u64, now: Time, settled: &mut impl FnMut(Settled)) -> MarkMeaning {
+        if number == 0 || number > self.marked || number <= self.returned_to {
+            return MarkMeaning::Unknown;
+        }
+        self.returned_to = number;
+        if number <= self.void_to {
+            return MarkMeaning::Flushed;
+        }
+        while let Some(mark) = self.marks.front() {
+            if mark.number > number {
+                break;
+            }
+            self.anchor = (now, mark.position);
+            self.marks.pop_front();
+        }
+        let heard_to = self.anchor.1;
+        while let Some(part) = self.parts.front() {
+            let over = part.done && part.waiting.is_empty() && part.start + part.sent <= heard_to;
+            if !over {
+                break;
+            }
+            if let Some(part) = self.parts.pop_front() {
+                settled(part.settle(heard_to));
+            }
+        }
+        MarkMeaning::Heard
+    }
+
+    /// The caller interrupts: all that he has not heard is thrown away.
+    pub fn interrupt(&mut self, now: Time) -> Interruption {
+        let heard_to = self.heard_position(now);
+        let clear = self.sent > heard_to || !self.marks.is_empty();
+        self.dropped += self.waiting as u64;
+        self.flushed += self.sent - heard_to;
+        self.waiting = 0;
+        self.anchor = (now, self.sent);
+        self.void_to = self.marked;
+        self.marks.clear();
+        self.last_mark = self.sent;
+        let parts = self.parts.drain(..).map(|part| part.settle(heard_to)).collect();
+        Interruption { clear, parts }
+    }
+
+    /// Whether the caller has anything left to hear.
+    #[must_use]
+    pub fn is_unheard(&self, now: Time) -> bool {
+        self.waiting > 0 || self.sent > self.heard_position(now) || !self.marks.is_empty()
+    }
+
+    /// Milliseconds that lie here and inside Twilio.
+    #[must_use]
+    pub fn unheard_ms(&self, now: Time) -> u64 {
+        bytes_to_ms(self.outstanding(now) + self.waiting as u64)
+    }
+
+    /// Milliseconds of a part heard so far, if its playback is not over.
+    #[must_use]
+    pub fn heard_ms_of(&self, item: &ModelId, now: Time) -> Option<u64> {
+        let heard_to = self.heard_position(now);
+        let part = self.parts.iter().find(|part| part.key.item == *item)?;
+        Some(bytes_to_ms(heard_to.saturating_sub(part.start).min(part.sent)))
+    }
+
+    /// How long the oldest mark is overdue: audio that must have been heard and was not acknowledged.
+    #[must_use]
+    pub fn overdue(&self, now: Time) -> Option<Duration> {
+        let mark = self.marks.front()?;
+        let (since, position) = self.anchor;
+        let playing = Duration::from_millis(bytes_to_ms(mark.position.saturating_sub(position)));
+        let late = now.since(since + playing);
+        (!late.is_zero()).then_some(late)
+    }
+
+    /// Bytes by what became of them.
+    #[must_use]
+    pub fn totals(&self, now: Time) -> Totals {
+        let gone = self.heard_position(now);
+        Totals {
+            received: self.received,
+            sent: self.sent,
+            heard: gone - self.flushed,
+            flushed: self.flushed,
+            outstanding: self.sent - gone,
+            dropped: self.dropped,
+        }
+    }
+
+    /// Index of the part, opened if it is new; `None` if it is over.
+    fn part(&mut self, key: &PartKey) -> Option<usize> {
+        match self.parts.iter().rposition(|part| part.key == *key) {
+            Some(index) if self.parts[index].done => None,
+            Some(index) => Some(index),
+            None => {
+                // Deltas come in playback order: a new part ends the ones before it.
+                for part in &mut self.parts {
+                    part.done = true;
+                }
+                self.parts.push_back(Part {
+                    key: key.clone(),
+                    received: 0,
+                    waiting: BytesMut::new(),
+                    start: self.sent,
+                    sent: 0,
+                    done: false,
+                });
+                Some(self.parts.len() - 1)
+            }
+        }
+    }
+
+    fn wait(&mut self, index: usize, payload: &Payload) -> Taken {
+        let length = payload.audio_bytes();
+        if self.waiting + length > MAX_QUEUED {
+            self.dropped += length as u64;
+            return Taken::Full;
+        }
+        let part = &mut self.parts[index];
+        payload.decode_into(&mut part.waiting);
+        part.received += length as u64;
+        self.received += length as u64;
+        self.waiting += length;
+        Taken::Booked
+    }
+
+    fn end_part(&mut self, key: &PartKey) -> bool {
+        let Some(part) = self.parts.iter_mut().find(|part| part.key == *key) else {
+            return false;
+        };
+        part.done = true;
+        true
+    }
+
+    fn book_sent(&mut self, index: usize, length: u64, now: Time) {
+        if self.outstanding(now) == 0 {
+            // Twilio has run dry: playback begins again with this stretch.
+            self.anchor = (now, self.sent);
+        }
+        let part = &mut self.parts[index];
+        if part.sent == 0 {
+            part.start = self.sent;
+        }
+        part.sent += length;
+        self.sent += length;
+    }
+
+    fn mark_if_due(&mut self, index: usize, out: &mut impl FnMut(Outgoing)) {
+        let part = &self.parts[index];
+        let unmarked = self.sent - self.last_mark;
+        let ended = part.done && part.waiting.is_empty() && part.sent > 0;
+        // Only the part that was sent last can own the end of the stream.
+        let at_end = part.start + part.sent == self.sent;
+        if unmarked >= ms_to_bytes(MARK_EVERY_MS) || (ended && at_end && unmarked > 0) {
+            self.marked += 1;
+            self.last_mark = self.sent;
+            self.marks.push_back(MarkOut { number: self.marked, position: self.sent });
+            out(Outgoing::Mark(self.marked));
+        }
+    }
+
+    fn heard_position(&self, now: Time) -> u64 {
+        let (since, position) = self.anchor;
+        // Microseconds times 8 / 1000, so that a fraction of a millisecond counts.
+        let micros = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
+        let played = (micros / 1_000).saturating_mul(BYTES_PER_MS) + (micros % 1_000) * BYTES_PER_MS / 1_000;
+        position.saturating_add(played).min(self.sent)
+    }
+
+    fn outstanding(&self, now: Time) -> u64 {
+        self.sent - self.heard_position(now)
+    }
+
+    fn room(&self, now: Time) -> u64 {
+        ms_to_bytes(LEAD_MS).saturating_sub(self.outstanding(now))
+    }
+
+    fn is_stalled(&self, now: Time) -> bool {
+        self.overdue(now).is_some_and(|late| late > MARK_GRACE)
+    }
+}
+
+#[cfg(test)]
+#[path = "playback_tests.rs"]
+mod tests;
