@@ -12,9 +12,27 @@ struct Prices {
     audio_out: f64,
 }
 
-const FULL: Prices = Prices { text_in: 4.0, audio_in: 32.0, cached_in: 0.40, text_out: 24.0, audio_out: 64.0 };
-const MINI: Prices = Prices { text_in: 0.60, audio_in: 10.0, cached_in: 0.30, text_out: 2.40, audio_out: 20.0 };
-const PLAIN: Prices = Prices { text_in: 4.0, audio_in: 32.0, cached_in: 0.40, text_out: 16.0, audio_out: 64.0 };
+const FULL: Prices = Prices {
+    text_in: 4.0,
+    audio_in: 32.0,
+    cached_in: 0.40,
+    text_out: 24.0,
+    audio_out: 64.0,
+};
+const MINI: Prices = Prices {
+    text_in: 0.60,
+    audio_in: 10.0,
+    cached_in: 0.30,
+    text_out: 2.40,
+    audio_out: 20.0,
+};
+const PLAIN: Prices = Prices {
+    text_in: 4.0,
+    audio_in: 32.0,
+    cached_in: 0.40,
+    text_out: 16.0,
+    audio_out: 64.0,
+};
 
 /// Prices of a model family; the dearest where the model is unknown, so that a surprise is never a higher bill.
 ///
@@ -50,8 +68,14 @@ mod tests {
     #[test]
     fn a_minute_of_listening_costs_what_the_price_list_says() {
         // 600 audio tokens a minute in, 1,200 out.
-        let heard = Usage { audio_in: 600, ..Usage::default() };
-        let spoken = Usage { audio_out: 1_200, ..Usage::default() };
+        let heard = Usage {
+            audio_in: 600,
+            ..Usage::default()
+        };
+        let spoken = Usage {
+            audio_out: 1_200,
+            ..Usage::default()
+        };
         assert!((dollars("gpt-realtime-2.1", &heard) - 0.0192).abs() < 1e-9);
         assert!((dollars("gpt-realtime-2.1", &spoken) - 0.0768).abs() < 1e-9);
         assert!((dollars("gpt-realtime-2.1-mini", &heard) - 0.006).abs() < 1e-9);

@@ -158,12 +158,21 @@ mod tests {
     #[test]
     fn sids_off_the_pattern_are_refused() {
         let good = format!("CA{}", "0aF9".repeat(8));
-        assert_eq!(CallSid::parse(&good).map(|sid| sid.to_string()), Some(good.clone()));
+        assert_eq!(
+            CallSid::parse(&good).map(|sid| sid.to_string()),
+            Some(good.clone())
+        );
         assert!(StreamSid::parse(&good).is_none(), "another kind of SID");
         assert!(CallSid::parse(&good[..33]).is_none(), "too short");
         assert!(CallSid::parse(&format!("{good}0")).is_none(), "too long");
-        assert!(CallSid::parse(&good.replace('9', "g")).is_none(), "not hexadecimal");
-        assert!(CallSid::parse(&format!("CA{}é", "0".repeat(30))).is_none(), "not ASCII");
+        assert!(
+            CallSid::parse(&good.replace('9', "g")).is_none(),
+            "not hexadecimal"
+        );
+        assert!(
+            CallSid::parse(&format!("CA{}é", "0".repeat(30))).is_none(),
+            "not ASCII"
+        );
     }
 
     #[test]

@@ -185,7 +185,9 @@ mod tests {
             ("[1]", None),
             ("{\"a\":1}", None),
         ] {
-            let number = serde_json::from_str::<Number>(json).ok().and_then(|number| number.0);
+            let number = serde_json::from_str::<Number>(json)
+                .ok()
+                .and_then(|number| number.0);
             assert_eq!(number, expected, "{json}");
         }
     }

@@ -16,7 +16,11 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { counts: [0; BUCKETS], total: 0, last: 0 }
+        Self {
+            counts: [0; BUCKETS],
+            total: 0,
+            last: 0,
+        }
     }
 }
 
@@ -36,7 +40,11 @@ impl Histogram {
             return None;
         }
         // Counts stay far below 2^52.
-        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        #[allow(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss
+        )]
         let rank = ((self.total as f64 * quantile).ceil() as u64).clamp(1, self.total);
         let mut seen = 0;
         for (bucket, count) in self.counts.iter().enumerate() {
@@ -88,7 +96,10 @@ mod tests {
     fn every_value_lies_in_a_bucket_whose_edge_is_at_most_a_quarter_above() {
         for micros in (0..5_000).chain((5_000..10_000_000).step_by(7_919)) {
             let edge = upper_edge(bucket(micros));
-            assert!(edge >= micros && edge <= micros + micros / 4, "{micros}: {edge}");
+            assert!(
+                edge >= micros && edge <= micros + micros / 4,
+                "{micros}: {edge}"
+            );
         }
         assert!(bucket(u64::MAX) < BUCKETS);
     }

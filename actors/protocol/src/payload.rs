@@ -45,7 +45,10 @@ impl Payload {
     #[must_use]
     pub fn from_audio(audio: &[u8]) -> Self {
         let audio_bytes = u32::try_from(audio.len()).unwrap_or(u32::MAX);
-        Self { text: Bytes::from(STANDARD.encode(audio)), audio_bytes }
+        Self {
+            text: Bytes::from(STANDARD.encode(audio)),
+            audio_bytes,
+        }
     }
 
     /// The base64 text; ASCII, safe inside a JSON string.
@@ -65,7 +68,10 @@ impl Payload {
         let start = out.len();
         out.resize(start + self.audio_bytes(), 0);
         // The text was checked when the payload was made, so it decodes to exactly that many bytes.
-        if STANDARD.decode_slice(&self.text, &mut out[start..]).is_err() {
+        if STANDARD
+            .decode_slice(&self.text, &mut out[start..])
+            .is_err()
+        {
             out.truncate(start);
         }
     }
@@ -98,10 +104,17 @@ fn decoded_length(text: &[u8]) -> Result<usize, PayloadError> {
     if !text.len().is_multiple_of(4) {
         return Err(PayloadError::NotBase64);
     }
-    let padding = text.iter().rev().take(2).take_while(|byte| **byte == b'=').count();
+    let padding = text
+        .iter()
+        .rev()
+        .take(2)
+        .take_while(|byte| **byte == b'=')
+        .count();
     let body = &text[..text.len() - padding];
     // The top bits of all values or-ed together: no branch a byte.
-    let seen = body.iter().fold(0u8, |seen, byte| seen | ALPHABET[*byte as usize]);
+    let seen = body
+        .iter()
+        .fold(0u8, |seen, byte| seen | ALPHABET[*byte as usize]);
     if seen > 63 {
         return Err(PayloadError::NotBase64);
     }
@@ -129,7 +142,18 @@ mod tests {
     #[test]
     fn sloppy_base64_is_refused() {
         assert_eq!(parse(""), Err(PayloadError::Empty));
-        for bad in ["abc", "ab=c", "a===", "====", "ab c", "YQ=\n", "YR==", "YWJ=", "YWJj\u{e9}", "YW-_"] {
+        for bad in [
+            "abc",
+            "ab=c",
+            "a===",
+            "====",
+            "ab c",
+            "YQ=\n",
+            "YR==",
+            "YWJ=",
+            "YWJj\u{e9}",
+            "YW-_",
+        ] {
             assert_eq!(parse(bad), Err(PayloadError::NotBase64), "{bad:?}");
         }
     }

@@ -133,7 +133,11 @@ impl Part {
     /// Bytes that may be sent now: whole frames while more may come.
     fn sendable(&self) -> usize {
         let waiting = self.waiting.len();
-        if self.done { waiting } else { waiting / FRAME_BYTES * FRAME_BYTES }
+        if self.done {
+            waiting
+        } else {
+            waiting / FRAME_BYTES * FRAME_BYTES
+        }
     }
 
     fn settle(self, heard_to: u64) -> Settled {
@@ -183,7 +187,13 @@ impl Playback {
     }
 
     /// Books audio and sends as much as the lead allows.
-    pub fn play(&mut self, key: &PartKey, payload: Payload, now: Time, out: &mut impl FnMut(Outgoing)) -> Taken {
+    pub fn play(
+        &mut self,
+        key: &PartKey,
+        payload: Payload,
+        now: Time,
+        out: &mut impl FnMut(Outgoing),
+    ) -> Taken {
         let Some(index) = self.part(key) else {
             return Taken::OutOfTurn;
         };
@@ -216,7 +226,11 @@ impl Playback {
 
     /// The response is over: parts of it that were not finished are now.
     pub fn finish_response(&mut self, response: &ModelId) {
-        for part in self.parts.iter_mut().filter(|part| part.key.response == *response) {
+        for part in self
+            .parts
+            .iter_mut()
+            .filter(|part| part.key.response == *response)
+        {
             part.done = true;
         }
     }
@@ -232,7 +246,11 @@ impl Playback {
             let wanted = sendable.min(ms_to_bytes(CHUNK_MS) as usize);
             if sendable > 0 && room >= wanted {
                 let whole_frames = room / FRAME_BYTES * FRAME_BYTES;
-                let length = if sendable <= room { sendable } else { whole_frames };
+                let length = if sendable <= room {
+                    sendable
+                } else {
+                    whole_frames
+                };
                 let audio = self.parts[index].waiting.split_to(length);
                 self.waiting -= length;
                 self.book_sent(index, length as u64, now);
@@ -260,7 +278,12 @@ impl Playback {
     }
 
     /// A mark came back.
-    pub fn mark_back(&mut self, number: u64, now: Time, settled: &mut impl FnMut(Settled)) -> MarkMeaning {
+    pub fn mark_back(
+        &mut self,
+        number: u64,
+        now: Time,
+        settled: &mut impl FnMut(Settled),
+    ) -> MarkMeaning {
         if number == 0 || number > self.marked || number <= self.returned_to {
             return MarkMeaning::Unknown;
         }
@@ -299,7 +322,11 @@ impl Playback {
         self.void_to = self.marked;
         self.marks.clear();
         self.last_mark = self.sent;
-        let parts = self.parts.drain(..).map(|part| part.settle(heard_to)).collect();
+        let parts = self
+            .parts
+            .drain(..)
+            .map(|part| part.settle(heard_to))
+            .collect();
         Interruption { clear, parts }
     }
 
@@ -320,17 +347,24 @@ impl Playback {
     pub fn heard_ms_of(&self, item: &ModelId, now: Time) -> Option<u64> {
         let heard_to = self.heard_position(now);
         let part = self.parts.iter().find(|part| part.key.item == *item)?;
-        Some(bytes_to_ms(heard_to.saturating_sub(part.start).min(part.sent)))
+        Some(bytes_to_ms(
+            heard_to.saturating_sub(part.start).min(part.sent),
+        ))
     }
 
     /// How long the oldest mark is overdue: audio that must have been heard and was not acknowledged.
     #[must_use]
     pub fn overdue(&self, now: Time) -> Option<Duration> {
+        let late = now.since(self.acknowledge_by()?);
+        (!late.is_zero()).then_some(late)
+    }
+
+    /// When the oldest mark should be back.
+    #[must_use]
+    pub fn acknowledge_by(&self) -> Option<Time> {
         let mark = self.marks.front()?;
         let (since, position) = self.anchor;
-        let playing = Duration::from_millis(bytes_to_ms(mark.position.saturating_sub(position)));
-        let late = now.since(since + playing);
-        (!late.is_zero()).then_some(late)
+        Some(since + Duration::from_millis(bytes_to_ms(mark.position.saturating_sub(position))))
     }
 
     /// Bytes by what became of them.
@@ -414,7 +448,10 @@ impl Playback {
         if unmarked >= ms_to_bytes(MARK_EVERY_MS) || (ended && at_end && unmarked > 0) {
             self.marked += 1;
             self.last_mark = self.sent;
-            self.marks.push_back(MarkOut { number: self.marked, position: self.sent });
+            self.marks.push_back(MarkOut {
+                number: self.marked,
+                position: self.sent,
+            });
             out(Outgoing::Mark(self.marked));
         }
     }
@@ -423,7 +460,8 @@ impl Playback {
         let (since, position) = self.anchor;
         // Microseconds times 8 / 1000, so that a fraction of a millisecond counts.
         let micros = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
-        let played = (micros / 1_000).saturating_mul(BYTES_PER_MS) + (micros % 1_000) * BYTES_PER_MS / 1_000;
+        let played =
+            (micros / 1_000).saturating_mul(BYTES_PER_MS) + (micros % 1_000) * BYTES_PER_MS / 1_000;
         position.saturating_add(played).min(self.sent)
     }
 

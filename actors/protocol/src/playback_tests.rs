@@ -2,7 +2,11 @@ use super::*;
 use proptest::prelude::*;
 
 fn key(response: &str, item: &str, part: u32) -> PartKey {
-    PartKey { response: ModelId::new(response), item: ModelId::new(item), part }
+    PartKey {
+        response: ModelId::new(response),
+        item: ModelId::new(item),
+        part,
+    }
 }
 
 fn audio(ms: u64) -> Payload {
@@ -49,7 +53,8 @@ impl Bench {
 
     fn mark_back(&mut self, number: u64, now: Time) -> MarkMeaning {
         let settled = &mut self.settled;
-        self.ledger.mark_back(number, now, &mut |part| settled.push(part))
+        self.ledger
+            .mark_back(number, now, &mut |part| settled.push(part))
     }
 
     fn total_sent(&self) -> u64 {
@@ -77,7 +82,11 @@ fn a_burst_is_sent_ahead_by_the_lead_and_then_paced() {
     let wake = bench.ledger.next_send(at(0));
     assert_eq!(wake, Some(at(CHUNK_MS)));
     bench.send(at(100));
-    assert_eq!(bench.total_sent(), LEAD_MS, "less than a chunk of room is not worth a message");
+    assert_eq!(
+        bench.total_sent(),
+        LEAD_MS,
+        "less than a chunk of room is not worth a message"
+    );
     bench.send(at(200));
     assert_eq!(bench.total_sent(), LEAD_MS + CHUNK_MS);
 }
@@ -105,7 +114,13 @@ fn a_part_is_heard_when_the_mark_behind_it_returns() {
     bench.finish(&part, at(10));
     assert_eq!(bench.marks, [1]);
     assert_eq!(bench.mark_back(1, at(205)), MarkMeaning::Heard);
-    let expected = Settled { key: part, received_ms: 200, sent_ms: 200, heard_ms: 200, cut: false };
+    let expected = Settled {
+        key: part,
+        received_ms: 200,
+        sent_ms: 200,
+        heard_ms: 200,
+        cut: false,
+    };
     assert_eq!(bench.settled, [expected]);
     assert!(!bench.ledger.is_unheard(at(205)));
 }
@@ -138,11 +153,22 @@ fn an_interruption_cuts_at_what_was_heard() {
     bench.send(at(200));
     let interruption = bench.ledger.interrupt(at(350));
     assert!(interruption.clear);
-    let heard: Vec<_> = interruption.parts.iter().map(|part| (part.heard_ms, part.cut)).collect();
-    assert_eq!(heard, [(300, false), (50, true)], "the first was heard whole by the clock");
+    let heard: Vec<_> = interruption
+        .parts
+        .iter()
+        .map(|part| (part.heard_ms, part.cut))
+        .collect();
+    assert_eq!(
+        heard,
+        [(300, false), (50, true)],
+        "the first was heard whole by the clock"
+    );
     assert!(!bench.ledger.is_unheard(at(350)));
     let totals = bench.ledger.totals(at(350));
-    assert_eq!(totals.sent, totals.heard + totals.flushed + totals.outstanding);
+    assert_eq!(
+        totals.sent,
+        totals.heard + totals.flushed + totals.outstanding
+    );
     assert_eq!(totals.received, totals.sent + totals.dropped);
 }
 
@@ -160,8 +186,16 @@ fn marks_that_return_because_of_clear_are_not_heard() {
     bench.finish(&part, at(0));
     bench.ledger.interrupt(at(50));
     assert_eq!(bench.mark_back(1, at(60)), MarkMeaning::Flushed);
-    assert_eq!(bench.mark_back(1, at(61)), MarkMeaning::Unknown, "only once");
-    assert_eq!(bench.mark_back(9, at(61)), MarkMeaning::Unknown, "never sent");
+    assert_eq!(
+        bench.mark_back(1, at(61)),
+        MarkMeaning::Unknown,
+        "only once"
+    );
+    assert_eq!(
+        bench.mark_back(9, at(61)),
+        MarkMeaning::Unknown,
+        "never sent"
+    );
     assert!(bench.settled.is_empty());
 }
 
@@ -179,7 +213,9 @@ fn too_much_waiting_audio_is_dropped_and_counted() {
     let mut bench = Bench::default();
     let part = key("r", "i", 0);
     let second = audio(1_000);
-    let taken: Vec<_> = (0..130).map(|_| bench.play(&part, second.clone(), at(0))).collect();
+    let taken: Vec<_> = (0..130)
+        .map(|_| bench.play(&part, second.clone(), at(0)))
+        .collect();
     assert!(taken.contains(&Taken::Full));
     let totals = bench.ledger.totals(at(0));
     assert_eq!(totals.received + totals.dropped, 130 * 8_000);
@@ -195,7 +231,11 @@ fn a_phone_that_acknowledges_nothing_is_sent_nothing_more() {
         now += 100;
         bench.send(at(now));
     }
-    assert!(bench.total_sent() < 4_000, "sent {} ms into a phone that plays nothing", bench.total_sent());
+    assert!(
+        bench.total_sent() < 4_000,
+        "sent {} ms into a phone that plays nothing",
+        bench.total_sent()
+    );
     assert!(bench.ledger.overdue(at(now)) > Some(Duration::from_secs(10)));
     let first = bench.marks[0];
     bench.mark_back(first, at(now));

@@ -185,23 +185,39 @@ pub fn read(message: &Bytes) -> Result<PhoneEvent, ReadError> {
         "media" => {
             let media = envelope.media.ok_or(ReadError::Incomplete)?;
             // Only `outbound` is somebody else's voice, and a bidirectional stream never carries it.
-            if media.track.as_str().is_some_and(|track| track.starts_with("outbound")) {
-                return Ok(PhoneEvent::Unknown { event: "media outbound".to_owned() });
+            if media
+                .track
+                .as_str()
+                .is_some_and(|track| track.starts_with("outbound"))
+            {
+                return Ok(PhoneEvent::Unknown {
+                    event: "media outbound".to_owned(),
+                });
             }
             let payload = payload_of(message, media.payload.0)?;
             let timestamp_ms = media.timestamp.0;
-            Ok(PhoneEvent::Audio(CallerAudio { stream, sequence: envelope.sequence.0, timestamp_ms, payload }))
+            Ok(PhoneEvent::Audio(CallerAudio {
+                stream,
+                sequence: envelope.sequence.0,
+                timestamp_ms,
+                payload,
+            }))
         }
         "mark" => {
             let mark = envelope.mark.ok_or(ReadError::Incomplete)?;
             let name = mark.name.as_str().ok_or(ReadError::Incomplete)?;
-            Ok(PhoneEvent::Mark { stream, name: clip(name, MAX_WORD).to_owned() })
+            Ok(PhoneEvent::Mark {
+                stream,
+                name: clip(name, MAX_WORD).to_owned(),
+            })
         }
         "dtmf" => {
             let dtmf = envelope.dtmf.ok_or(ReadError::Incomplete)?;
             let mut characters = dtmf.digit.as_str().unwrap_or_default().chars();
             match (characters.next(), characters.next()) {
-                (Some(digit @ ('0'..='9' | '*' | '#' | 'A'..='D')), None) => Ok(PhoneEvent::Key { stream, digit }),
+                (Some(digit @ ('0'..='9' | '*' | '#' | 'A'..='D')), None) => {
+                    Ok(PhoneEvent::Key { stream, digit })
+                }
                 _ => Err(ReadError::Incomplete),
             }
         }
@@ -211,10 +227,15 @@ pub fn read(message: &Bytes) -> Result<PhoneEvent, ReadError> {
         }),
         "start" => {
             let start = envelope.start.ok_or(ReadError::Incomplete)?;
-            Ok(PhoneEvent::Start(Box::new(stream_start(start, &envelope.stream))))
+            Ok(PhoneEvent::Start(Box::new(stream_start(
+                start,
+                &envelope.stream,
+            ))))
         }
         "stop" => Ok(PhoneEvent::Stop { stream }),
-        other => Ok(PhoneEvent::Unknown { event: clip(other, MAX_WORD).to_owned() }),
+        other => Ok(PhoneEvent::Unknown {
+            event: clip(other, MAX_WORD).to_owned(),
+        }),
     }
 }
 
@@ -227,16 +248,20 @@ fn payload_of(message: &Bytes, text: Option<Cow<'_, str>>) -> Result<Payload, Re
 }
 
 fn stream_start(start: Start<'_>, outer_stream: &Text<'_>) -> StreamStart {
-    let format = start.format.map_or_else(MediaFormat::default, |format| MediaFormat {
-        encoding: clip(format.encoding.as_str().unwrap_or_default(), MAX_WORD).to_owned(),
-        sample_rate: format.rate.0.unwrap_or_default(),
-        channels: format.channels.0.unwrap_or_default(),
-    });
+    let format = start
+        .format
+        .map_or_else(MediaFormat::default, |format| MediaFormat {
+            encoding: clip(format.encoding.as_str().unwrap_or_default(), MAX_WORD).to_owned(),
+            sample_rate: format.rate.0.unwrap_or_default(),
+            channels: format.channels.0.unwrap_or_default(),
+        });
     // The SID stands twice in the message; where they differ the message contradicts itself and names no stream.
     let inner = start.stream.as_str().and_then(StreamSid::parse);
     let stream = match outer_stream.as_str() {
         None => inner,
-        Some(outer) if start.stream.as_str().is_none_or(|inner| inner == outer) => StreamSid::parse(outer),
+        Some(outer) if start.stream.as_str().is_none_or(|inner| inner == outer) => {
+            StreamSid::parse(outer)
+        }
         Some(_) => None,
     };
     StreamStart {
@@ -263,7 +288,10 @@ pub fn write_media(out: &mut BytesMut, stream: StreamSid, payload: &Payload) {
 ///
 /// `name` is one of our own: letters, digits and dashes.
 pub fn write_mark(out: &mut BytesMut, stream: StreamSid, name: &str) {
-    debug_assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
+    debug_assert!(
+        name.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    );
     out.reserve(96 + name.len());
     out.put_slice(br#"{"event":"mark","streamSid":""#);
     out.put_slice(stream.as_str().as_bytes());
@@ -300,34 +328,49 @@ mod tests {
         let json = json!({"event":"media","sequenceNumber":"4","streamSid":STREAM,
             "media":{"track":"inbound","chunk":"2","timestamp":"175","payload":"f39/fw=="}});
         let text = Bytes::from(json.to_string());
-        let Ok(PhoneEvent::Audio(audio)) = read(&text) else { panic!("not audio") };
+        let Ok(PhoneEvent::Audio(audio)) = read(&text) else {
+            panic!("not audio")
+        };
         assert_eq!(audio.timestamp_ms, Some(175));
         assert_eq!(audio.sequence, Some(4));
         assert_eq!(audio.stream, Some(stream()));
         assert_eq!(audio.payload.audio_bytes(), 4);
-        let inside = text.as_ptr_range().contains(&audio.payload.as_base64().as_ptr());
+        let inside = text
+            .as_ptr_range()
+            .contains(&audio.payload.as_base64().as_ptr());
         assert!(inside, "the payload was copied");
     }
 
     #[test]
     fn a_payload_with_escaped_slashes_is_taken() {
-        let text = format!(r#"{{"event":"media","streamSid":"{STREAM}","media":{{"payload":"\/\/\/\/"}}}}"#);
-        let Ok(PhoneEvent::Audio(audio)) = read(&Bytes::from(text)) else { panic!("not audio") };
+        let text = format!(
+            r#"{{"event":"media","streamSid":"{STREAM}","media":{{"payload":"\/\/\/\/"}}}}"#
+        );
+        let Ok(PhoneEvent::Audio(audio)) = read(&Bytes::from(text)) else {
+            panic!("not audio")
+        };
         assert_eq!(audio.payload.as_base64(), b"////");
     }
 
     #[test]
     fn a_start_carries_all_that_the_call_needs() {
-        let event = read_json(&json!({"event":"start","sequenceNumber":"1","streamSid":STREAM,"start":{
+        let event = read_json(
+            &json!({"event":"start","sequenceNumber":"1","streamSid":STREAM,"start":{
             "accountSid":"AC0123456789abcdef0123456789abcdef","streamSid":STREAM,
             "callSid":"CA0123456789abcdef0123456789abcdef","tracks":["inbound"],
             "mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":"1"},
-            "customParameters":{"agent":"spa","n":5}}}))
+            "customParameters":{"agent":"spa","n":5}}}),
+        )
         .unwrap();
-        let PhoneEvent::Start(start) = event else { panic!("not a start") };
+        let PhoneEvent::Start(start) = event else {
+            panic!("not a start")
+        };
         assert_eq!(start.stream, Some(stream()));
         assert!(start.format.is_supported());
-        assert_eq!(start.parameters.get("agent").map(String::as_str), Some("spa"));
+        assert_eq!(
+            start.parameters.get("agent").map(String::as_str),
+            Some("spa")
+        );
         assert_eq!(start.refused_parameters, 1, "a parameter that is no string");
     }
 
@@ -336,7 +379,9 @@ mod tests {
         let event = read_json(&json!({"event":"start","streamSid":STREAM,
             "start":{"streamSid":"MZ00000000000000000000000000000000"}}))
         .unwrap();
-        let PhoneEvent::Start(start) = event else { panic!("not a start") };
+        let PhoneEvent::Start(start) = event else {
+            panic!("not a start")
+        };
         assert_eq!(start.stream, None);
     }
 
@@ -349,7 +394,9 @@ mod tests {
         many.insert("a".to_owned(), Value::from("x".repeat(10_000)));
         many.insert("b".to_owned(), Value::from("line\nbreak"));
         let event = read_json(&json!({"event":"start","start":{"customParameters":many}})).unwrap();
-        let PhoneEvent::Start(start) = event else { panic!("not a start") };
+        let PhoneEvent::Start(start) = event else {
+            panic!("not a start")
+        };
         assert_eq!(start.parameters.len(), MAX_PARAMETERS);
         assert_eq!(start.refused_parameters, 1_002 - 32);
         assert!(!start.parameters.contains_key("a") && !start.parameters.contains_key("b"));
@@ -366,15 +413,34 @@ mod tests {
             (r#"{"event":5}"#, ReadError::Incomplete),
             (r#"{"event":"media"}"#, ReadError::Incomplete),
             (r#"{"event":"media","media":5}"#, ReadError::Malformed),
-            (r#"{"event":"media","media":{"payload":"\ud800"}}"#, ReadError::Malformed),
-            (r#"{"event":"media","media":{"payload":null}}"#, ReadError::Incomplete),
-            (r#"{"event":"media","media":{"payload":""}}"#, ReadError::Payload(PayloadError::Empty)),
-            (r#"{"event":"media","media":{"payload":"%%%%"}}"#, ReadError::Payload(PayloadError::NotBase64)),
-            (r#"{"event":"dtmf","dtmf":{"digit":"12"}}"#, ReadError::Incomplete),
+            (
+                r#"{"event":"media","media":{"payload":"\ud800"}}"#,
+                ReadError::Malformed,
+            ),
+            (
+                r#"{"event":"media","media":{"payload":null}}"#,
+                ReadError::Incomplete,
+            ),
+            (
+                r#"{"event":"media","media":{"payload":""}}"#,
+                ReadError::Payload(PayloadError::Empty),
+            ),
+            (
+                r#"{"event":"media","media":{"payload":"%%%%"}}"#,
+                ReadError::Payload(PayloadError::NotBase64),
+            ),
+            (
+                r#"{"event":"dtmf","dtmf":{"digit":"12"}}"#,
+                ReadError::Incomplete,
+            ),
             (r#"{"event":"mark","mark":{}}"#, ReadError::Incomplete),
             (deep.as_str(), ReadError::Malformed),
         ] {
-            assert_eq!(read(&Bytes::copy_from_slice(text.as_bytes())).err(), Some(expected), "{text:.60}");
+            assert_eq!(
+                read(&Bytes::copy_from_slice(text.as_bytes())).err(),
+                Some(expected),
+                "{text:.60}"
+            );
         }
     }
 
@@ -382,7 +448,8 @@ mod tests {
     fn unknown_events_and_fields_are_tolerated() {
         let event = read_json(&json!({"event":"brand_new","streamSid":STREAM,"x":{"y":[1,2]}}));
         assert!(matches!(event, Ok(PhoneEvent::Unknown { event }) if event == "brand_new"));
-        let event = read_json(&json!({"event":"connected","protocol":"Call","version":"9","extra":null}));
+        let event =
+            read_json(&json!({"event":"connected","protocol":"Call","version":"9","extra":null}));
         assert!(matches!(event, Ok(PhoneEvent::Connected { .. })));
     }
 
@@ -392,11 +459,17 @@ mod tests {
         write_media(&mut out, stream(), &Payload::from_audio(&[0xFF; 160]));
         let media: Value = serde_json::from_slice(&out).unwrap();
         let payload = media["media"]["payload"].as_str().unwrap().to_owned();
-        assert_eq!(media, json!({"event":"media","streamSid":STREAM,"media":{"payload":payload}}));
+        assert_eq!(
+            media,
+            json!({"event":"media","streamSid":STREAM,"media":{"payload":payload}})
+        );
         out.clear();
         write_mark(&mut out, stream(), "m7");
         let mark: Value = serde_json::from_slice(&out).unwrap();
-        assert_eq!(mark, json!({"event":"mark","streamSid":STREAM,"mark":{"name":"m7"}}));
+        assert_eq!(
+            mark,
+            json!({"event":"mark","streamSid":STREAM,"mark":{"name":"m7"}})
+        );
         out.clear();
         write_clear(&mut out, stream());
         let clear: Value = serde_json::from_slice(&out).unwrap();

@@ -1,2 +1,396 @@
-//! The call.
+//! The call machine: an event and the time go in, effects and a next deadline come out.
+//!
+//! The rule of use: after each [`Call::handle`] or [`Call::handle_timeout`], drain [`Call::poll_effect`], then ask
+//! [`Call::poll_timeout`] when to come back.
+
+pub mod effect;
+pub mod end;
 pub mod event;
+mod model_leg;
+mod phone_leg;
+pub mod snapshot;
+pub mod state;
+pub mod timers;
+
+pub use phone_leg::mark_name;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::conversation::Conversation;
+use crate::ids::{CallSid, ModelId};
+use crate::latency::Histogram;
+use crate::model::command::{ModelCommand, SessionSetup};
+use crate::model::link::{Link, Patience};
+use crate::model::responses::{Responses, Wish};
+use crate::payload::Payload;
+use crate::playback::{Outgoing, PartKey, Playback, Settled};
+use crate::preroll::Preroll;
+use crate::time::Time;
+
+use effect::{Effect, Peer, Report, Summary};
+use end::EndReason;
+use event::{Event, OperatorEvent};
+use state::{Ended, Opening, State, StateName};
+use timers::{Timer, Timers};
+
+/// `start` must come this soon after the socket; Twilio sends it within a tenth of a second.
+pub const START_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A phone leg that sends no audio for this long is gone: Twilio sends a frame every 20 ms, also in silence.
+pub const MEDIA_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Audio that must have been heard this long ago and was not acknowledged: the phone leg plays nothing.
+pub const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Unusable messages inside [`BAD_WINDOW`] that end a call.
+const BAD_MESSAGES: usize = 10;
+
+/// Window in which unusable messages are counted.
+const BAD_WINDOW: Duration = Duration::from_secs(10);
+
+/// Response id of audio that did not come from the model: clips.
+const LOCAL: &str = "local";
+
+/// Who answers, and how.
+#[derive(Clone, Debug)]
+pub struct AgentProfile {
+    /// The agent's name in the settings.
+    pub name: String,
+    /// The model's name; decides the price.
+    pub model: String,
+    /// How its session is configured.
+    pub session: SessionSetup,
+    /// The first word.
+    pub greeting: Greeting,
+}
+
+/// Who says the first word.
+#[derive(Clone, Debug)]
+pub enum Greeting {
+    /// The model, asked with these words.
+    Model {
+        /// Instructions for the greeting.
+        instructions: String,
+    },
+    /// The caller.
+    Wait,
+    /// A stored clip, at once; the model is told what was said.
+    Clip {
+        /// µ-law, 8,000 Hz.
+        audio: Payload,
+        /// Its words.
+        text: String,
+    },
+}
+
+/// What a call is made of.
+#[derive(Clone, Debug)]
+pub struct CallSetup {
+    /// Who answers.
+    pub agent: Arc<AgentProfile>,
+    /// The call the media ticket was for; `start` must name it.
+    pub call: Option<CallSid>,
+    /// The longest a call may last.
+    pub max_length: Duration,
+    /// Any number; spreads retries of calls that fail together.
+    pub seed: u64,
+}
+
+/// A phone call.
+#[derive(Debug)]
+pub struct Call {
+    setup: CallSetup,
+    state: State,
+    link: Link,
+    patience: Patience,
+    sessions: u32,
+    responses: Responses,
+    /// A failed response, to be asked for again.
+    retry: Option<Wish>,
+    failed_in_a_row: u32,
+    /// The caller spoke last and was not answered.
+    owes_answer: bool,
+    preroll: Preroll,
+    conversation: Conversation,
+    timers: Timers,
+    effects: VecDeque<Effect>,
+    bad_messages: VecDeque<Time>,
+    /// When the caller fell silent, until the answer leaves.
+    silent_since: Option<Time>,
+    tally: Tally,
+    turn_latency: Histogram,
+}
+
+/// What is counted in a call.
+#[derive(Debug, Default)]
+struct Tally {
+    frames_from_caller: u64,
+    bytes_to_caller: u64,
+    dropped_bytes: u64,
+    barge_ins: u64,
+    reconnects: u64,
+    sequence_gaps: u64,
+    cost_usd: f64,
+    violations: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+impl Call {
+    /// A call whose media socket was accepted at [`Time::ZERO`]. The model is dialled at once, before `start`.
+    #[must_use]
+    pub fn new(setup: CallSetup) -> Self {
+        let mut call = Self {
+            state: State::Accepted(Opening::default()),
+            link: Link::Waiting,
+            patience: Patience::new(setup.seed),
+            sessions: 0,
+            responses: Responses::default(),
+            retry: None,
+            failed_in_a_row: 0,
+            owes_answer: false,
+            preroll: Preroll::default(),
+            conversation: Conversation::default(),
+            timers: Timers::default(),
+            effects: VecDeque::new(),
+            bad_messages: VecDeque::new(),
+            silent_since: None,
+            tally: Tally::default(),
+            turn_latency: Histogram::default(),
+            setup,
+        };
+        call.timers.set(Timer::Start, Time::ZERO + START_TIMEOUT);
+        call.timers
+            .set(Timer::Length, Time::ZERO + call.setup.max_length);
+        call.dial(Time::ZERO);
+        call
+    }
+
+    /// Something happened.
+    pub fn handle(&mut self, event: Event, now: Time) {
+        match event {
+            Event::Phone(event) => self.on_phone(event, now),
+            Event::Model(event) => self.on_model(event, now),
+            Event::Operator(OperatorEvent::HangUp) => self.end(EndReason::OperatorHangUp, now),
+            Event::Operator(OperatorEvent::HandOver) => self.end(EndReason::HandedOver, now),
+        }
+    }
+
+    /// The deadline that [`poll_timeout`](Self::poll_timeout) gave has come; early calls do no harm.
+    pub fn handle_timeout(&mut self, now: Time) {
+        while let Some(timer) = self.timers.take_due(now) {
+            match timer {
+                Timer::Start => self.end(EndReason::NoStart, now),
+                Timer::Media => self.end(EndReason::PhoneStalled, now),
+                Timer::Length => self.end(EndReason::TooLong, now),
+                Timer::Dial => self.on_dial_timeout(now),
+                Timer::Configure => self.on_configure_timeout(now),
+                Timer::Redial => self.dial(now),
+                Timer::Retry => self.on_retry(),
+                Timer::Playback => self.pump(now),
+                Timer::Acknowledge => self.on_acknowledge_due(now),
+            }
+        }
+    }
+
+    /// The next thing to be carried out.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) should be called next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    /// Where the call is.
+    #[must_use]
+    pub const fn state(&self) -> StateName {
+        self.state.name()
+    }
+
+    /// Whether the call is over.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        matches!(self.state, State::Stop(_))
+    }
+
+    /// Ends the call, once.
+    pub fn end(&mut self, reason: EndReason, now: Time) {
+        if self.is_over() {
+            return;
+        }
+        if let Some(playback) = self.state.playback_mut() {
+            let rest = playback.interrupt(now).parts;
+            for part in rest {
+                self.settle(&part, now);
+            }
+        }
+        for turn in self.conversation.finish() {
+            self.report(Report::Turn(Box::new(turn)));
+        }
+        let stream = self.state.stream().map(|stream| stream.sid);
+        self.state = State::Stop(Ended {
+            reason,
+            at: now,
+            stream,
+        });
+        self.timers.stop_all();
+        self.retry = None;
+        self.preroll = Preroll::default();
+        self.link = Link::Lost;
+        self.effects.push_back(Effect::CloseModel);
+        self.effects.push_back(Effect::ClosePhone {
+            code: reason.close_code(),
+        });
+        self.report(Report::State(StateName::Stop));
+        let summary = Summary {
+            reason,
+            duration_ms: now.as_millis(),
+            frames_from_caller: self.tally.frames_from_caller,
+            frames_to_caller: self.tally.frames_to_caller(),
+            turns: self.conversation.count(),
+            cost_usd: self.tally.cost_usd,
+        };
+        self.report(Report::Stopped(Box::new(summary)));
+    }
+
+    fn report(&mut self, report: Report) {
+        self.effects.push_back(Effect::Report(report));
+    }
+
+    fn ask_model(&mut self, command: ModelCommand) {
+        self.effects.push_back(Effect::ToModel(command));
+    }
+
+    fn violation(&mut self, peer: Peer, kind: &'static str) {
+        *self
+            .tally
+            .violations
+            .entry((peer.label(), kind))
+            .or_default() += 1;
+        self.report(Report::Violation { peer, kind });
+    }
+
+    /// A message that could not be used: counted, and too many of them end the call.
+    fn bad_message(&mut self, peer: Peer, kind: &'static str, now: Time) {
+        self.violation(peer, kind);
+        if peer == Peer::Model {
+            return;
+        }
+        self.bad_messages.push_back(now);
+        while self
+            .bad_messages
+            .front()
+            .is_some_and(|first| now.since(*first) > BAD_WINDOW)
+        {
+            self.bad_messages.pop_front();
+        }
+        if self.bad_messages.len() >= BAD_MESSAGES {
+            self.end(EndReason::TooManyBadMessages, now);
+        }
+    }
+
+    /// Runs `act` on the ledger of a live stream and carries out what it wants sent.
+    fn with_playback<T>(
+        &mut self,
+        now: Time,
+        act: impl FnOnce(&mut Playback, &mut dyn FnMut(Outgoing)) -> T,
+    ) -> Option<T> {
+        let effects = &mut self.effects;
+        let stream = self.state.stream_mut()?;
+        let sid = stream.sid;
+        let mut sent = 0u64;
+        let result = act(&mut stream.playback, &mut |outgoing| {
+            effects.push_back(match outgoing {
+                Outgoing::Audio(payload) => {
+                    sent += payload.audio_bytes() as u64;
+                    Effect::Play {
+                        stream: sid,
+                        payload,
+                    }
+                }
+                Outgoing::Mark(number) => Effect::Mark {
+                    stream: sid,
+                    number,
+                },
+            });
+        });
+        let (next_send, overdue_at) = (
+            stream.playback.next_send(now),
+            stream.playback.acknowledge_by(),
+        );
+        let first = sent > 0 && !stream.agent_heard;
+        stream.agent_heard |= first;
+        let since = stream.since;
+        self.timers.set_or_stop(Timer::Playback, next_send);
+        self.timers.set_or_stop(
+            Timer::Acknowledge,
+            overdue_at.map(|due| due + ACKNOWLEDGE_TIMEOUT),
+        );
+        if first {
+            self.report(Report::FirstAgentAudio {
+                after_start_ms: now.millis_since(since),
+            });
+        }
+        if sent > 0 {
+            self.tally.bytes_to_caller += sent;
+            self.on_audio_left(now);
+        }
+        Some(result)
+    }
+
+    /// Sends what the lead allows.
+    fn pump(&mut self, now: Time) {
+        self.with_playback(now, |playback, mut out| playback.send(now, &mut out));
+    }
+
+    fn on_acknowledge_due(&mut self, now: Time) {
+        let overdue = self
+            .state
+            .stream()
+            .and_then(|stream| stream.playback.overdue(now));
+        if overdue.is_some_and(|late| late >= ACKNOWLEDGE_TIMEOUT) {
+            self.end(EndReason::PhoneStalled, now);
+        }
+    }
+
+    /// The first audio of an answer left: the caller's wait is over.
+    fn on_audio_left(&mut self, now: Time) {
+        let Some(since) = self.silent_since.take() else {
+            return;
+        };
+        let latency_us = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
+        self.turn_latency.record(latency_us);
+        self.report(Report::Answered { latency_us });
+    }
+
+    /// A part of the agent's speech is over: heard or cut.
+    fn settle(&mut self, settled: &Settled, now: Time) {
+        let turn = self.conversation.settle(settled, now);
+        self.report(Report::Turn(Box::new(turn)));
+    }
+
+    /// Plays a clip in the agent's name.
+    fn play_clip(&mut self, item: &str, audio: &Payload, text: &str, now: Time) {
+        let key = PartKey {
+            response: ModelId::new(LOCAL),
+            item: ModelId::new(item),
+            part: 0,
+        };
+        self.conversation.agent_words(&key.item, text, now);
+        let audio = audio.clone();
+        self.with_playback(now, |playback, mut out| {
+            playback.play(&key, audio, now, &mut out);
+            playback.finish(&key, now, &mut out);
+        });
+    }
+}
+
+impl Tally {
+    const fn frames_to_caller(&self) -> u64 {
+        self.bytes_to_caller
+            .div_ceil(crate::audio::FRAME_BYTES as u64)
+    }
+}

@@ -76,7 +76,10 @@ impl Timers {
     /// Takes one timer that has come due, the one with the earliest deadline first.
     pub fn take_due(&mut self, now: Time) -> Option<Timer> {
         let due = |timer: &Timer| self.due[*timer as usize].filter(|due| *due <= now);
-        let timer = Timer::ALL.into_iter().filter(|timer| due(timer).is_some()).min_by_key(due)?;
+        let timer = Timer::ALL
+            .into_iter()
+            .filter(|timer| due(timer).is_some())
+            .min_by_key(due)?;
         self.stop(timer);
         Some(timer)
     }

@@ -67,7 +67,9 @@ pub fn classify(error: &ModelError) -> Class {
     match code {
         "conversation_already_has_active_response" => Class::AlreadyResponding,
         "session_expired" => Class::SessionOver,
-        "rate_limit_exceeded" => Class::Transient(wait_in(&error.message).unwrap_or(SERVER_ERROR_WAIT)),
+        "rate_limit_exceeded" => {
+            Class::Transient(wait_in(&error.message).unwrap_or(SERVER_ERROR_WAIT))
+        }
         "server_error" => Class::Transient(SERVER_ERROR_WAIT),
         _ if error.kind == "server_error" => Class::Transient(SERVER_ERROR_WAIT),
         _ if is_truncation_race(&error.message) => Class::Benign,
@@ -158,7 +160,10 @@ mod tests {
     fn the_documented_errors_fall_into_their_classes() {
         let mut classes = Vec::new();
         for line in VARIANTS.lines().filter(|line| !line.is_empty()) {
-            let event = crate::openai::read(&Bytes::from_static(line.as_bytes()), &mut Interner::default());
+            let event = crate::openai::read(
+                &Bytes::from_static(line.as_bytes()),
+                &mut Interner::default(),
+            );
             match event {
                 Ok(ModelEvent::Error(error)) => classes.push(classify(&error)),
                 Ok(ModelEvent::ResponseDone(done)) => {
@@ -194,6 +199,11 @@ mod tests {
         for status in [408, 409, 429, 500, 502, 503] {
             assert!(!refusal_is_fatal(&Refusal::Status(status)), "{status}");
         }
-        assert!(close_is_fatal(3000) && close_is_fatal(4000) && !close_is_fatal(1001) && !close_is_fatal(1006));
+        assert!(
+            close_is_fatal(3000)
+                && close_is_fatal(4000)
+                && !close_is_fatal(1001)
+                && !close_is_fatal(1006)
+        );
     }
 }

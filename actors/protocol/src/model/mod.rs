@@ -1,7 +1,7 @@
 //! The model leg of a call: what we ask of a realtime session, whose turn it is to answer, and what its errors mean.
 
 pub mod command;
-
-
-
-
+pub mod errors;
+pub mod link;
+pub mod replay;
+pub mod responses;

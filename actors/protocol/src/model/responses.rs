@@ -57,7 +57,13 @@ pub struct Responses {
 
 impl Default for Responses {
     fn default() -> Self {
-        Self { turn: Turn::Free, owed: None, over: VecDeque::new(), requests: 0, announces: false }
+        Self {
+            turn: Turn::Free,
+            owed: None,
+            over: VecDeque::new(),
+            requests: 0,
+            announces: false,
+        }
     }
 }
 
@@ -68,7 +74,11 @@ impl Responses {
             Turn::Free => Some(self.create(wish)),
             Turn::Asked { .. } | Turn::Unwanted { .. } | Turn::Active(_) | Turn::Cancelling(_) => {
                 // A wish with words says more than one without.
-                if self.owed.as_ref().is_none_or(|owed| owed.instructions.is_none()) {
+                if self
+                    .owed
+                    .as_ref()
+                    .is_none_or(|owed| owed.instructions.is_none())
+                {
                     self.owed = Some(wish);
                 }
                 None
@@ -80,8 +90,14 @@ impl Responses {
         self.requests += 1;
         let request = format!("respond-{}", self.requests);
         let instructions = wish.instructions.clone();
-        self.turn = Turn::Asked { request: request.clone(), wish };
-        ModelCommand::Respond { request, instructions }
+        self.turn = Turn::Asked {
+            request: request.clone(),
+            wish,
+        };
+        ModelCommand::Respond {
+            request,
+            instructions,
+        }
     }
 
     /// The server began a response.
@@ -91,7 +107,9 @@ impl Responses {
             Turn::Unwanted { .. } => {
                 self.turn = Turn::Cancelling(response.clone());
                 self.discard(response);
-                Some(ModelCommand::Cancel { response: response.clone() })
+                Some(ModelCommand::Cancel {
+                    response: response.clone(),
+                })
             }
             Turn::Free | Turn::Asked { .. } | Turn::Active(_) | Turn::Cancelling(_) => {
                 self.turn = Turn::Active(response.clone());
@@ -118,14 +136,21 @@ impl Responses {
     /// The server refused a request of ours. `running` says that it did so because another response runs.
     pub fn refused(&mut self, request: &str, running: bool) {
         match &self.turn {
-            Turn::Asked { request: asked, wish } if asked == request => {
+            Turn::Asked {
+                request: asked,
+                wish,
+            } if asked == request => {
                 if running && self.owed.is_none() {
                     self.owed = Some(wish.clone());
                 }
                 self.turn = Turn::Free;
             }
             Turn::Unwanted { request: asked } if asked == request => self.turn = Turn::Free,
-            Turn::Free | Turn::Asked { .. } | Turn::Unwanted { .. } | Turn::Active(_) | Turn::Cancelling(_) => {}
+            Turn::Free
+            | Turn::Asked { .. }
+            | Turn::Unwanted { .. }
+            | Turn::Active(_)
+            | Turn::Cancelling(_) => {}
         }
     }
 
@@ -136,7 +161,9 @@ impl Responses {
         match &self.turn {
             Turn::Free | Turn::Unwanted { .. } | Turn::Cancelling(_) => None,
             Turn::Asked { request, .. } => {
-                self.turn = Turn::Unwanted { request: request.clone() };
+                self.turn = Turn::Unwanted {
+                    request: request.clone(),
+                };
                 None
             }
             Turn::Active(active) => {
@@ -162,7 +189,11 @@ impl Responses {
             Turn::Cancelling(active) if active == response => Verdict::Discard,
             Turn::Unwanted { .. } => Verdict::Discard,
             Turn::Free | Turn::Asked { .. } | Turn::Active(_) | Turn::Cancelling(_) => {
-                if self.announces { Verdict::Unknown } else { Verdict::Play }
+                if self.announces {
+                    Verdict::Unknown
+                } else {
+                    Verdict::Play
+                }
             }
         }
     }
@@ -190,12 +221,17 @@ mod tests {
     use super::*;
 
     fn wish(text: &str) -> Wish {
-        Wish { instructions: (!text.is_empty()).then(|| text.to_owned()) }
+        Wish {
+            instructions: (!text.is_empty()).then(|| text.to_owned()),
+        }
     }
 
     fn request_of(command: Option<ModelCommand>) -> Option<(String, Option<String>)> {
         match command {
-            Some(ModelCommand::Respond { request, instructions }) => Some((request, instructions)),
+            Some(ModelCommand::Respond {
+                request,
+                instructions,
+            }) => Some((request, instructions)),
             _ => None,
         }
     }
@@ -210,7 +246,10 @@ mod tests {
         assert!(responses.ask(wish("say the price")).is_none());
         assert!(responses.ask(wish("")).is_none());
         let next = request_of(responses.done(&id));
-        assert_eq!(next, Some(("respond-2".to_owned(), Some("say the price".to_owned()))));
+        assert_eq!(
+            next,
+            Some(("respond-2".to_owned(), Some("say the price".to_owned())))
+        );
         assert!(responses.done(&id).is_none(), "asked once");
     }
 
@@ -231,7 +270,10 @@ mod tests {
             let id = ModelId::new("resp_1");
             responses.started(&id);
             let command = responses.interrupt(server_cancels);
-            assert_eq!(matches!(command, Some(ModelCommand::Cancel { .. })), expected);
+            assert_eq!(
+                matches!(command, Some(ModelCommand::Cancel { .. })),
+                expected
+            );
             assert_eq!(responses.verdict(&id), Verdict::Discard);
         }
     }
@@ -242,7 +284,10 @@ mod tests {
         responses.ask(wish(""));
         assert!(responses.interrupt(true).is_none());
         let id = ModelId::new("resp_late");
-        assert!(matches!(responses.started(&id), Some(ModelCommand::Cancel { .. })));
+        assert!(matches!(
+            responses.started(&id),
+            Some(ModelCommand::Cancel { .. })
+        ));
         assert_eq!(responses.verdict(&id), Verdict::Discard);
     }
 
@@ -250,12 +295,20 @@ mod tests {
     fn audio_of_a_response_that_never_began_is_unknown_once_the_server_is_known_to_announce() {
         let mut responses = Responses::default();
         let ghost = ModelId::new("resp_ghost");
-        assert_eq!(responses.verdict(&ghost), Verdict::Play, "a gateway that announces nothing");
+        assert_eq!(
+            responses.verdict(&ghost),
+            Verdict::Play,
+            "a gateway that announces nothing"
+        );
         let real = ModelId::new("resp_1");
         responses.started(&real);
         assert_eq!(responses.verdict(&real), Verdict::Play);
         assert_eq!(responses.verdict(&ghost), Verdict::Unknown);
         responses.done(&real);
-        assert_eq!(responses.verdict(&real), Verdict::Discard, "deltas after done");
+        assert_eq!(
+            responses.verdict(&real),
+            Verdict::Discard,
+            "deltas after done"
+        );
     }
 }

@@ -3,7 +3,9 @@
 use bytes::{BufMut, BytesMut};
 use serde_json::{Value, json};
 
-use crate::model::command::{ModelCommand, SessionOptions, SessionSetup, Transcription, TurnDetection, Voice};
+use crate::model::command::{
+    ModelCommand, SessionOptions, SessionSetup, Transcription, TurnDetection, Voice,
+};
 use crate::payload::Payload;
 
 /// Writes the client event for a command, as one JSON object.
@@ -16,26 +18,46 @@ pub fn write(out: &mut BytesMut, command: &ModelCommand) {
         ModelCommand::Configure { request, setup } => {
             json!({"type": "session.update", "event_id": request, "session": session(setup)})
         }
-        ModelCommand::Truncate { item, part, heard_ms } => json!({
+        ModelCommand::Truncate {
+            item,
+            part,
+            heard_ms,
+        } => json!({
             "type": "conversation.item.truncate", "item_id": item, "content_index": part, "audio_end_ms": heard_ms,
         }),
-        ModelCommand::Delete { item } => json!({"type": "conversation.item.delete", "item_id": item}),
-        ModelCommand::Respond { request, instructions: None } => {
+        ModelCommand::Delete { item } => {
+            json!({"type": "conversation.item.delete", "item_id": item})
+        }
+        ModelCommand::Respond {
+            request,
+            instructions: None,
+        } => {
             json!({"type": "response.create", "event_id": request})
         }
-        ModelCommand::Respond { request, instructions: Some(instructions) } => json!({
+        ModelCommand::Respond {
+            request,
+            instructions: Some(instructions),
+        } => json!({
             "type": "response.create", "event_id": request, "response": {"instructions": instructions},
         }),
-        ModelCommand::Cancel { response } => json!({"type": "response.cancel", "response_id": response}),
+        ModelCommand::Cancel { response } => {
+            json!({"type": "response.cancel", "response_id": response})
+        }
         ModelCommand::Tell { role, text } => {
-            let kind = if role.as_str() == "assistant" { "output_text" } else { "input_text" };
+            let kind = if role.as_str() == "assistant" {
+                "output_text"
+            } else {
+                "input_text"
+            };
             json!({"type": "conversation.item.create", "item": {
                 "type": "message", "role": role.as_str(), "content": [{"type": kind, "text": text}],
             }})
         }
-        ModelCommand::ToolOutput { call, output } => json!({"type": "conversation.item.create", "item": {
-            "type": "function_call_output", "call_id": call, "output": output,
-        }}),
+        ModelCommand::ToolOutput { call, output } => {
+            json!({"type": "conversation.item.create", "item": {
+                "type": "function_call_output", "call_id": call, "output": output,
+            }})
+        }
     };
     out.put_slice(event.to_string().as_bytes());
 }
@@ -61,8 +83,14 @@ fn session(setup: &SessionSetup) -> Value {
     let mut session = json!({"type": "realtime", "instructions": setup.instructions});
     if let Some(options) = &setup.options {
         input["turn_detection"] = turn_detection(&options.turns);
-        input["transcription"] = options.transcription.as_ref().map_or(Value::Null, transcription);
-        input["noise_reduction"] = options.noise_reduction.as_ref().map_or(Value::Null, |kind| json!({"type": kind}));
+        input["transcription"] = options
+            .transcription
+            .as_ref()
+            .map_or(Value::Null, transcription);
+        input["noise_reduction"] = options
+            .noise_reduction
+            .as_ref()
+            .map_or(Value::Null, |kind| json!({"type": kind}));
         add_options(&mut session, options);
     }
     session["audio"] = json!({"input": input, "output": output});
@@ -84,7 +112,13 @@ fn add_options(session: &mut Value, options: &SessionOptions) {
 
 fn turn_detection(turns: &TurnDetection) -> Value {
     match turns {
-        TurnDetection::Server { threshold, prefix_padding_ms, silence_duration_ms, idle_timeout_ms, interrupt } => {
+        TurnDetection::Server {
+            threshold,
+            prefix_padding_ms,
+            silence_duration_ms,
+            idle_timeout_ms,
+            interrupt,
+        } => {
             let mut value = json!({
                 "type": "server_vad", "threshold": threshold, "prefix_padding_ms": prefix_padding_ms,
                 "silence_duration_ms": silence_duration_ms, "create_response": true, "interrupt_response": interrupt,
@@ -94,7 +128,10 @@ fn turn_detection(turns: &TurnDetection) -> Value {
             }
             value
         }
-        TurnDetection::Semantic { eagerness, interrupt } => json!({
+        TurnDetection::Semantic {
+            eagerness,
+            interrupt,
+        } => json!({
             "type": "semantic_vad", "eagerness": eagerness, "create_response": true, "interrupt_response": interrupt,
         }),
     }
@@ -143,7 +180,11 @@ mod tests {
     /// The union of the shapes the documentation shows for one event type.
     fn documented(kind: &str) -> BTreeSet<String> {
         let mut shapes = BTreeSet::new();
-        for line in EVENTS.lines().chain(VARIANTS.lines()).filter(|line| !line.is_empty()) {
+        for line in EVENTS
+            .lines()
+            .chain(VARIANTS.lines())
+            .filter(|line| !line.is_empty())
+        {
             let value: Value = serde_json::from_str(line).unwrap();
             if value["type"] == kind {
                 shape(&value, "", &mut shapes);
@@ -156,11 +197,16 @@ mod tests {
     fn every_command() -> Vec<ModelCommand> {
         let options = |turns| SessionOptions {
             turns,
-            transcription: Some(Transcription { model: "gpt-transcribe".into(), language: Some("en".into()) }),
+            transcription: Some(Transcription {
+                model: "gpt-transcribe".into(),
+                language: Some("en".into()),
+            }),
             noise_reduction: None,
             reasoning: Some("low".into()),
             max_output_tokens: Some(1_200),
-            tools: vec![json!({"type": "function", "name": "n", "description": "d", "parameters": {"type": "object"}})],
+            tools: vec![
+                json!({"type": "function", "name": "n", "description": "d", "parameters": {"type": "object"}}),
+            ],
         };
         let server = TurnDetection::Server {
             threshold: 0.5,
@@ -169,10 +215,17 @@ mod tests {
             idle_timeout_ms: Some(8_000),
             interrupt: true,
         };
-        let semantic = TurnDetection::Semantic { eagerness: "auto".into(), interrupt: false };
+        let semantic = TurnDetection::Semantic {
+            eagerness: "auto".into(),
+            interrupt: false,
+        };
         let configure = |voice, options| ModelCommand::Configure {
             request: "su-1".into(),
-            setup: SessionSetup { instructions: "Be \"kind\".\n".into(), voice, options },
+            setup: SessionSetup {
+                instructions: "Be \"kind\".\n".into(),
+                voice,
+                options,
+            },
         };
         let id = ModelId::new("item_1");
         let mut commands = vec![
@@ -180,15 +233,33 @@ mod tests {
             configure(Voice::Keep, Some(options(semantic))),
             configure(Voice::Keep, None),
             ModelCommand::Append(Payload::from_audio(&[0xFF; 160])),
-            ModelCommand::Truncate { item: id.clone(), part: 0, heard_ms: 1_840 },
+            ModelCommand::Truncate {
+                item: id.clone(),
+                part: 0,
+                heard_ms: 1_840,
+            },
             ModelCommand::Delete { item: id.clone() },
-            ModelCommand::Respond { request: "rc-1".into(), instructions: None },
-            ModelCommand::Respond { request: "rc-2".into(), instructions: Some("Greet.".into()) },
-            ModelCommand::Cancel { response: id.clone() },
-            ModelCommand::ToolOutput { call: id, output: "{\"found\":true}".into() },
+            ModelCommand::Respond {
+                request: "rc-1".into(),
+                instructions: None,
+            },
+            ModelCommand::Respond {
+                request: "rc-2".into(),
+                instructions: Some("Greet.".into()),
+            },
+            ModelCommand::Cancel {
+                response: id.clone(),
+            },
+            ModelCommand::ToolOutput {
+                call: id,
+                output: "{\"found\":true}".into(),
+            },
         ];
         for role in [Role::System, Role::User, Role::Assistant] {
-            commands.push(ModelCommand::Tell { role, text: "a \"quote\" and a \u{1}".into() });
+            commands.push(ModelCommand::Tell {
+                role,
+                text: "a \"quote\" and a \u{1}".into(),
+            });
         }
         commands
     }
@@ -203,20 +274,33 @@ mod tests {
             let mut ours = BTreeSet::new();
             shape(&event, "", &mut ours);
             let unknown: Vec<_> = ours.difference(&documented(kind)).cloned().collect();
-            assert!(unknown.is_empty(), "{kind} has fields outside the documentation: {unknown:?}");
+            assert!(
+                unknown.is_empty(),
+                "{kind} has fields outside the documentation: {unknown:?}"
+            );
         }
     }
 
     #[test]
     fn a_custom_voice_goes_by_its_id() {
-        let setup =
-            SessionSetup { instructions: String::new(), voice: Voice::Custom("voice_1".into()), options: None };
-        assert_eq!(session(&setup)["audio"]["output"]["voice"], json!({"id": "voice_1"}));
+        let setup = SessionSetup {
+            instructions: String::new(),
+            voice: Voice::Custom("voice_1".into()),
+            options: None,
+        };
+        assert_eq!(
+            session(&setup)["audio"]["output"]["voice"],
+            json!({"id": "voice_1"})
+        );
     }
 
     #[test]
     fn the_least_update_still_names_both_formats() {
-        let setup = SessionSetup { instructions: "x".into(), voice: Voice::Keep, options: None };
+        let setup = SessionSetup {
+            instructions: "x".into(),
+            voice: Voice::Keep,
+            options: None,
+        };
         let expected = json!({"type": "realtime", "instructions": "x", "audio": {
             "input": {"format": {"type": "audio/pcmu"}}, "output": {"format": {"type": "audio/pcmu"}},
         }});

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::call::event::{
-    AudioFormat, ItemDone, ItemKind, ModelError, ModelEvent, RateLimit, ResponseDone, ResponseStatus, SessionInfo,
-    Usage,
+    AudioFormat, ItemDone, ItemKind, ModelError, ModelEvent, RateLimit, ResponseDone,
+    ResponseStatus, SessionInfo, Usage,
 };
 use crate::ids::{Interner, ModelId, clip};
 use crate::json::{self, Flag, Number, Text};
@@ -67,43 +67,83 @@ pub fn read(message: &Bytes, ids: &mut Interner) -> Result<ModelEvent, ReadError
                 Cow::Owned(text) => Bytes::from(text),
             };
             let payload = Payload::from_base64(text, MAX_MESSAGE)?;
-            ModelEvent::Audio { response, item, part, payload }
+            ModelEvent::Audio {
+                response,
+                item,
+                part,
+                payload,
+            }
         }
         "response.output_audio.done" | "response.audio.done" => {
             let (response, item, part) = place(&envelope, ids)?;
-            ModelEvent::AudioDone { response, item, part }
+            ModelEvent::AudioDone {
+                response,
+                item,
+                part,
+            }
         }
-        "response.output_audio_transcript.delta" | "response.audio_transcript.delta" => ModelEvent::AgentWords {
+        "response.output_audio_transcript.delta" | "response.audio_transcript.delta" => {
+            ModelEvent::AgentWords {
+                item: id(&envelope.item_id, ids)?,
+                text: clip(envelope.delta.as_str().unwrap_or_default(), MAX_WORDS).to_owned(),
+            }
+        }
+        "input_audio_buffer.speech_started" => ModelEvent::SpeechStarted {
             item: id(&envelope.item_id, ids)?,
-            text: clip(envelope.delta.as_str().unwrap_or_default(), MAX_WORDS).to_owned(),
         },
-        "input_audio_buffer.speech_started" => ModelEvent::SpeechStarted { item: id(&envelope.item_id, ids)? },
-        "input_audio_buffer.speech_stopped" => ModelEvent::SpeechStopped { item: id(&envelope.item_id, ids)? },
-        "input_audio_buffer.committed" => ModelEvent::CallerTurn { item: id(&envelope.item_id, ids)? },
+        "input_audio_buffer.speech_stopped" => ModelEvent::SpeechStopped {
+            item: id(&envelope.item_id, ids)?,
+        },
+        "input_audio_buffer.committed" => ModelEvent::CallerTurn {
+            item: id(&envelope.item_id, ids)?,
+        },
         "conversation.item.input_audio_transcription.completed" => {
             let text = clip(envelope.transcript.as_str().unwrap_or_default(), MAX_WORDS).to_owned();
-            ModelEvent::CallerWords { item: id(&envelope.item_id, ids)?, text: Some(text) }
+            ModelEvent::CallerWords {
+                item: id(&envelope.item_id, ids)?,
+                text: Some(text),
+            }
         }
-        "conversation.item.input_audio_transcription.failed" => {
-            ModelEvent::CallerWords { item: id(&envelope.item_id, ids)?, text: None }
-        }
+        "conversation.item.input_audio_transcription.failed" => ModelEvent::CallerWords {
+            item: id(&envelope.item_id, ids)?,
+            text: None,
+        },
         "response.created" => {
             let response: Response<'_> = part_of(envelope.response)?;
-            let format = response.audio.and_then(|audio| audio.output).and_then(|output| output.format);
-            ModelEvent::ResponseStarted { response: id(&response.id, ids)?, format: format.as_ref().map(format_of) }
+            let format = response
+                .audio
+                .and_then(|audio| audio.output)
+                .and_then(|output| output.format);
+            ModelEvent::ResponseStarted {
+                response: id(&response.id, ids)?,
+                format: format.as_ref().map(format_of),
+            }
         }
         "response.output_item.added" => {
             let item: Item<'_> = part_of(envelope.item)?;
-            ModelEvent::ItemStarted { response: id(&envelope.response_id, ids)?, item: id(&item.id, ids)? }
+            ModelEvent::ItemStarted {
+                response: id(&envelope.response_id, ids)?,
+                item: id(&item.id, ids)?,
+            }
         }
         "response.output_item.done" => {
             let item: Item<'_> = part_of(envelope.item)?;
-            let done = ItemDone { id: id(&item.id, ids)?, kind: item_kind(&item) };
-            ModelEvent::ItemDone { response: id(&envelope.response_id, ids)?, item: done }
+            let done = ItemDone {
+                id: id(&item.id, ids)?,
+                kind: item_kind(&item),
+            };
+            ModelEvent::ItemDone {
+                response: id(&envelope.response_id, ids)?,
+                item: done,
+            }
         }
-        "response.done" => ModelEvent::ResponseDone(Box::new(response_done(part_of(envelope.response)?, ids)?)),
+        "response.done" => {
+            ModelEvent::ResponseDone(Box::new(response_done(part_of(envelope.response)?, ids)?))
+        }
         "session.created" => ModelEvent::SessionCreated(session_info(part_of(envelope.session)?)),
-        "session.updated" => ModelEvent::SessionConfigured(session_info(part_of(envelope.session)?)),
+        "session.updated" => {
+            ModelEvent::SessionConfigured(session_info(part_of(envelope.session)?))
+        }
         "rate_limits.updated" => {
             let limits: Vec<Limit<'_>> = part_of(envelope.rate_limits)?;
             ModelEvent::RateLimits(limits.into_iter().take(8).map(rate_limit).collect())
@@ -162,9 +202,17 @@ fn id(text: &Text<'_>, ids: &mut Interner) -> Result<ModelId, ReadError> {
     }
 }
 
-fn place(envelope: &Envelope<'_>, ids: &mut Interner) -> Result<(ModelId, ModelId, u32), ReadError> {
-    let part = u32::try_from(envelope.content_index.0.unwrap_or(0)).map_err(|_| ReadError::Malformed)?;
-    Ok((id(&envelope.response_id, ids)?, id(&envelope.item_id, ids)?, part))
+fn place(
+    envelope: &Envelope<'_>,
+    ids: &mut Interner,
+) -> Result<(ModelId, ModelId, u32), ReadError> {
+    let part =
+        u32::try_from(envelope.content_index.0.unwrap_or(0)).map_err(|_| ReadError::Malformed)?;
+    Ok((
+        id(&envelope.response_id, ids)?,
+        id(&envelope.item_id, ids)?,
+        part,
+    ))
 }
 
 #[derive(Deserialize)]
@@ -226,15 +274,29 @@ fn format_of(format: &Format<'_>) -> AudioFormat {
 }
 
 fn session_info(session: Session<'_>) -> SessionInfo {
-    let (input, output) = session.audio.map_or((None, None), |audio| (audio.input, audio.output));
-    let input_format = input.as_ref().and_then(|input| input.format.as_ref()).map(format_of);
+    let (input, output) = session
+        .audio
+        .map_or((None, None), |audio| (audio.input, audio.output));
+    let input_format = input
+        .as_ref()
+        .and_then(|input| input.format.as_ref())
+        .map(format_of);
     let turns = input.and_then(|input| input.turn_detection);
     SessionInfo {
-        id: session.id.as_str().map(|text| ModelId::new(clip(text, 128))),
-        model: session.model.as_str().map(|text| clip(text, 128).to_owned()),
+        id: session
+            .id
+            .as_str()
+            .map(|text| ModelId::new(clip(text, 128))),
+        model: session
+            .model
+            .as_str()
+            .map(|text| clip(text, 128).to_owned()),
         expires_at: session.expires_at.0,
         input: input_format,
-        output: output.and_then(|output| output.format).as_ref().map(format_of),
+        output: output
+            .and_then(|output| output.format)
+            .as_ref()
+            .map(format_of),
         interrupts: turns.as_ref().and_then(|turns| turns.interrupt_response.0),
         answers: turns.as_ref().and_then(|turns| turns.create_response.0),
     }
@@ -276,7 +338,8 @@ fn item_kind(item: &Item<'_>) -> ItemKind {
                 call: ModelId::new(clip(call, 128)),
                 name: clip(name, 128).to_owned(),
                 arguments: clip(arguments, MAX_ARGUMENTS).to_owned(),
-                complete: item.status.as_str() == Some("completed") && arguments.len() <= MAX_ARGUMENTS,
+                complete: item.status.as_str() == Some("completed")
+                    && arguments.len() <= MAX_ARGUMENTS,
             }
         }
         _ => ItemKind::Other,
@@ -397,7 +460,11 @@ fn model_error(error: WireError<'_>) -> ModelError {
 
 fn response_done(response: Response<'_>, ids: &mut Interner) -> Result<ResponseDone, ReadError> {
     let output = response.output.unwrap_or_default();
-    let (reason, error) = response.status_details.map_or((Text(None), None), |details| (details.reason, details.error));
+    let (reason, error) = response
+        .status_details
+        .map_or((Text(None), None), |details| {
+            (details.reason, details.error)
+        });
     let status = match (response.status.as_str(), reason.as_str()) {
         (Some("completed"), _) => ResponseStatus::Completed,
         (Some("cancelled"), Some("turn_detected")) => ResponseStatus::Interrupted,
@@ -409,10 +476,15 @@ fn response_done(response: Response<'_>, ids: &mut Interner) -> Result<ResponseD
     };
     let spoken = |item: &&Item<'_>| {
         let content = item.content.as_deref().unwrap_or_default();
-        content.iter().any(|part| matches!(part.kind.as_str(), Some("output_audio" | "audio")))
+        content
+            .iter()
+            .any(|part| matches!(part.kind.as_str(), Some("output_audio" | "audio")))
     };
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let tool_calls = output.iter().filter(|item| item.kind.as_str() == Some("function_call")).count();
+    let tool_calls = output
+        .iter()
+        .filter(|item| item.kind.as_str() == Some("function_call"))
+        .count();
     Ok(ResponseDone {
         id: id(&response.id, ids)?,
         status,
@@ -432,7 +504,11 @@ fn tokens(usage: &WireUsage) -> Usage {
         let cached_audio = cached.and_then(|cached| cached.audio_tokens.0).unwrap_or(0);
         total.cached_in = input.cached_tokens.0.unwrap_or(cached_text + cached_audio);
         total.text_in = input.text_tokens.0.unwrap_or(0).saturating_sub(cached_text);
-        total.audio_in = input.audio_tokens.0.unwrap_or(0).saturating_sub(cached_audio);
+        total.audio_in = input
+            .audio_tokens
+            .0
+            .unwrap_or(0)
+            .saturating_sub(cached_audio);
     }
     if let Some(output) = &usage.output_token_details {
         total.text_out = output.text_tokens.0.unwrap_or(0);

@@ -6,7 +6,10 @@ const EVENTS: &str = include_str!("../../tests/data/realtime_events.jsonl");
 const VARIANTS: &str = include_str!("../../tests/data/realtime_events_variants.jsonl");
 
 fn read_text(text: &str) -> Result<ModelEvent, ReadError> {
-    read(&Bytes::copy_from_slice(text.as_bytes()), &mut Interner::default())
+    read(
+        &Bytes::copy_from_slice(text.as_bytes()),
+        &mut Interner::default(),
+    )
 }
 
 fn event_of(kind: &str) -> ModelEvent {
@@ -18,7 +21,11 @@ fn event_of(kind: &str) -> ModelEvent {
 #[test]
 fn every_documented_event_is_known() {
     let mut lines = 0;
-    for line in EVENTS.lines().chain(VARIANTS.lines()).filter(|line| !line.is_empty()) {
+    for line in EVENTS
+        .lines()
+        .chain(VARIANTS.lines())
+        .filter(|line| !line.is_empty())
+    {
         match read_text(line) {
             Ok(ModelEvent::Unknown) | Err(_) => panic!("not understood: {line:.120}"),
             Ok(_) => lines += 1,
@@ -32,10 +39,15 @@ fn an_audio_delta_keeps_its_payload_unopened() {
     let needle = "response.output_audio.delta";
     let line = EVENTS.lines().find(|line| line.contains(needle)).unwrap();
     let message = Bytes::copy_from_slice(line.as_bytes());
-    let Ok(ModelEvent::Audio { payload, part, .. }) = read(&message, &mut Interner::default()) else {
+    let Ok(ModelEvent::Audio { payload, part, .. }) = read(&message, &mut Interner::default())
+    else {
         panic!("not audio")
     };
-    assert!(message.as_ptr_range().contains(&payload.as_base64().as_ptr()));
+    assert!(
+        message
+            .as_ptr_range()
+            .contains(&payload.as_base64().as_ptr())
+    );
     assert_eq!(part, 0);
     assert!(payload.audio_bytes() > FRAME);
 }
@@ -50,12 +62,16 @@ fn beta_names_of_deltas_are_taken() {
 
 #[test]
 fn a_session_tells_its_formats_and_who_interrupts() {
-    let ModelEvent::SessionConfigured(session) = event_of("session.updated") else { panic!() };
+    let ModelEvent::SessionConfigured(session) = event_of("session.updated") else {
+        panic!()
+    };
     assert_eq!(session.input, Some(AudioFormat::Mulaw));
     assert_eq!(session.output, Some(AudioFormat::Mulaw));
     assert_eq!(session.interrupts, Some(true));
     assert_eq!(session.expires_at, Some(1_795_346_400));
-    let ModelEvent::SessionCreated(session) = event_of("session.created") else { panic!() };
+    let ModelEvent::SessionCreated(session) = event_of("session.created") else {
+        panic!()
+    };
     assert_eq!(session.output, Some(AudioFormat::Pcm24k));
 }
 
@@ -87,8 +103,16 @@ fn responses_end_in_every_documented_way() {
 
 #[test]
 fn cached_tokens_are_counted_once() {
-    let ModelEvent::ResponseDone(done) = event_of("response.done") else { panic!() };
-    let usage = Usage { text_in: 412 - 384, audio_in: 0, cached_in: 384, text_out: 22, audio_out: 76 };
+    let ModelEvent::ResponseDone(done) = event_of("response.done") else {
+        panic!()
+    };
+    let usage = Usage {
+        text_in: 412 - 384,
+        audio_in: 0,
+        cached_in: 384,
+        text_out: 22,
+        audio_out: 76,
+    };
     assert_eq!(done.usage, Some(usage));
     assert_eq!((done.items, done.spoken_items, done.tool_calls), (1, 1, 0));
 }
@@ -102,8 +126,12 @@ fn a_tool_call_that_was_cut_is_not_complete() {
         )
     };
     for (status, expected) in [("completed", true), ("incomplete", false)] {
-        let Ok(ModelEvent::ItemDone { item, .. }) = read_text(&line(status)) else { panic!() };
-        let ItemKind::ToolCall { complete, .. } = item.kind else { panic!() };
+        let Ok(ModelEvent::ItemDone { item, .. }) = read_text(&line(status)) else {
+            panic!()
+        };
+        let ItemKind::ToolCall { complete, .. } = item.kind else {
+            panic!()
+        };
         assert_eq!(complete, expected, "{status}");
     }
 }
@@ -115,8 +143,16 @@ fn arguments_beyond_the_limit_never_count_as_complete() {
         r#"{{"type":"response.output_item.done","response_id":"r","item":{{"id":"i","type":"function_call",
         "status":"completed","call_id":"c","name":"book","arguments":"{arguments}"}}}}"#
     );
-    let Ok(ModelEvent::ItemDone { item, .. }) = read_text(&line) else { panic!() };
-    assert!(matches!(item.kind, ItemKind::ToolCall { complete: false, .. }));
+    let Ok(ModelEvent::ItemDone { item, .. }) = read_text(&line) else {
+        panic!()
+    };
+    assert!(matches!(
+        item.kind,
+        ItemKind::ToolCall {
+            complete: false,
+            ..
+        }
+    ));
 }
 
 #[test]
@@ -125,10 +161,19 @@ fn what_cannot_be_used_is_an_error_value() {
         ("", ReadError::Malformed),
         ("[]", ReadError::Malformed),
         ("{}", ReadError::Incomplete),
-        (r#"{"type":"response.output_audio.delta"}"#, ReadError::Incomplete),
+        (
+            r#"{"type":"response.output_audio.delta"}"#,
+            ReadError::Incomplete,
+        ),
         (r#"{"type":"response.done"}"#, ReadError::Incomplete),
-        (r#"{"type":"response.done","response":{}}"#, ReadError::Incomplete),
-        (r#"{"type":"response.done","response":7}"#, ReadError::Malformed),
+        (
+            r#"{"type":"response.done","response":{}}"#,
+            ReadError::Incomplete,
+        ),
+        (
+            r#"{"type":"response.done","response":7}"#,
+            ReadError::Malformed,
+        ),
         (
             r#"{"type":"response.output_audio.delta","response_id":"r","item_id":"i","delta":"*"}"#,
             ReadError::Payload(PayloadError::NotBase64),
@@ -140,7 +185,13 @@ fn what_cannot_be_used_is_an_error_value() {
 
 #[test]
 fn unknown_types_and_fields_are_tolerated() {
-    assert!(matches!(read_text(r#"{"type":"response.telepathy","x":{}}"#), Ok(ModelEvent::Unknown)));
+    assert!(matches!(
+        read_text(r#"{"type":"response.telepathy","x":{}}"#),
+        Ok(ModelEvent::Unknown)
+    ));
     let odd = r#"{"event_id":5,"type":"input_audio_buffer.speech_started","item_id":"i","audio_start_ms":"7","new":[]}"#;
-    assert!(matches!(read_text(odd), Ok(ModelEvent::SpeechStarted { .. })));
+    assert!(matches!(
+        read_text(odd),
+        Ok(ModelEvent::SpeechStarted { .. })
+    ));
 }

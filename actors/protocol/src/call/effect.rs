@@ -1,0 +1,183 @@
+//! What a call wants done, and what it has to tell.
+
+use crate::call::end::EndReason;
+use crate::call::event::{ModelError, Usage};
+use crate::call::state::StateName;
+use crate::conversation::Turn;
+use crate::ids::{CallSid, ModelId, StreamSid};
+use crate::model::command::ModelCommand;
+use crate::payload::Payload;
+
+/// Something to be carried out, in order.
+#[derive(Debug)]
+pub enum Effect {
+    /// Open a model socket.
+    DialModel,
+    /// Close the model socket, whatever it is doing.
+    CloseModel,
+    /// Ask this of the model.
+    ToModel(ModelCommand),
+    /// Play this to the caller.
+    Play {
+        /// The stream.
+        stream: StreamSid,
+        /// The audio.
+        payload: Payload,
+    },
+    /// Have Twilio say when it has played all that was sent so far.
+    Mark {
+        /// The stream.
+        stream: StreamSid,
+        /// The mark's number; its name is made of it.
+        number: u64,
+    },
+    /// Have Twilio throw away what it has not played.
+    Clear {
+        /// The stream.
+        stream: StreamSid,
+    },
+    /// Close the media socket.
+    ClosePhone {
+        /// The WebSocket close code.
+        code: u16,
+    },
+    /// For the log, the metrics and whoever watches.
+    Report(Report),
+}
+
+/// Which peer did it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Twilio's media stream.
+    Phone,
+    /// The realtime session.
+    Model,
+}
+
+impl Peer {
+    /// The peer's name in metrics and logs.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Phone => "twilio",
+            Self::Model => "model",
+        }
+    }
+}
+
+/// Something worth telling.
+#[derive(Debug)]
+pub enum Report {
+    /// The call is in another state.
+    State(StateName),
+    /// Twilio said `connected`.
+    Connected {
+        /// Its protocol.
+        protocol: String,
+        /// Its version.
+        version: String,
+    },
+    /// Twilio said `start`.
+    Started {
+        /// The stream's SID.
+        stream: StreamSid,
+        /// The call's SID.
+        call: CallSid,
+        /// Custom parameters left out.
+        refused_parameters: u32,
+    },
+    /// The caller's first frame.
+    FirstCallerAudio,
+    /// A dial of the model ended.
+    ModelDialled {
+        /// `ok`, or why not.
+        result: &'static str,
+    },
+    /// The session is configured and may be talked to.
+    ModelReady {
+        /// The session's id.
+        session: Option<ModelId>,
+        /// Milliseconds since it was dialled.
+        after_ms: u64,
+        /// Whether another session served this call before.
+        again: bool,
+    },
+    /// The model socket is gone.
+    ModelLost {
+        /// Why.
+        why: &'static str,
+        /// Whether it will be dialled again.
+        redial: bool,
+    },
+    /// The server refused something.
+    ModelComplains(Box<ModelError>),
+    /// The agent's first audio left for Twilio.
+    FirstAgentAudio {
+        /// Milliseconds since `start`.
+        after_start_ms: u64,
+    },
+    /// The first audio of an answer left for Twilio.
+    Answered {
+        /// Microseconds since the caller fell silent.
+        latency_us: u64,
+    },
+    /// A turn is over.
+    Turn(Box<Turn>),
+    /// The caller interrupted the agent.
+    Interrupted {
+        /// Milliseconds of the running item that were heard.
+        heard_ms: u64,
+    },
+    /// A peer broke a rule.
+    Violation {
+        /// Which.
+        peer: Peer,
+        /// The rule.
+        kind: &'static str,
+    },
+    /// Caller audio had to be dropped.
+    CallerAudioDropped {
+        /// Bytes of it.
+        bytes: u64,
+    },
+    /// Model audio was not sent on.
+    AgentAudioDropped {
+        /// Bytes of it.
+        bytes: u64,
+        /// Why.
+        why: &'static str,
+    },
+    /// A response was paid for.
+    Used {
+        /// Tokens.
+        usage: Usage,
+        /// US dollars.
+        dollars: f64,
+    },
+    /// The account's limits are nearly reached: the share left of the scarcest.
+    RateLimits {
+        /// 0.0 to 1.0.
+        left: f64,
+        /// Seconds until it is full again.
+        reset_seconds: f64,
+    },
+    /// The call is over.
+    Stopped(Box<Summary>),
+}
+
+/// The last word about a call.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Summary {
+    /// Why it ended.
+    pub reason: EndReason,
+    /// How long it lasted.
+    pub duration_ms: u64,
+    /// Frames from the caller.
+    pub frames_from_caller: u64,
+    /// Messages with audio sent to the caller, counted in frames of 20 ms.
+    pub frames_to_caller: u64,
+    /// Turns.
+    pub turns: u64,
+    /// US dollars.
+    pub cost_usd: f64,
+}

@@ -1,0 +1,147 @@
+//! Every way a call can end, named once for the log, the metrics and the admin pages.
+
+use std::fmt;
+
+use crate::call::event::SocketFault;
+
+/// Why a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// Twilio said `stop`: the caller hung up, or the call was ended or redirected at Twilio.
+    CallerHungUp,
+    /// The media socket closed without a `stop`.
+    PhoneLost,
+    /// The media socket stayed open and nothing came, or nothing was played.
+    PhoneStalled,
+    /// `start` did not come in time.
+    NoStart,
+    /// Media came before `start`.
+    MediaBeforeStart,
+    /// A second `start` came.
+    SecondStart,
+    /// `start` named no valid stream and call.
+    BadIdentifiers,
+    /// `start` named another call than the ticket was for.
+    ForeignCall,
+    /// The stream's audio is not µ-law, 8,000 Hz, mono.
+    UnsupportedFormat,
+    /// Too many unusable messages.
+    TooManyBadMessages,
+    /// The media socket broke a WebSocket rule or limit.
+    SocketFault(SocketFault),
+    /// The model refuses us for good: key, quota, billing, model name.
+    ModelRefused,
+    /// The model could not be reached, or was lost too often.
+    ModelLost,
+    /// The operator ended the call.
+    OperatorHangUp,
+    /// The process leaves; another instance goes on with the call.
+    HandedOver,
+    /// The call lasted as long as it may.
+    TooLong,
+    /// The call's own code failed too often.
+    Fault,
+}
+
+/// What the caller should meet next, when Twilio asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aftermath {
+    /// The conversation is over.
+    HangUp,
+    /// The caller is still there and must be looked after: the agent's fallback.
+    Fallback,
+    /// The caller is still there, and a new media stream can go on.
+    Reconnect,
+}
+
+impl EndReason {
+    /// The reason's name in the log, the metrics and the admin pages.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::CallerHungUp => "caller_hung_up",
+            Self::PhoneLost => "phone_lost",
+            Self::PhoneStalled => "phone_stalled",
+            Self::NoStart => "no_start",
+            Self::MediaBeforeStart => "media_before_start",
+            Self::SecondStart => "second_start",
+            Self::BadIdentifiers => "bad_identifiers",
+            Self::ForeignCall => "foreign_call",
+            Self::UnsupportedFormat => "unsupported_format",
+            Self::TooManyBadMessages => "too_many_bad_messages",
+            Self::SocketFault(fault) => fault.label(),
+            Self::ModelRefused => "model_refused",
+            Self::ModelLost => "model_lost",
+            Self::OperatorHangUp => "operator_hang_up",
+            Self::HandedOver => "handed_over",
+            Self::TooLong => "too_long",
+            Self::Fault => "fault",
+        }
+    }
+
+    /// The WebSocket close code the media socket gets (RFC 6455, section 7.4.1).
+    #[must_use]
+    pub const fn close_code(self) -> u16 {
+        match self {
+            Self::CallerHungUp
+            | Self::PhoneLost
+            | Self::ModelRefused
+            | Self::ModelLost
+            | Self::OperatorHangUp
+            | Self::TooLong => 1000,
+            Self::HandedOver => 1001,
+            Self::UnsupportedFormat => 1003,
+            Self::TooManyBadMessages => 1007,
+            Self::NoStart
+            | Self::MediaBeforeStart
+            | Self::SecondStart
+            | Self::BadIdentifiers
+            | Self::ForeignCall => 1008,
+            Self::Fault => 1011,
+            Self::PhoneStalled => 1013,
+            Self::SocketFault(fault) => fault.close_code(),
+        }
+    }
+
+    /// Whether a call that ended so went as it should.
+    #[must_use]
+    pub const fn is_regular(self) -> bool {
+        matches!(
+            self,
+            Self::CallerHungUp | Self::OperatorHangUp | Self::TooLong | Self::HandedOver
+        )
+    }
+
+    /// What the caller should meet next.
+    #[must_use]
+    pub const fn aftermath(self) -> Aftermath {
+        match self {
+            Self::CallerHungUp | Self::OperatorHangUp | Self::TooLong => Aftermath::HangUp,
+            Self::HandedOver | Self::PhoneLost => Aftermath::Reconnect,
+            Self::PhoneStalled
+            | Self::NoStart
+            | Self::MediaBeforeStart
+            | Self::SecondStart
+            | Self::BadIdentifiers
+            | Self::ForeignCall
+            | Self::UnsupportedFormat
+            | Self::TooManyBadMessages
+            | Self::SocketFault(_)
+            | Self::ModelRefused
+            | Self::ModelLost
+            | Self::Fault => Aftermath::Fallback,
+        }
+    }
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+impl serde::Serialize for EndReason {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.label())
+    }
+}

@@ -1,0 +1,261 @@
+//! The phone leg: what Twilio's messages mean in each state.
+
+use super::effect::{Effect, Peer, Report};
+use super::end::EndReason;
+use super::event::{CallerAudio, PhoneEvent, StreamStart};
+use super::state::{State, StateName, Stream};
+use super::timers::Timer;
+use super::{Call, Greeting, MEDIA_TIMEOUT};
+use crate::ids::StreamSid;
+use crate::model::command::{ModelCommand, Role};
+use crate::model::link::Link;
+use crate::playback::MarkMeaning;
+use crate::time::Time;
+
+impl Call {
+    pub(super) fn on_phone(&mut self, event: PhoneEvent, now: Time) {
+        match event {
+            PhoneEvent::Audio(audio) => self.on_caller_audio(audio, now),
+            PhoneEvent::Mark { stream, name } => self.on_mark(stream, &name, now),
+            PhoneEvent::Connected { protocol, version } => self.on_connected(protocol, version),
+            PhoneEvent::Start(start) => self.on_start(&start, now),
+            PhoneEvent::Key { stream, digit } => self.on_key(stream, digit),
+            PhoneEvent::Stop { stream } => self.on_stop(stream, now),
+            PhoneEvent::Unknown { .. } => self.violation(Peer::Phone, "unknown_event"),
+            PhoneEvent::Unusable(error) => self.bad_message(Peer::Phone, error.label(), now),
+            PhoneEvent::Rejected(fault) => {
+                self.violation(Peer::Phone, fault.label());
+                self.end(EndReason::SocketFault(fault), now);
+            }
+            PhoneEvent::Closed { .. } => self.end(EndReason::PhoneLost, now),
+        }
+    }
+
+    fn on_connected(&mut self, protocol: String, version: String) {
+        match &mut self.state {
+            State::Accepted(opening) => {
+                self.state = State::Connected(std::mem::take(opening));
+                self.report(Report::State(StateName::Connected));
+                self.report(Report::Connected { protocol, version });
+            }
+            State::Connected(_) | State::Start(_) | State::Media(_) => {
+                self.violation(Peer::Phone, "connected_again");
+            }
+            State::Stop(_) => self.violation(Peer::Phone, "after_stop"),
+        }
+    }
+
+    fn on_start(&mut self, start: &StreamStart, now: Time) {
+        let playback = match &mut self.state {
+            State::Connected(opening) => std::mem::take(&mut opening.held),
+            State::Accepted(opening) => {
+                let held = std::mem::take(&mut opening.held);
+                self.violation(Peer::Phone, "start_before_connected");
+                held
+            }
+            State::Start(_) | State::Media(_) => {
+                self.violation(Peer::Phone, "second_start");
+                self.end(EndReason::SecondStart, now);
+                return;
+            }
+            State::Stop(_) => {
+                self.violation(Peer::Phone, "after_stop");
+                return;
+            }
+        };
+        let (Some(sid), Some(call)) = (start.stream, start.call) else {
+            self.violation(Peer::Phone, "bad_identifiers");
+            self.end(EndReason::BadIdentifiers, now);
+            return;
+        };
+        if self.setup.call.is_some_and(|expected| expected != call) {
+            self.violation(Peer::Phone, "foreign_call");
+            self.end(EndReason::ForeignCall, now);
+            return;
+        }
+        if !start.format.is_supported() {
+            self.violation(Peer::Phone, "unsupported_format");
+            self.end(EndReason::UnsupportedFormat, now);
+            return;
+        }
+        self.state = State::Start(Stream {
+            sid,
+            call,
+            playback,
+            since: now,
+            sequence: None,
+            agent_heard: false,
+        });
+        self.timers.stop(Timer::Start);
+        self.timers.set(Timer::Media, now + MEDIA_TIMEOUT);
+        self.report(Report::State(StateName::Start));
+        let refused_parameters = start.refused_parameters;
+        self.report(Report::Started {
+            stream: sid,
+            call,
+            refused_parameters,
+        });
+        let agent = self.setup.agent.clone();
+        if let Greeting::Clip { audio, text } = &agent.greeting {
+            self.play_clip("greeting", audio, text, now);
+        }
+        self.pump(now);
+    }
+
+    fn on_caller_audio(&mut self, audio: CallerAudio, now: Time) {
+        let stream = match &mut self.state {
+            State::Media(stream) => stream,
+            State::Start(_) => {
+                self.enter_media();
+                return self.on_caller_audio(audio, now);
+            }
+            State::Accepted(_) | State::Connected(_) => {
+                self.violation(Peer::Phone, "media_before_start");
+                self.end(EndReason::MediaBeforeStart, now);
+                return;
+            }
+            State::Stop(_) => {
+                self.violation(Peer::Phone, "after_stop");
+                return;
+            }
+        };
+        if audio.stream != Some(stream.sid) {
+            self.violation(Peer::Phone, "foreign_stream");
+            return;
+        }
+        if let Some(sequence) = audio.sequence {
+            let gap = stream.sequence.is_some_and(|last| sequence > last + 1);
+            stream.sequence = Some(sequence);
+            if gap {
+                self.tally.sequence_gaps += 1;
+            }
+        }
+        self.tally.frames_from_caller += 1;
+        self.timers.set(Timer::Media, now + MEDIA_TIMEOUT);
+        match &self.link {
+            Link::Ready(_) => self.ask_model(ModelCommand::Append(audio.payload)),
+            Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting => {
+                let dropped = self.preroll.hold(&audio.payload);
+                if dropped > 0 {
+                    self.tally.dropped_bytes += dropped;
+                    self.report(Report::CallerAudioDropped { bytes: dropped });
+                }
+            }
+            Link::Lost => {
+                let bytes = audio.payload.audio_bytes() as u64;
+                self.tally.dropped_bytes += bytes;
+                self.report(Report::CallerAudioDropped { bytes });
+            }
+        }
+    }
+
+    /// The first frame of the caller moves the call from `start` to `media`.
+    fn enter_media(&mut self) {
+        let placeholder = State::Accepted(super::state::Opening::default());
+        match std::mem::replace(&mut self.state, placeholder) {
+            State::Start(stream) => {
+                self.state = State::Media(stream);
+                self.report(Report::State(StateName::Media));
+                self.report(Report::FirstCallerAudio);
+            }
+            other @ (State::Accepted(_)
+            | State::Connected(_)
+            | State::Media(_)
+            | State::Stop(_)) => self.state = other,
+        }
+    }
+
+    fn on_mark(&mut self, stream: Option<StreamSid>, name: &str, now: Time) {
+        let live = match &mut self.state {
+            State::Start(live) | State::Media(live) => live,
+            State::Accepted(_) | State::Connected(_) => {
+                self.violation(Peer::Phone, "mark_before_start");
+                return;
+            }
+            // Twilio returns what was outstanding when the call ended.
+            State::Stop(_) => return,
+        };
+        if stream != Some(live.sid) {
+            self.violation(Peer::Phone, "foreign_stream");
+            return;
+        }
+        let mut heard = Vec::new();
+        let number = mark_number(name).unwrap_or(0);
+        match live
+            .playback
+            .mark_back(number, now, &mut |part| heard.push(part))
+        {
+            MarkMeaning::Unknown => self.violation(Peer::Phone, "unknown_mark"),
+            MarkMeaning::Flushed => {}
+            MarkMeaning::Heard => {
+                for part in heard {
+                    self.settle(&part, now);
+                }
+                self.pump(now);
+            }
+        }
+    }
+
+    fn on_key(&mut self, stream: Option<StreamSid>, digit: char) {
+        let live = match &self.state {
+            State::Start(live) | State::Media(live) => live,
+            State::Accepted(_) | State::Connected(_) => {
+                self.violation(Peer::Phone, "key_before_start");
+                return;
+            }
+            State::Stop(_) => {
+                self.violation(Peer::Phone, "after_stop");
+                return;
+            }
+        };
+        if stream != Some(live.sid) {
+            self.violation(Peer::Phone, "foreign_stream");
+            return;
+        }
+        if matches!(self.link, Link::Ready(_)) {
+            let text = format!("[The caller pressed the key {digit} on the phone.]");
+            self.ask_model(ModelCommand::Tell {
+                role: Role::User,
+                text,
+            });
+            self.ask_for_answer(None);
+        }
+    }
+
+    fn on_stop(&mut self, stream: Option<StreamSid>, now: Time) {
+        let known = match &self.state {
+            State::Start(live) | State::Media(live) => Some(live.sid),
+            State::Accepted(_) | State::Connected(_) => {
+                self.violation(Peer::Phone, "stop_before_start");
+                None
+            }
+            State::Stop(_) => {
+                self.violation(Peer::Phone, "after_stop");
+                return;
+            }
+        };
+        if known.is_some() && stream.is_some() && stream != known {
+            self.violation(Peer::Phone, "foreign_stream");
+            return;
+        }
+        self.end(EndReason::CallerHungUp, now);
+    }
+
+    /// Has Twilio throw away what it has not played.
+    pub(super) fn clear_phone(&mut self) {
+        if let Some(stream) = self.state.stream() {
+            let stream = stream.sid;
+            self.effects.push_back(Effect::Clear { stream });
+        }
+    }
+}
+
+/// The name of a mark on the wire.
+#[must_use]
+pub fn mark_name(number: u64) -> String {
+    format!("m{number}")
+}
+
+fn mark_number(name: &str) -> Option<u64> {
+    name.strip_prefix('m')?.parse().ok()
+}

@@ -1,0 +1,133 @@
+//! The states of a call; each owns what only makes sense in it.
+
+use crate::call::end::EndReason;
+use crate::ids::{CallSid, StreamSid};
+use crate::playback::Playback;
+use crate::time::Time;
+
+/// Where a call is.
+///
+/// ```text
+/// accepted ──connected──▶ connected ──start──▶ start ──media──▶ media
+///     │                       │                  │                │
+///     └───────────────────────┴──────────────────┴────────────────┴──▶ stop
+/// ```
+#[derive(Debug)]
+pub enum State {
+    /// The media socket is open and nothing was said on it.
+    Accepted(Opening),
+    /// `connected` came; there is no stream SID yet.
+    Connected(Opening),
+    /// `start` came: the stream has a SID, the caller was not heard yet.
+    Start(Stream),
+    /// The caller's audio flows.
+    Media(Stream),
+    /// The call is over.
+    Stop(Ended),
+}
+
+/// Before `start`: nothing can be sent to Twilio.
+#[derive(Debug, Default)]
+pub struct Opening {
+    /// Model audio that came early.
+    pub held: Playback,
+}
+
+/// From `start` on.
+#[derive(Debug)]
+pub struct Stream {
+    /// Goes into every message to Twilio.
+    pub sid: StreamSid,
+    /// The call, as `start` named it.
+    pub call: CallSid,
+    /// What was sent, heard, cut.
+    pub playback: Playback,
+    /// When `start` came.
+    pub since: Time,
+    /// Sequence number of the last message, to see gaps.
+    pub sequence: Option<u64>,
+    /// Whether any of the agent's audio has left.
+    pub agent_heard: bool,
+}
+
+/// After the end.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// Why.
+    pub reason: EndReason,
+    /// When.
+    pub at: Time,
+    /// The stream, if there was one.
+    pub stream: Option<StreamSid>,
+}
+
+/// A state's name, as the admin pages know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StateName {
+    /// The socket is open; `connected` may have come.
+    Connected,
+    /// `start` came.
+    Start,
+    /// Audio flows.
+    Media,
+    /// Over.
+    Stop,
+}
+
+impl StateName {
+    /// Every state, in order.
+    pub const ALL: [Self; 4] = [Self::Connected, Self::Start, Self::Media, Self::Stop];
+
+    /// The name.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Start => "start",
+            Self::Media => "media",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+impl State {
+    /// The state's name. A socket on which nothing was said yet is connected, too: the page knows four states.
+    #[must_use]
+    pub const fn name(&self) -> StateName {
+        match self {
+            Self::Accepted(_) | Self::Connected(_) => StateName::Connected,
+            Self::Start(_) => StateName::Start,
+            Self::Media(_) => StateName::Media,
+            Self::Stop(_) => StateName::Stop,
+        }
+    }
+
+    /// The stream, from `start` to the end.
+    #[must_use]
+    pub const fn stream(&self) -> Option<&Stream> {
+        match self {
+            Self::Start(stream) | Self::Media(stream) => Some(stream),
+            Self::Accepted(_) | Self::Connected(_) | Self::Stop(_) => None,
+        }
+    }
+
+    /// The stream, from `start` to the end.
+    #[must_use]
+    pub const fn stream_mut(&mut self) -> Option<&mut Stream> {
+        match self {
+            Self::Start(stream) | Self::Media(stream) => Some(stream),
+            Self::Accepted(_) | Self::Connected(_) | Self::Stop(_) => None,
+        }
+    }
+
+    /// The ledger, until the end.
+    #[must_use]
+    pub const fn playback_mut(&mut self) -> Option<&mut Playback> {
+        match self {
+            Self::Accepted(opening) | Self::Connected(opening) => Some(&mut opening.held),
+            Self::Start(stream) | Self::Media(stream) => Some(&mut stream.playback),
+            Self::Stop(_) => None,
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! The conversation as it was heard.
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
+
+use crate::ids::{ModelId, clip};
+use crate::playback::Settled;
+use crate::time::Time;
+
+/// Turns kept; older ones are counted only. An hour of brisk talk has fewer.
+const KEPT_TURNS: usize = 400;
+
+/// Bytes of text kept of a turn.
+const KEPT_TEXT: usize = 4_096;
+
+/// Who spoke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Speaker {
+    /// The person on the phone.
+    Caller,
+    /// The model's voice, or a clip in its name.
+    Agent,
+}
+
+/// One turn.
+#[derive(Clone, Debug, Serialize)]
+pub struct Turn {
+    /// Who spoke.
+    pub who: Speaker,
+    /// The model's item.
+    pub item: ModelId,
+    /// Milliseconds since the socket was accepted, when it began.
+    pub at_ms: u64,
+    /// What was said, where the words are known.
+    pub said: Option<String>,
+    /// What the caller heard of it: all of `said`, or an estimate by proportion where it was cut.
+    pub heard: Option<String>,
+    /// Whether `heard` is an estimate.
+    pub estimated: bool,
+    /// Whether the caller did not hear all of it.
+    pub cut: bool,
+    /// Milliseconds of audio received from the model.
+    pub received_ms: u64,
+    /// Milliseconds sent to Twilio.
+    pub sent_ms: u64,
+    /// Milliseconds heard by the caller.
+    pub heard_ms: u64,
+    /// Milliseconds from the caller's last word to the model's first audio.
+    pub model_ms: Option<u64>,
+    /// Milliseconds from the caller's last word to the first audio sent to Twilio.
+    pub latency_ms: Option<u64>,
+    #[serde(skip)]
+    over: bool,
+}
+
+impl Turn {
+    fn new(who: Speaker, item: ModelId, now: Time) -> Self {
+        Self {
+            who,
+            item,
+            at_ms: now.as_millis(),
+            said: None,
+            heard: None,
+            estimated: false,
+            cut: false,
+            received_ms: 0,
+            sent_ms: 0,
+            heard_ms: 0,
+            model_ms: None,
+            latency_ms: None,
+            over: false,
+        }
+    }
+}
+
+/// The turns of a call, oldest first.
+#[derive(Debug, Default)]
+pub struct Conversation {
+    turns: VecDeque<Turn>,
+    forgotten: u64,
+}
+
+impl Conversation {
+    /// The caller's turn was taken into the conversation.
+    pub fn caller_turn(&mut self, item: &ModelId, now: Time) {
+        self.open(Speaker::Caller, item, now);
+    }
+
+    /// The words of a caller's turn came, or will never come; gives the turn back once.
+    pub fn caller_words(
+        &mut self,
+        item: &ModelId,
+        text: Option<String>,
+        now: Time,
+    ) -> Option<Turn> {
+        let turn = self.open(Speaker::Caller, item, now);
+        if turn.over {
+            return None;
+        }
+        turn.over = true;
+        turn.said = text.map(|text| clip(text.trim(), KEPT_TEXT).to_owned());
+        turn.heard.clone_from(&turn.said);
+        Some(turn.clone())
+    }
+
+    /// More words of an agent's turn.
+    pub fn agent_words(&mut self, item: &ModelId, text: &str, now: Time) {
+        let turn = self.open(Speaker::Agent, item, now);
+        let said = turn.said.get_or_insert_default();
+        let room = KEPT_TEXT.saturating_sub(said.len());
+        said.push_str(clip(text, room));
+    }
+
+    /// Audio of an agent's turn came; the latencies are those of its response, once.
+    pub fn agent_audio(&mut self, item: &ModelId, now: Time) -> &mut Turn {
+        self.open(Speaker::Agent, item, now)
+    }
+
+    /// The agent's turn, or a part of it, is over; gives it back when the caller is to be told nothing more of it.
+    pub fn settle(&mut self, settled: &Settled, now: Time) -> Turn {
+        let turn = self.open(Speaker::Agent, &settled.key.item, now);
+        turn.received_ms += settled.received_ms;
+        turn.sent_ms += settled.sent_ms;
+        turn.heard_ms += settled.heard_ms;
+        turn.cut |= settled.cut;
+        turn.over = true;
+        turn.estimated = turn.cut && turn.said.is_some();
+        turn.heard = turn.said.as_deref().map(|said| {
+            if turn.cut {
+                heard_part(said, turn.heard_ms, turn.received_ms)
+            } else {
+                said.to_owned()
+            }
+        });
+        turn.clone()
+    }
+
+    /// Turns not told of yet, when the call ends.
+    pub fn finish(&mut self) -> Vec<Turn> {
+        let mut rest = Vec::new();
+        for turn in self.turns.iter_mut().filter(|turn| !turn.over) {
+            turn.over = true;
+            rest.push(turn.clone());
+        }
+        rest
+    }
+
+    /// The turns kept, oldest first.
+    pub fn turns(&self) -> impl Iterator<Item = &Turn> {
+        self.turns.iter()
+    }
+
+    /// How many turns there were.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.forgotten + self.turns.len() as u64
+    }
+
+    /// Whether the caller has heard anything of the agent.
+    #[must_use]
+    pub fn agent_was_heard(&self) -> bool {
+        self.turns
+            .iter()
+            .any(|turn| turn.who == Speaker::Agent && turn.heard_ms > 0)
+    }
+
+    fn open(&mut self, who: Speaker, item: &ModelId, now: Time) -> &mut Turn {
+        if let Some(index) = self.turns.iter().rposition(|turn| turn.item == *item) {
+            return &mut self.turns[index];
+        }
+        if self.turns.len() == KEPT_TURNS {
+            self.turns.pop_front();
+            self.forgotten += 1;
+        }
+        self.turns.push_back(Turn::new(who, item.clone(), now));
+        let last = self.turns.len() - 1;
+        &mut self.turns[last]
+    }
+}
+
+/// The share of a text that was heard, cut at a word. An estimate: text and audio are not aligned.
+#[must_use]
+pub fn heard_part(said: &str, heard_ms: u64, all_ms: u64) -> String {
+    if all_ms == 0 || heard_ms == 0 {
+        return String::new();
+    }
+    let characters = said.chars().count() as u64;
+    let heard = (characters * heard_ms.min(all_ms) / all_ms) as usize;
+    let mut part: String = said.chars().take(heard).collect();
+    let cut_inside_word = said
+        .chars()
+        .nth(heard)
+        .is_some_and(|next| !next.is_whitespace());
+    if cut_inside_word {
+        let end = part.rfind(char::is_whitespace).unwrap_or(0);
+        part.truncate(end);
+    }
+    part.truncate(part.trim_end().len());
+    part
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::playback::PartKey;
+
+    fn settled(item: &ModelId, received_ms: u64, heard_ms: u64) -> Settled {
+        let key = PartKey {
+            response: ModelId::new("r"),
+            item: item.clone(),
+            part: 0,
+        };
+        Settled {
+            key,
+            received_ms,
+            sent_ms: received_ms,
+            heard_ms,
+            cut: heard_ms < received_ms,
+        }
+    }
+
+    #[test]
+    fn a_cut_turn_keeps_what_was_heard() {
+        let mut conversation = Conversation::default();
+        let item = ModelId::new("item_1");
+        conversation.agent_words(&item, "We have two o'clock, ", Time::ZERO);
+        conversation.agent_words(&item, "three o'clock and four.", Time::ZERO);
+        let turn = conversation.settle(&settled(&item, 4_000, 2_000), Time::ZERO);
+        assert!(turn.cut && turn.estimated);
+        assert_eq!(turn.heard.as_deref(), Some("We have two o'clock,"));
+        assert_eq!(conversation.count(), 1);
+    }
+
+    #[test]
+    fn the_heard_part_is_never_more_than_was_said() {
+        assert_eq!(heard_part("one two three", 5, 0), "");
+        assert_eq!(heard_part("one two three", 9_000, 1_000), "one two three");
+        assert_eq!(heard_part("one two three", 500, 1_000), "one");
+        assert_eq!(
+            heard_part("Donaudampfschiff", 500, 1_000),
+            "",
+            "no whole word"
+        );
+    }
+
+    #[test]
+    fn words_of_the_caller_are_told_once_whenever_they_come() {
+        let mut conversation = Conversation::default();
+        let item = ModelId::new("item_u");
+        assert!(
+            conversation
+                .caller_words(&item, Some(" Hello. ".into()), Time::ZERO)
+                .is_some()
+        );
+        conversation.caller_turn(&item, Time::ZERO);
+        assert!(
+            conversation
+                .caller_words(&item, Some("again".into()), Time::ZERO)
+                .is_none()
+        );
+        assert_eq!(
+            conversation
+                .turns()
+                .next()
+                .and_then(|turn| turn.said.as_deref()),
+            Some("Hello.")
+        );
+    }
+
+    #[test]
+    fn a_long_call_keeps_its_last_turns() {
+        let mut conversation = Conversation::default();
+        for n in 0..KEPT_TURNS + 3 {
+            conversation.caller_turn(&ModelId::new(&format!("item_{n}")), Time::ZERO);
+        }
+        assert_eq!(conversation.turns().count(), KEPT_TURNS);
+        assert_eq!(conversation.count(), KEPT_TURNS as u64 + 3);
+    }
+}

@@ -1,0 +1,165 @@
+//! The link to the model: dialled, configured, ready, lost; and how often it is tried again.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::ids::ModelId;
+use crate::time::Time;
+
+/// A socket that is not open by then is given up.
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A session that is not configured by then is given up.
+pub const CONFIGURE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Failures allowed inside [`BUDGET_WINDOW`]: after that the caller is better served by a person.
+const BUDGET: usize = 5;
+
+/// Window of the failure budget.
+const BUDGET_WINDOW: Duration = Duration::from_secs(15);
+
+/// First wait before another dial; doubles up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+
+/// Longest wait before another dial.
+const LONGEST_WAIT: Duration = Duration::from_secs(4);
+
+/// Where the link is.
+#[derive(Debug)]
+pub enum Link {
+    /// The socket is being opened.
+    Dialling {
+        /// Since when.
+        since: Time,
+    },
+    /// The socket is open, the session not configured.
+    Configuring(Configuring),
+    /// The session may be talked to.
+    Ready(Session),
+    /// The link is down and will be dialled again.
+    Waiting,
+    /// The link is down for good.
+    Lost,
+}
+
+/// A session that is being configured.
+#[derive(Debug)]
+pub struct Configuring {
+    /// When it was dialled.
+    pub dialled: Time,
+    /// Its id, once `session.created` told it.
+    pub session: Option<ModelId>,
+    /// The update we wait for.
+    pub request: String,
+    /// Whether the full wish was refused and the least is asked for.
+    pub least: bool,
+}
+
+/// A session that may be talked to.
+#[derive(Debug)]
+pub struct Session {
+    /// Its id.
+    pub id: Option<ModelId>,
+    /// Whether the server cancels a running response when the caller speaks.
+    pub interrupts: bool,
+    /// When the server ends it, in seconds since the Unix epoch.
+    pub expires_at: Option<u64>,
+}
+
+impl Link {
+    /// The link's state as the admin pages know it; `again` says whether a session was there before.
+    #[must_use]
+    pub const fn label(&self, again: bool) -> &'static str {
+        match self {
+            Self::Ready(_) => "ready",
+            Self::Lost => "lost",
+            Self::Dialling { .. } | Self::Configuring(_) | Self::Waiting if again => "reconnecting",
+            Self::Dialling { .. } | Self::Configuring(_) | Self::Waiting => "dialling",
+        }
+    }
+}
+
+/// Counts failures and says how long to wait, or that enough is enough.
+#[derive(Debug)]
+pub struct Patience {
+    failures: VecDeque<Time>,
+    random: u64,
+}
+
+impl Patience {
+    /// `seed` spreads the waits of calls that lost the same server in the same moment.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self {
+            failures: VecDeque::new(),
+            random: seed | 1,
+        }
+    }
+
+    /// A dial or a session failed: wait this long before the next, or give up.
+    pub fn failed(&mut self, now: Time) -> Option<Duration> {
+        while self
+            .failures
+            .front()
+            .is_some_and(|first| now.since(*first) > BUDGET_WINDOW)
+        {
+            self.failures.pop_front();
+        }
+        self.failures.push_back(now);
+        let failures = self.failures.len();
+        if failures >= BUDGET {
+            return None;
+        }
+        let doubled = FIRST_WAIT * (1 << (failures - 1));
+        Some(self.jitter(doubled.min(LONGEST_WAIT)))
+    }
+
+    /// Between half and the whole of `wait`.
+    fn jitter(&mut self, wait: Duration) -> Duration {
+        // xorshift: spreading retries needs no better.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        let share = u32::try_from(self.random % 512).unwrap_or(0);
+        wait / 2 + wait / 1_024 * share
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_with_jitter_and_end() {
+        let mut patience = Patience::new(7);
+        let waits: Vec<_> = (0..6)
+            .map(|n| patience.failed(Time::from_millis(n * 100)))
+            .collect();
+        let bounds = [(125, 250), (250, 500), (500, 1_000), (1_000, 2_000)];
+        for (wait, (low, high)) in waits.iter().zip(bounds) {
+            let millis = wait.unwrap().as_millis();
+            assert!((low..=high).contains(&millis), "{millis}");
+        }
+        assert_eq!(&waits[4..], [None, None]);
+    }
+
+    #[test]
+    fn old_failures_are_forgotten() {
+        let mut patience = Patience::new(7);
+        for minute in 0..20 {
+            assert!(
+                patience
+                    .failed(Time::from_millis(minute * 60_000))
+                    .is_some()
+            );
+        }
+    }
+
+    #[test]
+    fn calls_that_fail_together_do_not_return_together() {
+        let waits: std::collections::HashSet<_> = (1..50u64)
+            .map(|seed| Patience::new(seed * 0x9E37_79B9_7F4A_7C15).failed(Time::ZERO))
+            .collect();
+        assert!(waits.len() > 20);
+    }
+}
