@@ -28,8 +28,8 @@ pub enum Effect {
     Mark {
         /// The stream.
         stream: StreamSid,
-        /// The mark's number; its name is made of it.
-        number: u64,
+        /// Its name.
+        name: String,
     },
     /// Have Twilio throw away what it has not played.
     Clear {

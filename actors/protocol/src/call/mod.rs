@@ -12,7 +12,7 @@ pub mod snapshot;
 pub mod state;
 pub mod timers;
 
-pub use phone_leg::mark_name;
+use phone_leg::mark_name;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::conversation::Conversation;
 use crate::ids::{CallSid, ModelId};
 use crate::latency::Histogram;
 use crate::model::command::{ModelCommand, SessionSetup};
-use crate::model::link::{Link, Patience};
+use crate::model::link::{CONFIGURE_TIMEOUT, DIAL_TIMEOUT, Link, Patience};
 use crate::model::responses::{Responses, Wish};
 use crate::payload::Payload;
 use crate::playback::{Outgoing, PartKey, Playback, Settled};
@@ -106,6 +106,8 @@ pub struct Call {
     link: Link,
     patience: Patience,
     sessions: u32,
+    /// How often the machine was built anew; part of every mark's name, so that an old mark is not taken for a new one.
+    epoch: u32,
     responses: Responses,
     /// A failed response, to be asked for again.
     retry: Option<Wish>,
@@ -145,6 +147,7 @@ impl Call {
             link: Link::Waiting,
             patience: Patience::new(setup.seed),
             sessions: 0,
+            epoch: 0,
             responses: Responses::default(),
             retry: None,
             failed_in_a_row: 0,
@@ -163,6 +166,52 @@ impl Call {
         call.timers
             .set(Timer::Length, Time::ZERO + call.setup.max_length);
         call.dial(Time::ZERO);
+        call
+    }
+
+    /// Builds the machine anew after a fault in a step, on the sockets it had: same stream, same session, same
+    /// conversation. With `keep_playback` the ledger goes on, too; without it (the fault came back) what was waiting is
+    /// given up and the model is asked to go on.
+    #[must_use]
+    pub fn rebuild(self, keep_playback: bool, now: Time) -> Self {
+        let mut call = Self {
+            epoch: self.epoch + 1,
+            timers: Timers::default(),
+            effects: VecDeque::new(),
+            bad_messages: VecDeque::new(),
+            retry: None,
+            failed_in_a_row: 0,
+            ..self
+        };
+        if call.is_over() {
+            return call;
+        }
+        call.timers
+            .set(Timer::Length, Time::ZERO + call.setup.max_length);
+        match &call.state {
+            State::Accepted(_) | State::Connected(_) => {
+                call.timers.set(Timer::Start, now + START_TIMEOUT)
+            }
+            State::Start(_) | State::Media(_) => call.timers.set(Timer::Media, now + MEDIA_TIMEOUT),
+            State::Stop(_) => {}
+        }
+        match &call.link {
+            Link::Dialling { .. } => call.timers.set(Timer::Dial, now + DIAL_TIMEOUT),
+            Link::Configuring(_) => call.timers.set(Timer::Configure, now + CONFIGURE_TIMEOUT),
+            Link::Waiting => call.timers.set(Timer::Redial, now),
+            Link::Ready(_) | Link::Lost => {}
+        }
+        if !keep_playback && let Some(playback) = call.state.playback_mut() {
+            let was_speaking = playback.is_unheard(now);
+            playback.interrupt(now);
+            *playback = Playback::default();
+            call.responses = Responses::default();
+            call.clear_phone();
+            if was_speaking && matches!(call.link, Link::Ready(_)) {
+                call.ask_for_answer(None);
+            }
+        }
+        call.pump(now);
         call
     }
 
@@ -298,6 +347,7 @@ impl Call {
         now: Time,
         act: impl FnOnce(&mut Playback, &mut dyn FnMut(Outgoing)) -> T,
     ) -> Option<T> {
+        let epoch = self.epoch;
         let effects = &mut self.effects;
         let stream = self.state.stream_mut()?;
         let sid = stream.sid;
@@ -313,7 +363,7 @@ impl Call {
                 }
                 Outgoing::Mark(number) => Effect::Mark {
                     stream: sid,
-                    number,
+                    name: mark_name(epoch, number),
                 },
             });
         });

@@ -179,8 +179,13 @@ impl Call {
             self.violation(Peer::Phone, "foreign_stream");
             return;
         }
+        let number = match read_mark(name) {
+            // Sent before the machine was built anew.
+            Some((epoch, _)) if epoch < self.epoch => return,
+            Some((epoch, number)) if epoch == self.epoch => number,
+            Some(_) | None => 0,
+        };
         let mut heard = Vec::new();
-        let number = mark_number(name).unwrap_or(0);
         match live
             .playback
             .mark_back(number, now, &mut |part| heard.push(part))
@@ -251,11 +256,11 @@ impl Call {
 }
 
 /// The name of a mark on the wire.
-#[must_use]
-pub fn mark_name(number: u64) -> String {
-    format!("m{number}")
+pub(super) fn mark_name(epoch: u32, number: u64) -> String {
+    format!("m{epoch}-{number}")
 }
 
-fn mark_number(name: &str) -> Option<u64> {
-    name.strip_prefix('m')?.parse().ok()
+fn read_mark(name: &str) -> Option<(u32, u64)> {
+    let (epoch, number) = name.strip_prefix('m')?.split_once('-')?;
+    Some((epoch.parse().ok()?, number.parse().ok()?))
 }

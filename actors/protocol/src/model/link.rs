@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn calls_that_fail_together_do_not_return_together() {
         let waits: std::collections::HashSet<_> = (1..50u64)
-            .map(|seed| Patience::new(seed * 0x9E37_79B9_7F4A_7C15).failed(Time::ZERO))
+            .map(|seed| Patience::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)).failed(Time::ZERO))
             .collect();
         assert!(waits.len() > 20);
     }
