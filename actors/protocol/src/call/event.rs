@@ -244,6 +244,8 @@ pub enum ModelEvent {
     Unknown,
     /// A message that could not be used.
     Unusable(crate::twilio::ReadError),
+    /// The socket broke a WebSocket rule or a limit; the session is closing it.
+    Rejected(SocketFault),
     /// The socket is closed.
     Closed {
         /// The WebSocket close code, if the peer sent one.

@@ -253,6 +253,12 @@ impl Call {
         self.timers.next()
     }
 
+    /// What the call is made of.
+    #[must_use]
+    pub const fn setup(&self) -> &CallSetup {
+        &self.setup
+    }
+
     /// Where the call is.
     #[must_use]
     pub const fn state(&self) -> StateName {

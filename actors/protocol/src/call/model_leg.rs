@@ -88,6 +88,10 @@ impl Call {
             ModelEvent::Refused(refusal) => self.on_refused(&refusal, now),
             ModelEvent::SessionCreated(session) => self.on_session_created(session),
             ModelEvent::SessionConfigured(session) => self.on_configured(session, now),
+            ModelEvent::Rejected(fault) => {
+                self.violation(Peer::Model, fault.label());
+                self.on_model_closed(None, now);
+            }
             ModelEvent::Closed { code, .. } => self.on_model_closed(code, now),
         }
     }

@@ -1,0 +1,8 @@
+//! The phone leg: Twilio's media stream.
+
+mod assembler;
+mod session;
+
+pub(crate) use assembler::Assembler;
+pub(crate) use session::TwilioSession;
+pub use session::accept;
