@@ -1,2 +1,5 @@
 //! switchboard.
 #![forbid(unsafe_code)]
+
+pub mod settings;
+pub mod telemetry;
