@@ -58,7 +58,9 @@ fn panic_text<'a>(info: &'a PanicHookInfo<'_>) -> &'a str {
     if let Some(text) = payload.downcast_ref::<&'static str>() {
         return text;
     }
-    payload.downcast_ref::<String>().map_or("not a text", String::as_str)
+    payload
+        .downcast_ref::<String>()
+        .map_or("not a text", String::as_str)
 }
 
 /// A caller's number for logs and pages: `+15550142` becomes `+1•••••0142`. The country code and the last four digits
