@@ -1,5 +1,6 @@
 //! switchboard.
 #![forbid(unsafe_code)]
 
+pub mod phone;
 pub mod settings;
 pub mod telemetry;
