@@ -1,2 +1,4 @@
 //! The actors that carry a call.
 #![forbid(unsafe_code)]
+
+pub mod metrics;
