@@ -1,2 +1,7 @@
 //! switchboard.
 #![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod phone;
+pub mod settings;
+pub mod telemetry;
