@@ -2,6 +2,12 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+mod desk;
+mod house;
 pub mod phone;
+mod profile;
+pub mod service;
 pub mod settings;
 pub mod telemetry;
+
+pub use service::Service;

@@ -54,3 +54,6 @@ pub const ENDING_LIFE: Duration = Duration::from_secs(15 * 60);
 
 /// Endings remembered at most.
 pub const ENDINGS: usize = 20_000;
+
+/// Times a call may come back after its stream ended: a leg that cannot be kept goes to the fallback in the end.
+pub const RETURNS: u32 = 5;

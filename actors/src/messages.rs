@@ -127,8 +127,6 @@ pub struct Arrive {
     pub visit: Visit,
     /// A fresh media token for it, used unless the call has one already.
     pub token: String,
-    /// The part of the token that makes it single-use.
-    pub nonce: u128,
     /// Whether a call that ended here may come again: Twilio asks what follows.
     pub again: bool,
 }
@@ -155,6 +153,8 @@ pub enum Refused {
     Full,
     /// The process is leaving.
     Draining,
+    /// This call came back too often.
+    TooOften,
 }
 
 impl Refused {
@@ -164,6 +164,7 @@ impl Refused {
         match self {
             Self::Full => "full",
             Self::Draining => "draining",
+            Self::TooOften => "too_often",
         }
     }
 }
@@ -174,8 +175,8 @@ impl Refused {
 pub struct Claim {
     /// The call the ticket is for.
     pub call: CallSid,
-    /// The ticket's single-use part.
-    pub nonce: u128,
+    /// The ticket, already known to be genuine.
+    pub token: String,
 }
 
 /// A media socket without a ticket, in dev mode.
@@ -190,8 +191,6 @@ pub enum ClaimError {
     Unknown,
     /// The ticket was used before.
     Used,
-    /// The process is leaving.
-    Draining,
 }
 
 impl ClaimError {
@@ -201,7 +200,6 @@ impl ClaimError {
         match self {
             Self::Unknown => "unknown_ticket",
             Self::Used => "used_ticket",
-            Self::Draining => "draining",
         }
     }
 }

@@ -13,7 +13,7 @@ use call_protocol::call::state::StateName;
 use call_protocol::ids::{CallSid, StreamSid};
 use serde::Serialize;
 
-use crate::limits::{ENDING_LIFE, ENDINGS, TICKET_LIFE};
+use crate::limits::{ENDING_LIFE, ENDINGS, RETURNS, TICKET_LIFE};
 use crate::messages::{
     Arrive, CallKey, Claim, ClaimError, Count, Down, Drain, Ending, Find, Found, HowEnded, Inspect,
     List, Listing, Occupancy, Order, OrderAll, Push, Refused, Visit, WalkIn,
@@ -78,7 +78,7 @@ pub(crate) struct Enter {
 /// A place taken by a call that was announced or claimed.
 enum Place {
     /// Its ticket waits for the media socket.
-    Waiting { nonce: u128, until: Instant },
+    Waiting { until: Instant },
     /// Its media socket lives.
     Live(CallKey),
     /// It is over.
@@ -91,6 +91,8 @@ enum Place {
 struct Guest {
     visit: Visit,
     token: String,
+    /// How often it came back after its stream had ended.
+    returns: u32,
     place: Place,
 }
 
@@ -246,19 +248,24 @@ impl Handler<Arrive> for Registry {
                 return Ok(guest.token.clone());
             }
         }
+        let returns = self
+            .guests
+            .get(&call)
+            .map_or(0, |guest| guest.returns + u32::from(message.again));
+        if returns > RETURNS {
+            return Err(Refused::TooOften);
+        }
         self.has_room()?;
         let until = now + TICKET_LIFE;
         self.waiting += 1;
         self.expiries.push_back((until, call));
-        let place = Place::Waiting {
-            nonce: message.nonce,
-            until,
-        };
+        let place = Place::Waiting { until };
         self.guests.insert(
             call,
             Guest {
                 visit: message.visit,
                 token: message.token.clone(),
+                returns,
                 place,
             },
         );
@@ -275,7 +282,7 @@ impl Handler<Claim> for Registry {
         // A call that was announced before the drain began is let in: its caller has been told to hold the line.
         let guest = self.guests.get(&message.call).ok_or(ClaimError::Unknown)?;
         match guest.place {
-            Place::Waiting { nonce, until, .. } if nonce == message.nonce && until > now => {}
+            Place::Waiting { until } if guest.token == message.token && until > now => {}
             Place::Waiting { .. } => return Err(ClaimError::Unknown),
             Place::Live(_) | Place::Over { .. } => return Err(ClaimError::Used),
         }

@@ -5,7 +5,7 @@
 //! sees an unchecked value, and nothing here opens a socket. Settings have no `Debug`: they hold secrets.
 
 mod agent_rules;
-mod agents;
+pub(crate) mod agents;
 mod env;
 mod error;
 mod fragments;

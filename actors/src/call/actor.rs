@@ -30,6 +30,7 @@ pub(crate) struct CallActor {
     pub(super) model: Option<ModelLine>,
     /// Number of the model session in use; words of earlier ones are ignored.
     pub(super) session: u32,
+    pub(super) model_url: std::sync::Arc<str>,
     pub(super) dialler: Dialler,
     pub(super) registry: Addr<Registry>,
     pub(super) shared: Shared,
@@ -74,6 +75,7 @@ impl CallActor {
                 phone,
                 model: None,
                 session: 0,
+                model_url: seed.model_url,
                 dialler: seed.dialler,
                 _guard: DownGuard::new(seed.key, seed.registry.clone()),
                 registry: seed.registry,
@@ -234,6 +236,19 @@ impl Actor for CallActor {
 }
 
 impl Supervised for CallActor {}
+
+impl Drop for CallActor {
+    /// An actor that dies by a panic must not stay in the gauge. Nothing in here may panic.
+    fn drop(&mut self) {
+        if self.state != StateName::Stop {
+            self.shared.metrics.call_ended(
+                self.state.label(),
+                "panicked",
+                self.shared.accepted().elapsed(),
+            );
+        }
+    }
+}
 
 impl Handler<PhoneSaid> for CallActor {
     type Result = ();

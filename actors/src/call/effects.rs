@@ -30,6 +30,7 @@ impl CallActor {
                     self.session += 1;
                     self.model = Some(ModelLine::dial(
                         self.session,
+                        &self.model_url,
                         &self.dialler,
                         &self.shared,
                         ctx.address().downgrade(),

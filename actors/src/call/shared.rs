@@ -26,6 +26,8 @@ pub struct CallSeed {
     pub agent: Arc<AgentProfile>,
     /// The longest the call may last.
     pub max_length: Duration,
+    /// The URL of a model socket, with the model in it.
+    pub model_url: Arc<str>,
     /// Opens model sockets from this thread.
     pub dialler: Dialler,
     /// Where the call makes itself known.

@@ -21,8 +21,6 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Where realtime sessions are opened; shared by all threads.
 #[derive(Clone)]
 pub struct Endpoint {
-    /// The socket's URL with the model in it.
-    pub url: String,
     /// The whole `Authorization` header.
     pub authorization: Arc<dyn Fn() -> String + Send + Sync>,
     /// TLS as this process wants it: our roots, HTTP/1.1 only.
@@ -70,10 +68,10 @@ impl Dialler {
         }
     }
 
-    pub(crate) async fn dial(&self) -> Result<Socket, Refusal> {
+    pub(crate) async fn dial(&self, url: &str) -> Result<Socket, Refusal> {
         let request = self
             .client
-            .ws(&self.endpoint.url)
+            .ws(url)
             .set_header("Authorization", (self.endpoint.authorization)())
             .set_header(
                 "User-Agent",

@@ -1,6 +1,7 @@
 //! `OpenAiSession`: one realtime socket, from dial to close. Transient: its end is an event for the call.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix::prelude::SendError;
@@ -32,12 +33,14 @@ impl ModelLine {
     /// Starts a session on this thread and dials.
     pub(crate) fn dial(
         number: u32,
+        url: &Arc<str>,
         dialler: &Dialler,
         shared: &Shared,
         call: WeakAddr<CallActor>,
     ) -> Self {
         let session = OpenAiSession {
             number,
+            url: url.clone(),
             call,
             dialler: dialler.clone(),
             shared: shared.clone(),
@@ -77,6 +80,7 @@ impl Drop for ModelLine {
 /// The actor of one realtime socket.
 pub(super) struct OpenAiSession {
     number: u32,
+    url: Arc<str>,
     /// Weak: the call owns the session, not the other way round.
     call: WeakAddr<CallActor>,
     dialler: Dialler,
@@ -274,8 +278,8 @@ impl Actor for OpenAiSession {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MODEL_MAILBOX);
-        let dialler = self.dialler.clone();
-        let dial = async move { dialler.dial().await };
+        let (dialler, url) = (self.dialler.clone(), self.url.clone());
+        let dial = async move { dialler.dial(&url).await };
         ctx.spawn(
             dial.into_actor(self)
                 .map(|result, session, ctx| session.on_dialled(result, ctx)),

@@ -11,7 +11,7 @@ use super::timers::Timer;
 use super::{Call, Greeting, LOCAL};
 use crate::cost;
 use crate::ids::ModelId;
-use crate::model::command::{ModelCommand, Role, SessionSetup, Voice};
+use crate::model::command::{ModelCommand, Role, SessionSetup, TurnDetection, Voice};
 use crate::model::errors::{Class, classify, close_is_fatal, refusal_is_fatal};
 use crate::model::link::{CONFIGURE_TIMEOUT, Configuring, DIAL_TIMEOUT, Link, Session};
 use crate::model::replay::briefing;
@@ -68,7 +68,12 @@ impl Call {
                 self.silent_since = Some(now);
                 self.owes_answer = true;
             }
-            ModelEvent::CallerTurn { item } => self.conversation.caller_turn(&item, now),
+            ModelEvent::CallerTurn { item } => {
+                self.conversation.caller_turn(&item, now);
+                if matches!(&self.link, Link::Ready(session) if !session.answers) {
+                    self.ask_for_answer(None);
+                }
+            }
             ModelEvent::CallerWords { item, text } => {
                 if let Some(turn) = self.conversation.caller_words(&item, text, now) {
                     self.report(Report::Turn(Box::new(turn)));
@@ -158,11 +163,15 @@ impl Call {
                     .session
                     .options
                     .as_ref()
-                    .is_none_or(|options| options.turns.interrupts());
-                let interrupts = info.interrupts.unwrap_or(asked);
+                    .map(|options| &options.turns);
                 let session = Session {
                     id,
-                    interrupts,
+                    interrupts: info
+                        .interrupts
+                        .unwrap_or_else(|| asked.is_none_or(TurnDetection::interrupts)),
+                    answers: info
+                        .answers
+                        .unwrap_or_else(|| asked.is_none_or(TurnDetection::answers)),
                     expires_at: info.expires_at,
                 };
                 self.on_ready(session, dialled, now);

@@ -62,6 +62,8 @@ pub struct Session {
     pub id: Option<ModelId>,
     /// Whether the server cancels a running response when the caller speaks.
     pub interrupts: bool,
+    /// Whether the server answers by itself when the caller falls silent.
+    pub answers: bool,
     /// When the server ends it, in seconds since the Unix epoch.
     pub expires_at: Option<u64>,
 }

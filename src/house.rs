@@ -1,0 +1,143 @@
+//! What every handler of the service needs: the settings, the registry, the mint, the metrics.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix::Addr;
+use call_protocol::call::AgentProfile;
+use switchboard_actors::call::{CallSeed, Shared, Tap};
+use switchboard_actors::messages::{CallKey, Visit};
+use switchboard_actors::metrics::Metrics;
+use switchboard_actors::openai::Dialler;
+use switchboard_actors::registry::Registry;
+
+use crate::phone::ticket::{Mint, TokenEq};
+use crate::settings::{Fallback, Settings, Trust};
+
+/// Longest wait for an answer of the registry; it answers in microseconds.
+pub(crate) const REGISTRY_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Shared by all workers of both listeners.
+pub(crate) struct House {
+    pub(crate) settings: Settings,
+    pub(crate) registry: Addr<Registry>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) mint: Mint,
+    pub(crate) admin_token: Option<TokenEq>,
+    /// Name of this process among others.
+    pub(crate) node: String,
+    /// `https://…` without a slash at the end, as Twilio knows us.
+    pub(crate) public_http: String,
+    /// `wss://…` likewise.
+    pub(crate) public_ws: String,
+    pub(crate) tap: Option<Tap>,
+    profiles: BTreeMap<String, (Arc<AgentProfile>, Arc<str>)>,
+    draining: AtomicBool,
+}
+
+impl House {
+    pub(crate) fn new(
+        settings: Settings,
+        registry: Addr<Registry>,
+        metrics: Arc<Metrics>,
+        mint: Mint,
+        public_base: String,
+        tap: Option<Tap>,
+    ) -> Self {
+        let profiles = settings
+            .agents()
+            .iter()
+            .map(|(name, agent)| {
+                let url: Arc<str> = settings.openai.url_for(&agent.model.name).as_str().into();
+                (name.clone(), (crate::profile::profile(agent), url))
+            })
+            .collect();
+        let admin_token = match &settings.server.trust {
+            Trust::Dev { .. } => None,
+            Trust::Verified { admin_token, .. } => Some(TokenEq::new(admin_token)),
+        };
+        let public_ws = public_base.replacen("http", "ws", 1);
+        Self {
+            registry,
+            metrics,
+            mint,
+            admin_token,
+            node: node_name(),
+            public_http: public_base,
+            public_ws,
+            tap,
+            profiles,
+            draining: AtomicBool::new(false),
+            settings,
+        }
+    }
+
+    /// Who answers a number.
+    pub(crate) fn profile_for(&self, called: &str) -> Arc<AgentProfile> {
+        let (name, _) = self.settings.agent_for(called);
+        self.profile(name)
+    }
+
+    /// The profile of an agent; the default agent's if there is none by that name.
+    fn profile(&self, name: &str) -> Arc<AgentProfile> {
+        let found = self
+            .profiles
+            .get(name)
+            .or_else(|| self.profiles.get(&self.settings.default_agent().name));
+        match found.or_else(|| self.profiles.values().next()) {
+            Some((profile, _)) => profile.clone(),
+            None => crate::profile::profile(self.settings.default_agent()),
+        }
+    }
+
+    /// The agent's fallback: what the caller hears when the model cannot be had.
+    pub(crate) fn fallback(&self, agent: &str) -> &Fallback {
+        self.settings
+            .agent(agent)
+            .map_or(&self.settings.fallback, |agent| &agent.fallback)
+    }
+
+    /// What a call on an accepted socket is started with.
+    pub(crate) fn seed(&self, key: CallKey, visit: Option<Visit>, dialler: &Dialler) -> CallSeed {
+        let agent = visit
+            .as_ref()
+            .map_or_else(|| self.profile(""), |visit| visit.agent.clone());
+        let settings = self.settings.agent(&agent.name);
+        let model_url = self
+            .profiles
+            .get(&agent.name)
+            .map_or_else(|| Arc::from(""), |(_, url)| url.clone());
+        CallSeed {
+            key,
+            visit,
+            max_length: settings.map_or(self.settings.limits.max_call, |agent| agent.max_call),
+            agent,
+            model_url,
+            dialler: dialler.clone(),
+            registry: self.registry.clone(),
+            shared: Shared::new(self.metrics.clone(), self.tap.clone()),
+        }
+    }
+
+    /// Whether no new call is taken because the process leaves.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Takes no more calls.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.registry.do_send(switchboard_actors::messages::Drain);
+    }
+}
+
+/// The host's name, or the process's number where it has none.
+fn node_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => std::process::id().to_string(),
+        name => name.to_owned(),
+    }
+}
