@@ -1,5 +1,6 @@
 //! The configuration as an operator meets it: what is accepted, and the sentence for everything that is not.
 #![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
 
 mod agents;
 mod support;
@@ -8,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use switchboard::settings::{
-    LogFormat, Settings, SettingsError, Store, StreamSignature, ToolRef, Trust, Voice, keys,
+    LogFormat, ProcessEnv, Settings, SettingsError, Store, StreamSignature, ToolRef, Trust, Voice,
+    keys,
 };
 
 use support::{REQUIRED, accepted, agent, dev, env, refusal, with};
@@ -172,6 +174,58 @@ fn a_named_configuration_file_must_exist() {
     );
 }
 
+/// The working directory belongs to the whole process, so this runs as a child of the next test.
+#[test]
+#[ignore = "run by another test as its child"]
+fn the_child_loads_what_its_process_has() {
+    let Ok(expected) = std::env::var("SETTINGS_TEST_AGENT") else {
+        return;
+    };
+    match Settings::load(None, &ProcessEnv) {
+        Ok(settings) => assert_eq!(settings.default_agent().name, expected),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn the_usual_file_is_read_if_it_is_there_and_yields_to_a_named_one() {
+    let folder = std::env::temp_dir().join(format!("switchboard-usual-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let agent_of = |expected: &str, variables: &[(&str, &str)]| {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args([
+            "--exact",
+            "the_child_loads_what_its_process_has",
+            "--ignored",
+        ]);
+        child
+            .env_clear()
+            .current_dir(&folder)
+            .env("SETTINGS_TEST_AGENT", expected)
+            .envs(REQUIRED.iter().copied());
+        let output = child.envs(variables.iter().copied()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success() && text.contains("1 passed"),
+            "{text}"
+        );
+    };
+    agent_of("default", &[]);
+    std::fs::write(
+        folder.join("switchboard.toml"),
+        "[agents.usual]\ninstructions = \"x\"",
+    )
+    .unwrap();
+    std::fs::write(
+        folder.join("named.toml"),
+        "[agents.named]\ninstructions = \"x\"",
+    )
+    .unwrap();
+    agent_of("usual", &[]);
+    agent_of("named", &[("SWITCHBOARD_CONFIG", "named.toml")]);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 #[test]
 fn dev_needs_nothing_but_loopback() {
     let settings = accepted("", &dev());
@@ -194,6 +248,26 @@ fn dev_needs_nothing_but_loopback() {
 }
 
 #[test]
+fn dev_behind_a_public_address_warns() {
+    let mut tunnel = dev();
+    tunnel.insert(
+        "SWITCHBOARD_PUBLIC_URL".into(),
+        "https://abc.tunnel.example.com".into(),
+    );
+    let settings = accepted("", &tunnel);
+    assert_eq!(
+        settings.public_url().map(|url| url.as_str()),
+        Some("https://abc.tunnel.example.com")
+    );
+    assert!(settings.warnings[0].to_string().contains("SWITCHBOARD_DEV"));
+    tunnel.insert(
+        "SWITCHBOARD_PUBLIC_URL".into(),
+        "http://localhost:5050".into(),
+    );
+    assert!(accepted("", &tunnel).warnings.is_empty());
+}
+
+#[test]
 fn dev_still_needs_a_key_for_a_model_elsewhere() {
     let mut map = dev();
     map.remove("OPENAI_REALTIME_URL");
@@ -201,7 +275,8 @@ fn dev_still_needs_a_key_for_a_model_elsewhere() {
     // Outside dev an emulated model needs one too, but any text will do.
     let emulated = ("OPENAI_REALTIME_URL", "ws://localhost:9/v1/realtime");
     assert!(refusal("", &with(&[emulated, ("OPENAI_API_KEY", "")])).contains("OPENAI_API_KEY"));
-    accepted("", &with(&[emulated, ("OPENAI_API_KEY", "x")]));
+    accepted("", &with(&[emulated, ("OPENAI_API_KEY", "any text")]));
+    assert!(refusal("", &with(&[("OPENAI_API_KEY", "canary text")])).contains("OPENAI_API_KEY"));
 }
 
 #[test]
