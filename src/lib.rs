@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod commands;
 mod desk;
 mod house;
 pub mod phone;

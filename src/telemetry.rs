@@ -216,6 +216,11 @@ fn is_unsafe(c: char) -> bool {
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Text from outside for a terminal: one line that moves no cursor.
+pub fn printable(text: &str) -> String {
+    Escaped(text).to_string()
+}
+
 /// Text for a terminal, with unsafe characters as Rust would write them.
 struct Escaped<'a>(&'a str);
 

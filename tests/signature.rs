@@ -1,5 +1,6 @@
 //! Twilio's signatures against vectors made with Twilio's own validator (PyPI `twilio` 9.13.0).
 #![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
 
 use serde_json::Value;
 use switchboard::phone::signature::{Algorithm, Signed, is_valid, sign};

@@ -229,6 +229,11 @@ pub enum Warning {
         /// What to move to.
         successor: &'static str,
     },
+    /// Development mode behind a tunnel: whoever finds the address is believed.
+    DevInPublic {
+        /// The address.
+        public_url: String,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -243,6 +248,12 @@ impl fmt::Display for Warning {
                 write!(
                     out,
                     "{key} names {model}, which is shut down on {shutdown}; use {successor}"
+                )
+            }
+            Self::DevInPublic { public_url } => {
+                write!(
+                    out,
+                    "server.dev (SWITCHBOARD_DEV) is on while {public_url} leads here: no signature is checked"
                 )
             }
         }

@@ -41,6 +41,15 @@ pub(super) fn validate(inputs: Inputs) -> Result<Settings, SettingsError> {
     }
     let openai = openai(&inputs, dev, &mut warnings)?;
     let trust = trust(&inputs, dev, listen, admin_listen)?;
+    if let Trust::Dev {
+        public_url: Some(public_url),
+    } = &trust
+        && !public_url.is_loopback()
+    {
+        warnings.push(Warning::DevInPublic {
+            public_url: public_url.as_str().to_owned(),
+        });
+    }
     let limits = Limits {
         max_calls: read::number_in(required(&inputs.max_calls, &keys::MAX_CALLS)?, 1, 100_000)?,
         max_call: seconds(
@@ -180,14 +189,21 @@ fn trust(
     })
 }
 
-/// A secret that can stand in a header: visible ASCII.
+/// A secret that can stand in a header: visible ASCII, as all of Twilio's and OpenAI's are.
 fn secret(given: &Option<GivenSecret>) -> Result<Option<SecretString>, SettingsError> {
+    secret_of(given, |byte| byte.is_ascii_graphic())
+}
+
+fn secret_of(
+    given: &Option<GivenSecret>,
+    fits: fn(u8) -> bool,
+) -> Result<Option<SecretString>, SettingsError> {
     let Some(given) = given else { return Ok(None) };
     let text = given.text.expose_secret().trim();
     if text.is_empty() {
         return Ok(None);
     }
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !text.bytes().all(fits) {
         return Err(SettingsError::invalid(
             given.key.name(),
             "has spaces or characters that no HTTP header can carry",
@@ -211,7 +227,18 @@ fn openai(
         models::realtime(&model),
         warnings,
     )?;
-    let api_key = match secret(&inputs.openai_api_key)? {
+    let is_openai = url
+        .host_str()
+        .is_some_and(|host| host == "openai.com" || host.ends_with(".openai.com"));
+    let given_key = if is_openai {
+        secret(&inputs.openai_api_key)?
+    } else {
+        // Compatible servers have keys of their own making.
+        secret_of(&inputs.openai_api_key, |byte| {
+            byte.is_ascii_graphic() || byte == b' '
+        })?
+    };
+    let api_key = match given_key {
         Some(api_key) => api_key,
         // An emulated model asks for no key.
         None if dev && is_loopback(&url) => "dev".to_owned().into(),

@@ -43,6 +43,7 @@ impl fmt::Debug for PhoneNumber {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl {
     origin: String,
+    is_loopback: bool,
 }
 
 /// Why an address cannot be the public one: the trouble and the way to mend it.
@@ -79,12 +80,17 @@ impl PublicUrl {
         }
         Ok(Self {
             origin: url.as_str().trim_end_matches('/').to_owned(),
+            is_loopback: is_loopback(&url),
         })
     }
 
     /// `https://voice.example.com`, without a slash at the end.
     pub fn as_str(&self) -> &str {
         &self.origin
+    }
+
+    pub(super) fn is_loopback(&self) -> bool {
+        self.is_loopback
     }
 
     /// An absolute address for a path that begins with `/`.
