@@ -2,4 +2,5 @@
 #![forbid(unsafe_code)]
 
 pub mod probe;
+pub mod realtime;
 pub mod speech;
