@@ -1,4 +1,4 @@
-//! One response: planned as a list of timed beats, played event by event, cut short at any moment.
+//! One response, played event by event and cut short at any moment.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -11,97 +11,11 @@ use serde_json::{Value, json};
 use super::conversation::{Item, Sound};
 use super::inspect::ResponseTruth;
 use super::outbox::Place;
-use super::prompter::{Line, Source, Utterance};
+use super::output::{Body, Output, Phase};
+use super::plan::{Beat, DeltaSize, Pace, Terms};
+use super::prompter::{Line, Source};
 use super::script::Ending;
-use super::sound::Format;
 use super::stage::Stage;
-
-/// Size of audio deltas, in bytes of the output format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeltaSize {
-    /// All the same, odd or even; the last one is what is left.
-    Fixed(usize),
-    /// Between these, evenly spread.
-    Random(usize, usize),
-}
-
-impl Default for DeltaSize {
-    fn default() -> Self {
-        Self::Random(3_500, 4_500)
-    }
-}
-
-/// How fast a server answers.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Pace {
-    pub(crate) think: Duration,
-    /// Multiple of real time at which audio is sent.
-    pub(crate) speed: f64,
-    pub(crate) delta_size: DeltaSize,
-}
-
-/// What `response.create` or the session says about a response.
-#[derive(Debug, Clone)]
-pub(crate) struct Terms {
-    /// `None` for a response beside the conversation.
-    pub(crate) conversation_id: Option<String>,
-    pub(crate) output_modalities: Value,
-    pub(crate) max_output_tokens: Value,
-    pub(crate) format: Format,
-    pub(crate) voice: Value,
-    pub(crate) metadata: Value,
-    /// The format audio is really sent in; another one only if that has been asked for as a fault.
-    pub(crate) wire_format: Format,
-}
-
-impl Terms {
-    fn wants_text(&self) -> bool {
-        self.output_modalities.get(0).and_then(Value::as_str) == Some("text")
-    }
-}
-
-#[derive(Debug)]
-enum Body {
-    Spoken {
-        audio: Bytes,
-        transcript: String,
-    },
-    Written {
-        text: String,
-    },
-    Call {
-        call_id: String,
-        name: String,
-        arguments: String,
-    },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Planned,
-    Open,
-    Closed,
-}
-
-#[derive(Debug)]
-struct Output {
-    item_id: String,
-    body: Body,
-    phase: Phase,
-    sent_bytes: usize,
-    sent_text: String,
-    /// Ends as `incomplete`, as its response does.
-    cut: bool,
-}
-
-#[derive(Debug)]
-enum Beat {
-    Open(usize),
-    Words(usize, Range<usize>),
-    Audio(usize, Range<usize>),
-    Close(usize),
-    Done,
-}
 
 /// Why a response is cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,11 +29,12 @@ pub(crate) enum Cancel {
 pub(crate) struct Answer {
     pub(crate) id: String,
     pub(crate) source: Source,
-    terms: Terms,
-    ending: Ending,
-    outputs: Vec<Output>,
-    beats: VecDeque<(Instant, Beat)>,
-    input_tokens: (u64, u64),
+    pub(super) terms: Terms,
+    pub(super) ending: Ending,
+    pub(super) outputs: Vec<Output>,
+    pub(super) beats: VecDeque<(Instant, Beat)>,
+    /// Of text and of audio.
+    pub(super) input_tokens: (u64, u64),
 }
 
 /// What is left of a response when it is done.
@@ -192,7 +107,7 @@ impl Answer {
         };
         answer
             .outputs
-            .push(output(stage.outbox.mint.id("item"), body));
+            .push(Output::new(stage.outbox.mint.id("item"), body));
         answer.open(0, stage);
         answer
     }
@@ -233,120 +148,6 @@ impl Answer {
         self.done(None, stage, now)
     }
 
-    fn plan(&mut self, line: &Line, pace: Pace, stage: &mut Stage, now: Instant) {
-        let think = line.think_ms.map_or(pace.think, Duration::from_millis);
-        let mut at = now + think;
-        if self.ending.is_silent() {
-            if self.ending != Ending::Hangs {
-                self.beats.push_back((at, Beat::Done));
-            }
-            return;
-        }
-        for utterance in &line.says {
-            let body = match utterance {
-                Utterance::Spoken { mulaw, text } if !self.terms.wants_text() => Body::Spoken {
-                    audio: self.terms.wire_format.encode(mulaw),
-                    transcript: text.clone(),
-                },
-                Utterance::Spoken { text, .. } | Utterance::Written { text } => {
-                    Body::Written { text: text.clone() }
-                }
-            };
-            self.outputs
-                .push(output(stage.outbox.mint.id("item"), body));
-        }
-        for tool in &line.tools {
-            let body = Body::Call {
-                call_id: stage.outbox.mint.call_id(),
-                name: tool.name.clone(),
-                arguments: tool.arguments.to_string(),
-            };
-            self.outputs
-                .push(output(stage.outbox.mint.id("item"), body));
-        }
-        self.cut_short();
-        for index in 0..self.outputs.len() {
-            at = self.plan_output(index, pace, stage.outbox.mint.rng(), at);
-        }
-        self.beats.push_back((at, Beat::Done));
-    }
-
-    /// What an incomplete response leaves out.
-    fn cut_short(&mut self) {
-        let parts = match self.ending {
-            Ending::MaxOutputTokens => 2,
-            Ending::ContentFilter => 20,
-            _ => return,
-        };
-        let mut newest_first = self.outputs.iter_mut().rev();
-        let Some(last) = newest_first.next() else {
-            return;
-        };
-        last.cut = true;
-        match &mut last.body {
-            Body::Spoken { audio, transcript } => {
-                audio.truncate(audio.len() / parts);
-                truncate_text(transcript, parts);
-            }
-            Body::Written { text }
-            | Body::Call {
-                arguments: text, ..
-            } => {
-                truncate_text(text, parts);
-            }
-        }
-    }
-
-    fn plan_output(
-        &mut self,
-        index: usize,
-        pace: Pace,
-        rng: &mut fastrand::Rng,
-        start: Instant,
-    ) -> Instant {
-        self.beats.push_back((start, Beat::Open(index)));
-        let mut at = start;
-        match &self.outputs[index].body {
-            Body::Spoken { audio, transcript } => {
-                let bytes_per_second =
-                    self.terms.wire_format.bytes_per_second() as f64 * pace.speed;
-                let mut words = 0;
-                let mut sent = 0;
-                while sent < audio.len() {
-                    let size = match pace.delta_size {
-                        DeltaSize::Fixed(size) => size,
-                        DeltaSize::Random(from, to) => rng.usize(from..=to.max(from)),
-                    };
-                    let end = (sent + size.max(1)).min(audio.len());
-                    // The transcript runs ahead of the sound.
-                    let share = (end * 3 / 2).min(audio.len());
-                    let until = word_end(transcript, transcript.len() * share / audio.len());
-                    if until > words {
-                        self.beats.push_back((at, Beat::Words(index, words..until)));
-                        words = until;
-                    }
-                    self.beats.push_back((at, Beat::Audio(index, sent..end)));
-                    sent = end;
-                    at = start + Duration::from_secs_f64(sent as f64 / bytes_per_second);
-                }
-            }
-            Body::Written { text }
-            | Body::Call {
-                arguments: text, ..
-            } => {
-                let mut written = 0;
-                while written < text.len() {
-                    let end = word_end(text, (written + 16).min(text.len()));
-                    self.beats.push_back((at, Beat::Words(index, written..end)));
-                    written = end;
-                    at += Duration::from_secs_f64(0.02 / pace.speed);
-                }
-            }
-        }
-        self.beats.push_back((at, Beat::Close(index)));
-        at
-    }
-
     /// When the next thing happens; never if the response hangs.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.beats.front().map(|(at, _)| *at)
@@ -358,7 +159,9 @@ impl Answer {
 
     /// Sends what is due. `Some` once the response is done.
     pub(crate) fn play(&mut self, stage: &mut Stage, now: Instant) -> Option<Finished> {
-        while let Some((_, beat)) = self.beats.pop_front_if(|(at, _)| *at <= now) {
+        while self.deadline().is_some_and(|at| at <= now)
+            && let Some((_, beat)) = self.beats.pop_front()
+        {
             match beat {
                 Beat::Open(index) => self.open(index, stage),
                 Beat::Words(index, range) => self.words(index, range, stage),
@@ -567,169 +370,4 @@ impl Answer {
             withheld: Vec::new(),
         }
     }
-
-    fn status(&self, cancelled: Option<Cancel>, model: &str) -> (&'static str, Value) {
-        if let Some(why) = cancelled {
-            let reason = match why {
-                Cancel::TurnDetected => "turn_detected",
-                Cancel::ClientCancelled => "client_cancelled",
-            };
-            return ("cancelled", json!({"type": "cancelled", "reason": reason}));
-        }
-        let failed = |kind: &str, code: Value, message: String| {
-            let error = json!({"type": kind, "code": code, "message": message});
-            ("failed", json!({"type": "failed", "error": error}))
-        };
-        match &self.ending {
-            Ending::Completed | Ending::Hangs => ("completed", Value::Null),
-            Ending::MaxOutputTokens => (
-                "incomplete",
-                json!({"type": "incomplete", "reason": "max_output_tokens"}),
-            ),
-            Ending::ContentFilter => (
-                "incomplete",
-                json!({"type": "incomplete", "reason": "content_filter"}),
-            ),
-            Ending::RateLimited(wait) => failed(
-                "tokens",
-                "rate_limit_exceeded".into(),
-                format!(
-                    "Rate limit reached for {model} on tokens per min (TPM): Limit 40000, Used 38120, Requested 6035. Please try again in {wait}."
-                ),
-            ),
-            Ending::ServerError => failed(
-                "server_error",
-                Value::Null,
-                "The server had an error while processing your request.".to_owned(),
-            ),
-            Ending::Quota => failed(
-                "insufficient_quota",
-                "credit_balance_exhausted".into(),
-                "Credit balance exhausted.".to_owned(),
-            ),
-        }
-    }
-
-    /// The `response` object of `response.created` and `response.done`.
-    fn resource(&self, status: &str, details: Value, usage: Value) -> Value {
-        let said = self
-            .outputs
-            .iter()
-            .filter(|output| output.phase == Phase::Closed);
-        let output: Vec<Value> = said
-            .map(|output| {
-                output.item(if output.cut {
-                    "incomplete"
-                } else {
-                    "completed"
-                })
-            })
-            .collect();
-        json!({
-            "object": "realtime.response",
-            "id": self.id,
-            "status": status,
-            "status_details": details,
-            "output": output,
-            "conversation_id": self.terms.conversation_id,
-            "output_modalities": self.terms.output_modalities,
-            "max_output_tokens": self.terms.max_output_tokens,
-            "audio": {"output": {"format": self.terms.format.to_json(), "voice": self.terms.voice}},
-            "usage": usage,
-            "metadata": self.terms.metadata,
-        })
-    }
-
-    fn audio_ms(&self) -> u64 {
-        let sent: usize = self.outputs.iter().map(|output| output.sent_bytes).sum();
-        self.terms.wire_format.ms(sent as u64)
-    }
-
-    /// One token for 50 ms of speech, one for four letters; nothing for what failed.
-    fn usage(&self, status: &str) -> Value {
-        let letters: usize = self
-            .outputs
-            .iter()
-            .map(|output| output.sent_text.len())
-            .sum();
-        let (mut text_in, mut audio_in) = self.input_tokens;
-        let (mut text_out, mut audio_out) = (letters as u64 / 4, self.audio_ms() / 50);
-        if status == "failed" {
-            (text_in, audio_in, text_out, audio_out) = (0, 0, 0, 0);
-        }
-        // The cache works on blocks.
-        let cached = text_in / 64 * 64;
-        json!({
-            "total_tokens": text_in + audio_in + text_out + audio_out,
-            "input_tokens": text_in + audio_in,
-            "output_tokens": text_out + audio_out,
-            "input_token_details": {
-                "text_tokens": text_in,
-                "audio_tokens": audio_in,
-                "image_tokens": 0,
-                "cached_tokens": cached,
-                "cached_tokens_details": {"text_tokens": cached, "audio_tokens": 0, "image_tokens": 0},
-            },
-            "output_token_details": {"text_tokens": text_out, "audio_tokens": audio_out},
-        })
-    }
-}
-
-fn output(item_id: String, body: Body) -> Output {
-    Output {
-        item_id,
-        body,
-        phase: Phase::Planned,
-        sent_bytes: 0,
-        sent_text: String::new(),
-        cut: false,
-    }
-}
-
-impl Output {
-    /// The item as events show it.
-    fn item(&self, status: &str) -> Value {
-        let mut item = json!({"id": self.item_id, "object": "realtime.item", "status": status});
-        if let Body::Call { call_id, name, .. } = &self.body {
-            item["type"] = "function_call".into();
-            item["name"] = name.clone().into();
-            item["call_id"] = call_id.clone().into();
-            item["arguments"] = self.sent_text.clone().into();
-            return item;
-        }
-        item["type"] = "message".into();
-        item["role"] = "assistant".into();
-        item["content"] = match &self.body {
-            _ if status == "in_progress" => json!([]),
-            Body::Spoken { .. } => json!([{"type": "output_audio", "transcript": self.sent_text}]),
-            _ => json!([{"type": "output_text", "text": self.sent_text}]),
-        };
-        item
-    }
-
-    /// The content part; a call has none.
-    fn part(&self, text: &str) -> Option<Value> {
-        match &self.body {
-            Body::Spoken { .. } => Some(json!({"type": "audio", "transcript": text})),
-            Body::Written { .. } => Some(json!({"type": "text", "text": text})),
-            Body::Call { .. } => None,
-        }
-    }
-}
-
-/// The end of the word that position is in.
-fn word_end(text: &str, position: usize) -> usize {
-    let bytes = text.as_bytes();
-    let rest = bytes.get(position..).unwrap_or_default();
-    let more = rest.iter().position(|&byte| byte == b' ');
-    position + more.unwrap_or(rest.len())
-}
-
-/// The first `1/parts` of a text.
-fn truncate_text(text: &mut String, parts: usize) {
-    let mut end = text.len() / parts;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
 }

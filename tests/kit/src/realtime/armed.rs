@@ -85,6 +85,9 @@ impl Engine {
             Fault::Strangers => self.stage.outbox.strangers = true,
             // These are over once there is a session.
             Fault::RefuseUpgrade { .. } | Fault::HangHandshake | Fault::SlowHandshake { .. } => {}
+            fault if matches!(trigger, Trigger::Events(0) | Trigger::Deltas(0)) => {
+                self.strike(fault);
+            }
             fault => self.armed.push(Armed { trigger, fault }),
         }
     }

@@ -410,7 +410,7 @@ mod tests {
     #[test]
     fn each_role_has_its_own_content() {
         let mut conversation = Conversation::default();
-        let mut message = |role: &str, kind: &str| {
+        let message = |role: &str, kind: &str| {
             let item =
                 json!({"type": "message", "role": role, "content": [{"type": kind, "text": "x"}]});
             let mut conversation = Conversation::default();

@@ -16,7 +16,7 @@ pub enum When {
     Now,
     /// After that many milliseconds.
     AfterMs(u64),
-    /// After the server has sent that many events.
+    /// After the server has sent that many events; 0 is before `session.created`.
     AfterEvents(u64),
     /// After the server has sent that many audio deltas: in the middle of an answer.
     AfterDeltas(u64),

@@ -28,17 +28,17 @@
 //! let script: Script = r#"
 //!     name = "example"
 //!
-//!     # Answers a `response.create` before the caller has spoken.
+//!     ## Answers a `response.create` before the caller has spoken.
 //!     [greeting]
 //!     says = [{ clip = "greeting" }]
 //!
-//!     # One answer after the other. `hears` is the transcript of the caller's turn.
+//!     ## One answer after the other. `hears` is the transcript of the caller's turn.
 //!     [[turns]]
 //!     hears = "Do you know me?"
 //!     says = [{ clip = "moment" }]
 //!     tools = [{ name = "crm_lookup", arguments = { phone = "+15550142" } }]
 //!
-//!     # No `hears`: follows the tool's output.
+//!     ## No `hears`: follows the tool's output.
 //!     [[turns]]
 //!     says = [{ tone_hz = 440, ms = 800, text = "Welcome back!" }, { file = "more.wav", text = "And more." }]
 //!     think_ms = 900
@@ -47,7 +47,7 @@
 //!     hears = "And now?"
 //!     says = [{ written = "Text where speech was asked for." }]
 //!
-//!     # completed (default), max_output_tokens, content_filter, server_error, quota, hangs, or this:
+//!     ## completed (default), max_output_tokens, content_filter, server_error, quota, hangs, or this:
 //!     [[turns]]
 //!     status = { rate_limited = "6.232s" }
 //!
@@ -77,6 +77,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 mod answer;
@@ -91,6 +92,9 @@ mod faults;
 mod input;
 mod inspect;
 mod outbox;
+mod outcome;
+mod output;
+mod plan;
 mod prompter;
 mod requests;
 mod schema;
@@ -98,20 +102,23 @@ mod script;
 mod session;
 mod sound;
 mod stage;
+#[cfg(test)]
+mod time_tests;
+mod turns;
 mod vad;
 mod wire;
 
-pub use answer::DeltaSize;
 pub use faults::{Fault, Faults, When};
 pub use inspect::{Ended, Greeting, ItemTruth, Logged, Recording, ResponseTruth, Session};
+pub use plan::DeltaSize;
 pub use prompter::{Resume, Source};
 pub use schema::Model;
 pub use script::{Ending, Say, Script, ScriptError, Step, ToolCall};
 pub use sound::Format;
 
-use answer::Pace;
 use door::Policy;
 use engine::Settings;
+use plan::Pace;
 use prompter::Prepared;
 
 /// Sessions a server remembers; the oldest are forgotten first.
@@ -283,6 +290,7 @@ impl Realtime {
             faults,
             recording: self.recording,
             sessions: Mutex::default(),
+            arrived: watch::Sender::new(()),
         });
         log::info!(address:% = address, script = self.script.name.as_str(); "emulated model listens");
         let task = tokio::spawn(accept(listener, shared.clone()));
@@ -322,6 +330,7 @@ pub(crate) struct Shared {
     pub(crate) faults: Faults,
     pub(crate) recording: Recording,
     sessions: Mutex<VecDeque<Session>>,
+    arrived: watch::Sender<()>,
 }
 
 impl Shared {
@@ -335,6 +344,8 @@ impl Shared {
             sessions.pop_front();
         }
         sessions.push_back(session);
+        drop(sessions);
+        self.arrived.send_replace(());
     }
 }
 
@@ -377,12 +388,17 @@ impl Running {
 
     /// Waits until connection `number` exists, at most `within`.
     pub async fn wait_for_session(&self, number: usize, within: Duration) -> Option<Session> {
+        let mut changes = self.shared.arrived.subscribe();
         let wait = async {
             loop {
+                changes.borrow_and_update();
                 if let Some(session) = self.session(number) {
                     return session;
                 }
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                if changes.changed().await.is_err() {
+                    // Cannot be while `self` holds the sender.
+                    std::future::pending::<()>().await;
+                }
             }
         };
         tokio::time::timeout(within, wait).await.ok()

@@ -8,10 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::{Cancel, Terms};
+use super::answer::Cancel;
 use super::check::{ApiError, At, Checked};
 use super::echo;
 use super::engine::Engine;
+use super::plan::Terms;
 use super::prompter::Cause;
 use super::schema;
 use super::sound::Format;
@@ -171,7 +172,7 @@ impl Engine {
         }
         let format = self.input.format();
         let bytes = STANDARD.decode(audio).unwrap_or_default();
-        if bytes.is_empty() || (format == Format::Pcm && bytes.len() % 2 != 0) {
+        if bytes.is_empty() || (format == Format::Pcm && !bytes.len().is_multiple_of(2)) {
             return Err(ApiError::new(
                 "invalid_value",
                 "Invalid 'audio'. Expected base64-encoded audio bytes but got an invalid value.",

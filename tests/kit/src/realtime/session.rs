@@ -125,7 +125,11 @@ async fn run(line: &mut Line, mut engine: Engine, mut commands: UnboundedReceive
 
 fn engine_command(engine: &mut Engine, command: Command) {
     match command {
-        Command::Inject(fault) => engine.inject(fault, now()),
+        Command::Inject(fault) => {
+            engine.inject(fault, now());
+            // At once means before anything else that is read.
+            engine.tick(now());
+        }
         Command::Clear => engine.clear_faults(),
     }
 }
