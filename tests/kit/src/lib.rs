@@ -1,2 +1,6 @@
 //! What a phone line is tested with.
 #![forbid(unsafe_code)]
+
+pub mod probe;
+pub mod realtime;
+pub mod speech;
