@@ -1,2 +1,5 @@
 //! What a phone line is tested with.
 #![forbid(unsafe_code)]
+
+pub mod probe;
+pub mod twilio;
