@@ -216,7 +216,11 @@ impl<'l, C: Caller> Leg<'l, C> {
         more: Params,
     ) -> Result<Document, DocumentFailure> {
         let at_ms = self.now_ms();
-        let status = if self.answered { "in-progress" } else { "ringing" };
+        let status = if self.answered {
+            "in-progress"
+        } else {
+            "ringing"
+        };
         let mut params = self.params(status);
         params.extend(self.line.extra_params.iter().cloned());
         params.extend(more);
@@ -352,10 +356,7 @@ pub(crate) fn read_document(
         return Err(failure(11_200, text));
     }
     let Some(body) = &reply.body else {
-        return Err(failure(
-            11_750,
-            format!("{url} answered more than 64 kB"),
-        ));
+        return Err(failure(11_750, format!("{url} answered more than 64 kB")));
     };
     twiml::parse(&reply.content_type, body, url).map_err(|bad| failure(bad.code, bad.text))
 }

@@ -93,7 +93,10 @@ async fn attempt(
     exchange.await
 }
 
-async fn read(response: Response<hyper::body::Incoming>, cap: usize) -> Result<Reply, RequestError> {
+async fn read(
+    response: Response<hyper::body::Incoming>,
+    cap: usize,
+) -> Result<Reply, RequestError> {
     let status = response.status().as_u16();
     let content_type = response
         .headers()

@@ -130,7 +130,9 @@ impl<C: Caller> Session<'_, '_, C> {
         }
         tokio::time::sleep(line.start_delay).await;
         if line.opening == Opening::MediaBeforeStart {
-            let early = self.envelope.media(line.first_timestamp_ms, &[0xFF; FRAME_BYTES]);
+            let early = self
+                .envelope
+                .media(line.first_timestamp_ms, &[0xFF; FRAME_BYTES]);
             self.send(Message::text(early));
         }
         match line.opening {

@@ -53,7 +53,10 @@ impl Timeline {
         let Some(offset) = at.checked_sub(self.base) else {
             return;
         };
-        let Some(settled) = self.bytes.get(usize::try_from(offset).unwrap_or(usize::MAX)..) else {
+        let Some(settled) = self
+            .bytes
+            .get(usize::try_from(offset).unwrap_or(usize::MAX)..)
+        else {
             return;
         };
         let length = settled.len().min(out.len());

@@ -110,9 +110,7 @@ impl<C: Caller> Leg<'_, C> {
         Flow::Goto(Next::Fetch {
             method,
             url: action.to_owned(),
-            more: more
-                .map(|(name, value)| (name.to_owned(), value))
-                .to_vec(),
+            more: more.map(|(name, value)| (name.to_owned(), value)).to_vec(),
         })
     }
 

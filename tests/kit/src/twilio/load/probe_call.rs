@@ -153,7 +153,9 @@ impl ProbeCall {
             let due = schedule + FRAME * frame;
             let mark_due = self.playback.next_mark_at();
             let mark_due = mark_due.map(|sample| started + Duration::from_micros(sample * 125));
-            sleep.as_mut().reset(mark_due.map_or(due, |mark| mark.min(due)));
+            sleep
+                .as_mut()
+                .reset(mark_due.map_or(due, |mark| mark.min(due)));
             tokio::select! {
                 biased;
                 () = &mut sleep => {}
@@ -183,7 +185,9 @@ impl ProbeCall {
                 said.fill(SILENCE);
             }
             let timestamp_ms = self.plan.line.first_timestamp_ms + u64::from(frame) * FRAME_MS;
-            let sent = socket.send_if_ready(envelope.media(timestamp_ms, &said)).await;
+            let sent = socket
+                .send_if_ready(envelope.media(timestamp_ms, &said))
+                .await;
             match sent {
                 Ok(true) if is_probe => self.tally.sent += 1,
                 Ok(false) if is_probe => self.tally.not_sent += 1,

@@ -260,7 +260,10 @@ impl<'s, 'l, C: Caller> Session<'s, 'l, C> {
         }
     }
 
-    fn receive(&mut self, message: Option<Result<Message, tungstenite::Error>>) -> Option<StreamEnd> {
+    fn receive(
+        &mut self,
+        message: Option<Result<Message, tungstenite::Error>>,
+    ) -> Option<StreamEnd> {
         match message {
             Some(Ok(Message::Text(text))) => self.receive_text(&text),
             Some(Ok(Message::Binary(bytes))) => {
@@ -327,7 +330,10 @@ impl<'s, 'l, C: Caller> Session<'s, 'l, C> {
             self.record.underruns.ms += gap.div_ceil(8);
         }
         if queued.dropped > 0 {
-            let text = format!("more than ten minutes queued, {} bytes dropped", queued.dropped);
+            let text = format!(
+                "more than ten minutes queued, {} bytes dropped",
+                queued.dropped
+            );
             self.warn(31_931, &text);
         }
     }

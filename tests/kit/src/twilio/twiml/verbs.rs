@@ -58,7 +58,10 @@ impl Reader {
             if name == "Stream" && stream.is_none() {
                 stream = Some(self.stream(noun));
             } else {
-                self.blame(12_200, format!("<Connect> holds a <{name}> that is not run"));
+                self.blame(
+                    12_200,
+                    format!("<Connect> holds a <{name}> that is not run"),
+                );
             }
         }
         match stream {
@@ -140,7 +143,9 @@ impl Reader {
             if name.chars().count() + value.chars().count() >= MAX_PARAMETER_CHARS {
                 self.blame(
                     12_200,
-                    format!("<Parameter name={name:?}> has {MAX_PARAMETER_CHARS} characters or more"),
+                    format!(
+                        "<Parameter name={name:?}> has {MAX_PARAMETER_CHARS} characters or more"
+                    ),
                 );
                 continue;
             }
