@@ -10,7 +10,7 @@ use super::fault::Fault;
 
 /// The person (or machine) at the other end of the line.
 pub trait Caller: Send {
-    /// Called every 20 ms, late never skipped; must be cheap.
+    /// Called every 20 ms while a stream or a verb lasts, late but never left out; must be cheap.
     ///
     /// `now_ms` counts from the beginning of the call. `out` holds silence; what is written there is said in the next
     /// 20 ms. While the call is not on a media stream (`heard.on_stream` is false) only hanging up has an effect.

@@ -1,6 +1,7 @@
 //! One media stream from the dialling of its socket to its end.
 
 mod faults;
+mod receive;
 mod session;
 
 use std::time::Duration;
@@ -51,14 +52,14 @@ impl<C: Caller> Leg<'_, C> {
     }
 
     async fn open(&self, noun: &Stream, url: &str) -> Result<MediaSocket, StreamEnd> {
-        if let Some(track) = &noun.track {
-            if track != "inbound_track" {
-                return Err(StreamEnd::HandshakeFailed {
-                    code: 31_941,
-                    status: None,
-                    text: format!("track {track} under <Connect>"),
-                });
-            }
+        if let Some(track) = &noun.track
+            && track != "inbound_track"
+        {
+            return Err(StreamEnd::HandshakeFailed {
+                code: 31_941,
+                status: None,
+                text: format!("track {track} under <Connect>"),
+            });
         }
         MediaSocket::open(self.line, url).await
     }

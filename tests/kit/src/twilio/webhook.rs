@@ -41,7 +41,7 @@ pub(crate) async fn request(
     params: &Params,
     idempotency_token: &str,
 ) -> Result<Reply, RequestError> {
-    let mut url = url_as_signed_base(url);
+    let mut url = without_fragment(url);
     let form = Serializer::new(String::new()).extend_pairs(params).finish();
     let signature = match method {
         Method::Get => {
@@ -74,8 +74,8 @@ pub(crate) async fn request(
     http::exchange(&destination, request, MAX_TWIML_BYTES, line.webhook_limit).await
 }
 
-/// The part of `url` that goes over the wire; the fragment holds connection settings for Twilio itself.
-fn url_as_signed_base(url: &str) -> String {
+/// What goes over the wire: a fragment holds connection settings for Twilio itself.
+fn without_fragment(url: &str) -> String {
     url.split_once('#')
         .map_or(url, |(before, _)| before)
         .to_owned()

@@ -1,4 +1,5 @@
 //! A small service for the emulator to phone: whatever a test wants answered, on one loopback port.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 use std::convert::Infallible;
@@ -25,24 +26,24 @@ use tokio_tungstenite::tungstenite::protocol::{Message, Role};
 use url::Url;
 
 /// The public URL of the fake service; the emulator is given a route from it.
-pub const PUBLIC: &str = "https://spa.example";
+pub(crate) const PUBLIC: &str = "https://spa.example";
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
-pub struct Seen {
-    pub method: String,
-    pub path: String,
-    pub headers: Vec<(String, String)>,
-    pub params: Vec<(String, String)>,
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) params: Vec<(String, String)>,
 }
 
 impl Seen {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str())
     }
 
-    pub fn param(&self, name: &str) -> Option<&str> {
+    pub(crate) fn param(&self, name: &str) -> Option<&str> {
         let found = self.params.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str())
     }
@@ -50,14 +51,14 @@ impl Seen {
 
 /// What the fake answers.
 #[derive(Debug, Clone)]
-pub struct Answer {
-    pub status: u16,
-    pub content_type: &'static str,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) content_type: &'static str,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    pub fn twiml(inside: &str) -> Self {
+    pub(crate) fn twiml(inside: &str) -> Self {
         Self {
             status: 200,
             content_type: "text/xml; charset=utf-8",
@@ -65,7 +66,7 @@ impl Answer {
         }
     }
 
-    pub fn status(status: u16) -> Self {
+    pub(crate) fn status(status: u16) -> Self {
         Self {
             status,
             content_type: "text/plain",
@@ -74,24 +75,24 @@ impl Answer {
     }
 
     /// Switches to the media socket.
-    pub fn upgrade() -> Self {
+    pub(crate) fn upgrade() -> Self {
         Self::status(101)
     }
 }
 
-pub type Socket = WebSocketStream<TokioIo<Upgraded>>;
+pub(crate) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 type Routes = dyn Fn(&Seen) -> Answer + Send + Sync;
 type Media = dyn Fn(Socket) -> BoxFuture<'static, ()> + Send + Sync;
 
 /// The running fake.
-pub struct Fake {
-    pub addr: SocketAddr,
+pub(crate) struct Fake {
+    pub(crate) addr: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Fake {
     /// Answers requests with `routes`; what it answers with [`Answer::upgrade`] goes on in `media`.
-    pub async fn start<R, M, F>(routes: R, media: M) -> Self
+    pub(crate) async fn start<R, M, F>(routes: R, media: M) -> Self
     where
         R: Fn(&Seen) -> Answer + Send + Sync + 'static,
         M: Fn(Socket) -> F + Send + Sync + 'static,
@@ -107,9 +108,11 @@ impl Fake {
             while let Ok((stream, _)) = listener.accept().await {
                 stream.set_nodelay(true).unwrap();
                 let (routes, media, log) = (routes.clone(), media.clone(), log.clone());
-                let service =
-                    service_fn(move |request| serve(request, routes.clone(), media.clone(), log.clone()));
-                let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                let service = service_fn(move |request| {
+                    serve(request, routes.clone(), media.clone(), log.clone())
+                });
+                let connection =
+                    http1::Builder::new().serve_connection(TokioIo::new(stream), service);
                 tokio::spawn(connection.with_upgrades());
             }
         });
@@ -117,12 +120,14 @@ impl Fake {
     }
 
     /// A fake without a media socket.
-    pub async fn without_media(routes: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) async fn without_media(
+        routes: impl Fn(&Seen) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         Self::start(routes, |_| async {}).await
     }
 
     /// A fake whose webhook connects the call to `media` and whose other paths answer nothing more.
-    pub async fn with_media<M, F>(media: M) -> Self
+    pub(crate) async fn with_media<M, F>(media: M) -> Self
     where
         M: Fn(Socket) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
@@ -137,18 +142,18 @@ impl Fake {
     }
 
     /// A line to it, verbs taking no time.
-    pub fn line(&self) -> Line {
+    pub(crate) fn line(&self) -> Line {
         let mut line = Line::new(Url::parse("https://spa.example/incoming-call").unwrap());
         line.route = Some(Route::new(Url::parse(PUBLIC).unwrap(), self.addr));
         line.pace = Pace::fast();
         line
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 
-    pub fn seen_at(&self, path: &str) -> Vec<Seen> {
+    pub(crate) fn seen_at(&self, path: &str) -> Vec<Seen> {
         let mut all = self.seen();
         all.retain(|seen| seen.path == path);
         all
@@ -156,7 +161,7 @@ impl Fake {
 }
 
 /// Connects to `/media/token1`, with an action and a status callback.
-pub const CONNECT: &str = concat!(
+pub(crate) const CONNECT: &str = concat!(
     r#"<Connect action="/after"><Stream url="wss://spa.example/media/token1" "#,
     r#"statusCallback="https://spa.example/stream-status">"#,
     r#"<Parameter name="agent" value="spa"/></Stream></Connect>"#
@@ -201,7 +206,7 @@ async fn serve(
 }
 
 /// The next JSON message; `None` when the socket is over.
-pub async fn next_event(socket: &mut Socket) -> Option<Value> {
+pub(crate) async fn next_event(socket: &mut Socket) -> Option<Value> {
     loop {
         match socket.next().await {
             Some(Ok(Message::Text(text))) => return Some(serde_json::from_str(&text).unwrap()),
@@ -212,7 +217,7 @@ pub async fn next_event(socket: &mut Socket) -> Option<Value> {
 }
 
 /// The next message of this kind, others skipped.
-pub async fn next_of(socket: &mut Socket, event: &str) -> Option<Value> {
+pub(crate) async fn next_of(socket: &mut Socket, event: &str) -> Option<Value> {
     loop {
         let message = next_event(socket).await?;
         if message["event"] == event {
@@ -222,30 +227,30 @@ pub async fn next_of(socket: &mut Socket, event: &str) -> Option<Value> {
 }
 
 /// Waits for `start` and gives the stream SID.
-pub async fn stream_sid(socket: &mut Socket) -> String {
+pub(crate) async fn stream_sid(socket: &mut Socket) -> String {
     let start = next_of(socket, "start").await.unwrap();
     start["streamSid"].as_str().unwrap().to_owned()
 }
 
-pub fn media(stream_sid: &str, audio: &[u8]) -> Message {
+pub(crate) fn media(stream_sid: &str, audio: &[u8]) -> Message {
     let payload = STANDARD.encode(audio);
     Message::text(format!(
         r#"{{"event":"media","streamSid":"{stream_sid}","media":{{"payload":"{payload}"}}}}"#
     ))
 }
 
-pub fn mark(stream_sid: &str, name: &str) -> Message {
+pub(crate) fn mark(stream_sid: &str, name: &str) -> Message {
     Message::text(format!(
         r#"{{"event":"mark","streamSid":"{stream_sid}","mark":{{"name":"{name}"}}}}"#
     ))
 }
 
-pub fn clear(stream_sid: &str) -> Message {
+pub(crate) fn clear(stream_sid: &str) -> Message {
     Message::text(format!(r#"{{"event":"clear","streamSid":"{stream_sid}"}}"#))
 }
 
 /// Sends all of it or gives up silently, as a service whose caller is gone.
-pub async fn send_all(socket: &mut Socket, messages: impl IntoIterator<Item = Message>) {
+pub(crate) async fn send_all(socket: &mut Socket, messages: impl IntoIterator<Item = Message>) {
     for message in messages {
         if socket.send(message).await.is_err() {
             return;
@@ -254,6 +259,6 @@ pub async fn send_all(socket: &mut Socket, messages: impl IntoIterator<Item = Me
 }
 
 /// Reads until the socket is over.
-pub async fn drain(socket: &mut Socket) {
+pub(crate) async fn drain(socket: &mut Socket) {
     while next_event(socket).await.is_some() {}
 }

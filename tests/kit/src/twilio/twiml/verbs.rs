@@ -99,10 +99,10 @@ impl Reader {
             }
         };
         let status_callback = self.url_attribute(node, "statusCallback");
-        if let Some(written) = node.attribute("statusCallback") {
-            if !written.contains("://") {
-                self.blame(12_200, "statusCallback must be an absolute url".to_owned());
-            }
+        if let Some(written) = node.attribute("statusCallback")
+            && !written.contains("://")
+        {
+            self.blame(12_200, "statusCallback must be an absolute url".to_owned());
         }
         Stream {
             url,
