@@ -4,3 +4,4 @@
 pub mod probe;
 pub mod realtime;
 pub mod speech;
+pub mod twilio;
