@@ -79,6 +79,9 @@ pub struct Call {
     /// Address of the running instance, such as http://127.0.0.1:5050
     #[arg(long, value_name = "URL", value_parser = instance_url)]
     pub to: url::Url,
+    /// The public address the instance is configured with, for signatures [default: $SWITCHBOARD_PUBLIC_URL, else the address above]
+    #[arg(long, value_name = "URL", value_parser = instance_url)]
+    pub public_url: Option<url::Url>,
     /// What the caller says, any WAV file [default: the built-in caller]
     #[arg(long, value_name = "FILE")]
     pub wav: Option<PathBuf>,
@@ -102,6 +105,12 @@ pub struct Load {
     /// Address of the running instance, such as http://127.0.0.1:5050
     #[arg(long, value_name = "URL", value_parser = instance_url)]
     pub to: url::Url,
+    /// The public address the instance is configured with, for signatures [default: $SWITCHBOARD_PUBLIC_URL, else the address above]
+    #[arg(long, value_name = "URL", value_parser = instance_url)]
+    pub public_url: Option<url::Url>,
+    /// The auth token that signs the requests [default: $TWILIO_AUTH_TOKEN; unsigned without either]
+    #[arg(long, value_name = "T", value_parser = secret)]
+    pub auth_token: Option<Secret>,
     /// Calls at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub calls: u32,

@@ -25,7 +25,10 @@ pub async fn run(settings: Settings) -> Exit {
     };
     telemetry::install_panic_hook(metrics.panics.clone());
     // Before the ports are open: a signal that comes while starting must not be lost.
-    let (mut term, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+    let (mut term, mut interrupt) = match (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) {
         (Ok(term), Ok(interrupt)) => (term, interrupt),
         (Err(error), _) | (_, Err(error)) => return fail(&error),
     };
@@ -39,16 +42,16 @@ pub async fn run(settings: Settings) -> Exit {
     );
     next_signal(&mut term, &mut interrupt).await;
     service.drain();
-    log::info!(target: "switchboard"; "draining");
+    log::info!(target: "switchboard", "draining");
     tokio::select! {
         () = service.drained() => {}
         () = next_signal(&mut term, &mut interrupt) => {
-            log::warn!(target: "switchboard"; "second signal, leaving at once");
+            log::warn!(target: "switchboard", "second signal, leaving at once");
             let _ = tokio::time::timeout(IN_HASTE, service.hand_over()).await;
         }
     }
     let _ = tokio::time::timeout(IN_HASTE, service.stop()).await;
-    log::info!(target: "switchboard"; "gone");
+    log::info!(target: "switchboard", "gone");
     Exit::Done
 }
 

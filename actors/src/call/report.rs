@@ -18,6 +18,7 @@ macro_rules! line {
 
 impl CallActor {
     pub(super) fn tell(&mut self, report: Report) {
+        self.shared.tap_report(&report);
         let metrics = self.shared.metrics.clone();
         match report {
             Report::State(state) => {

@@ -7,6 +7,7 @@ use actix::Addr;
 use bytes::Bytes;
 use call_protocol::audio::FRAME_BYTES;
 use call_protocol::call::AgentProfile;
+use call_protocol::call::effect::Report;
 use call_protocol::latency::Meter;
 use call_protocol::payload::Payload;
 use tokio::sync::mpsc::Sender;
@@ -60,6 +61,8 @@ pub enum Wire {
     ModelIn,
     /// To the model.
     ModelOut,
+    /// Not a wire: a report of the call's machine, as JSON.
+    Report,
 }
 
 /// One message of a call.
@@ -99,6 +102,15 @@ impl Shared {
                 wire,
                 text: text.clone(),
             });
+        }
+    }
+
+    /// Copies a report of the machine to the tap.
+    pub(crate) fn tap_report(&self, report: &Report) {
+        if self.tap.is_some()
+            && let Ok(json) = serde_json::to_vec(report)
+        {
+            self.tap(Wire::Report, &Bytes::from(json));
         }
     }
 

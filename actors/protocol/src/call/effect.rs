@@ -8,6 +8,8 @@ use crate::ids::{CallSid, ModelId, StreamSid};
 use crate::model::command::ModelCommand;
 use crate::payload::Payload;
 
+use serde::Serialize;
+
 /// Something to be carried out, in order.
 #[derive(Debug)]
 pub enum Effect {
@@ -46,9 +48,11 @@ pub enum Effect {
 }
 
 /// Which peer did it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Peer {
     /// Twilio's media stream.
+    #[serde(rename = "twilio")]
     Phone,
     /// The realtime session.
     Model,
@@ -66,7 +70,8 @@ impl Peer {
 }
 
 /// Something worth telling.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
+#[serde(tag = "report", content = "data", rename_all = "snake_case")]
 pub enum Report {
     /// The call is in another state.
     State(StateName),
@@ -166,7 +171,7 @@ pub enum Report {
 }
 
 /// The last word about a call.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     /// Why it ended.
     pub reason: EndReason,

@@ -362,7 +362,7 @@ pub enum ResponseStatus {
 }
 
 /// An error as the server words it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct ModelError {
     /// `type`.
     pub kind: String,

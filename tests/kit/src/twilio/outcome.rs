@@ -225,6 +225,33 @@ pub struct StreamOutcome {
     pub end: StreamEnd,
 }
 
+impl StreamOutcome {
+    /// Milliseconds of audio that `clear` threw away.
+    #[must_use]
+    pub fn thrown_away_ms(&self) -> u64 {
+        let cleared = |entry: &PlaybackEntry| match entry.what {
+            PlaybackStep::Cleared { discarded_ms, .. } => discarded_ms,
+            _ => 0,
+        };
+        self.playback.iter().map(cleared).sum()
+    }
+
+    /// For each time the caller spoke into the agent's speech: milliseconds from the caller's first sound until the
+    /// agent fell silent.
+    #[must_use]
+    pub fn overlaps(&self) -> Vec<u64> {
+        let mut overlaps = Vec::new();
+        for caller in &self.caller_speech {
+            let into =
+                |agent: &&Span| agent.from_ms < caller.from_ms && caller.from_ms < agent.to_ms;
+            if let Some(agent) = self.agent_speech.iter().find(into) {
+                overlaps.push(agent.to_ms - caller.from_ms);
+            }
+        }
+        overlaps
+    }
+}
+
 /// A stretch of speech, in milliseconds since the stream's `start`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Span {

@@ -90,6 +90,24 @@ pub fn write_stereo(
     wav.finalize()
 }
 
+/// Writes one µ-law timeline as a 16-bit mono WAV at 8 kHz into a file.
+///
+/// # Errors
+/// When the file cannot be made or written.
+pub fn write_mono_file(path: impl AsRef<Path>, audio: &[u8]) -> Result<(), hound::Error> {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: PHONE_RATE,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut wav = hound::WavWriter::create(path, spec)?;
+    for byte in audio {
+        wav.write_sample(decode_sample(*byte))?;
+    }
+    wav.finalize()
+}
+
 /// [`write_stereo`] into a file.
 ///
 /// # Errors
