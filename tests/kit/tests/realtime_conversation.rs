@@ -5,7 +5,7 @@ mod realtime_client;
 
 use realtime_client::{Client, quick, script, session};
 use serde_json::{Value, json};
-use switchboard_kit::realtime::{DeltaSize, Realtime, Resume, Source};
+use switchboard_kit::realtime::{DeltaSize, Realtime, Recording, Resume, Source};
 use switchboard_kit::speech;
 
 #[tokio::test]
@@ -519,4 +519,34 @@ async fn audio_comes_at_the_asked_for_multiple_of_real_time() {
     // Never faster; how much slower depends on the machine.
     let whole = (response.done.unwrap() - response.first_audio.unwrap()).as_millis() as u64;
     assert!(whole + 20 >= clip.duration_ms() / 10, "{whole}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_calls_at_once_do_not_mix() {
+    let server = quick().recording(Recording::Counts).start().await.unwrap();
+    let mut calls = Vec::new();
+    for _ in 0..100 {
+        let mut client = Client::ready(&server).await;
+        calls.push(tokio::spawn(async move {
+            client.speak("yes").await;
+            let done = client.until("response.done").await;
+            let item = done["response"]["output"][0]["id"].as_str().unwrap();
+            assert_eq!(
+                client.audio_of(item),
+                speech::receptionist("times_long").unwrap().mulaw()
+            );
+            item.to_owned()
+        }));
+    }
+    let mut items = std::collections::BTreeSet::new();
+    for call in calls {
+        items.insert(call.await.unwrap());
+    }
+    assert_eq!(items.len(), 100, "ids are unique across sessions");
+    let bytes = speech::caller("yes").unwrap().mulaw().len() as u64 + 35 * 160;
+    for session in server.sessions() {
+        assert_eq!(session.appended_bytes(), bytes);
+        assert!(session.sent().is_empty() && session.appended().is_empty());
+        assert_eq!(session.responses().len(), 1);
+    }
 }

@@ -17,7 +17,7 @@ use super::schema::Model;
 use super::wire::Wire;
 
 /// Kept small: with tungstenite's 128 KiB, hundreds of sessions would be mostly buffers.
-const READ_BUFFER: usize = 4 * 1024;
+const READ_BUFFER: usize = 1024;
 const WRITE_BUFFER: usize = 16 * 1024;
 
 /// Whom a server lets in.

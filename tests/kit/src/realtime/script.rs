@@ -133,8 +133,12 @@ pub struct ToolCall {
     /// The function's name.
     pub name: String,
     /// Its arguments; sent as JSON text.
-    #[serde(default)]
+    #[serde(default = "no_arguments")]
     pub arguments: Value,
+}
+
+fn no_arguments() -> Value {
+    Value::Object(serde_json::Map::new())
 }
 
 /// How a response ends: `response.done` with this status.

@@ -10,12 +10,12 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::Shared;
 use super::door::{self, Admission};
 use super::engine::Engine;
 use super::faults::Command;
 use super::inspect::{Ended, Session, SessionLog};
 use super::outbox::{Outbox, Outgoing};
+use super::server::Shared;
 use super::wire::Wire;
 
 /// How long the other side may take to answer a close frame.
@@ -103,7 +103,6 @@ async fn run(line: &mut Line, mut engine: Engine, mut commands: UnboundedReceive
         }
         tokio::select! {
             biased;
-            Some(command) = commands.recv() => engine_command(&mut engine, command),
             frame = line.socket.next() => {
                 let mut frame = Some(frame);
                 let mut left = FRAMES_AT_ONCE;
@@ -115,6 +114,7 @@ async fn run(line: &mut Line, mut engine: Engine, mut commands: UnboundedReceive
                     frame = if left == 0 { None } else { line.socket.next().now_or_never() };
                 }
             }
+            Some(command) = commands.recv() => engine_command(&mut engine, command),
             () = &mut timer => {
                 engine.tick(now());
                 armed_for = None;
