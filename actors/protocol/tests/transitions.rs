@@ -94,6 +94,33 @@ fn nothing_reaches_twilio_before_start() {
     }
 }
 
+#[test]
+fn nothing_but_a_configuration_reaches_a_session_that_is_not_ready() {
+    for row in link_rows()
+        .iter()
+        .filter(|row| !row.from.starts_with("ready") && row.to != "ready")
+    {
+        for effect in &row.effects {
+            let word = effect.split(' ').next().unwrap_or_default();
+            let command = [
+                "append",
+                "truncate",
+                "delete",
+                "respond",
+                "cancel",
+                "tell",
+                "tool_output",
+            ];
+            assert!(
+                !command.contains(&word),
+                "{} while {}: {effect}",
+                row.event,
+                row.from
+            );
+        }
+    }
+}
+
 /// States and the events that lead from one to another, as mermaid draws them.
 fn drawn(rows: &[Row], first: &str, last: &str) -> String {
     let mut states: Vec<&str> = Vec::new();

@@ -29,6 +29,11 @@ impl Call {
             // The socket is being closed; what it still says is late.
             return;
         }
+        if !self.link.may_bring(&event) {
+            // Left over from a socket that was given up: what it says must neither be heard nor answered.
+            self.violation(Peer::Model, "outside_session");
+            return;
+        }
         match event {
             ModelEvent::Audio {
                 response,

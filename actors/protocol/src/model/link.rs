@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::call::event::ModelEvent;
 use crate::ids::ModelId;
 use crate::time::Time;
 
@@ -75,6 +76,37 @@ impl Link {
             Self::Lost => "lost",
             Self::Dialling { .. } | Self::Configuring(_) | Self::Waiting if again => "reconnecting",
             Self::Dialling { .. } | Self::Configuring(_) | Self::Waiting => "dialling",
+        }
+    }
+
+    /// Whether an event can come from the session this link has: there is no conversation before it is configured, and
+    /// nothing but news of the socket while there is none.
+    #[must_use]
+    pub const fn may_bring(&self, event: &ModelEvent) -> bool {
+        match event {
+            ModelEvent::Opened
+            | ModelEvent::Refused(_)
+            | ModelEvent::SessionCreated(_)
+            | ModelEvent::SessionConfigured(_)
+            | ModelEvent::Closed { .. }
+            | ModelEvent::Noted
+            | ModelEvent::Unknown
+            | ModelEvent::Unusable(_) => true,
+            // Words may come late, and are worth having whenever they come.
+            ModelEvent::CallerWords { .. } => true,
+            ModelEvent::Error(_) | ModelEvent::RateLimits(_) => {
+                matches!(self, Self::Ready(_) | Self::Configuring(_))
+            }
+            ModelEvent::SpeechStarted { .. }
+            | ModelEvent::SpeechStopped { .. }
+            | ModelEvent::CallerTurn { .. }
+            | ModelEvent::ResponseStarted { .. }
+            | ModelEvent::ItemStarted { .. }
+            | ModelEvent::Audio { .. }
+            | ModelEvent::AudioDone { .. }
+            | ModelEvent::AgentWords { .. }
+            | ModelEvent::ItemDone { .. }
+            | ModelEvent::ResponseDone(_) => matches!(self, Self::Ready(_)),
         }
     }
 }
