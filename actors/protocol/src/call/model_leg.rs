@@ -228,16 +228,13 @@ impl Call {
                 text,
             });
         } else if let (Greeting::Clip { text, .. }, true) = (&agent.greeting, clip_played) {
-            self.ask_model(ModelCommand::Tell {
-                role: Role::Assistant,
-                text: text.clone(),
-            });
+            self.tell_of_clip(text);
         }
         if again {
             self.tally.reconnects += 1;
         }
         match &agent.greeting {
-            Greeting::Model { instructions } if !self.conversation.agent_was_heard() => {
+            Greeting::Model { instructions } if !self.agent_was_heard(now) => {
                 self.ask_for_answer(Some(instructions.clone()));
             }
             Greeting::Model { .. } | Greeting::Wait | Greeting::Clip { .. } => {
@@ -249,6 +246,23 @@ impl Call {
         let effects = &mut self.effects;
         self.preroll
             .deliver(|payload| effects.push_back(Effect::ToModel(ModelCommand::Append(payload))));
+    }
+
+    /// The model learns what was said in its name, where it listens; whichever of clip and session comes last tells it.
+    pub(super) fn tell_of_clip(&mut self, text: &str) {
+        if matches!(self.link, Link::Ready(_)) {
+            let (role, text) = (Role::Assistant, text.to_owned());
+            self.ask_model(ModelCommand::Tell { role, text });
+        }
+    }
+
+    /// Whether the caller has heard anything of the agent, or is about to: audio that is on its way needs no model.
+    fn agent_was_heard(&mut self, now: Time) -> bool {
+        let under_way = self
+            .state
+            .playback_mut()
+            .is_some_and(|playback| playback.is_unheard(now) || playback.totals(now).heard > 0);
+        under_way || self.conversation.agent_was_heard()
     }
 
     pub(super) fn on_dial_timeout(&mut self, now: Time) {
@@ -300,7 +314,7 @@ impl Call {
             self.timers.stop(timer);
         }
         self.effects.push_back(Effect::CloseModel);
-        self.owes_answer |= self.responses.is_busy() && self.conversation.agent_was_heard();
+        self.owes_answer |= self.responses.is_busy() && self.agent_was_heard(now);
         self.retry = None;
         let wait = if fatal {
             None

@@ -98,6 +98,7 @@ impl Call {
         let agent = self.setup.agent.clone();
         if let Greeting::Clip { audio, text } = &agent.greeting {
             self.play_clip("greeting", audio, text, now);
+            self.tell_of_clip(text);
         }
         self.pump(now);
     }
@@ -105,9 +106,13 @@ impl Call {
     fn on_caller_audio(&mut self, audio: CallerAudio, now: Time) {
         let stream = match &mut self.state {
             State::Media(stream) => stream,
-            State::Start(_) => {
+            State::Start(stream) if audio.stream == Some(stream.sid) => {
                 self.enter_media();
                 return self.on_caller_audio(audio, now);
+            }
+            State::Start(_) => {
+                self.violation(Peer::Phone, "foreign_stream");
+                return;
             }
             State::Accepted(_) | State::Connected(_) => {
                 self.violation(Peer::Phone, "media_before_start");
