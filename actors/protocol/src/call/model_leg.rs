@@ -101,7 +101,9 @@ impl Call {
 
     pub(super) fn dial(&mut self, now: Time) {
         self.link = Link::Dialling { since: now };
-        self.timers.set(Timer::Dial, now + DIAL_TIMEOUT);
+        let give_up = self.patience.down(now);
+        self.timers
+            .set(Timer::Dial, give_up.min(now + DIAL_TIMEOUT));
         self.effects.push_back(Effect::DialModel);
     }
 
@@ -132,7 +134,9 @@ impl Call {
             request: configuring.request.clone(),
             setup,
         });
-        self.timers.set(Timer::Configure, now + CONFIGURE_TIMEOUT);
+        let give_up = self.patience.down(now);
+        self.timers
+            .set(Timer::Configure, give_up.min(now + CONFIGURE_TIMEOUT));
         self.link = Link::Configuring(configuring);
     }
 
@@ -208,6 +212,7 @@ impl Call {
 
     fn on_ready(&mut self, session: Session, dialled: Time, now: Time) {
         self.timers.stop(Timer::Configure);
+        self.patience.up();
         let again = self.sessions > 0;
         self.sessions += 1;
         let id = session.id.clone();

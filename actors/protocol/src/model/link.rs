@@ -16,7 +16,8 @@ pub const CONFIGURE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Failures allowed inside [`BUDGET_WINDOW`]: after that the caller is better served by a person.
 const BUDGET: usize = 5;
 
-/// Window of the failure budget.
+/// Window of the failure budget, and the longest a caller waits for a session: servers that hang fail too slowly to
+/// use the budget up.
 const BUDGET_WINDOW: Duration = Duration::from_secs(15);
 
 /// First wait before another dial; doubles up to [`LONGEST_WAIT`].
@@ -115,6 +116,7 @@ impl Link {
 #[derive(Debug)]
 pub struct Patience {
     failures: VecDeque<Time>,
+    down_since: Option<Time>,
     random: u64,
 }
 
@@ -124,12 +126,24 @@ impl Patience {
     pub const fn new(seed: u64) -> Self {
         Self {
             failures: VecDeque::new(),
+            down_since: None,
             random: seed | 1,
         }
     }
 
+    /// There is no session; says when the wait for one ends.
+    pub fn down(&mut self, now: Time) -> Time {
+        *self.down_since.get_or_insert(now) + BUDGET_WINDOW
+    }
+
+    /// There is a session.
+    pub fn up(&mut self) {
+        self.down_since = None;
+    }
+
     /// A dial or a session failed: wait this long before the next, or give up.
     pub fn failed(&mut self, now: Time) -> Option<Duration> {
+        let give_up = self.down(now);
         while self
             .failures
             .front()
@@ -143,7 +157,8 @@ impl Patience {
             return None;
         }
         let doubled = FIRST_WAIT * (1 << (failures - 1));
-        Some(self.jitter(doubled.min(LONGEST_WAIT)))
+        let wait = self.jitter(doubled.min(LONGEST_WAIT));
+        (now + wait < give_up).then_some(wait)
     }
 
     /// Between half and the whole of `wait`.
@@ -184,13 +199,14 @@ mod tests {
                     .failed(Time::from_millis(minute * 60_000))
                     .is_some()
             );
+            patience.up();
         }
     }
 
     #[test]
     fn calls_that_fail_together_do_not_return_together() {
         let waits: std::collections::HashSet<_> = (1..50u64)
-            .map(|seed| Patience::new(seed * 0x9E37_79B9_7F4A_7C15).failed(Time::ZERO))
+            .map(|seed| Patience::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)).failed(Time::ZERO))
             .collect();
         assert!(waits.len() > 20);
     }
