@@ -1,5 +1,7 @@
 //! The model leg: what the realtime session's events mean for the call.
 
+use std::time::Duration;
+
 use super::effect::{Effect, Peer, Report};
 use super::end::EndReason;
 use super::event::{
@@ -386,6 +388,7 @@ impl Call {
                 return;
             }
         }
+        self.responses.speaks(&key.response);
         let turn = self.conversation.agent_audio(&key.item, now);
         if turn.model_ms.is_none()
             && let Some(since) = self.silent_since
@@ -468,14 +471,23 @@ impl Call {
             playback.finish_response(&done.id);
         }
         self.pump(now);
+        // Of a response the caller interrupted, or that never began, nothing is missed.
+        let wanted = self.responses.verdict(&done.id) == Verdict::Play;
+        let spoke = done.spoken_items > 0 || self.responses.spoke(&done.id);
+        let wish = self
+            .responses
+            .wish_of(&done.id)
+            .unwrap_or(Wish { instructions: None });
         let next = self.responses.done(&done.id);
         if let Some(command) = next {
             self.ask_model(command);
         }
         match done.status {
-            ResponseStatus::Completed if done.spoken_items == 0 && done.tool_calls == 0 => {
+            ResponseStatus::Completed if !spoke && done.tool_calls == 0 => {
                 self.violation(Peer::Model, "empty_response");
-                self.answer_again(std::time::Duration::ZERO, now);
+                if wanted {
+                    self.answer_again(wish, Duration::ZERO, now);
+                }
             }
             ResponseStatus::Completed => self.failed_in_a_row = 0,
             ResponseStatus::Failed(error) => {
@@ -484,14 +496,19 @@ impl Call {
                 match class {
                     Class::Fatal => self.lose_model("refused", true, now),
                     Class::SessionOver => self.lose_model("session_over", false, now),
-                    Class::Transient(wait) => self.answer_again(wait, now),
-                    Class::Benign | Class::AlreadyResponding | Class::Configuration => {
-                        self.answer_again(std::time::Duration::ZERO, now);
+                    Class::Transient(wait) if wanted => self.answer_again(wish, wait, now),
+                    Class::Benign | Class::AlreadyResponding | Class::Configuration if wanted => {
+                        self.answer_again(wish, Duration::ZERO, now);
                     }
+                    Class::Transient(_)
+                    | Class::Benign
+                    | Class::AlreadyResponding
+                    | Class::Configuration => {}
                 }
             }
-            ResponseStatus::OutOfTokens => self.ask_for_answer(None),
-            ResponseStatus::Interrupted
+            ResponseStatus::OutOfTokens if wanted => self.ask_for_answer(None),
+            ResponseStatus::OutOfTokens
+            | ResponseStatus::Interrupted
             | ResponseStatus::Cancelled
             | ResponseStatus::Filtered
             | ResponseStatus::Other => {}
@@ -499,14 +516,14 @@ impl Call {
     }
 
     /// An answer failed: ask again after `wait`, a bounded number of times, then open another session.
-    fn answer_again(&mut self, wait: std::time::Duration, now: Time) {
+    fn answer_again(&mut self, wish: Wish, wait: Duration, now: Time) {
         self.failed_in_a_row += 1;
         if self.failed_in_a_row > RETRIES {
             self.failed_in_a_row = 0;
             self.lose_model("answers_fail", false, now);
             return;
         }
-        self.retry = Some(Wish { instructions: None });
+        self.retry = Some(wish);
         self.timers.set(Timer::Retry, now + wait);
     }
 
@@ -602,7 +619,8 @@ impl Call {
             }
             Link::Ready(_) | Link::Dialling { .. } | Link::Waiting | Link::Lost => false,
         };
-        self.responses
+        let refused = self
+            .responses
             .refused(&request, class == Class::AlreadyResponding);
         let benign = class == Class::Benign || class == Class::AlreadyResponding;
         if !benign {
@@ -611,8 +629,20 @@ impl Call {
         match class {
             Class::Benign | Class::AlreadyResponding => {}
             Class::Configuration if about_session => self.ask_for_least(now),
-            Class::Configuration => self.violation(Peer::Model, "refused_event"),
-            Class::Transient(_) => self.violation(Peer::Model, "server_error"),
+            Class::Configuration => {
+                self.violation(Peer::Model, "refused_event");
+                if refused.is_some()
+                    && let Some(command) = self.responses.ask_owed()
+                {
+                    self.ask_model(command);
+                }
+            }
+            Class::Transient(wait) => {
+                self.violation(Peer::Model, "server_error");
+                if let Some(wish) = refused {
+                    self.answer_again(wish, wait, now);
+                }
+            }
             Class::SessionOver => self.lose_model("session_over", false, now),
             Class::Fatal => self.lose_model("refused", true, now),
         }
