@@ -129,7 +129,9 @@ impl Call {
             return;
         }
         if let Some(sequence) = audio.sequence {
-            let gap = stream.sequence.is_some_and(|last| sequence > last + 1);
+            let gap = stream
+                .sequence
+                .is_some_and(|last| sequence > last.saturating_add(1));
             stream.sequence = Some(sequence);
             if gap {
                 self.tally.sequence_gaps += 1;
@@ -184,6 +186,7 @@ impl Call {
             self.violation(Peer::Phone, "foreign_stream");
             return;
         }
+        live.count_message();
         let mut heard = Vec::new();
         let number = mark_number(name).unwrap_or(0);
         match live
@@ -202,7 +205,7 @@ impl Call {
     }
 
     fn on_key(&mut self, stream: Option<StreamSid>, digit: char) {
-        let live = match &self.state {
+        let live = match &mut self.state {
             State::Start(live) | State::Media(live) => live,
             State::Accepted(_) | State::Connected(_) => {
                 self.violation(Peer::Phone, "key_before_start");
@@ -217,6 +220,7 @@ impl Call {
             self.violation(Peer::Phone, "foreign_stream");
             return;
         }
+        live.count_message();
         if matches!(self.link, Link::Ready(_)) {
             let text = format!("[The caller pressed the key {digit} on the phone.]");
             self.ask_model(ModelCommand::Tell {
