@@ -170,6 +170,8 @@ pub struct Playback {
     /// At this time the caller had heard up to this position.
     anchor: (Time, u64),
     marks: VecDeque<MarkOut>,
+    /// When the oldest mark should have been back, once playback went on from an empty queue without it.
+    owed_since: Option<Time>,
     marked: u64,
     last_mark: u64,
     /// Marks up to this number came back, or will, because of `clear`.
@@ -296,6 +298,7 @@ impl Playback {
                 break;
             }
             self.anchor = (now, mark.position);
+            self.owed_since = None;
             self.marks.pop_front();
         }
         let heard_to = self.anchor.1;
@@ -321,6 +324,7 @@ impl Playback {
         self.anchor = (now, self.sent);
         self.void_to = self.marked;
         self.marks.clear();
+        self.owed_since = None;
         self.last_mark = self.sent;
         let parts = self
             .parts
@@ -364,7 +368,11 @@ impl Playback {
     pub fn acknowledge_by(&self) -> Option<Time> {
         let mark = self.marks.front()?;
         let (since, position) = self.anchor;
-        Some(since + Duration::from_millis(bytes_to_ms(mark.position.saturating_sub(position))))
+        let missing = bytes_to_ms(mark.position.saturating_sub(position));
+        Some(
+            self.owed_since
+                .unwrap_or(since + Duration::from_millis(missing)),
+        )
     }
 
     /// Bytes by what became of them.
@@ -428,7 +436,8 @@ impl Playback {
 
     fn book_sent(&mut self, index: usize, length: u64, now: Time) {
         if self.outstanding(now) == 0 {
-            // Twilio has run dry: playback begins again with this stretch.
+            // Twilio has run dry: playback begins again with this stretch. What it owes it owes from before.
+            self.owed_since = self.acknowledge_by();
             self.anchor = (now, self.sent);
         }
         let part = &mut self.parts[index];

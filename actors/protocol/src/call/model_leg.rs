@@ -1,5 +1,7 @@
 //! The model leg: what the realtime session's events mean for the call.
 
+use std::time::Duration;
+
 use super::effect::{Effect, Peer, Report};
 use super::end::EndReason;
 use super::event::{
@@ -27,6 +29,11 @@ impl Call {
     pub(super) fn on_model(&mut self, event: ModelEvent, now: Time) {
         if self.is_over() {
             // The socket is being closed; what it still says is late.
+            return;
+        }
+        if !self.link.may_bring(&event) {
+            // Left over from a socket that was given up: what it says must neither be heard nor answered.
+            self.violation(Peer::Model, "outside_session");
             return;
         }
         match event {
@@ -105,7 +112,9 @@ impl Call {
 
     pub(super) fn dial(&mut self, now: Time) {
         self.link = Link::Dialling { since: now };
-        self.timers.set(Timer::Dial, now + DIAL_TIMEOUT);
+        let give_up = self.patience.down(now);
+        self.timers
+            .set(Timer::Dial, give_up.min(now + DIAL_TIMEOUT));
         self.effects.push_back(Effect::DialModel);
     }
 
@@ -136,7 +145,9 @@ impl Call {
             request: configuring.request.clone(),
             setup,
         });
-        self.timers.set(Timer::Configure, now + CONFIGURE_TIMEOUT);
+        let give_up = self.patience.down(now);
+        self.timers
+            .set(Timer::Configure, give_up.min(now + CONFIGURE_TIMEOUT));
         self.link = Link::Configuring(configuring);
     }
 
@@ -216,6 +227,7 @@ impl Call {
 
     fn on_ready(&mut self, session: Session, dialled: Time, now: Time) {
         self.timers.stop(Timer::Configure);
+        self.patience.up();
         let again = self.sessions > 0;
         self.sessions += 1;
         let id = session.id.clone();
@@ -236,16 +248,13 @@ impl Call {
                 text,
             });
         } else if let (Greeting::Clip { text, .. }, true) = (&agent.greeting, clip_played) {
-            self.ask_model(ModelCommand::Tell {
-                role: Role::Assistant,
-                text: text.clone(),
-            });
+            self.tell_of_clip(text);
         }
         if again {
             self.tally.reconnects += 1;
         }
         match &agent.greeting {
-            Greeting::Model { instructions } if !self.conversation.agent_was_heard() => {
+            Greeting::Model { instructions } if !self.agent_was_heard(now) => {
                 self.ask_for_answer(Some(instructions.clone()));
             }
             Greeting::Model { .. } | Greeting::Wait | Greeting::Clip { .. } => {
@@ -257,6 +266,23 @@ impl Call {
         let effects = &mut self.effects;
         self.preroll
             .deliver(|payload| effects.push_back(Effect::ToModel(ModelCommand::Append(payload))));
+    }
+
+    /// The model learns what was said in its name, where it listens; whichever of clip and session comes last tells it.
+    pub(super) fn tell_of_clip(&mut self, text: &str) {
+        if matches!(self.link, Link::Ready(_)) {
+            let (role, text) = (Role::Assistant, text.to_owned());
+            self.ask_model(ModelCommand::Tell { role, text });
+        }
+    }
+
+    /// Whether the caller has heard anything of the agent, or is about to: audio that is on its way needs no model.
+    fn agent_was_heard(&mut self, now: Time) -> bool {
+        let under_way = self
+            .state
+            .playback_mut()
+            .is_some_and(|playback| playback.is_unheard(now) || playback.totals(now).heard > 0);
+        under_way || self.conversation.agent_was_heard()
     }
 
     pub(super) fn on_dial_timeout(&mut self, now: Time) {
@@ -308,7 +334,7 @@ impl Call {
             self.timers.stop(timer);
         }
         self.effects.push_back(Effect::CloseModel);
-        self.owes_answer |= self.responses.is_busy() && self.conversation.agent_was_heard();
+        self.owes_answer |= self.responses.is_busy() && self.agent_was_heard(now);
         self.retry = None;
         let wait = if fatal {
             None
@@ -375,6 +401,7 @@ impl Call {
                 return;
             }
         }
+        self.responses.speaks(&key.response);
         let turn = self.conversation.agent_audio(&key.item, now);
         if turn.model_ms.is_none()
             && let Some(since) = self.silent_since
@@ -457,14 +484,23 @@ impl Call {
             playback.finish_response(&done.id);
         }
         self.pump(now);
+        // Of a response the caller interrupted, or that never began, nothing is missed.
+        let wanted = self.responses.verdict(&done.id) == Verdict::Play;
+        let spoke = done.spoken_items > 0 || self.responses.spoke(&done.id);
+        let wish = self
+            .responses
+            .wish_of(&done.id)
+            .unwrap_or(Wish { instructions: None });
         let next = self.responses.done(&done.id);
         if let Some(command) = next {
             self.ask_model(command);
         }
         match done.status {
-            ResponseStatus::Completed if done.spoken_items == 0 && done.tool_calls == 0 => {
+            ResponseStatus::Completed if !spoke && done.tool_calls == 0 => {
                 self.violation(Peer::Model, "empty_response");
-                self.answer_again(std::time::Duration::ZERO, now);
+                if wanted {
+                    self.answer_again(wish, Duration::ZERO, now);
+                }
             }
             ResponseStatus::Completed => self.failed_in_a_row = 0,
             ResponseStatus::Failed(error) => {
@@ -473,14 +509,19 @@ impl Call {
                 match class {
                     Class::Fatal => self.lose_model("refused", true, now),
                     Class::SessionOver => self.lose_model("session_over", false, now),
-                    Class::Transient(wait) => self.answer_again(wait, now),
-                    Class::Benign | Class::AlreadyResponding | Class::Configuration => {
-                        self.answer_again(std::time::Duration::ZERO, now);
+                    Class::Transient(wait) if wanted => self.answer_again(wish, wait, now),
+                    Class::Benign | Class::AlreadyResponding | Class::Configuration if wanted => {
+                        self.answer_again(wish, Duration::ZERO, now);
                     }
+                    Class::Transient(_)
+                    | Class::Benign
+                    | Class::AlreadyResponding
+                    | Class::Configuration => {}
                 }
             }
-            ResponseStatus::OutOfTokens => self.ask_for_answer(None),
-            ResponseStatus::Interrupted
+            ResponseStatus::OutOfTokens if wanted => self.ask_for_answer(None),
+            ResponseStatus::OutOfTokens
+            | ResponseStatus::Interrupted
             | ResponseStatus::Cancelled
             | ResponseStatus::Filtered
             | ResponseStatus::Other => {}
@@ -488,14 +529,14 @@ impl Call {
     }
 
     /// An answer failed: ask again after `wait`, a bounded number of times, then open another session.
-    fn answer_again(&mut self, wait: std::time::Duration, now: Time) {
+    fn answer_again(&mut self, wish: Wish, wait: Duration, now: Time) {
         self.failed_in_a_row += 1;
         if self.failed_in_a_row > RETRIES {
             self.failed_in_a_row = 0;
             self.lose_model("answers_fail", false, now);
             return;
         }
-        self.retry = Some(Wish { instructions: None });
+        self.retry = Some(wish);
         self.timers.set(Timer::Retry, now + wait);
     }
 
@@ -591,7 +632,8 @@ impl Call {
             }
             Link::Ready(_) | Link::Dialling { .. } | Link::Waiting | Link::Lost => false,
         };
-        self.responses
+        let refused = self
+            .responses
             .refused(&request, class == Class::AlreadyResponding);
         let benign = class == Class::Benign || class == Class::AlreadyResponding;
         if !benign {
@@ -600,8 +642,20 @@ impl Call {
         match class {
             Class::Benign | Class::AlreadyResponding => {}
             Class::Configuration if about_session => self.ask_for_least(now),
-            Class::Configuration => self.violation(Peer::Model, "refused_event"),
-            Class::Transient(_) => self.violation(Peer::Model, "server_error"),
+            Class::Configuration => {
+                self.violation(Peer::Model, "refused_event");
+                if refused.is_some()
+                    && let Some(command) = self.responses.ask_owed()
+                {
+                    self.ask_model(command);
+                }
+            }
+            Class::Transient(wait) => {
+                self.violation(Peer::Model, "server_error");
+                if let Some(wish) = refused {
+                    self.answer_again(wish, wait, now);
+                }
+            }
             Class::SessionOver => self.lose_model("session_over", false, now),
             Class::Fatal => self.lose_model("refused", true, now),
         }

@@ -98,6 +98,7 @@ impl Call {
         let agent = self.setup.agent.clone();
         if let Greeting::Clip { audio, text } = &agent.greeting {
             self.play_clip("greeting", audio, text, now);
+            self.tell_of_clip(text);
         }
         self.pump(now);
     }
@@ -105,9 +106,13 @@ impl Call {
     fn on_caller_audio(&mut self, audio: CallerAudio, now: Time) {
         let stream = match &mut self.state {
             State::Media(stream) => stream,
-            State::Start(_) => {
+            State::Start(stream) if audio.stream == Some(stream.sid) => {
                 self.enter_media();
                 return self.on_caller_audio(audio, now);
+            }
+            State::Start(_) => {
+                self.violation(Peer::Phone, "foreign_stream");
+                return;
             }
             State::Accepted(_) | State::Connected(_) => {
                 self.violation(Peer::Phone, "media_before_start");
@@ -124,7 +129,9 @@ impl Call {
             return;
         }
         if let Some(sequence) = audio.sequence {
-            let gap = stream.sequence.is_some_and(|last| sequence > last + 1);
+            let gap = stream
+                .sequence
+                .is_some_and(|last| sequence > last.saturating_add(1));
             stream.sequence = Some(sequence);
             if gap {
                 self.tally.sequence_gaps += 1;
@@ -179,6 +186,7 @@ impl Call {
             self.violation(Peer::Phone, "foreign_stream");
             return;
         }
+        live.count_message();
         let number = match read_mark(name) {
             // Sent before the machine was built anew.
             Some((epoch, _)) if epoch < self.epoch => return,
@@ -202,7 +210,7 @@ impl Call {
     }
 
     fn on_key(&mut self, stream: Option<StreamSid>, digit: char) {
-        let live = match &self.state {
+        let live = match &mut self.state {
             State::Start(live) | State::Media(live) => live,
             State::Accepted(_) | State::Connected(_) => {
                 self.violation(Peer::Phone, "key_before_start");
@@ -217,6 +225,7 @@ impl Call {
             self.violation(Peer::Phone, "foreign_stream");
             return;
         }
+        live.count_message();
         if matches!(self.link, Link::Ready(_)) {
             let text = format!("[The caller pressed the key {digit} on the phone.]");
             self.ask_model(ModelCommand::Tell {

@@ -50,6 +50,13 @@ pub struct Stream {
     pub agent_heard: bool,
 }
 
+impl Stream {
+    /// A message that is not audio came: Twilio numbers all of them in one sequence.
+    pub fn count_message(&mut self) {
+        self.sequence = self.sequence.map(|last| last.saturating_add(1));
+    }
+}
+
 /// After the end.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {

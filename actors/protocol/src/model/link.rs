@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::call::event::ModelEvent;
 use crate::ids::ModelId;
 use crate::time::Time;
 
@@ -15,7 +16,8 @@ pub const CONFIGURE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Failures allowed inside [`BUDGET_WINDOW`]: after that the caller is better served by a person.
 const BUDGET: usize = 5;
 
-/// Window of the failure budget.
+/// Window of the failure budget, and the longest a caller waits for a session: servers that hang fail too slowly to
+/// use the budget up.
 const BUDGET_WINDOW: Duration = Duration::from_secs(15);
 
 /// First wait before another dial; doubles up to [`LONGEST_WAIT`].
@@ -79,12 +81,45 @@ impl Link {
             Self::Dialling { .. } | Self::Configuring(_) | Self::Waiting => "dialling",
         }
     }
+
+    /// Whether an event can come from the session this link has: there is no conversation before it is configured, and
+    /// nothing but news of the socket while there is none.
+    #[must_use]
+    pub const fn may_bring(&self, event: &ModelEvent) -> bool {
+        match event {
+            ModelEvent::Opened
+            | ModelEvent::Refused(_)
+            | ModelEvent::SessionCreated(_)
+            | ModelEvent::SessionConfigured(_)
+            | ModelEvent::Rejected(_)
+            | ModelEvent::Closed { .. }
+            | ModelEvent::Noted
+            | ModelEvent::Unknown
+            | ModelEvent::Unusable(_) => true,
+            // Words may come late, and are worth having whenever they come.
+            ModelEvent::CallerWords { .. } => true,
+            ModelEvent::Error(_) | ModelEvent::RateLimits(_) => {
+                matches!(self, Self::Ready(_) | Self::Configuring(_))
+            }
+            ModelEvent::SpeechStarted { .. }
+            | ModelEvent::SpeechStopped { .. }
+            | ModelEvent::CallerTurn { .. }
+            | ModelEvent::ResponseStarted { .. }
+            | ModelEvent::ItemStarted { .. }
+            | ModelEvent::Audio { .. }
+            | ModelEvent::AudioDone { .. }
+            | ModelEvent::AgentWords { .. }
+            | ModelEvent::ItemDone { .. }
+            | ModelEvent::ResponseDone(_) => matches!(self, Self::Ready(_)),
+        }
+    }
 }
 
 /// Counts failures and says how long to wait, or that enough is enough.
 #[derive(Debug)]
 pub struct Patience {
     failures: VecDeque<Time>,
+    down_since: Option<Time>,
     random: u64,
 }
 
@@ -94,12 +129,24 @@ impl Patience {
     pub const fn new(seed: u64) -> Self {
         Self {
             failures: VecDeque::new(),
+            down_since: None,
             random: seed | 1,
         }
     }
 
+    /// There is no session; says when the wait for one ends.
+    pub fn down(&mut self, now: Time) -> Time {
+        *self.down_since.get_or_insert(now) + BUDGET_WINDOW
+    }
+
+    /// There is a session.
+    pub fn up(&mut self) {
+        self.down_since = None;
+    }
+
     /// A dial or a session failed: wait this long before the next, or give up.
     pub fn failed(&mut self, now: Time) -> Option<Duration> {
+        let give_up = self.down(now);
         while self
             .failures
             .front()
@@ -113,7 +160,8 @@ impl Patience {
             return None;
         }
         let doubled = FIRST_WAIT * (1 << (failures - 1));
-        Some(self.jitter(doubled.min(LONGEST_WAIT)))
+        let wait = self.jitter(doubled.min(LONGEST_WAIT));
+        (now + wait < give_up).then_some(wait)
     }
 
     /// Between half and the whole of `wait`.
@@ -154,6 +202,7 @@ mod tests {
                     .failed(Time::from_millis(minute * 60_000))
                     .is_some()
             );
+            patience.up();
         }
     }
 

@@ -49,6 +49,10 @@ pub enum Verdict {
 pub struct Responses {
     turn: Turn,
     owed: Option<Wish>,
+    /// Our request that the running response is taken to answer, until the server refuses it after all.
+    served: Option<(String, Wish)>,
+    /// The last response that was heard.
+    spoken: Option<ModelId>,
     over: VecDeque<ModelId>,
     requests: u64,
     /// Whether this server announces responses; one gateway does not, and its audio must be heard all the same.
@@ -60,6 +64,8 @@ impl Default for Responses {
         Self {
             turn: Turn::Free,
             owed: None,
+            served: None,
+            spoken: None,
             over: VecDeque::new(),
             requests: 0,
             announces: false,
@@ -103,6 +109,7 @@ impl Responses {
     /// The server began a response.
     pub fn started(&mut self, response: &ModelId) -> Option<ModelCommand> {
         self.announces = true;
+        self.served = None;
         match &self.turn {
             Turn::Unwanted { .. } => {
                 self.turn = Turn::Cancelling(response.clone());
@@ -111,11 +118,37 @@ impl Responses {
                     response: response.clone(),
                 })
             }
-            Turn::Free | Turn::Asked { .. } | Turn::Active(_) | Turn::Cancelling(_) => {
+            Turn::Asked { request, wish } => {
+                self.served = Some((request.clone(), wish.clone()));
+                self.turn = Turn::Active(response.clone());
+                None
+            }
+            Turn::Free | Turn::Active(_) | Turn::Cancelling(_) => {
                 self.turn = Turn::Active(response.clone());
                 None
             }
         }
+    }
+
+    /// What a running response was asked for, if we asked for it.
+    #[must_use]
+    pub fn wish_of(&self, response: &ModelId) -> Option<Wish> {
+        let running = matches!(&self.turn, Turn::Active(active) if active == response);
+        let (_, wish) = self.served.as_ref().filter(|_| running)?;
+        Some(wish.clone())
+    }
+
+    /// Audio of a response goes to the caller.
+    pub fn speaks(&mut self, response: &ModelId) {
+        if self.spoken.as_ref() != Some(response) {
+            self.spoken = Some(response.clone());
+        }
+    }
+
+    /// Whether audio of a response went to the caller; not every server lists it when the response is done.
+    #[must_use]
+    pub fn spoke(&self, response: &ModelId) -> bool {
+        self.spoken.as_ref() == Some(response)
     }
 
     /// A response is over; a wish raised meanwhile is asked now.
@@ -129,35 +162,56 @@ impl Responses {
             return None;
         }
         self.turn = Turn::Free;
-        let wish = self.owed.take()?;
-        Some(self.create(wish))
+        self.served = None;
+        self.ask_owed()
     }
 
-    /// The server refused a request of ours. `running` says that it did so because another response runs.
-    pub fn refused(&mut self, request: &str, running: bool) {
-        match &self.turn {
+    /// The server refused a request of ours: gives back what it was for. `running` says that it was refused because
+    /// another response runs; then it is owed instead.
+    pub fn refused(&mut self, request: &str, running: bool) -> Option<Wish> {
+        let wish = match &self.turn {
             Turn::Asked {
                 request: asked,
                 wish,
             } if asked == request => {
-                if running && self.owed.is_none() {
-                    self.owed = Some(wish.clone());
-                }
+                let wish = wish.clone();
                 self.turn = Turn::Free;
+                wish
             }
-            Turn::Unwanted { request: asked } if asked == request => self.turn = Turn::Free,
+            Turn::Unwanted { request: asked } if asked == request => {
+                self.turn = Turn::Free;
+                return None;
+            }
             Turn::Free
             | Turn::Asked { .. }
             | Turn::Unwanted { .. }
             | Turn::Active(_)
-            | Turn::Cancelling(_) => {}
+            | Turn::Cancelling(_) => {
+                // A response of the server's own was announced before it read our request.
+                self.served.take_if(|(asked, _)| asked == request)?.1
+            }
+        };
+        if !running {
+            return Some(wish);
         }
+        self.owed.get_or_insert(wish);
+        None
+    }
+
+    /// Asks for what is owed, if nothing runs.
+    pub fn ask_owed(&mut self) -> Option<ModelCommand> {
+        if self.is_busy() {
+            return None;
+        }
+        let wish = self.owed.take()?;
+        Some(self.create(wish))
     }
 
     /// The caller interrupts. The running response is unheard from now on; cancelling it is asked for only where the
     /// server does not do it by itself.
     pub fn interrupt(&mut self, server_cancels: bool) -> Option<ModelCommand> {
         self.owed = None;
+        self.served = None;
         match &self.turn {
             Turn::Free | Turn::Unwanted { .. } | Turn::Cancelling(_) => None,
             Turn::Asked { request, .. } => {

@@ -1,0 +1,291 @@
+//! Events of both legs, as a test likes to write them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use call_protocol::call::event::{
+    AudioFormat, CallerAudio, Event, ItemDone, ItemKind, MediaFormat, ModelError, ModelEvent,
+    OperatorEvent, PhoneEvent, Refusal, ResponseDone, ResponseStatus, SessionInfo, StreamStart,
+};
+use call_protocol::call::{AgentProfile, CallSetup, Greeting};
+use call_protocol::ids::{CallSid, ModelId, StreamSid};
+use call_protocol::model::command::{SessionOptions, SessionSetup, TurnDetection, Voice};
+use call_protocol::payload::Payload;
+
+/// A call set up as usual: the caller speaks first, the server interrupts.
+pub(crate) fn setup() -> CallSetup {
+    setup_with(Greeting::Wait, true)
+}
+
+/// A call whose agent greets with these words.
+pub(crate) fn setup_greeting(instructions: &str) -> CallSetup {
+    let instructions = instructions.to_owned();
+    setup_with(Greeting::Model { instructions }, true)
+}
+
+/// A call with this greeting; `interrupts` says whether the server cancels its answers itself.
+pub(crate) fn setup_with(greeting: Greeting, interrupts: bool) -> CallSetup {
+    let turns = TurnDetection::Server {
+        threshold: 0.5,
+        prefix_padding_ms: 300,
+        silence_duration_ms: 500,
+        idle_timeout_ms: None,
+        answer: true,
+        interrupt: interrupts,
+    };
+    let options = SessionOptions {
+        turns,
+        transcription: None,
+        noise_reduction: None,
+        reasoning: None,
+        max_output_tokens: None,
+        tools: Vec::new(),
+    };
+    let session = SessionSetup {
+        instructions: "Be kind.".to_owned(),
+        voice: Voice::Named("marin".to_owned()),
+        options: Some(options),
+    };
+    let agent = AgentProfile {
+        name: "spa".to_owned(),
+        model: "gpt-realtime-2.1".to_owned(),
+        session,
+        greeting,
+    };
+    CallSetup {
+        agent: Arc::new(agent),
+        call: None,
+        max_length: Duration::from_secs(3_600),
+        seed: 7,
+    }
+}
+
+pub(crate) fn id(text: &str) -> ModelId {
+    ModelId::new(text)
+}
+
+/// `ms` milliseconds of audio, every byte of it `tag`.
+pub(crate) fn voice(tag: u8, ms: u64) -> Payload {
+    Payload::from_audio(&vec![tag; (ms * 8) as usize])
+}
+
+pub(crate) fn stream_sid() -> StreamSid {
+    StreamSid::parse(&format!("MZ{}", "1".repeat(32))).unwrap()
+}
+
+pub(crate) fn foreign_stream() -> StreamSid {
+    StreamSid::parse(&format!("MZ{}", "9".repeat(32))).unwrap()
+}
+
+pub(crate) fn call_sid() -> CallSid {
+    CallSid::parse(&format!("CA{}", "2".repeat(32))).unwrap()
+}
+
+pub(crate) fn foreign_call() -> CallSid {
+    CallSid::parse(&format!("CA{}", "9".repeat(32))).unwrap()
+}
+
+// ---- the phone leg ----
+
+pub(crate) fn connected() -> Event {
+    let (protocol, version) = ("Call".to_owned(), "1.0.0".to_owned());
+    Event::Phone(PhoneEvent::Connected { protocol, version })
+}
+
+/// A `start` as Twilio sends it.
+pub(crate) fn good_start() -> StreamStart {
+    let format = MediaFormat {
+        encoding: "audio/x-mulaw".to_owned(),
+        sample_rate: 8_000,
+        channels: 1,
+    };
+    StreamStart {
+        stream: Some(stream_sid()),
+        call: Some(call_sid()),
+        format,
+        ..StreamStart::default()
+    }
+}
+
+pub(crate) fn start() -> Event {
+    start_of(good_start())
+}
+
+pub(crate) fn start_of(start: StreamStart) -> Event {
+    Event::Phone(PhoneEvent::Start(Box::new(start)))
+}
+
+/// 20 ms of the caller's voice.
+pub(crate) fn frame(tag: u8) -> Event {
+    frame_on(Some(stream_sid()), tag, None)
+}
+
+pub(crate) fn frame_on(stream: Option<StreamSid>, tag: u8, sequence: Option<u64>) -> Event {
+    Event::Phone(PhoneEvent::Audio(CallerAudio {
+        stream,
+        sequence,
+        timestamp_ms: None,
+        payload: voice(tag, 20),
+    }))
+}
+
+pub(crate) fn mark(name: &str) -> Event {
+    mark_on(Some(stream_sid()), name)
+}
+
+pub(crate) fn mark_on(stream: Option<StreamSid>, name: &str) -> Event {
+    let name = name.to_owned();
+    Event::Phone(PhoneEvent::Mark { stream, name })
+}
+
+pub(crate) fn key(digit: char) -> Event {
+    let stream = Some(stream_sid());
+    Event::Phone(PhoneEvent::Key { stream, digit })
+}
+
+pub(crate) fn stop() -> Event {
+    let stream = Some(stream_sid());
+    Event::Phone(PhoneEvent::Stop { stream })
+}
+
+pub(crate) fn phone_closed() -> Event {
+    Event::Phone(PhoneEvent::Closed { code: Some(1_006) })
+}
+
+pub(crate) fn hang_up() -> Event {
+    Event::Operator(OperatorEvent::HangUp)
+}
+
+// ---- the model leg ----
+
+pub(crate) fn opened() -> Event {
+    Event::Model(ModelEvent::Opened)
+}
+
+pub(crate) fn refused(refusal: Refusal) -> Event {
+    Event::Model(ModelEvent::Refused(refusal))
+}
+
+pub(crate) fn session(format: AudioFormat) -> SessionInfo {
+    SessionInfo {
+        id: Some(id("sess_1")),
+        input: Some(format),
+        output: Some(format),
+        ..SessionInfo::default()
+    }
+}
+
+pub(crate) fn session_created() -> Event {
+    Event::Model(ModelEvent::SessionCreated(session(AudioFormat::Pcm24k)))
+}
+
+pub(crate) fn configured() -> Event {
+    configured_as(AudioFormat::Mulaw)
+}
+
+pub(crate) fn configured_as(format: AudioFormat) -> Event {
+    Event::Model(ModelEvent::SessionConfigured(session(format)))
+}
+
+pub(crate) fn speech_started() -> Event {
+    let item = id("item_caller");
+    Event::Model(ModelEvent::SpeechStarted { item })
+}
+
+pub(crate) fn speech_stopped() -> Event {
+    let item = id("item_caller");
+    Event::Model(ModelEvent::SpeechStopped { item })
+}
+
+pub(crate) fn caller_words(item: &str, text: &str) -> Event {
+    let (item, text) = (id(item), Some(text.to_owned()));
+    Event::Model(ModelEvent::CallerWords { item, text })
+}
+
+pub(crate) fn response_started(response: &str) -> Event {
+    response_started_as(response, None)
+}
+
+pub(crate) fn response_started_as(response: &str, format: Option<AudioFormat>) -> Event {
+    let response = id(response);
+    Event::Model(ModelEvent::ResponseStarted { response, format })
+}
+
+pub(crate) fn delta(response: &str, item: &str, payload: Payload) -> Event {
+    let (response, item) = (id(response), id(item));
+    Event::Model(ModelEvent::Audio {
+        response,
+        item,
+        part: 0,
+        payload,
+    })
+}
+
+pub(crate) fn audio_done(response: &str, item: &str) -> Event {
+    let (response, item) = (id(response), id(item));
+    Event::Model(ModelEvent::AudioDone {
+        response,
+        item,
+        part: 0,
+    })
+}
+
+pub(crate) fn agent_words(item: &str, text: &str) -> Event {
+    let (item, text) = (id(item), text.to_owned());
+    Event::Model(ModelEvent::AgentWords { item, text })
+}
+
+pub(crate) fn tool_call(response: &str, name: &str, complete: bool) -> Event {
+    let kind = ItemKind::ToolCall {
+        call: id("call_1"),
+        name: name.to_owned(),
+        arguments: "{}".to_owned(),
+        complete,
+    };
+    let item = ItemDone {
+        id: id("item_tool"),
+        kind,
+    };
+    let response = id(response);
+    Event::Model(ModelEvent::ItemDone { response, item })
+}
+
+/// An answer with one spoken item is over.
+pub(crate) fn response_done(response: &str) -> Event {
+    done_as(response, ResponseStatus::Completed, 1)
+}
+
+pub(crate) fn done_as(response: &str, status: ResponseStatus, spoken_items: u32) -> Event {
+    let done = ResponseDone {
+        id: id(response),
+        status,
+        items: spoken_items,
+        spoken_items,
+        tool_calls: 0,
+        usage: None,
+    };
+    Event::Model(ModelEvent::ResponseDone(Box::new(done)))
+}
+
+pub(crate) fn failed(response: &str, error: ModelError) -> Event {
+    done_as(response, ResponseStatus::Failed(error), 0)
+}
+
+pub(crate) fn complaint(code: &str, message: &str, event_id: Option<&str>) -> ModelError {
+    ModelError {
+        kind: "invalid_request_error".to_owned(),
+        code: Some(code.to_owned()),
+        message: message.to_owned(),
+        param: None,
+        event_id: event_id.map(ToOwned::to_owned),
+    }
+}
+
+pub(crate) fn error(error: ModelError) -> Event {
+    Event::Model(ModelEvent::Error(Box::new(error)))
+}
+
+pub(crate) fn model_closed(code: Option<u16>) -> Event {
+    let reason = String::new();
+    Event::Model(ModelEvent::Closed { code, reason })
+}

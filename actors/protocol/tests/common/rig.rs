@@ -1,0 +1,343 @@
+//! The call between its two simulated peers, driven by the earliest next thing to happen.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use bytes::BytesMut;
+
+use call_protocol::call::effect::Effect;
+use call_protocol::call::event::Event;
+use call_protocol::call::{Call, CallSetup};
+use call_protocol::model::command::ModelCommand;
+use call_protocol::payload::Payload;
+use call_protocol::time::Time;
+
+use super::events;
+use super::phone::SimPhone;
+use super::short::short;
+
+/// How long the simulated model takes to open a socket and to take a configuration.
+const MODEL_DELAY: Duration = Duration::from_millis(30);
+
+/// The model makes speech five times faster than it is heard, in stretches of this length.
+const DELTA_MS: u64 = 200;
+
+enum What {
+    Event(Event),
+    Phone(ToPhone),
+    Frame,
+}
+
+enum ToPhone {
+    Audio(Vec<u8>),
+    Mark(String),
+    Clear,
+}
+
+struct Due {
+    at: Time,
+    order: u64,
+    what: What,
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Due {}
+
+/// A call, its peers and the clock.
+pub(crate) struct Rig {
+    pub(crate) call: Call,
+    pub(crate) now: Time,
+    pub(crate) phone: SimPhone,
+    /// Time a message takes between the service and Twilio, one way.
+    pub(crate) latency: Duration,
+    /// Whether the model opens and configures sessions by itself.
+    pub(crate) obliging: bool,
+    /// Every effect, with its time.
+    pub(crate) log: Vec<(Time, Effect)>,
+    taken: usize,
+    agenda: BinaryHeap<Reverse<Due>>,
+    order: u64,
+    frames: Option<u8>,
+}
+
+impl Rig {
+    /// A call just accepted; the model does nothing by itself.
+    pub(crate) fn new(setup: CallSetup) -> Self {
+        let mut rig = Self {
+            call: Call::new(setup),
+            now: Time::ZERO,
+            phone: SimPhone::default(),
+            latency: Duration::ZERO,
+            obliging: false,
+            log: Vec::new(),
+            taken: 0,
+            agenda: BinaryHeap::new(),
+            order: 0,
+            frames: None,
+        };
+        rig.drain();
+        rig
+    }
+
+    /// A call in `media` with a ready session, the caller's frames flowing; its effects so far are taken.
+    pub(crate) fn live(setup: CallSetup) -> Self {
+        let mut rig = Self::new(setup);
+        rig.ready();
+        rig.media();
+        rig.take();
+        rig
+    }
+
+    /// Brings the phone leg to `start`.
+    pub(crate) fn started(&mut self) {
+        self.event(events::connected());
+        self.event(events::start());
+    }
+
+    /// Brings the phone leg to `media`; frames go on coming.
+    pub(crate) fn media(&mut self) {
+        self.started();
+        self.caller_sends(Some(0xFF));
+        self.pass(0);
+    }
+
+    /// Opens and configures the session.
+    pub(crate) fn ready(&mut self) {
+        for event in [
+            events::opened(),
+            events::session_created(),
+            events::configured(),
+        ] {
+            self.event(event);
+        }
+    }
+
+    /// The caller's frames, one each 20 ms, all their bytes this tag; or none any more.
+    pub(crate) fn caller_sends(&mut self, tag: Option<u8>) {
+        let running = self.frames.is_some();
+        self.frames = tag;
+        if !running && tag.is_some() {
+            self.put(self.now, What::Frame);
+        }
+    }
+
+    /// Something happens now.
+    pub(crate) fn event(&mut self, event: Event) {
+        self.call.handle(event, self.now);
+        self.drain();
+    }
+
+    /// Something will happen, `after_ms` from now.
+    pub(crate) fn later(&mut self, after_ms: u64, event: Event) {
+        self.put(
+            self.now + Duration::from_millis(after_ms),
+            What::Event(event),
+        );
+    }
+
+    /// The model says an item of a response, five times faster than real time. Gives the milliseconds that takes it.
+    pub(crate) fn says(
+        &mut self,
+        response: &str,
+        item: &str,
+        tag: u8,
+        ms: u64,
+        after_ms: u64,
+    ) -> u64 {
+        let mut at = after_ms;
+        for begun in (0..ms).step_by(DELTA_MS as usize) {
+            let length = DELTA_MS.min(ms - begun);
+            self.later(
+                at,
+                events::delta(response, item, events::voice(tag, length)),
+            );
+            at += DELTA_MS / 5;
+        }
+        self.later(at, events::audio_done(response, item));
+        at - after_ms
+    }
+
+    /// A whole answer of one item, begun now.
+    pub(crate) fn answers(&mut self, response: &str, item: &str, tag: u8, ms: u64) {
+        self.event(events::response_started(response));
+        let took = self.says(response, item, tag, ms, 0);
+        self.later(took, events::response_done(response));
+    }
+
+    /// Lets time pass.
+    pub(crate) fn pass(&mut self, ms: u64) {
+        self.run_until(self.now + Duration::from_millis(ms));
+    }
+
+    /// Lets time pass until the call ends, at most `ms`.
+    pub(crate) fn pass_until_over(&mut self, ms: u64) {
+        let end = self.now + Duration::from_millis(ms);
+        while !self.call.is_over() && self.step(end) {}
+    }
+
+    fn run_until(&mut self, end: Time) {
+        let (mut steps, mut since) = (0, self.now);
+        while self.step(end) {
+            steps = if self.now > since { 0 } else { steps + 1 };
+            since = self.now;
+            assert!(
+                steps < 100_000,
+                "time does not pass: {:?}",
+                self.call.poll_timeout()
+            );
+        }
+        self.now = end;
+    }
+
+    /// The next thing that happens until `end`; false if nothing does.
+    fn step(&mut self, end: Time) -> bool {
+        let agenda = self.agenda.peek().map(|due| due.0.at);
+        let echo = self.phone.next_mark();
+        let timeout = self.call.poll_timeout();
+        let next = [agenda, echo, timeout].into_iter().flatten().min();
+        let Some(next) = next.filter(|next| *next <= end) else {
+            return false;
+        };
+        self.now = self.now.max(next);
+        if echo.is_some_and(|at| at <= next) {
+            if let Some(name) = self.phone.take_mark() {
+                self.put(
+                    self.now + self.latency,
+                    What::Event(events::mark(name.as_str())),
+                );
+            }
+        } else if agenda.is_some_and(|at| at <= next) {
+            if let Some(Reverse(due)) = self.agenda.pop() {
+                self.carry_out(due.what);
+            }
+        } else {
+            self.call.handle_timeout(self.now);
+        }
+        self.drain();
+        true
+    }
+
+    fn carry_out(&mut self, what: What) {
+        match what {
+            What::Event(event) => self.call.handle(event, self.now),
+            What::Phone(ToPhone::Audio(audio)) => self.phone.audio(audio, self.now),
+            What::Phone(ToPhone::Mark(name)) => self.phone.mark(name, self.now),
+            What::Phone(ToPhone::Clear) => self.phone.clear(self.now),
+            What::Frame => {
+                if let Some(tag) = self.frames {
+                    self.call.handle(events::frame(tag), self.now);
+                    self.put(self.now + Duration::from_millis(20), What::Frame);
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, at: Time, what: What) {
+        self.order += 1;
+        let order = self.order;
+        self.agenda.push(Reverse(Due { at, order, what }));
+    }
+
+    fn drain(&mut self) {
+        while let Some(effect) = self.call.poll_effect() {
+            let arrives = self.now + self.latency;
+            match &effect {
+                Effect::Play { payload, .. } => {
+                    self.put(arrives, What::Phone(ToPhone::Audio(audio_of(payload))));
+                }
+                Effect::Mark { name, .. } => {
+                    self.put(arrives, What::Phone(ToPhone::Mark(name.clone())));
+                }
+                Effect::Clear { .. } => self.put(arrives, What::Phone(ToPhone::Clear)),
+                Effect::DialModel if self.obliging => {
+                    self.put(self.now + MODEL_DELAY, What::Event(events::opened()));
+                }
+                Effect::ToModel(ModelCommand::Configure { .. }) if self.obliging => {
+                    let at = self.now + MODEL_DELAY;
+                    self.put(at, What::Event(events::session_created()));
+                    self.put(at, What::Event(events::configured()));
+                }
+                Effect::ToModel(_)
+                | Effect::DialModel
+                | Effect::CloseModel
+                | Effect::ClosePhone { .. }
+                | Effect::Report(_) => {}
+            }
+            self.log.push((self.now, effect));
+        }
+    }
+
+    /// The effects since the last time, in short form.
+    pub(crate) fn take(&mut self) -> Vec<String> {
+        let new = self.log[self.taken..].iter();
+        let new = new.map(|(_, effect)| short(effect)).collect();
+        self.taken = self.log.len();
+        new
+    }
+
+    /// Those of the effects since the last time whose first word is one of these.
+    pub(crate) fn take_of(&mut self, words: &[&str]) -> Vec<String> {
+        let mut new = self.take();
+        new.retain(|effect| {
+            let word = effect.split(' ').next().unwrap_or_default();
+            words.contains(&word)
+        });
+        new
+    }
+
+    /// The audio appended to the model's input so far, and how it was cut into messages.
+    pub(crate) fn appended(&self) -> (Vec<u8>, usize) {
+        let mut audio = Vec::new();
+        let mut messages = 0;
+        for (_, effect) in &self.log {
+            if let Effect::ToModel(ModelCommand::Append(payload)) = effect {
+                audio.extend(audio_of(payload));
+                messages += 1;
+            }
+        }
+        (audio, messages)
+    }
+
+    /// The audio sent to the caller so far.
+    pub(crate) fn played(&self) -> Vec<u8> {
+        let mut audio = Vec::new();
+        for (_, effect) in &self.log {
+            if let Effect::Play { payload, .. } = effect {
+                audio.extend(audio_of(payload));
+            }
+        }
+        audio
+    }
+
+    /// When an effect of this short form, or beginning like this, came first.
+    pub(crate) fn time_of(&self, beginning: &str) -> Option<Time> {
+        let found =
+            |(at, effect): &(Time, Effect)| short(effect).starts_with(beginning).then_some(*at);
+        self.log.iter().find_map(found)
+    }
+}
+
+/// The audio in a payload.
+pub(crate) fn audio_of(payload: &Payload) -> Vec<u8> {
+    let mut audio = BytesMut::new();
+    payload.decode_into(&mut audio);
+    audio.to_vec()
+}

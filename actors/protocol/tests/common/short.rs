@@ -1,0 +1,89 @@
+//! Effects in short form: one word for what is done, and what a reader needs to tell one from another.
+
+use call_protocol::call::effect::{Effect, Report};
+use call_protocol::conversation::{Speaker, Turn};
+use call_protocol::model::command::{ModelCommand, SessionSetup};
+
+/// An effect in short form.
+pub(crate) fn short(effect: &Effect) -> String {
+    match effect {
+        Effect::DialModel => "dial".to_owned(),
+        Effect::CloseModel => "close_model".to_owned(),
+        Effect::ToModel(command) => short_command(command),
+        Effect::Play { payload, .. } => format!("play {}", payload.audio_bytes()),
+        Effect::Mark { name, .. } => format!("mark {name}"),
+        Effect::Clear { .. } => "clear".to_owned(),
+        Effect::ClosePhone { code } => format!("close_phone {code}"),
+        Effect::Report(report) => short_report(report),
+    }
+}
+
+fn short_command(command: &ModelCommand) -> String {
+    match command {
+        ModelCommand::Configure { request, setup } => {
+            format!("configure {request}{}", how_much(setup))
+        }
+        ModelCommand::Append(payload) => format!("append {}", payload.audio_bytes()),
+        ModelCommand::Truncate {
+            item,
+            part,
+            heard_ms,
+        } => format!("truncate {item}/{part} {heard_ms}"),
+        ModelCommand::Delete { item } => format!("delete {item}"),
+        ModelCommand::Respond {
+            request,
+            instructions,
+        } => {
+            let words = instructions.as_deref().map(|words| format!(" `{words}`"));
+            format!("respond {request}{}", words.unwrap_or_default())
+        }
+        ModelCommand::Cancel { response } => format!("cancel {response}"),
+        ModelCommand::Tell { role, text } => {
+            let line = text.lines().last().unwrap_or_default();
+            format!("tell {} `{line}`", role.as_str())
+        }
+        ModelCommand::ToolOutput { call, output } => format!("tool_output {call} {output}"),
+    }
+}
+
+fn how_much(setup: &SessionSetup) -> &'static str {
+    match setup.options {
+        Some(_) => "",
+        None => " (least)",
+    }
+}
+
+fn short_report(report: &Report) -> String {
+    match report {
+        Report::State(state) => format!("state {}", state.label()),
+        Report::Connected { protocol, version } => format!("connected {protocol} {version}"),
+        Report::Started {
+            refused_parameters, ..
+        } => format!("started refused={refused_parameters}"),
+        Report::FirstCallerAudio => "first_caller_audio".to_owned(),
+        Report::ModelDialled { result } => format!("dialled {result}"),
+        Report::ModelReady { again, .. } => format!("ready again={again}"),
+        Report::ModelLost { why, redial } => format!("lost {why} redial={redial}"),
+        Report::ModelComplains(error) => {
+            format!("complaint {}", error.code.as_deref().unwrap_or("-"))
+        }
+        Report::FirstAgentAudio { .. } => "first_agent_audio".to_owned(),
+        Report::Answered { latency_us } => format!("answered {latency_us}us"),
+        Report::Turn(turn) => short_turn(turn),
+        Report::Interrupted { heard_ms } => format!("interrupted {heard_ms}"),
+        Report::Violation { peer, kind } => format!("violation {}:{kind}", peer.label()),
+        Report::CallerAudioDropped { bytes } => format!("caller_dropped {bytes}"),
+        Report::AgentAudioDropped { bytes, why } => format!("agent_dropped {bytes} {why}"),
+        Report::Used { dollars, .. } => format!("used ${dollars:.4}"),
+        Report::RateLimits { left, .. } => format!("rate_limits {left:.2}"),
+        Report::Stopped(summary) => format!("stopped {}", summary.reason),
+    }
+}
+
+fn short_turn(turn: &Turn) -> String {
+    let cut = if turn.cut { " cut" } else { "" };
+    match turn.who {
+        Speaker::Caller => format!("turn caller {}", turn.item),
+        Speaker::Agent => format!("turn agent {} heard={}{cut}", turn.item, turn.heard_ms),
+    }
+}

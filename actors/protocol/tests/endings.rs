@@ -1,0 +1,333 @@
+//! Every way a call ends: what it is called, which close code the media socket gets, and that it ends once.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use call_protocol::call::end::{Aftermath, EndReason};
+use call_protocol::call::event::{
+    Event, MediaFormat, OperatorEvent, PhoneEvent, Refusal, SocketFault,
+};
+use call_protocol::payload::PayloadError;
+use call_protocol::twilio::ReadError;
+use common::events::{
+    connected, foreign_call, foreign_stream, frame, frame_on, good_start, hang_up, mark_on,
+    phone_closed, refused, setup, start, start_of, stop, stream_sid,
+};
+use common::rig::Rig;
+
+/// How a rig comes to this end. No wildcard: a new reason needs a way to it.
+fn brought_to(reason: EndReason) -> Rig {
+    let mut setup = setup();
+    setup.call = Some(common::events::call_sid());
+    setup.max_length = Duration::from_secs(60);
+    let mut rig = Rig::new(setup);
+    let unusable = || Event::Phone(PhoneEvent::Unusable(ReadError::Malformed));
+    match reason {
+        EndReason::CallerHungUp => {
+            rig.started();
+            rig.event(stop());
+        }
+        EndReason::PhoneLost => rig.event(phone_closed()),
+        EndReason::PhoneStalled => {
+            rig.started();
+            rig.pass(5_000);
+        }
+        EndReason::NoStart => rig.pass(5_000),
+        EndReason::MediaBeforeStart => rig.event(frame(1)),
+        EndReason::SecondStart => {
+            rig.started();
+            rig.event(start());
+        }
+        EndReason::BadIdentifiers => {
+            let mut start = good_start();
+            start.stream = None;
+            rig.event(connected());
+            rig.event(start_of(start));
+        }
+        EndReason::ForeignCall => {
+            let mut start = good_start();
+            start.call = Some(foreign_call());
+            rig.event(connected());
+            rig.event(start_of(start));
+        }
+        EndReason::UnsupportedFormat => {
+            let mut start = good_start();
+            start.format = MediaFormat::default();
+            rig.event(connected());
+            rig.event(start_of(start));
+        }
+        EndReason::TooManyBadMessages => {
+            for _ in 0..10 {
+                rig.event(unusable());
+            }
+        }
+        EndReason::SocketFault(fault) => rig.event(Event::Phone(PhoneEvent::Rejected(fault))),
+        EndReason::ModelRefused => rig.event(refused(Refusal::Status(401))),
+        EndReason::ModelLost => {
+            rig.media();
+            for _ in 0..5 {
+                rig.event(refused(Refusal::Network));
+                rig.pass(2_000);
+            }
+        }
+        EndReason::OperatorHangUp => rig.event(hang_up()),
+        EndReason::HandedOver => rig.event(Event::Operator(OperatorEvent::HandOver)),
+        EndReason::TooLong => {
+            rig.obliging = true;
+            rig.ready();
+            rig.media();
+            rig.pass(60_000);
+        }
+        EndReason::Fault => {
+            // The actor's word, after the machine itself failed.
+            let now = rig.now;
+            rig.call.end(EndReason::Fault, now);
+            rig.pass(0);
+            rig.event(hang_up());
+        }
+    }
+    rig
+}
+
+/// Every reason with its close code (RFC 6455, section 7.4.1) and what the caller meets next.
+const ENDINGS: [(EndReason, u16, Aftermath); 20] = [
+    (EndReason::CallerHungUp, 1_000, Aftermath::HangUp),
+    (EndReason::PhoneLost, 1_000, Aftermath::Reconnect),
+    (EndReason::PhoneStalled, 1_013, Aftermath::Fallback),
+    (EndReason::NoStart, 1_008, Aftermath::Fallback),
+    (EndReason::MediaBeforeStart, 1_008, Aftermath::Fallback),
+    (EndReason::SecondStart, 1_008, Aftermath::Fallback),
+    (EndReason::BadIdentifiers, 1_008, Aftermath::Fallback),
+    (EndReason::ForeignCall, 1_008, Aftermath::Fallback),
+    (EndReason::UnsupportedFormat, 1_003, Aftermath::Fallback),
+    (EndReason::TooManyBadMessages, 1_007, Aftermath::Fallback),
+    (
+        EndReason::SocketFault(SocketFault::Protocol),
+        1_002,
+        Aftermath::Fallback,
+    ),
+    (
+        EndReason::SocketFault(SocketFault::TooLarge),
+        1_009,
+        Aftermath::Fallback,
+    ),
+    (
+        EndReason::SocketFault(SocketFault::Binary),
+        1_003,
+        Aftermath::Fallback,
+    ),
+    (
+        EndReason::SocketFault(SocketFault::Flood),
+        1_008,
+        Aftermath::Fallback,
+    ),
+    (EndReason::ModelRefused, 1_000, Aftermath::Fallback),
+    (EndReason::ModelLost, 1_000, Aftermath::Fallback),
+    (EndReason::OperatorHangUp, 1_000, Aftermath::HangUp),
+    (EndReason::HandedOver, 1_001, Aftermath::Reconnect),
+    (EndReason::TooLong, 1_000, Aftermath::HangUp),
+    (EndReason::Fault, 1_011, Aftermath::Fallback),
+];
+
+#[test]
+fn every_ending_is_reached_and_has_its_close_code() {
+    for (reason, code, aftermath) in ENDINGS {
+        let mut rig = brought_to(reason);
+        assert!(rig.call.is_over(), "{reason}");
+        let effects = rig.take_of(&["close_phone", "stopped"]);
+        let expected = [format!("close_phone {code}"), format!("stopped {reason}")];
+        assert_eq!(effects, expected);
+        assert_eq!(rig.call.snapshot(rig.now).ended, Some(reason));
+        assert_eq!(reason.aftermath(), aftermath, "{reason}");
+    }
+    let names: BTreeSet<_> = ENDINGS.iter().map(|(reason, ..)| reason.label()).collect();
+    assert_eq!(names.len(), ENDINGS.len(), "each has a name of its own");
+}
+
+#[test]
+fn a_call_ends_once() {
+    let mut rig = brought_to(EndReason::CallerHungUp);
+    rig.take();
+    rig.event(phone_closed());
+    rig.event(hang_up());
+    rig.pass(7_200_000);
+    assert!(rig.take().is_empty());
+    assert_eq!(rig.call.poll_timeout(), None);
+}
+
+#[test]
+fn a_call_that_is_over_keeps_its_length_and_its_stream() {
+    let mut rig = Rig::live(setup());
+    rig.pass(2_000);
+    rig.event(stop());
+    rig.pass(10_000);
+    let snapshot = rig.call.snapshot(rig.now);
+    assert_eq!(snapshot.duration_ms, 2_000);
+    assert_eq!(snapshot.stream_sid, Some(stream_sid()));
+    assert_eq!(snapshot.frames.from_caller, 101);
+}
+
+#[test]
+fn start_must_come_within_five_seconds() {
+    for greeted in [false, true] {
+        let mut rig = Rig::new(setup());
+        if greeted {
+            rig.event(connected());
+        }
+        rig.pass(4_999);
+        assert!(!rig.call.is_over());
+        rig.pass(1);
+        assert_eq!(rig.take_of(&["stopped"]), ["stopped no_start"]);
+    }
+}
+
+#[test]
+fn a_phone_that_falls_silent_for_five_seconds_is_gone() {
+    let mut rig = Rig::live(setup());
+    rig.pass(3_000);
+    rig.caller_sends(None);
+    rig.pass(4_979);
+    assert!(!rig.call.is_over());
+    rig.pass(40);
+    assert_eq!(rig.take_of(&["stopped"]), ["stopped phone_stalled"]);
+}
+
+#[test]
+fn frames_of_another_stream_do_not_keep_a_call_alive() {
+    let mut rig = Rig::live(setup());
+    rig.caller_sends(None);
+    rig.pass(20);
+    for _ in 0..30 {
+        rig.event(frame_on(Some(foreign_stream()), 1, None));
+        rig.pass(200);
+    }
+    assert_eq!(rig.take_of(&["stopped"]), ["stopped phone_stalled"]);
+}
+
+#[test]
+fn a_phone_that_plays_nothing_for_ten_seconds_is_given_up() {
+    let mut rig = Rig::live(setup());
+    rig.phone.deaf = true;
+    rig.answers("resp_1", "item_1", 7, 1_000);
+    rig.pass(10_400);
+    assert!(!rig.call.is_over());
+    rig.pass(1_000);
+    assert_eq!(rig.take_of(&["stopped"]), ["stopped phone_stalled"]);
+}
+
+#[test]
+fn more_to_say_does_not_excuse_a_phone_that_plays_nothing() {
+    let mut rig = Rig::live(setup());
+    rig.phone.deaf = true;
+    for n in 1..=20u8 {
+        rig.answers(&format!("resp_{n}"), &format!("item_{n}"), n, 400);
+        rig.pass(1_500);
+    }
+    assert_eq!(rig.take_of(&["stopped"]), ["stopped phone_stalled"]);
+}
+
+#[test]
+fn a_phone_that_hangs_for_a_while_is_not_fed_and_goes_on() {
+    let mut rig = Rig::live(setup());
+    rig.phone.deaf = true;
+    rig.answers("resp_1", "item_1", 7, 20_000);
+    rig.pass(8_000);
+    let sent = rig.call.detail(rig.now).playback.sent;
+    assert!(
+        sent <= 3_500,
+        "{sent} ms sent to a phone that plays nothing"
+    );
+    rig.phone.deaf = false;
+    let marks = rig.take_of(&["mark"]);
+    for mark in marks {
+        let name = mark.replace("mark ", "");
+        rig.event(common::events::mark(&name));
+    }
+    rig.pass(1_000);
+    assert!(rig.call.detail(rig.now).playback.sent > sent + 500);
+    assert!(!rig.call.is_over());
+}
+
+#[test]
+fn a_call_lasts_as_long_as_it_may_and_no_longer() {
+    let mut setup = setup();
+    setup.max_length = Duration::from_secs(600);
+    let mut rig = Rig::live(setup);
+    rig.pass(599_999);
+    assert!(!rig.call.is_over());
+    rig.pass(1);
+    assert_eq!(rig.take_of(&["stopped"]), ["stopped too_long"]);
+}
+
+#[test]
+fn ten_bad_messages_in_ten_seconds_end_a_call_and_nine_do_not() {
+    let bad = || {
+        let error = ReadError::Payload(PayloadError::NotBase64);
+        Event::Phone(PhoneEvent::Unusable(error))
+    };
+    let mut rig = Rig::live(setup());
+    for _ in 0..9 {
+        rig.event(bad());
+    }
+    rig.pass(10_001);
+    for _ in 0..9 {
+        rig.event(bad());
+        rig.pass(1_000);
+    }
+    assert!(!rig.call.is_over(), "never ten within ten seconds");
+    rig.event(bad());
+    assert_eq!(rig.take_of(&["stopped"]), ["stopped too_many_bad_messages"]);
+}
+
+#[test]
+fn bad_messages_of_the_model_are_counted_and_end_nothing() {
+    let mut rig = Rig::live(setup());
+    for _ in 0..50 {
+        let error = call_protocol::call::event::ModelEvent::Unusable(ReadError::Malformed);
+        rig.event(Event::Model(error));
+    }
+    assert!(!rig.call.is_over());
+    let detail = rig.call.detail(rig.now);
+    assert_eq!(detail.violations[0].count, 50);
+}
+
+#[test]
+fn what_names_another_stream_is_dropped_and_counted() {
+    let mut rig = Rig::live(setup());
+    rig.caller_sends(None);
+    rig.pass(20);
+    rig.take();
+    let foreign = Some(foreign_stream());
+    rig.event(frame_on(foreign, 66, None));
+    rig.event(mark_on(foreign, "m0-1"));
+    rig.event(Event::Phone(PhoneEvent::Key {
+        stream: foreign,
+        digit: '1',
+    }));
+    rig.event(Event::Phone(PhoneEvent::Stop { stream: foreign }));
+    assert_eq!(rig.take(), ["violation twilio:foreign_stream"; 4]);
+    assert!(!rig.appended().0.contains(&66));
+    assert!(!rig.call.is_over());
+}
+
+#[test]
+fn gaps_in_the_sequence_are_counted_and_marks_and_keys_are_no_gaps() {
+    let mut rig = Rig::new(setup());
+    rig.ready();
+    rig.started();
+    let sequenced = |sequence| frame_on(Some(stream_sid()), 1, Some(sequence));
+    rig.event(sequenced(2));
+    rig.event(sequenced(3));
+    // Twilio counts every message of the stream: the key is number 4, the mark number 5.
+    rig.event(common::events::key('1'));
+    rig.event(common::events::mark("m0-1"));
+    rig.event(sequenced(6));
+    assert_eq!(rig.call.detail(rig.now).sequence_gaps, 0);
+    rig.event(sequenced(9));
+    assert_eq!(rig.call.detail(rig.now).sequence_gaps, 1);
+    rig.event(sequenced(u64::MAX));
+    rig.event(sequenced(u64::MAX));
+    assert_eq!(rig.call.detail(rig.now).sequence_gaps, 2);
+}

@@ -1,0 +1,381 @@
+//! The caller speaks while the agent does: what was heard stays, the rest is taken back.
+
+mod common;
+
+use std::time::Duration;
+
+use common::events::{
+    delta, done_as, mark, response_done, response_started, setup, setup_greeting, setup_with,
+    speech_started, voice,
+};
+use common::rig::Rig;
+
+use call_protocol::call::Greeting;
+use call_protocol::call::event::ResponseStatus;
+
+const ACTS: [&str; 6] = [
+    "clear",
+    "truncate",
+    "delete",
+    "cancel",
+    "interrupted",
+    "turn",
+];
+
+/// The milliseconds in the only truncation among these effects.
+fn truncated_at(effects: &[String]) -> u64 {
+    let mut truncations = effects
+        .iter()
+        .filter_map(|effect| effect.strip_prefix("truncate "));
+    let truncation = truncations.next().unwrap_or_default();
+    assert_eq!(truncations.next(), None, "{effects:?}");
+    let at = truncation.rsplit(' ').next().unwrap_or_default();
+    at.parse().unwrap_or_else(|_| panic!("{effects:?}"))
+}
+
+#[test]
+fn speech_while_the_agent_is_silent_is_an_ordinary_turn() {
+    let mut rig = Rig::live(setup());
+    rig.event(speech_started());
+    assert!(rig.take_of(&ACTS).is_empty());
+}
+
+#[test]
+fn an_answer_is_cut_where_the_caller_stopped_listening() {
+    let mut rig = Rig::live(setup());
+    rig.answers("resp_1", "item_1", 7, 4_000);
+    rig.pass(1_500);
+    rig.take();
+    rig.event(speech_started());
+    assert_eq!(
+        rig.take_of(&ACTS),
+        [
+            "clear",
+            "interrupted 1500",
+            "truncate item_1/0 1500",
+            "turn agent item_1 heard=1500 cut"
+        ]
+    );
+    rig.pass(3_000);
+    assert_eq!(rig.phone.heard_ms(7, rig.now), 1_500, "the rest is silence");
+}
+
+#[test]
+fn the_cut_lies_within_forty_milliseconds_of_the_truth() {
+    for latency in [0, 5, 10, 20] {
+        for speaks_after in (60..3_900).step_by(97) {
+            let mut rig = Rig::live(setup());
+            rig.latency = Duration::from_millis(latency);
+            rig.answers("resp_1", "item_1", 7, 4_000);
+            rig.pass(speaks_after);
+            rig.take();
+            rig.event(speech_started());
+            let said = truncated_at(&rig.take_of(&ACTS));
+            rig.pass(1_000);
+            let truth = rig.phone.heard_ms(7, rig.now);
+            assert!(
+                said.abs_diff(truth) <= 40,
+                "{said} ms for {truth} ms, {latency} ms away, after {speaks_after} ms"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_cut_never_claims_more_than_was_heard_however_far_twilio_is() {
+    for latency in [50, 100, 200] {
+        for speaks_after in (600..3_900).step_by(97) {
+            let mut rig = Rig::live(setup());
+            rig.latency = Duration::from_millis(latency);
+            rig.answers("resp_1", "item_1", 7, 4_000);
+            rig.pass(speaks_after);
+            rig.take();
+            rig.event(speech_started());
+            let said = truncated_at(&rig.take_of(&ACTS));
+            rig.pass(1_000);
+            let truth = rig.phone.heard_ms(7, rig.now);
+            assert!(said <= truth, "{said} ms for {truth} ms");
+        }
+    }
+}
+
+#[test]
+fn an_answer_cut_before_its_first_frame_is_forgotten() {
+    let mut rig = Rig::new(setup());
+    rig.ready();
+    rig.event(response_started("resp_1"));
+    rig.event(delta("resp_1", "item_1", voice(7, 200)));
+    rig.take();
+    rig.event(speech_started());
+    assert_eq!(
+        rig.take_of(&ACTS),
+        [
+            "interrupted 0",
+            "delete item_1",
+            "turn agent item_1 heard=0 cut"
+        ],
+        "there is nothing at Twilio to clear"
+    );
+    rig.media();
+    rig.pass(1_000);
+    assert!(rig.played().is_empty());
+}
+
+#[test]
+fn an_answer_cut_before_its_first_audio_came_is_not_heard_later() {
+    let mut rig = Rig::live(setup());
+    rig.event(response_started("resp_1"));
+    rig.event(speech_started());
+    rig.event(delta("resp_1", "item_1", voice(7, 200)));
+    rig.pass(1_000);
+    assert!(rig.played().is_empty());
+    assert_eq!(
+        rig.take_of(&["agent_dropped"]),
+        ["agent_dropped 1600 interrupted"]
+    );
+}
+
+#[test]
+fn of_several_items_the_heard_ones_stay_and_the_unheard_are_forgotten() {
+    let mut rig = Rig::live(setup());
+    rig.event(response_started("resp_1"));
+    let mut at = 0;
+    for (item, tag) in [("item_1", 1), ("item_2", 2), ("item_3", 3)] {
+        at += rig.says("resp_1", item, tag, 1_000, at);
+    }
+    rig.later(at, response_done("resp_1"));
+    rig.pass(1_400);
+    assert_eq!(rig.take_of(&["turn"]), ["turn agent item_1 heard=1000"]);
+    rig.event(speech_started());
+    assert_eq!(
+        rig.take_of(&ACTS),
+        [
+            "clear",
+            "interrupted 400",
+            "truncate item_2/0 400",
+            "turn agent item_2 heard=400 cut",
+            "delete item_3",
+            "turn agent item_3 heard=0 cut"
+        ],
+        "item_1 keeps its transcript"
+    );
+}
+
+#[test]
+fn an_item_whose_mark_is_still_under_way_is_not_truncated() {
+    let mut rig = Rig::live(setup());
+    rig.latency = Duration::from_millis(100);
+    rig.answers("resp_1", "item_1", 7, 600);
+    // All of it was heard; the mark that proves it is on its way back.
+    rig.pass(750);
+    rig.take();
+    rig.event(speech_started());
+    let effects = rig.take_of(&ACTS);
+    assert!(
+        effects.contains(&"turn agent item_1 heard=600".to_owned()),
+        "{effects:?}"
+    );
+    let touched = |effect: &String| effect.starts_with("truncate") || effect.starts_with("delete");
+    assert!(!effects.iter().any(touched), "{effects:?}");
+}
+
+#[test]
+fn speech_after_the_last_word_cuts_nothing() {
+    let mut rig = Rig::live(setup());
+    rig.answers("resp_1", "item_1", 7, 1_000);
+    rig.pass(1_100);
+    rig.take();
+    rig.event(speech_started());
+    assert!(rig.take_of(&ACTS).is_empty());
+    assert_eq!(rig.call.detail(rig.now).barge_ins, 0);
+}
+
+#[test]
+fn a_second_interruption_in_a_row_finds_nothing_to_cut() {
+    let mut rig = Rig::live(setup());
+    rig.answers("resp_1", "item_1", 7, 4_000);
+    rig.pass(1_000);
+    rig.event(speech_started());
+    rig.take();
+    rig.event(speech_started());
+    rig.pass(300);
+    rig.event(speech_started());
+    assert!(rig.take_of(&ACTS).is_empty());
+    assert_eq!(rig.call.detail(rig.now).barge_ins, 1);
+}
+
+#[test]
+fn each_answer_can_be_interrupted() {
+    let mut rig = Rig::live(setup());
+    for n in 1..=5u8 {
+        let (response, item) = (format!("resp_{n}"), format!("item_{n}"));
+        rig.answers(&response, &item, n, 2_000);
+        rig.pass(700);
+        rig.take();
+        rig.event(speech_started());
+        let effects = rig.take_of(&ACTS);
+        assert_eq!(truncated_at(&effects), 700);
+        rig.pass(500);
+        assert_eq!(rig.phone.heard_ms(n, rig.now), 700);
+    }
+    assert_eq!(rig.call.detail(rig.now).barge_ins, 5);
+}
+
+#[test]
+fn a_greeting_can_be_interrupted_and_is_not_begun_again() {
+    let mut rig = Rig::new(setup_greeting("Greet."));
+    rig.ready();
+    rig.media();
+    rig.answers("resp_1", "item_1", 7, 3_000);
+    rig.pass(800);
+    rig.take();
+    rig.event(speech_started());
+    assert_eq!(truncated_at(&rig.take_of(&ACTS)), 800);
+    rig.pass(3_000);
+    assert!(rig.take_of(&["respond"]).is_empty());
+}
+
+#[test]
+fn late_deltas_of_an_interrupted_answer_never_reach_the_caller() {
+    let mut rig = Rig::live(setup());
+    rig.event(response_started("resp_1"));
+    rig.says("resp_1", "item_1", 7, 10_000, 0);
+    rig.pass(500);
+    let interrupted = rig.now;
+    rig.event(speech_started());
+    rig.pass(3_000);
+    rig.event(done_as("resp_1", ResponseStatus::Interrupted, 1));
+    assert_eq!(rig.phone.heard_ms(7, rig.now), 500);
+    let late = rig
+        .log
+        .iter()
+        .filter(|(at, _)| *at > interrupted)
+        .map(|(_, effect)| common::short::short(effect));
+    assert!(!late.into_iter().any(|effect| effect.starts_with("play")));
+}
+
+#[test]
+fn the_answer_after_an_interruption_is_heard_from_its_first_byte() {
+    let mut rig = Rig::live(setup());
+    rig.answers("resp_1", "item_1", 7, 4_000);
+    rig.pass(900);
+    rig.event(speech_started());
+    rig.pass(1_000);
+    rig.answers("resp_2", "item_2", 8, 1_000);
+    rig.pass(1_500);
+    assert_eq!(rig.phone.heard_ms(8, rig.now), 1_000);
+    assert_eq!(rig.phone.heard_ms(7, rig.now), 900);
+    let turns = rig.take_of(&["turn"]);
+    assert_eq!(
+        turns.last().map(String::as_str),
+        Some("turn agent item_2 heard=1000")
+    );
+}
+
+#[test]
+fn a_server_that_interrupts_by_itself_is_not_asked_to() {
+    let mut rig = Rig::live(setup_with(Greeting::Wait, true));
+    rig.event(response_started("resp_1"));
+    rig.event(delta("resp_1", "item_1", voice(7, 400)));
+    rig.pass(100);
+    rig.event(speech_started());
+    assert!(rig.take_of(&["cancel"]).is_empty());
+}
+
+#[test]
+fn a_server_that_does_not_interrupt_is_asked_to_cancel_what_runs() {
+    let mut rig = Rig::live(setup_with(Greeting::Wait, false));
+    rig.event(response_started("resp_1"));
+    rig.event(delta("resp_1", "item_1", voice(7, 400)));
+    rig.pass(100);
+    rig.take();
+    rig.event(speech_started());
+    assert_eq!(
+        rig.take_of(&ACTS)[..3],
+        ["cancel resp_1", "clear", "interrupted 100"]
+    );
+}
+
+#[test]
+fn nothing_is_cancelled_where_nothing_runs() {
+    let mut rig = Rig::live(setup_with(Greeting::Wait, false));
+    rig.answers("resp_1", "item_1", 7, 4_000);
+    rig.pass(1_500);
+    rig.take();
+    rig.event(speech_started());
+    let effects = rig.take_of(&ACTS);
+    assert!(effects.contains(&"clear".to_owned()));
+    assert!(
+        !effects.iter().any(|effect| effect.starts_with("cancel")),
+        "the answer is complete at the server"
+    );
+}
+
+#[test]
+fn an_answer_asked_for_and_not_begun_is_cancelled_when_it_begins() {
+    let mut rig = Rig::new(setup_greeting("Greet."));
+    rig.media();
+    rig.ready();
+    rig.event(speech_started());
+    rig.take();
+    rig.event(response_started("resp_1"));
+    assert_eq!(rig.take_of(&ACTS), ["cancel resp_1"]);
+    rig.event(delta("resp_1", "item_1", voice(7, 400)));
+    rig.pass(500);
+    assert!(rig.played().is_empty());
+}
+
+#[test]
+fn marks_of_what_was_thrown_away_prove_nothing() {
+    let mut rig = Rig::live(setup());
+    rig.latency = Duration::from_millis(50);
+    rig.answers("resp_1", "item_1", 7, 2_000);
+    rig.pass(900);
+    rig.event(speech_started());
+    let heard = rig.call.detail(rig.now).playback.heard;
+    rig.take();
+    rig.pass(1_000);
+    assert!(
+        rig.take_of(&["violation", "turn"]).is_empty(),
+        "the flushed marks are expected and mean nothing"
+    );
+    assert_eq!(rig.call.detail(rig.now).playback.heard, heard);
+    rig.event(mark("m0-1"));
+    assert_eq!(
+        rig.take_of(&["violation"]),
+        ["violation twilio:unknown_mark"]
+    );
+}
+
+#[test]
+fn sent_is_heard_or_flushed_or_under_way_at_every_moment() {
+    let mut rig = Rig::live(setup());
+    rig.latency = Duration::from_millis(20);
+    for n in 1..=4u8 {
+        rig.answers(&format!("resp_{n}"), &format!("item_{n}"), n, 2_000);
+        for _ in 0..15 {
+            rig.pass(97);
+            let books = rig.call.detail(rig.now).playback;
+            let sum = books.heard + books.flushed + books.outstanding;
+            assert!(books.sent.abs_diff(sum) <= 2, "{books:?}");
+            assert!(books.outstanding <= call_protocol::playback::LEAD_MS);
+        }
+        rig.event(speech_started());
+    }
+}
+
+#[test]
+fn an_answer_is_heard_without_gaps_while_the_phone_is_near() {
+    for latency in [0, 20, 50, 90] {
+        let mut rig = Rig::live(setup());
+        rig.latency = Duration::from_millis(latency);
+        rig.answers("resp_1", "item_1", 7, 10_000);
+        rig.pass(12_000);
+        assert_eq!(rig.phone.heard_ms(7, rig.now), 10_000);
+        assert!(
+            rig.phone.gaps.is_empty(),
+            "{latency} ms away: {:?}",
+            rig.phone.gaps
+        );
+    }
+}

@@ -1,0 +1,332 @@
+//! The link to the model: dialled, configured, lost, dialled again, given up.
+
+mod common;
+
+use call_protocol::call::event::Refusal;
+use call_protocol::time::Time;
+use common::events::{
+    agent_words, caller_words, complaint, configured, error, failed, model_closed, opened, refused,
+    response_started, session_created, setup, setup_greeting, speech_stopped, tool_call,
+};
+use common::rig::Rig;
+
+/// Milliseconds from a loss to the next dial.
+fn wait_before_dial(rig: &mut Rig) -> u64 {
+    rig.take();
+    let since = rig.now;
+    for _ in 0..10_000 {
+        rig.pass(1);
+        if rig.take().iter().any(|effect| effect == "dial") {
+            return rig.now.millis_since(since);
+        }
+    }
+    panic!("not dialled again")
+}
+
+#[test]
+fn a_refused_configuration_is_followed_by_the_least_one_once() {
+    let mut rig = Rig::new(setup());
+    rig.event(opened());
+    rig.event(session_created());
+    rig.take();
+    rig.event(error(complaint(
+        "unknown_parameter",
+        "No.",
+        Some("configure-1"),
+    )));
+    assert_eq!(
+        rig.take(),
+        [
+            "complaint unknown_parameter",
+            "configure configure-1-least (least)"
+        ]
+    );
+    rig.event(error(complaint(
+        "unknown_parameter",
+        "No.",
+        Some("configure-1-least"),
+    )));
+    assert_eq!(rig.take_of(&["stopped"]), ["stopped model_refused"]);
+}
+
+#[test]
+fn the_least_configuration_makes_a_session_too() {
+    let mut rig = Rig::new(setup());
+    rig.event(opened());
+    rig.event(error(complaint(
+        "invalid_value",
+        "No.",
+        Some("configure-1"),
+    )));
+    rig.event(configured());
+    assert_eq!(rig.call.snapshot(rig.now).model.state, "ready");
+}
+
+#[test]
+fn a_late_refusal_of_the_full_wish_does_not_refuse_the_least() {
+    let mut rig = Rig::new(setup());
+    rig.event(opened());
+    rig.event(error(complaint(
+        "invalid_value",
+        "No.",
+        Some("configure-1"),
+    )));
+    rig.event(error(complaint(
+        "invalid_value",
+        "No.",
+        Some("configure-1"),
+    )));
+    assert!(!rig.call.is_over());
+}
+
+#[test]
+fn a_session_that_hesitates_to_open_or_to_configure_is_given_up_after_five_seconds() {
+    let mut rig = Rig::new(setup());
+    rig.media();
+    rig.pass(4_999);
+    assert!(rig.take_of(&["lost"]).is_empty());
+    rig.pass(1);
+    assert_eq!(rig.take_of(&["lost"]), ["lost timeout redial=true"]);
+    rig.pass(300);
+    rig.event(opened());
+    rig.pass(4_999);
+    assert!(rig.take_of(&["lost"]).is_empty());
+    rig.pass(1);
+    assert_eq!(
+        rig.take_of(&["lost"]),
+        ["lost configure_timeout redial=true"]
+    );
+}
+
+#[test]
+fn each_loss_in_a_row_is_waited_out_longer() {
+    let mut rig = Rig::new(setup());
+    rig.media();
+    let mut waits = Vec::new();
+    for _ in 0..4 {
+        rig.event(refused(Refusal::Network));
+        waits.push(wait_before_dial(&mut rig));
+    }
+    for (wait, longest) in waits.iter().zip([250, 500, 1_000, 2_000]) {
+        assert!(
+            (longest / 2..=longest).contains(wait),
+            "{wait} ms, at most {longest}"
+        );
+    }
+}
+
+#[test]
+fn the_fifth_loss_in_fifteen_seconds_ends_the_call() {
+    let mut rig = Rig::new(setup());
+    rig.media();
+    for _ in 0..4 {
+        rig.event(refused(Refusal::Status(503)));
+        wait_before_dial(&mut rig);
+    }
+    rig.event(refused(Refusal::Status(503)));
+    assert_eq!(
+        rig.take(),
+        [
+            "dialled server_error",
+            "close_model",
+            "lost server_error redial=false",
+            "close_model",
+            "close_phone 1000",
+            "state stop",
+            "stopped model_lost"
+        ]
+    );
+    assert!(rig.now < Time::from_millis(16_000), "the ladder's rung 4");
+}
+
+#[test]
+fn losses_far_apart_never_end_a_call() {
+    let mut rig = Rig::new(setup());
+    rig.obliging = true;
+    rig.media();
+    rig.event(model_closed(None));
+    for _ in 0..20 {
+        rig.pass(16_000);
+        assert_eq!(rig.call.snapshot(rig.now).model.state, "ready");
+        rig.event(model_closed(Some(1_001)));
+    }
+    assert_eq!(rig.call.snapshot(rig.now).model.reconnects, 19);
+}
+
+#[test]
+fn a_model_that_stays_away_is_given_up_inside_sixteen_seconds_however_it_stays_away() {
+    for how in ["refuses", "hangs"] {
+        let mut rig = Rig::new(setup());
+        rig.media();
+        rig.ready();
+        rig.pass(1_000);
+        let lost = rig.now;
+        rig.event(model_closed(None));
+        while !rig.call.is_over() {
+            rig.pass(10);
+            if how == "refuses" && rig.take().iter().any(|effect| effect == "dial") {
+                rig.event(refused(Refusal::Network));
+            }
+            assert!(
+                rig.now.millis_since(lost) <= 16_000,
+                "{how}: the caller waits for ever"
+            );
+        }
+    }
+}
+
+#[test]
+fn fatal_refusals_end_the_call_at_once_and_for_good() {
+    let fatal = [
+        refused(Refusal::Status(401)),
+        refused(Refusal::Status(403)),
+        refused(Refusal::Status(404)),
+    ];
+    for event in fatal {
+        let mut rig = Rig::new(setup());
+        rig.event(event);
+        assert_eq!(rig.take_of(&["stopped"]), ["stopped model_refused"]);
+        rig.pass(60_000);
+        assert!(rig.take().is_empty(), "no further dial");
+    }
+}
+
+#[test]
+fn fatal_errors_end_a_running_call_for_good() {
+    let fatal = [
+        error(complaint("invalid_api_key", "", None)),
+        error(complaint("model_not_found", "", None)),
+        failed("resp_1", complaint("insufficient_quota", "", None)),
+        failed("resp_1", complaint("billing_hard_limit_reached", "", None)),
+        model_closed(Some(3_000)),
+        model_closed(Some(4_000)),
+        model_closed(Some(1_008)),
+    ];
+    for event in fatal {
+        let mut rig = Rig::live(setup());
+        rig.event(response_started("resp_1"));
+        rig.event(event.clone());
+        assert_eq!(
+            rig.take_of(&["stopped"]),
+            ["stopped model_refused"],
+            "{event:?}"
+        );
+        rig.pass(60_000);
+        assert!(rig.take_of(&["dial"]).is_empty());
+    }
+}
+
+#[test]
+fn a_new_session_is_told_what_was_heard() {
+    let mut rig = Rig::live(setup());
+    rig.event(agent_words("item_1", "Good day, this is the spa."));
+    rig.answers("resp_1", "item_1", 7, 400);
+    rig.pass(1_000);
+    rig.event(caller_words("item_2", "A massage on Friday."));
+    rig.take();
+    rig.event(model_closed(None));
+    rig.obliging = true;
+    rig.pass(1_000);
+    let told = rig.take_of(&["configure", "tell", "respond"]);
+    assert_eq!(
+        told,
+        [
+            "configure configure-2",
+            "tell system `Caller: A massage on Friday.`"
+        ],
+        "the whole wish again, then the briefing"
+    );
+}
+
+#[test]
+fn a_caller_whose_answer_was_lost_is_answered_by_the_next_session() {
+    let mut rig = Rig::live(setup());
+    rig.answers("resp_1", "item_1", 7, 400);
+    rig.pass(1_000);
+    rig.event(speech_stopped());
+    rig.take();
+    rig.event(model_closed(None));
+    rig.obliging = true;
+    rig.pass(1_000);
+    assert_eq!(rig.take_of(&["respond"]), ["respond respond-1"]);
+}
+
+#[test]
+fn a_caller_who_owes_the_next_word_is_not_spoken_to_by_the_next_session() {
+    let mut rig = Rig::live(setup());
+    rig.event(speech_stopped());
+    rig.answers("resp_1", "item_1", 7, 400);
+    rig.pass(1_000);
+    rig.take();
+    rig.event(model_closed(None));
+    rig.obliging = true;
+    rig.pass(1_000);
+    assert!(rig.take_of(&["respond"]).is_empty());
+}
+
+#[test]
+fn audio_that_is_here_goes_on_playing_while_the_model_is_dialled_again() {
+    let mut rig = Rig::live(setup());
+    rig.answers("resp_1", "item_1", 7, 4_000);
+    rig.pass(1_000);
+    rig.event(model_closed(None));
+    rig.pass(4_000);
+    assert_eq!(rig.phone.heard_ms(7, rig.now), 4_000);
+    assert!(rig.phone.gaps.is_empty());
+}
+
+#[test]
+fn what_the_caller_says_into_the_gap_is_delivered_to_the_next_session() {
+    let mut rig = Rig::live(setup());
+    rig.pass(1_000);
+    rig.event(model_closed(None));
+    let before = rig.appended().0.len();
+    rig.caller_sends(Some(42));
+    rig.obliging = true;
+    rig.pass(1_000);
+    assert_eq!(rig.call.snapshot(rig.now).model.state, "ready");
+    let (delivered, _) = rig.appended();
+    let of_gap = delivered[before..]
+        .iter()
+        .filter(|byte| **byte == 42)
+        .count();
+    assert!(of_gap >= 49 * 160, "a second of speech, whole");
+    assert!(rig.take_of(&["caller_dropped"]).is_empty());
+    assert_eq!(rig.call.snapshot(rig.now).model.reconnects, 1);
+}
+
+#[test]
+fn nothing_late_from_a_session_given_up_is_heard_or_answered() {
+    let mut rig = Rig::live(setup());
+    let pcm = Some(call_protocol::call::event::AudioFormat::Pcm24k);
+    rig.event(common::events::response_started_as("resp_1", pcm));
+    assert_eq!(rig.take_of(&["lost"]), ["lost wrong_format redial=true"]);
+    rig.event(common::events::delta(
+        "resp_1",
+        "item_1",
+        common::events::voice(7, 100),
+    ));
+    rig.event(tool_call("resp_1", "lookup", true));
+    rig.event(failed("resp_1", complaint("server_error", "", None)));
+    rig.event(error(complaint("session_expired", "", None)));
+    let mut effects = rig.take();
+    effects.retain(|effect| effect != "violation model:outside_session");
+    assert!(effects.is_empty(), "{effects:?}");
+}
+
+#[test]
+fn a_greeting_and_the_briefing_do_not_meet() {
+    let mut rig = Rig::new(setup_greeting("Greet."));
+    rig.ready();
+    rig.media();
+    rig.event(caller_words("item_1", "Hello?"));
+    rig.take();
+    rig.event(model_closed(None));
+    rig.obliging = true;
+    rig.pass(1_000);
+    let asked = rig.take_of(&["tell", "respond"]);
+    assert_eq!(
+        asked,
+        ["tell system `Caller: Hello?`", "respond respond-1 `Greet.`"]
+    );
+}

@@ -1,0 +1,412 @@
+//! A call that is watched while it is played with: every effect is held against the promises.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use call_protocol::call::effect::{Effect, Report};
+use call_protocol::call::event::{
+    AudioFormat, Event, ModelEvent, OperatorEvent, PhoneEvent, Refusal, ResponseStatus, SocketFault,
+};
+use call_protocol::call::{CallSetup, Greeting};
+use call_protocol::model::command::ModelCommand;
+use call_protocol::playback::LEAD_MS;
+use call_protocol::preroll::KEPT_MS;
+use call_protocol::twilio::ReadError;
+
+use super::steps::{Opening, Step};
+use crate::common::events::{
+    agent_words, call_sid, caller_words, complaint, configured_as, connected, done_as, error,
+    foreign_call, foreign_stream, frame_on, good_start, hang_up, id, key, mark, model_closed,
+    opened, phone_closed, refused, response_started_as, session_created, setup_with,
+    speech_started, speech_stopped, start_of, stream_sid, tool_call,
+};
+use crate::common::rig::{Rig, audio_of};
+
+/// The byte that audio of an unannounced response is made of.
+const GHOST: u8 = 255;
+
+/// What was seen of a call.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) played: u64,
+    pub(crate) appended: u64,
+    pub(crate) marks: u64,
+    pub(crate) clears: u64,
+    pub(crate) responds: u64,
+    stopped: u64,
+    closed_phone: u64,
+}
+
+/// A call under watch.
+pub(crate) struct Watched {
+    rig: Rig,
+    seen: Seen,
+    read: usize,
+    /// Responses of this session, as the server announced them.
+    responses: Vec<u32>,
+    announced: u32,
+    /// The response that runs.
+    running: Option<u32>,
+    /// Our request the server has not answered.
+    asked: Option<String>,
+    /// Responses the caller has spoken over.
+    dead: BTreeSet<u8>,
+    ready: bool,
+    started: bool,
+    last_mark: u64,
+}
+
+fn tag_of(response: u32) -> u8 {
+    u8::try_from(response % 250).unwrap() + 1
+}
+
+fn setup(opening: Opening) -> CallSetup {
+    let greeting = if opening.greets {
+        let instructions = "Greet.".to_owned();
+        Greeting::Model { instructions }
+    } else {
+        Greeting::Wait
+    };
+    let mut setup = setup_with(greeting, opening.server_interrupts);
+    setup.call = Some(call_sid());
+    setup
+}
+
+impl Watched {
+    pub(crate) fn new(opening: Opening) -> Self {
+        let mut rig = Rig::new(setup(opening));
+        rig.latency = Duration::from_millis(opening.latency_ms);
+        rig.obliging = opening.usual;
+        let mut watched = Self {
+            rig,
+            seen: Seen::default(),
+            read: 0,
+            responses: Vec::new(),
+            announced: 0,
+            running: None,
+            asked: None,
+            dead: BTreeSet::new(),
+            ready: false,
+            started: false,
+            last_mark: 0,
+        };
+        if opening.usual {
+            watched.rig.event(opened());
+            watched.rig.media();
+        }
+        watched.check();
+        watched
+    }
+
+    pub(crate) const fn seen(&self) -> Seen {
+        self.seen
+    }
+
+    pub(crate) fn take_step(&mut self, step: &Step) {
+        match step {
+            Step::Pass(ms) => self.rig.pass(*ms),
+            Step::FramesFlow(flow) => self.rig.caller_sends(flow.then_some(0xFE)),
+            Step::Deaf(deaf) => self.rig.phone.deaf = *deaf,
+            _ => {
+                if let Some(event) = self.event_of(step) {
+                    self.rig.event(event);
+                }
+            }
+        }
+        self.check();
+    }
+
+    /// The end, if it has not come yet, and what holds after it.
+    pub(crate) fn hang_up(&mut self) {
+        self.rig.event(hang_up());
+        self.check();
+        self.rig.pass(10_000);
+        self.rig.event(connected());
+        self.rig.event(speech_started());
+        self.check();
+        assert_eq!(self.seen.stopped, 1, "one last word about a call");
+        assert_eq!(self.seen.closed_phone, 1);
+        assert_eq!(self.rig.call.poll_timeout(), None);
+    }
+
+    /// The response announced so many before the last one.
+    fn response(&self, back: usize) -> Option<u32> {
+        self.responses.iter().rev().nth(back).copied()
+    }
+
+    fn event_of(&mut self, step: &Step) -> Option<Event> {
+        let stream = |foreign: bool| {
+            Some(if foreign {
+                foreign_stream()
+            } else {
+                stream_sid()
+            })
+        };
+        Some(match step {
+            Step::Pass(_) | Step::FramesFlow(_) | Step::Deaf(_) => return None,
+            Step::Connected => connected(),
+            Step::Start {
+                foreign_call: another,
+                linear,
+            } => {
+                let mut start = good_start();
+                if *another {
+                    start.call = Some(foreign_call());
+                }
+                if *linear {
+                    start.format.sample_rate = 16_000;
+                }
+                start_of(start)
+            }
+            Step::Frame { foreign, sequence } => frame_on(stream(*foreign), 0xFE, *sequence),
+            Step::Key { foreign: false } => key('1'),
+            Step::Key { foreign: true } => Event::Phone(PhoneEvent::Key {
+                stream: stream(true),
+                digit: '1',
+            }),
+            Step::MarkLie(number) => mark(&format!("m0-{number}")),
+            Step::Stop { foreign } => Event::Phone(PhoneEvent::Stop {
+                stream: stream(*foreign),
+            }),
+            Step::PhoneUnusable => Event::Phone(PhoneEvent::Unusable(ReadError::Malformed)),
+            Step::PhoneUnknown => Event::Phone(PhoneEvent::Unknown {
+                event: "brand_new".to_owned(),
+            }),
+            Step::PhoneRejected(fault) => {
+                let faults = [
+                    SocketFault::Protocol,
+                    SocketFault::TooLarge,
+                    SocketFault::Binary,
+                    SocketFault::Flood,
+                ];
+                Event::Phone(PhoneEvent::Rejected(faults[usize::from(*fault)]))
+            }
+            Step::PhoneClosed => phone_closed(),
+            Step::OperatorHangUp => hang_up(),
+            Step::HandOver => Event::Operator(OperatorEvent::HandOver),
+            Step::Opened => opened(),
+            Step::SessionCreated => session_created(),
+            Step::Configured(0) => configured_as(AudioFormat::Pcm24k),
+            Step::Configured(_) => configured_as(AudioFormat::Mulaw),
+            Step::Refused(how) => refused(match how {
+                0 => Refusal::Status(401),
+                1 => Refusal::Status(429),
+                2 => Refusal::Status(503),
+                3 => Refusal::Timeout,
+                _ => Refusal::Network,
+            }),
+            Step::ModelClosed(how) => model_closed(match how {
+                0 => None,
+                1 => Some(1_000),
+                2 => Some(1_001),
+                _ => Some(1_011),
+            }),
+            _ => return self.conversation_event(step),
+        })
+    }
+
+    /// What the session says about the conversation; the books of the server's side are kept on the way.
+    fn conversation_event(&mut self, step: &Step) -> Option<Event> {
+        let item_of = |response: u32, item: u8| id(&format!("item_{response}_{item}"));
+        Some(match step {
+            Step::SpeechStarted => {
+                if self.ready {
+                    self.dead.extend(self.responses.iter().copied().map(tag_of));
+                }
+                speech_started()
+            }
+            Step::SpeechStopped => speech_stopped(),
+            Step::CallerWords(item) => caller_words(&format!("item_c{item}"), "Hello."),
+            Step::AgentWords(item) => agent_words(&format!("item_0_{item}"), "Good day."),
+            Step::ResponseStarted { linear } => {
+                self.announced += 1;
+                let response = self.announced;
+                if self.ready {
+                    self.responses.push(response);
+                    self.running = Some(response);
+                    self.asked = None;
+                }
+                let format = linear.then_some(AudioFormat::Pcm24k);
+                response_started_as(&format!("resp_{response}"), format)
+            }
+            Step::Audio {
+                back,
+                item,
+                part,
+                bytes,
+            } => {
+                let response = self.response(*back)?;
+                let audio = vec![tag_of(response); *bytes];
+                Event::Model(ModelEvent::Audio {
+                    response: id(&format!("resp_{response}")),
+                    item: item_of(response, *item),
+                    part: *part,
+                    payload: call_protocol::payload::Payload::from_audio(&audio),
+                })
+            }
+            Step::GhostAudio(bytes) => Event::Model(ModelEvent::Audio {
+                response: id("resp_ghost"),
+                item: id("item_ghost"),
+                part: 0,
+                payload: call_protocol::payload::Payload::from_audio(&vec![GHOST; *bytes]),
+            }),
+            Step::AudioDone { back, item, part } => {
+                let response = self.response(*back)?;
+                Event::Model(ModelEvent::AudioDone {
+                    response: id(&format!("resp_{response}")),
+                    item: item_of(response, *item),
+                    part: *part,
+                })
+            }
+            Step::ToolCall { complete } => tool_call("resp_1", "lookup", *complete),
+            Step::ResponseDone {
+                back,
+                status,
+                spoken,
+            } => {
+                let response = self.response(*back)?;
+                if self.running == Some(response) {
+                    self.running = None;
+                }
+                let limit = complaint("rate_limit_exceeded", "try again in 300ms", None);
+                let status = match status {
+                    0 => ResponseStatus::Completed,
+                    1 => ResponseStatus::Interrupted,
+                    2 => ResponseStatus::Cancelled,
+                    3 => ResponseStatus::OutOfTokens,
+                    4 => ResponseStatus::Filtered,
+                    5 => ResponseStatus::Failed(limit),
+                    _ => ResponseStatus::Other,
+                };
+                done_as(&format!("resp_{response}"), status, u32::from(*spoken))
+            }
+            Step::Error { code, ours } => {
+                let request = self.asked.clone().filter(|_| *ours && self.ready);
+                if request.is_some() {
+                    self.asked = None;
+                }
+                let code = match code {
+                    0 => "conversation_already_has_active_response",
+                    1 => "response_cancel_not_active",
+                    2 => "rate_limit_exceeded",
+                    3 => "invalid_value",
+                    4 => "server_error",
+                    _ => "session_expired",
+                };
+                error(complaint(code, "try again in 40ms", request.as_deref()))
+            }
+            Step::ModelUnusable => Event::Model(ModelEvent::Unusable(ReadError::Malformed)),
+            _ => return None,
+        })
+    }
+
+    /// Holds everything new against the promises, and lets a timer that is due come due.
+    fn check(&mut self) {
+        self.rig.pass(0);
+        self.rig.call.handle_timeout(self.rig.now);
+        self.rig.pass(0);
+        let due = self.rig.call.poll_timeout();
+        assert!(
+            due.is_none_or(|due| due > self.rig.now),
+            "a deadline that has passed"
+        );
+        let log = std::mem::take(&mut self.rig.log);
+        for (_, effect) in &log[self.read..] {
+            self.check_effect(effect);
+        }
+        self.read = log.len();
+        self.rig.log = log;
+        self.check_books();
+    }
+
+    fn check_effect(&mut self, effect: &Effect) {
+        if self.seen.stopped > 0 {
+            let late = matches!(effect, Effect::Report(Report::Violation { .. }));
+            assert!(late, "after the end: {effect:?}");
+        }
+        match effect {
+            Effect::Play { stream, payload } => {
+                assert!(self.started, "audio before start");
+                assert_eq!(*stream, stream_sid());
+                let audio = audio_of(payload);
+                self.seen.played += audio.len() as u64;
+                let dead = audio.iter().find(|tag| self.dead.contains(tag));
+                assert_eq!(dead, None, "audio the caller has spoken over");
+            }
+            Effect::Mark { stream, name } => {
+                let number = name
+                    .strip_prefix("m0-")
+                    .and_then(|number| number.parse().ok());
+                let number: u64 = number.expect("a mark of this machine");
+                assert_eq!(*stream, stream_sid());
+                assert!(number > self.last_mark, "a mark used twice");
+                self.last_mark = number;
+                self.seen.marks += 1;
+            }
+            Effect::Clear { stream } => {
+                assert!(self.started);
+                assert_eq!(*stream, stream_sid());
+                self.seen.clears += 1;
+            }
+            Effect::CloseModel => self.lose_session(),
+            Effect::ClosePhone { .. } => self.seen.closed_phone += 1,
+            Effect::ToModel(command) => self.check_command(command),
+            Effect::Report(Report::ModelReady { .. }) => {
+                self.ready = true;
+                self.seen.appended = 0;
+            }
+            Effect::Report(Report::Started { .. }) => self.started = true,
+            Effect::Report(Report::Stopped(_)) => self.seen.stopped += 1,
+            Effect::Report(_) | Effect::DialModel => {}
+        }
+    }
+
+    fn lose_session(&mut self) {
+        self.ready = false;
+        self.asked = None;
+        self.running = None;
+        self.responses.clear();
+    }
+
+    fn check_command(&mut self, command: &ModelCommand) {
+        if let ModelCommand::Configure { .. } = command {
+            assert!(!self.ready);
+            return;
+        }
+        assert!(self.ready, "{command:?} to a session that is not ready");
+        match command {
+            ModelCommand::Respond { request, .. } => {
+                assert_eq!(self.asked, None, "a request while another is unanswered");
+                assert_eq!(self.running, None, "a request while an answer runs");
+                self.asked = Some(request.clone());
+                self.seen.responds += 1;
+            }
+            ModelCommand::Append(payload) => {
+                let bytes = payload.audio_bytes();
+                self.seen.appended += bytes as u64;
+                assert!(bytes as u64 <= KEPT_MS * 8);
+            }
+            ModelCommand::Cancel { response } => {
+                let running = self.running.map(|running| format!("resp_{running}"));
+                assert_eq!(Some(response.as_str()), running.as_deref());
+            }
+            ModelCommand::Configure { .. }
+            | ModelCommand::Truncate { .. }
+            | ModelCommand::Delete { .. }
+            | ModelCommand::Tell { .. }
+            | ModelCommand::ToolOutput { .. } => {}
+        }
+    }
+
+    fn check_books(&self) {
+        if self.rig.call.is_over() || !self.started {
+            return;
+        }
+        let books = self.rig.call.detail(self.rig.now).playback;
+        let sum = books.heard + books.flushed + books.outstanding;
+        // Each figure is rounded down to a millisecond.
+        assert!(books.sent.abs_diff(sum) <= 2, "{books:?}");
+        assert_eq!(books.sent, self.seen.played / 8);
+        assert!(books.outstanding <= LEAD_MS, "{books:?}");
+    }
+}

@@ -1,0 +1,245 @@
+//! Every event there is, each with the values that make a difference.
+
+use call_protocol::call::event::{
+    AudioFormat, Event, ItemDone, ItemKind, MediaFormat, ModelEvent, OperatorEvent, PhoneEvent,
+    RateLimit, Refusal, ResponseStatus, SocketFault, StreamStart,
+};
+use call_protocol::payload::PayloadError;
+use call_protocol::twilio::ReadError;
+
+use crate::common::events::{
+    agent_words, audio_done, caller_words, complaint, configured, configured_as, connected, delta,
+    done_as, error, failed, foreign_stream, frame, frame_on, good_start, id, key, mark, mark_on,
+    model_closed, opened, phone_closed, refused, response_done, response_started,
+    response_started_as, session_created, speech_started, speech_stopped, start, start_of, stop,
+    stream_sid, tool_call, voice,
+};
+
+/// An event and what is particular about it.
+pub(crate) struct Sample {
+    /// The kind of event.
+    pub(crate) name: &'static str,
+    /// What is particular about this one.
+    pub(crate) detail: &'static str,
+    pub(crate) event: Event,
+}
+
+/// One arm a variant: the name of its kind, and its samples. A variant without an arm does not compile, and an arm
+/// without samples does not either.
+macro_rules! events {
+    ($($variant:pat => $name:literal: [$($detail:literal: $event:expr),+ $(,)?],)+) => {
+        /// The kind of an event.
+        pub(crate) fn name_of(event: &Event) -> &'static str {
+            match event {
+                $($variant => $name,)+
+            }
+        }
+
+        /// Every event, in the order of their kinds.
+        pub(crate) fn samples() -> Vec<Sample> {
+            let mut samples = Vec::new();
+            $($(samples.push(Sample { name: $name, detail: $detail, event: $event });)+)+
+            samples
+        }
+    };
+}
+
+fn phone(event: PhoneEvent) -> Event {
+    Event::Phone(event)
+}
+
+fn model(event: ModelEvent) -> Event {
+    Event::Model(event)
+}
+
+fn started_with(change: impl FnOnce(&mut StreamStart)) -> Event {
+    let mut start = good_start();
+    change(&mut start);
+    start_of(start)
+}
+
+fn pcm() -> MediaFormat {
+    MediaFormat {
+        encoding: "audio/l16".to_owned(),
+        sample_rate: 16_000,
+        channels: 1,
+    }
+}
+
+fn stop_on_foreign_stream() -> Event {
+    let stream = Some(foreign_stream());
+    phone(PhoneEvent::Stop { stream })
+}
+
+fn key_on_foreign_stream() -> Event {
+    let stream = Some(foreign_stream());
+    phone(PhoneEvent::Key { stream, digit: '1' })
+}
+
+fn plain_item() -> Event {
+    let item = ItemDone {
+        id: id("item_1"),
+        kind: ItemKind::Message,
+    };
+    let response = id("resp_1");
+    model(ModelEvent::ItemDone { response, item })
+}
+
+fn scarce() -> Event {
+    let limit = |remaining| RateLimit {
+        name: "tokens".to_owned(),
+        limit: 40_000,
+        remaining,
+        reset_seconds: 1.5,
+    };
+    model(ModelEvent::RateLimits(vec![limit(30_000), limit(10_000)]))
+}
+
+fn failed_with(code: &str) -> Event {
+    let message = "Rate limit reached. Please try again in 1.5s.";
+    failed("resp_1", complaint(code, message, None))
+}
+
+fn error_with(code: &str, event_id: Option<&str>) -> Event {
+    error(complaint(code, "No.", event_id))
+}
+
+events! {
+    Event::Phone(PhoneEvent::Connected { .. }) => "connected": ["": connected()],
+    Event::Phone(PhoneEvent::Start(_)) => "start": [
+        "": start(),
+        "without a stream": started_with(|start| start.stream = None),
+        "without a call": started_with(|start| start.call = None),
+        "in linear PCM": started_with(|start| start.format = pcm()),
+    ],
+    Event::Phone(PhoneEvent::Audio(_)) => "media": [
+        "": frame(1),
+        "foreign stream": frame_on(Some(foreign_stream()), 1, None),
+        "no stream": frame_on(None, 1, None),
+        "highest sequence": frame_on(Some(stream_sid()), 1, Some(u64::MAX)),
+    ],
+    Event::Phone(PhoneEvent::Key { .. }) => "dtmf": [
+        "": key('5'),
+        "foreign stream": key_on_foreign_stream(),
+    ],
+    Event::Phone(PhoneEvent::Mark { .. }) => "mark": [
+        "": mark("m0-1"),
+        "never sent": mark("m0-99"),
+        "not ours": mark("hello"),
+        "foreign stream": mark_on(Some(foreign_stream()), "m0-1"),
+    ],
+    Event::Phone(PhoneEvent::Stop { .. }) => "stop": [
+        "": stop(),
+        "no stream": phone(PhoneEvent::Stop { stream: None }),
+        "foreign stream": stop_on_foreign_stream(),
+    ],
+    Event::Phone(PhoneEvent::Unknown { .. }) => "unknown": [
+        "": phone(PhoneEvent::Unknown { event: "brand_new".to_owned() }),
+    ],
+    Event::Phone(PhoneEvent::Unusable(_)) => "unusable": [
+        "malformed": phone(PhoneEvent::Unusable(ReadError::Malformed)),
+        "bad payload": phone(PhoneEvent::Unusable(ReadError::Payload(PayloadError::NotBase64))),
+    ],
+    Event::Phone(PhoneEvent::Rejected(_)) => "rejected": [
+        "protocol": phone(PhoneEvent::Rejected(SocketFault::Protocol)),
+        "too large": phone(PhoneEvent::Rejected(SocketFault::TooLarge)),
+        "binary": phone(PhoneEvent::Rejected(SocketFault::Binary)),
+        "flood": phone(PhoneEvent::Rejected(SocketFault::Flood)),
+    ],
+    Event::Phone(PhoneEvent::Closed { .. }) => "closed": ["": phone_closed()],
+    Event::Operator(OperatorEvent::HangUp) => "operator.hang_up": [
+        "": Event::Operator(OperatorEvent::HangUp),
+    ],
+    Event::Operator(OperatorEvent::HandOver) => "operator.hand_over": [
+        "": Event::Operator(OperatorEvent::HandOver),
+    ],
+    Event::Model(ModelEvent::Opened) => "model.opened": ["": opened()],
+    Event::Model(ModelEvent::Refused(_)) => "model.refused": [
+        "401": refused(Refusal::Status(401)),
+        "429": refused(Refusal::Status(429)),
+        "503": refused(Refusal::Status(503)),
+        "timeout": refused(Refusal::Timeout),
+        "network": refused(Refusal::Network),
+    ],
+    Event::Model(ModelEvent::SessionCreated(_)) => "model.session_created": ["": session_created()],
+    Event::Model(ModelEvent::SessionConfigured(_)) => "model.configured": [
+        "": configured(),
+        "in PCM": configured_as(AudioFormat::Pcm24k),
+        "in another format": configured_as(AudioFormat::Other),
+    ],
+    Event::Model(ModelEvent::SpeechStarted { .. }) => "model.speech_started": ["": speech_started()],
+    Event::Model(ModelEvent::SpeechStopped { .. }) => "model.speech_stopped": ["": speech_stopped()],
+    Event::Model(ModelEvent::CallerTurn { .. }) => "model.caller_turn": [
+        "": model(ModelEvent::CallerTurn { item: id("item_caller") }),
+    ],
+    Event::Model(ModelEvent::CallerWords { .. }) => "model.caller_words": [
+        "": caller_words("item_caller", "Hello."),
+        "none": model(ModelEvent::CallerWords { item: id("item_caller"), text: None }),
+    ],
+    Event::Model(ModelEvent::ResponseStarted { .. }) => "model.response_started": [
+        "": response_started("resp_2"),
+        "again": response_started("resp_1"),
+        "in PCM": response_started_as("resp_2", Some(AudioFormat::Pcm24k)),
+    ],
+    Event::Model(ModelEvent::ItemStarted { .. }) => "model.item_started": [
+        "": model(ModelEvent::ItemStarted { response: id("resp_1"), item: id("item_2") }),
+    ],
+    Event::Model(ModelEvent::Audio { .. }) => "model.audio": [
+        "": delta("resp_1", "item_1", voice(1, 20)),
+        "next item": delta("resp_1", "item_2", voice(1, 20)),
+        "unknown response": delta("resp_ghost", "item_ghost", voice(1, 20)),
+    ],
+    Event::Model(ModelEvent::AudioDone { .. }) => "model.audio_done": [
+        "": audio_done("resp_1", "item_1"),
+        "unknown response": audio_done("resp_ghost", "item_ghost"),
+    ],
+    Event::Model(ModelEvent::AgentWords { .. }) => "model.agent_words": [
+        "": agent_words("item_1", "Good day."),
+    ],
+    Event::Model(ModelEvent::ItemDone { .. }) => "model.item_done": [
+        "message": plain_item(),
+        "tool call": tool_call("resp_1", "lookup", true),
+        "cut tool call": tool_call("resp_1", "lookup", false),
+    ],
+    Event::Model(ModelEvent::ResponseDone(_)) => "model.response_done": [
+        "": response_done("resp_1"),
+        "empty": done_as("resp_1", ResponseStatus::Completed, 0),
+        "interrupted": done_as("resp_1", ResponseStatus::Interrupted, 1),
+        "cancelled": done_as("resp_1", ResponseStatus::Cancelled, 1),
+        "out of tokens": done_as("resp_1", ResponseStatus::OutOfTokens, 1),
+        "filtered": done_as("resp_1", ResponseStatus::Filtered, 1),
+        "rate limit": failed_with("rate_limit_exceeded"),
+        "quota": failed_with("insufficient_quota"),
+        "session over": failed_with("session_expired"),
+        "other status": done_as("resp_1", ResponseStatus::Other, 1),
+        "unknown response": response_done("resp_ghost"),
+    ],
+    Event::Model(ModelEvent::RateLimits(_)) => "model.rate_limits": [
+        "": scarce(),
+        "none": model(ModelEvent::RateLimits(Vec::new())),
+    ],
+    Event::Model(ModelEvent::Error(_)) => "model.error": [
+        "of the configuration": error_with("unknown_parameter", Some("configure-1")),
+        "of the least": error_with("unknown_parameter", Some("configure-1-least")),
+        "of some event": error_with("invalid_value", Some("elsewhere")),
+        "benign": error_with("response_cancel_not_active", None),
+        "already responding": error_with("conversation_already_has_active_response", Some("respond-1")),
+        "transient": error_with("server_error", None),
+        "session over": error_with("session_expired", None),
+        "fatal": error_with("invalid_api_key", None),
+    ],
+    Event::Model(ModelEvent::Noted) => "model.noted": ["": model(ModelEvent::Noted)],
+    Event::Model(ModelEvent::Unknown) => "model.unknown": ["": model(ModelEvent::Unknown)],
+    Event::Model(ModelEvent::Unusable(_)) => "model.unusable": [
+        "": model(ModelEvent::Unusable(ReadError::Malformed)),
+    ],
+    Event::Model(ModelEvent::Rejected(_)) => "model.rejected": [
+        "": model(ModelEvent::Rejected(SocketFault::TooLarge)),
+    ],
+    Event::Model(ModelEvent::Closed { .. }) => "model.closed": [
+        "1000": model_closed(Some(1_000)),
+        "session over": model_closed(Some(1_001)),
+        "refused": model_closed(Some(3_000)),
+        "reset": model_closed(None),
+    ],
+}
