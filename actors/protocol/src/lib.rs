@@ -3,6 +3,7 @@
 
 pub mod audio;
 pub mod call;
+pub mod codec;
 pub mod conversation;
 pub mod cost;
 pub mod ids;

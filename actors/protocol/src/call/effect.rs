@@ -128,6 +128,8 @@ pub enum Report {
     },
     /// A turn is over.
     Turn(Box<Turn>),
+    /// The model's audio is not what was asked for and is transcoded.
+    Transcoding,
     /// The caller interrupted the agent.
     Interrupted {
         /// Milliseconds of the running item that were heard.
@@ -185,4 +187,6 @@ pub struct Summary {
     pub turns: u64,
     /// US dollars.
     pub cost_usd: f64,
+    /// Where the caller goes now, by the name of a transfer target.
+    pub transfer_to: Option<String>,
 }

@@ -6,12 +6,16 @@
 pub mod effect;
 pub mod end;
 pub mod event;
+pub(crate) mod gaps;
+mod keys;
+mod leaving;
 mod model_leg;
 mod phone_leg;
 pub mod snapshot;
 pub mod state;
 pub mod timers;
 
+pub use model_leg::{END_CALL, TRANSFER_CALL};
 use phone_leg::mark_name;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -64,6 +68,27 @@ pub struct AgentProfile {
     pub session: SessionSetup,
     /// The first word.
     pub greeting: Greeting,
+    /// What happens when nobody says anything.
+    pub silence: Option<Silence>,
+    /// Without a turn of the caller for this long the call ends: hold music and noise keep no call open for ever.
+    pub longest_monologue: Duration,
+    /// Keys that send the caller to somebody else, by the name of a transfer target.
+    pub keys: BTreeMap<char, String>,
+    /// Whether keys stay out of records and logs.
+    pub mask_digits: bool,
+    /// To whom the model may send a caller.
+    pub transfer_targets: Vec<String>,
+}
+
+/// What happens when nobody says anything.
+#[derive(Clone, Debug)]
+pub struct Silence {
+    /// Silence, from when the caller has heard the last word.
+    pub after: Duration,
+    /// What the model is told to do then.
+    pub instructions: String,
+    /// How often, before goodbye.
+    pub attempts: u8,
 }
 
 /// Who says the first word.
@@ -121,6 +146,16 @@ pub struct Call {
     bad_messages: VecDeque<Time>,
     /// When the caller fell silent, until the answer leaves.
     silent_since: Option<Time>,
+    caller_speaks: bool,
+    /// Answers to tool calls that wait for their response to be done.
+    outputs: Vec<ModelCommand>,
+    leaving: Option<leaving::Leaving>,
+    /// Where the caller goes when the call has ended.
+    transfer_to: Option<String>,
+    asked_if_there: u8,
+    /// Keys pressed and not told yet.
+    keys: String,
+    key_presses: u32,
     tally: Tally,
     turn_latency: Histogram,
 }
@@ -134,6 +169,7 @@ struct Tally {
     barge_ins: u64,
     reconnects: u64,
     sequence_gaps: u64,
+    filled_ms: u64,
     cost_usd: f64,
     violations: BTreeMap<(&'static str, &'static str), u64>,
 }
@@ -158,13 +194,19 @@ impl Call {
             effects: VecDeque::new(),
             bad_messages: VecDeque::new(),
             silent_since: None,
+            caller_speaks: false,
+            outputs: Vec::new(),
+            leaving: None,
+            transfer_to: None,
+            asked_if_there: 0,
+            keys: String::new(),
+            key_presses: 0,
             tally: Tally::default(),
             turn_latency: Histogram::default(),
             setup,
         };
         call.timers.set(Timer::Start, Time::ZERO + START_TIMEOUT);
-        call.timers
-            .set(Timer::Length, Time::ZERO + call.setup.max_length);
+        call.watch_length();
         call.dial(Time::ZERO);
         call
     }
@@ -186,8 +228,12 @@ impl Call {
         if call.is_over() {
             return call;
         }
+        call.watch_length();
         call.timers
-            .set(Timer::Length, Time::ZERO + call.setup.max_length);
+            .set(Timer::NoTurn, now + call.setup.agent.longest_monologue);
+        if call.leaving.is_some() {
+            call.timers.set(Timer::Leave, now);
+        }
         match &call.state {
             State::Accepted(_) | State::Connected(_) => {
                 call.timers.set(Timer::Start, now + START_TIMEOUT)
@@ -217,11 +263,16 @@ impl Call {
 
     /// Something happened.
     pub fn handle(&mut self, event: Event, now: Time) {
+        // A frame of the caller changes nothing about who is to speak.
+        let frame = matches!(event, Event::Phone(event::PhoneEvent::Audio(_)));
         match event {
             Event::Phone(event) => self.on_phone(event, now),
             Event::Model(event) => self.on_model(event, now),
             Event::Operator(OperatorEvent::HangUp) => self.end(EndReason::OperatorHangUp, now),
             Event::Operator(OperatorEvent::HandOver) => self.end(EndReason::HandedOver, now),
+        }
+        if !frame {
+            self.settle_down(now);
         }
     }
 
@@ -231,7 +282,13 @@ impl Call {
             match timer {
                 Timer::Start => self.end(EndReason::NoStart, now),
                 Timer::Media => self.end(EndReason::PhoneStalled, now),
-                Timer::Length => self.end(EndReason::TooLong, now),
+                Timer::Length => self.on_too_long(now),
+                Timer::WrapUp => self.on_wrap_up(),
+                Timer::Leave => self.on_farewell_due(now),
+                Timer::Silence => self.on_silence(now),
+                Timer::NoTurn => self.on_no_turn(now),
+                Timer::Keys => self.on_keys_due(now),
+                Timer::Gap => self.on_gap(),
                 Timer::Dial => self.on_dial_timeout(now),
                 Timer::Configure => self.on_configure_timeout(now),
                 Timer::Redial => self.dial(now),
@@ -240,6 +297,7 @@ impl Call {
                 Timer::Acknowledge => self.on_acknowledge_due(now),
             }
         }
+        self.settle_down(now);
     }
 
     /// The next thing to be carried out.
@@ -307,6 +365,10 @@ impl Call {
             frames_to_caller: self.tally.frames_to_caller(),
             turns: self.conversation.count(),
             cost_usd: self.tally.cost_usd,
+            transfer_to: self
+                .transfer_to
+                .clone()
+                .filter(|_| reason == EndReason::Transferred),
         };
         self.report(Report::Stopped(Box::new(summary)));
     }

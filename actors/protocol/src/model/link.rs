@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::call::event::ModelEvent;
+use crate::codec::Guard;
 use crate::ids::ModelId;
 use crate::time::Time;
 
@@ -68,6 +69,8 @@ pub struct Session {
     pub answers: bool,
     /// When the server ends it, in seconds since the Unix epoch.
     pub expires_at: Option<u64>,
+    /// Watches over the format of its audio.
+    pub guard: Guard,
 }
 
 impl Link {

@@ -70,6 +70,7 @@ fn short_report(report: &Report) -> String {
         Report::FirstAgentAudio { .. } => "first_agent_audio".to_owned(),
         Report::Answered { latency_us } => format!("answered {latency_us}us"),
         Report::Turn(turn) => short_turn(turn),
+        Report::Transcoding => "transcoding".to_owned(),
         Report::Interrupted { heard_ms } => format!("interrupted {heard_ms}"),
         Report::Violation { peer, kind } => format!("violation {}:{kind}", peer.label()),
         Report::CallerAudioDropped { bytes } => format!("caller_dropped {bytes}"),
