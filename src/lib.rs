@@ -6,7 +6,7 @@ pub mod commands;
 mod desk;
 mod house;
 pub mod phone;
-mod profile;
+pub mod profile;
 pub mod service;
 pub mod settings;
 pub mod telemetry;

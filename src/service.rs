@@ -21,6 +21,7 @@ use switchboard_actors::registry::Registry;
 use crate::house::{House, REGISTRY_ANSWERS};
 use crate::phone::media_stream::DiallerOfThread;
 use crate::phone::ticket::Mint;
+use crate::profile::ProfileError;
 use crate::settings::{Settings, Trust};
 
 /// A request head must be complete by then.
@@ -66,6 +67,9 @@ pub enum StartError {
     /// The metrics could not be set up.
     #[error("cannot set up metrics: {0}")]
     Metrics(String),
+    /// An agent cannot answer.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// No randomness, or no TLS.
     #[error("cannot set up cryptography: {0}")]
     Crypto(String),
@@ -98,7 +102,7 @@ impl Service {
         let endpoint = endpoint(&settings)?;
         let registry = Registry::new(settings.limits.max_calls).start();
         let (workers, drain) = (settings.server.workers, settings.limits.drain);
-        let house = House::new(settings, registry.clone(), metrics.clone(), mint, base, tap);
+        let house = House::new(settings, registry.clone(), metrics.clone(), mint, base, tap)?;
         let house = web::Data::new(house);
         let servers = vec![
             serve_public(public, workers, house.clone(), endpoint)?,

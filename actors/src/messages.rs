@@ -266,6 +266,8 @@ pub struct HowEnded(pub CallSid);
 pub struct Ending {
     /// Why; `None` if the call's actors died without a word.
     pub reason: Option<EndReason>,
+    /// Where the caller goes now, by the name of a transfer target.
+    pub transfer_to: Option<String>,
     /// Who it was.
     pub visit: Visit,
 }

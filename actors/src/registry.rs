@@ -84,6 +84,7 @@ enum Place {
     /// It is over.
     Over {
         reason: Option<EndReason>,
+        transfer_to: Option<String>,
         at: Instant,
     },
 }
@@ -103,6 +104,7 @@ struct Live {
     started_at: SystemTime,
     last: Option<Push>,
     ended: Option<EndReason>,
+    transfer_to: Option<String>,
     inspect: Option<WeakRecipient<Inspect>>,
     orders: Option<WeakRecipient<Order>>,
 }
@@ -182,6 +184,7 @@ impl Registry {
             started_at: SystemTime::now(),
             last: None,
             ended: None,
+            transfer_to: None,
             inspect: None,
             orders: None,
         };
@@ -327,6 +330,7 @@ impl Handler<Push> for Registry {
         if let Some(live) = self.live.get_mut(&message.key) {
             live.call = live.call.or(message.snapshot.call_sid);
             live.ended = message.snapshot.ended;
+            live.transfer_to.clone_from(&message.snapshot.transfer_to);
             live.last = Some(message);
         }
     }
@@ -347,6 +351,7 @@ impl Handler<Down> for Registry {
         if let Some(guest) = self.guests.get_mut(&call) {
             guest.place = Place::Over {
                 reason: live.ended,
+                transfer_to: live.transfer_to,
                 at: now,
             };
             self.expiries.push_back((now + ENDING_LIFE, call));
@@ -413,14 +418,25 @@ impl Handler<HowEnded> for Registry {
 
     fn handle(&mut self, HowEnded(call): HowEnded, _: &mut Context<Self>) -> Self::Result {
         let ending = self.guests.get(&call).map(|guest| {
-            let reason = match guest.place {
-                Place::Over { reason, .. } => reason,
+            let (reason, transfer_to) = match &guest.place {
+                Place::Over {
+                    reason,
+                    transfer_to,
+                    ..
+                } => (*reason, transfer_to.clone()),
                 // Twilio may ask before the last word of the call has arrived here.
-                Place::Live(key) => self.live.get(&key).and_then(|live| live.ended),
-                Place::Waiting { .. } => None,
+                Place::Live(key) => {
+                    let live = self.live.get(key);
+                    (
+                        live.and_then(|live| live.ended),
+                        live.and_then(|live| live.transfer_to.clone()),
+                    )
+                }
+                Place::Waiting { .. } => (None, None),
             };
             Ending {
                 reason,
+                transfer_to,
                 visit: guest.visit.clone(),
             }
         });
