@@ -243,7 +243,7 @@ impl Drop for CallActor {
         if self.state != StateName::Stop {
             self.shared.metrics.call_ended(
                 self.state.label(),
-                "panicked",
+                crate::metrics::PANICKED,
                 self.shared.accepted().elapsed(),
             );
         }
