@@ -10,7 +10,7 @@ use call_protocol::call::AgentProfile;
 use switchboard_actors::call::{CallSeed, Shared, Tap};
 use switchboard_actors::messages::{CallKey, Visit};
 use switchboard_actors::metrics::Metrics;
-use switchboard_actors::openai::Dialler;
+use switchboard_actors::openai::{Dialler, ModelLine};
 use switchboard_actors::registry::Registry;
 
 use crate::phone::ticket::{Mint, TokenEq};
@@ -100,22 +100,35 @@ impl House {
             .map_or(&self.settings.fallback, |agent| &agent.fallback)
     }
 
+    /// The URL of an agent's model socket.
+    pub(crate) fn model_url(&self, agent: &str) -> Arc<str> {
+        let found = self
+            .profiles
+            .get(agent)
+            .or_else(|| self.profiles.values().next());
+        found.map_or_else(|| Arc::from(""), |(_, url)| url.clone())
+    }
+
     /// What a call on an accepted socket is started with.
-    pub(crate) fn seed(&self, key: CallKey, visit: Option<Visit>, dialler: &Dialler) -> CallSeed {
+    pub(crate) fn seed(
+        &self,
+        key: CallKey,
+        visit: Option<Visit>,
+        early: Option<ModelLine>,
+        dialler: &Dialler,
+    ) -> CallSeed {
         let agent = visit
             .as_ref()
             .map_or_else(|| self.profile(""), |visit| visit.agent.clone());
         let settings = self.settings.agent(&agent.name);
-        let model_url = self
-            .profiles
-            .get(&agent.name)
-            .map_or_else(|| Arc::from(""), |(_, url)| url.clone());
+        let model_url = self.model_url(&agent.name);
         CallSeed {
             key,
             visit,
             max_length: settings.map_or(self.settings.limits.max_call, |agent| agent.max_call),
             agent,
             model_url,
+            early,
             dialler: dialler.clone(),
             registry: self.registry.clone(),
             shared: Shared::new(self.metrics.clone(), self.tap.clone()),

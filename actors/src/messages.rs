@@ -21,6 +21,7 @@ use call_protocol::ids::{CallSid, StreamSid};
 use call_protocol::model::command::ModelCommand;
 use call_protocol::payload::Payload;
 
+use crate::openai::ModelLine;
 use crate::registry::Row;
 
 /// Names one call of this process, from the socket to the end.
@@ -121,7 +122,7 @@ pub struct Down {
 
 /// A call was announced by a webhook: keep a place for it.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<String, Refused>")]
+#[rtype(result = "Result<Arrived, Refused>")]
 pub struct Arrive {
     /// The visitor.
     pub visit: Visit,
@@ -129,6 +130,15 @@ pub struct Arrive {
     pub token: String,
     /// Whether a call that ended here may come again: Twilio asks what follows.
     pub again: bool,
+}
+
+/// Answer to [`Arrive`].
+#[derive(Clone, Debug)]
+pub struct Arrived {
+    /// The call's media token.
+    pub token: String,
+    /// Whether this is the first answer to the call, not the same one again.
+    pub first: bool,
 }
 
 /// Who calls, and who answers.
@@ -171,12 +181,32 @@ impl Refused {
 
 /// A media socket presents its ticket.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<(CallKey, Visit), ClaimError>")]
+#[rtype(result = "Result<Claimed, ClaimError>")]
 pub struct Claim {
     /// The call the ticket is for.
     pub call: CallSid,
     /// The ticket, already known to be genuine.
     pub token: String,
+}
+
+/// Answer to [`Claim`].
+pub struct Claimed {
+    /// The call's number in this process.
+    pub key: CallKey,
+    /// Who calls, and who answers.
+    pub visit: Visit,
+    /// The model session dialled for it, if there is one.
+    pub early: Option<ModelLine>,
+}
+
+/// A model session was dialled for an announced call: keep it until the call comes.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Keep {
+    /// The call.
+    pub call: CallSid,
+    /// Its session; hung up if nobody comes.
+    pub early: ModelLine,
 }
 
 /// A media socket without a ticket, in dev mode.

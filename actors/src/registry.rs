@@ -15,9 +15,11 @@ use serde::Serialize;
 
 use crate::limits::{ENDING_LIFE, ENDINGS, RETURNS, TICKET_LIFE};
 use crate::messages::{
-    Arrive, CallKey, Claim, ClaimError, Count, Down, Drain, Ending, Find, Found, HowEnded, Inspect,
-    List, Listing, Occupancy, Order, OrderAll, Push, Refused, Visit, WalkIn,
+    Arrive, Arrived, CallKey, Claim, ClaimError, Claimed, Count, Down, Drain, Ending, Find, Found,
+    HowEnded, Inspect, Keep, List, Listing, Occupancy, Order, OrderAll, Push, Refused, Visit,
+    WalkIn,
 };
+use crate::openai::ModelLine;
 
 /// A live call as the operator sees it.
 #[derive(Clone, Debug, Serialize)]
@@ -94,6 +96,8 @@ struct Guest {
     token: String,
     /// How often it came back after its stream had ended.
     returns: u32,
+    /// A model session dialled for it.
+    early: Option<ModelLine>,
     place: Place,
 }
 
@@ -238,7 +242,7 @@ impl Actor for Registry {
 }
 
 impl Handler<Arrive> for Registry {
-    type Result = Result<String, Refused>;
+    type Result = Result<Arrived, Refused>;
 
     fn handle(&mut self, message: Arrive, _: &mut Context<Self>) -> Self::Result {
         let now = Instant::now();
@@ -248,7 +252,10 @@ impl Handler<Arrive> for Registry {
             let waits = matches!(guest.place, Place::Waiting { .. });
             if waits || !message.again {
                 // The same webhook again: the same answer, and no second ticket.
-                return Ok(guest.token.clone());
+                return Ok(Arrived {
+                    token: guest.token.clone(),
+                    first: false,
+                });
             }
         }
         let returns = self
@@ -269,15 +276,19 @@ impl Handler<Arrive> for Registry {
                 visit: message.visit,
                 token: message.token.clone(),
                 returns,
+                early: None,
                 place,
             },
         );
-        Ok(message.token)
+        Ok(Arrived {
+            token: message.token,
+            first: true,
+        })
     }
 }
 
 impl Handler<Claim> for Registry {
-    type Result = Result<(CallKey, Visit), ClaimError>;
+    type Result = Result<Claimed, ClaimError>;
 
     fn handle(&mut self, message: Claim, _: &mut Context<Self>) -> Self::Result {
         let now = Instant::now();
@@ -292,10 +303,25 @@ impl Handler<Claim> for Registry {
         let visit = guest.visit.clone();
         self.waiting -= 1;
         let key = self.enter(Some(message.call), Some(visit.clone()));
-        if let Some(guest) = self.guests.get_mut(&message.call) {
+        let guest = self.guests.get_mut(&message.call);
+        let early = guest.and_then(|guest| {
             guest.place = Place::Live(key);
+            guest.early.take()
+        });
+        Ok(Claimed { key, visit, early })
+    }
+}
+
+impl Handler<Keep> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, message: Keep, _: &mut Context<Self>) {
+        // A call that came and went meanwhile needs no session: dropping it hangs up.
+        if let Some(guest) = self.guests.get_mut(&message.call)
+            && matches!(guest.place, Place::Waiting { .. })
+        {
+            guest.early = Some(message.early);
         }
-        Ok((key, visit))
     }
 }
 

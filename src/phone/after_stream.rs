@@ -45,7 +45,7 @@ pub(crate) async fn handle(
         Aftermath::Transfer => answer::transfer(&house, &agent, target.as_deref()),
         Aftermath::Fallback => answer::fallback(&house, &agent),
         Aftermath::Reconnect => match incoming_call::arrive(&house, visit, true).await {
-            Ok(token) => answer::connect(&house, &agent, &token),
+            Ok(arrived) => answer::connect(&house, &agent, &arrived.token),
             Err(reason) => {
                 house.metrics.admission_rejected(reason);
                 answer::fallback(&house, &agent)

@@ -31,6 +31,7 @@ pub(crate) struct CallActor {
     /// Number of the model session in use; words of earlier ones are ignored.
     pub(super) session: u32,
     pub(super) model_url: std::sync::Arc<str>,
+    pub(super) early: Option<ModelLine>,
     pub(super) dialler: Dialler,
     pub(super) registry: Addr<Registry>,
     pub(super) shared: Shared,
@@ -76,6 +77,7 @@ impl CallActor {
                 model: None,
                 session: 0,
                 model_url: seed.model_url,
+                early: seed.early,
                 dialler: seed.dialler,
                 _guard: DownGuard::new(seed.key, seed.registry.clone()),
                 registry: seed.registry,

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::Sender;
 
 use crate::messages::{CallKey, Visit};
 use crate::metrics::Metrics;
-use crate::openai::Dialler;
+use crate::openai::{Dialler, ModelLine};
 use crate::registry::Registry;
 
 /// All that a call is started with.
@@ -29,6 +29,8 @@ pub struct CallSeed {
     pub max_length: Duration,
     /// The URL of a model socket, with the model in it.
     pub model_url: Arc<str>,
+    /// A model session dialled when the webhook came, perhaps on another thread.
+    pub early: Option<ModelLine>,
     /// Opens model sockets from this thread.
     pub dialler: Dialler,
     /// Where the call makes itself known.
