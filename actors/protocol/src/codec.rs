@@ -6,15 +6,24 @@
 
 use bytes::BytesMut;
 
-use crate::audio::encode_sample;
+use crate::audio::{decode_sample, encode_sample};
 use crate::call::event::AudioFormat;
 use crate::payload::Payload;
 
 /// Bytes that must have been seen before the guard decides: 20 ms of µ-law.
 const ENOUGH: usize = 160;
 
-/// How much more often one byte of each pair must look like the high byte of a sample than the other does.
-const ASYMMETRY: usize = 35;
+/// Linear speech, three times as many samples as the telephone has, is at least this smooth.
+const SMOOTH: f64 = 0.75;
+
+/// A level below which µ-law is silence with a little noise.
+const QUIET: f64 = 200.0;
+
+/// And by this much smoother than the same bytes read as µ-law.
+const MARGIN: f64 = 0.3;
+
+/// Stretches looked at after the first one that looked right.
+const PROBATION: u8 = 8;
 
 /// What is known about a session's audio.
 #[derive(Debug, Default)]
@@ -28,6 +37,8 @@ enum State {
     #[default]
     Open,
     Waiting(BytesMut),
+    /// It looks like what was asked for; so many more stretches are looked at.
+    Probation(u8),
     /// It is what was asked for.
     Trusted,
     /// It is 24 kHz linear audio.
@@ -47,7 +58,10 @@ impl Guard {
     /// What the server says its audio will be.
     pub fn declared(&mut self, format: AudioFormat) {
         match (format, &self.state) {
-            (AudioFormat::Pcm24k, State::Open | State::Waiting(_) | State::Trusted) => {
+            (
+                AudioFormat::Pcm24k,
+                State::Open | State::Waiting(_) | State::Probation(_) | State::Trusted,
+            ) => {
                 self.state = State::Linear(Box::default());
             }
             (AudioFormat::Pcm24k, State::Linear(_))
@@ -65,6 +79,19 @@ impl Guard {
     pub fn pass(&mut self, payload: Payload) -> Passed {
         match &mut self.state {
             State::Trusted => Passed::Audio(payload),
+            State::Probation(0) => {
+                self.state = State::Trusted;
+                Passed::Audio(payload)
+            }
+            State::Probation(left) => {
+                *left -= 1;
+                let mut bytes = BytesMut::new();
+                payload.decode_into(&mut bytes);
+                match judge(&bytes) {
+                    Judgement::Linear { shifted } => self.transcode(&payload, shifted),
+                    Judgement::Mulaw | Judgement::Unclear => Passed::Audio(payload),
+                }
+            }
             State::Linear(transcoder) => transcoder.take(&payload),
             State::Open if payload.audio_bytes() >= ENOUGH => {
                 let mut bytes = BytesMut::new();
@@ -100,23 +127,20 @@ impl Guard {
                     Passed::Audio(Payload::from_audio(&bytes))
                 }
             }
-            State::Open | State::Trusted | State::Linear(_) => Passed::Nothing,
+            State::Open | State::Probation(_) | State::Trusted | State::Linear(_) => {
+                Passed::Nothing
+            }
         }
     }
 
     fn decide(&mut self, payload: Payload, bytes: BytesMut) -> Passed {
         match judge(&bytes) {
             Judgement::Mulaw => {
-                self.state = State::Trusted;
+                self.state = State::Probation(PROBATION);
                 Passed::Audio(payload)
             }
-            Judgement::Linear => {
-                let mut transcoder = Box::<Transcoder>::default();
-                let passed = transcoder.take(&payload);
-                self.state = State::Linear(transcoder);
-                passed
-            }
-            // Zero is full scale in µ-law and silence in linear audio: nobody misses it.
+            Judgement::Linear { shifted } => self.transcode(&payload, shifted),
+            // Silence of linear audio, which would be a bang in µ-law: nobody misses it.
             Judgement::Unclear => {
                 self.state = State::Open;
                 Passed::Nothing
@@ -125,28 +149,71 @@ impl Guard {
     }
 }
 
+impl Guard {
+    fn transcode(&mut self, payload: &Payload, shifted: bool) -> Passed {
+        let mut transcoder = Box::<Transcoder>::default();
+        // The first half of that sample is gone with what was skipped.
+        transcoder.half = shifted.then_some(0);
+        let passed = transcoder.take(payload);
+        self.state = State::Linear(transcoder);
+        passed
+    }
+}
+
 enum Judgement {
     Mulaw,
-    Linear,
+    Linear {
+        /// The stretch begins with the second half of a sample.
+        shifted: bool,
+    },
     Unclear,
 }
 
-/// In linear speech every second byte is the high half of a small sample, near 0x00 or 0xFF, and the others look
-/// random. In µ-law both kinds of place look the same.
+/// Speech is smooth: a sample is much like the one before it. Read in the right way it shows that, read in the wrong
+/// way it does not.
 fn judge(bytes: &[u8]) -> Judgement {
-    if bytes.iter().all(|byte| *byte == 0) {
+    // Quiet linear audio has only small bytes of both signs, but 0x00 to 0x0F are the loudest samples of µ-law and do
+    // not stand beside its quietest ones, 0xF0 to 0xFF.
+    let loudest = bytes.iter().filter(|byte| **byte <= 0x0F).count();
+    let quietest = bytes.iter().filter(|byte| **byte >= 0xF0).count();
+    if (loudest + quietest) * 10 >= bytes.len() * 9 && loudest * 10 >= bytes.len() {
         return Judgement::Unclear;
     }
-    let looks_high = |byte: &&u8| **byte <= 0x0F || **byte >= 0xF0;
-    let even = bytes.iter().step_by(2).filter(looks_high).count();
-    let odd = bytes.iter().skip(1).step_by(2).filter(looks_high).count();
-    let pairs = (bytes.len() / 2).max(1);
+    let square = |byte: &u8| f64::from(decode_sample(*byte)).powi(2);
+    let level = (bytes.iter().map(square).sum::<f64>() / bytes.len().max(1) as f64).sqrt();
+    if level < QUIET {
+        // Linear audio read as µ-law is loud, whatever it says.
+        return Judgement::Mulaw;
+    }
+    let mulaw = smoothness(bytes.iter().map(|byte| decode_sample(*byte)));
     // A stretch may begin in the middle of a sample.
-    if even.abs_diff(odd) * 100 / pairs >= ASYMMETRY {
-        Judgement::Linear
+    let [whole, shifted] = [bytes, bytes.get(1..).unwrap_or_default()].map(|bytes| {
+        smoothness(
+            bytes
+                .chunks_exact(2)
+                .map(|pair| i16::from_le_bytes([pair[0], pair[1]])),
+        )
+    });
+    let linear = whole.max(shifted);
+    if linear >= SMOOTH && linear >= mulaw + MARGIN {
+        Judgement::Linear {
+            shifted: shifted > whole,
+        }
     } else {
         Judgement::Mulaw
     }
+}
+
+/// How much a sample is like the one before it: 1 for a slow wave, 0 for noise.
+fn smoothness(samples: impl Iterator<Item = i16>) -> f64 {
+    let (mut alike, mut energy, mut last) = (0.0, 0.0, 0.0);
+    for sample in samples {
+        let sample = f64::from(sample);
+        alike += sample * last;
+        energy += sample * sample;
+        last = sample;
+    }
+    if energy > 0.0 { alike / energy } else { 0.0 }
 }
 
 /// Taps of the low-pass; an odd number, so that its delay is a whole sample.
@@ -240,7 +307,6 @@ fn low_pass() -> &'static [f32; TAPS] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audio::decode_sample;
 
     /// A tone of 24 kHz linear audio, `ms` long.
     fn linear_tone(hz: f64, ms: usize) -> Vec<u8> {
@@ -351,12 +417,32 @@ mod tests {
     }
 
     #[test]
+    fn quiet_linear_audio_is_not_taken_for_mulaw() {
+        let mut guard = Guard::default();
+        let mut audio: Vec<u8> = (0..2_400i16)
+            .flat_map(|n| ((n * 7 % 17) - 8).to_le_bytes())
+            .collect();
+        let quiet = audio.len();
+        audio.extend(linear_tone(400.0, 200));
+        let out = through(&mut guard, &audio, 960);
+        assert!(guard.is_transcoding());
+        assert!(out.len() >= (audio.len() - quiet) / 6 - 200);
+        assert!(level(&out[..80]) < 10_000.0, "a bang");
+    }
+
+    #[test]
     fn linear_silence_at_the_start_is_not_played_as_a_bang() {
         let mut guard = Guard::default();
         let mut audio = vec![0; 960];
         audio.extend(linear_tone(400.0, 200));
-        let out = through(&mut guard, &audio, 480);
+        // An odd length: what is skipped may end in the middle of a sample.
+        let out = through(&mut guard, &audio, 481);
         assert!(guard.is_transcoding());
-        assert!(out.len() >= 1_500);
+        assert!(out.len() >= 1_400);
+        let heard = level(&out[300..]);
+        assert!(
+            (heard / level(&mulaw_tone(400.0, 200)) - 1.0).abs() < 0.1,
+            "{heard}"
+        );
     }
 }
