@@ -3,29 +3,34 @@
 //! The rule of use: after each [`Call::handle`] or [`Call::handle_timeout`], drain [`Call::poll_effect`], then ask
 //! [`Call::poll_timeout`] when to come back.
 
+mod agent_audio;
+mod answers;
 pub mod effect;
 pub mod end;
 pub mod event;
 pub(crate) mod gaps;
+mod interruption;
 mod keys;
 mod leaving;
 mod model_leg;
 mod phone_leg;
+mod setup;
 pub mod snapshot;
 pub mod state;
 pub mod timers;
+mod tools;
 
-pub use model_leg::{END_CALL, TRANSFER_CALL};
 use phone_leg::mark_name;
+pub use setup::{AgentProfile, CallSetup, Greeting, Silence};
+pub use tools::{END_CALL, TRANSFER_CALL};
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::conversation::Conversation;
-use crate::ids::{CallSid, ModelId};
+use crate::ids::ModelId;
 use crate::latency::Histogram;
-use crate::model::command::{ModelCommand, SessionSetup};
+use crate::model::command::ModelCommand;
 use crate::model::link::{CONFIGURE_TIMEOUT, DIAL_TIMEOUT, Link, Patience};
 use crate::model::responses::{Responses, Wish};
 use crate::payload::Payload;
@@ -56,72 +61,6 @@ const BAD_WINDOW: Duration = Duration::from_secs(10);
 
 /// Response id of audio that did not come from the model: clips.
 const LOCAL: &str = "local";
-
-/// Who answers, and how.
-#[derive(Clone, Debug)]
-pub struct AgentProfile {
-    /// The agent's name in the settings.
-    pub name: String,
-    /// The model's name; decides the price.
-    pub model: String,
-    /// How its session is configured.
-    pub session: SessionSetup,
-    /// The first word.
-    pub greeting: Greeting,
-    /// What happens when nobody says anything.
-    pub silence: Option<Silence>,
-    /// Without a turn of the caller for this long the call ends: hold music and noise keep no call open for ever.
-    pub longest_monologue: Duration,
-    /// Keys that send the caller to somebody else, by the name of a transfer target.
-    pub keys: BTreeMap<char, String>,
-    /// Whether keys stay out of records and logs.
-    pub mask_digits: bool,
-    /// To whom the model may send a caller.
-    pub transfer_targets: Vec<String>,
-}
-
-/// What happens when nobody says anything.
-#[derive(Clone, Debug)]
-pub struct Silence {
-    /// Silence, from when the caller has heard the last word.
-    pub after: Duration,
-    /// What the model is told to do then.
-    pub instructions: String,
-    /// How often, before goodbye.
-    pub attempts: u8,
-}
-
-/// Who says the first word.
-#[derive(Clone, Debug)]
-pub enum Greeting {
-    /// The model, asked with these words.
-    Model {
-        /// Instructions for the greeting.
-        instructions: String,
-    },
-    /// The caller.
-    Wait,
-    /// A stored clip, at once; the model is told what was said.
-    Clip {
-        /// µ-law, 8,000 Hz.
-        audio: Payload,
-        /// Its words.
-        text: String,
-    },
-}
-
-/// What a call is made of.
-#[derive(Clone, Debug)]
-pub struct CallSetup {
-    /// Who answers.
-    pub agent: Arc<AgentProfile>,
-    /// The call the media ticket was for; `start` must name it.
-    pub call: Option<CallSid>,
-    /// The longest a call may last.
-    pub max_length: Duration,
-    /// Any number; spreads retries of calls that fail together.
-    pub seed: u64,
-}
 
 /// A phone call.
 #[derive(Debug)]

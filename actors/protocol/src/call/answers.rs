@@ -1,0 +1,127 @@
+//! Answers: asked for one at a time, again when they fail.
+
+use std::time::Duration;
+
+use super::Call;
+use super::effect::{Peer, Report};
+use super::event::{AudioFormat, ResponseDone, ResponseStatus};
+use super::timers::Timer;
+use crate::cost;
+use crate::ids::ModelId;
+use crate::model::errors::{Class, classify};
+use crate::model::link::Link;
+use crate::model::responses::{Verdict, Wish};
+use crate::time::Time;
+
+/// Times a failed or empty answer is asked for again before the session is given up.
+const RETRIES: u32 = 3;
+
+impl Call {
+    /// Asks for an answer, now or after the running one.
+    pub(super) fn ask_for_answer(&mut self, instructions: Option<String>) {
+        if let Some(command) = self.responses.ask(Wish { instructions }) {
+            self.ask_model(command);
+        }
+    }
+
+    pub(super) fn on_retry(&mut self) {
+        if let Some(wish) = self.retry.take() {
+            self.ask_for_answer(wish.instructions);
+        }
+    }
+
+    pub(super) fn on_response_started(
+        &mut self,
+        response: &ModelId,
+        format: Option<AudioFormat>,
+        now: Time,
+    ) {
+        if let Some(command) = self.responses.started(response) {
+            self.ask_model(command);
+        }
+        match format {
+            None | Some(AudioFormat::Mulaw) => {}
+            Some(AudioFormat::Pcm24k) => {
+                if let Link::Ready(session) = &mut self.link
+                    && !session.guard.is_transcoding()
+                {
+                    session.guard.declared(AudioFormat::Pcm24k);
+                    self.found_linear();
+                }
+            }
+            Some(AudioFormat::Other) => {
+                self.violation(Peer::Model, "wrong_format");
+                self.lose_model("wrong_format", false, now);
+            }
+        }
+    }
+
+    pub(super) fn on_response_done(&mut self, done: ResponseDone, now: Time) {
+        if let Some(usage) = done.usage {
+            let dollars = cost::dollars(&self.setup.agent.model, &usage);
+            self.tally.cost_usd += dollars;
+            self.report(Report::Used { usage, dollars });
+        }
+        if let Some(playback) = self.state.playback_mut() {
+            playback.finish_response(&done.id);
+        }
+        self.pump(now);
+        // Of a response the caller interrupted, or that never began, nothing is missed.
+        let wanted = self.responses.verdict(&done.id) == Verdict::Play;
+        let spoke = done.spoken_items > 0 || self.responses.spoke(&done.id);
+        let wish = self
+            .responses
+            .wish_of(&done.id)
+            .unwrap_or(Wish { instructions: None });
+        let next = self.responses.done(&done.id);
+        for output in std::mem::take(&mut self.outputs) {
+            self.ask_model(output);
+        }
+        if let Some(command) = next {
+            self.ask_model(command);
+        }
+        match done.status {
+            ResponseStatus::Completed if !spoke && done.tool_calls == 0 => {
+                self.violation(Peer::Model, "empty_response");
+                if wanted {
+                    self.answer_again(wish, Duration::ZERO, now);
+                }
+            }
+            ResponseStatus::Completed => self.failed_in_a_row = 0,
+            ResponseStatus::Failed(error) => {
+                let class = classify(&error);
+                self.report(Report::ModelComplains(Box::new(error)));
+                match class {
+                    Class::Fatal => self.lose_model("refused", true, now),
+                    Class::SessionOver => self.lose_model("session_over", false, now),
+                    Class::Transient(wait) if wanted => self.answer_again(wish, wait, now),
+                    Class::Benign | Class::AlreadyResponding | Class::Configuration if wanted => {
+                        self.answer_again(wish, Duration::ZERO, now);
+                    }
+                    Class::Transient(_)
+                    | Class::Benign
+                    | Class::AlreadyResponding
+                    | Class::Configuration => {}
+                }
+            }
+            ResponseStatus::OutOfTokens if wanted => self.ask_for_answer(None),
+            ResponseStatus::OutOfTokens
+            | ResponseStatus::Interrupted
+            | ResponseStatus::Cancelled
+            | ResponseStatus::Filtered
+            | ResponseStatus::Other => {}
+        }
+    }
+
+    /// An answer failed: ask again after `wait`, a bounded number of times, then open another session.
+    pub(super) fn answer_again(&mut self, wish: Wish, wait: Duration, now: Time) {
+        self.failed_in_a_row += 1;
+        if self.failed_in_a_row > RETRIES {
+            self.failed_in_a_row = 0;
+            self.lose_model("answers_fail", false, now);
+            return;
+        }
+        self.retry = Some(wish);
+        self.timers.set(Timer::Retry, now + wait);
+    }
+}
