@@ -1,2 +1,51 @@
-//! The `switchboard` binary.
-fn main() {}
+//! The `switchboard` binary: command line → one command → exit code.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use switchboard::cli::{Cli, Command, Exit, complain};
+use switchboard::commands;
+use switchboard::settings::{ProcessEnv, Settings};
+use switchboard::telemetry;
+
+fn main() -> ExitCode {
+    match Cli::read(std::env::args_os()) {
+        Ok(cli) => run(&cli).into(),
+        Err(stop) => stop.print().into(),
+    }
+}
+
+fn run(cli: &Cli) -> Exit {
+    match cli.command() {
+        Command::Serve => with_settings(cli, |settings| {
+            if let Err(error) = telemetry::init(&settings.log) {
+                let _ = complain(error);
+                return Exit::Failed;
+            }
+            actix::System::new().block_on(commands::serve::run(settings))
+        }),
+        Command::Check(check) => with_settings(cli, |settings| {
+            let checked = actix::System::new().block_on(commands::check::run(
+                &settings,
+                check.offline,
+                &mut std::io::stdout(),
+            ));
+            checked.unwrap_or(Exit::Failed)
+        }),
+        Command::Demo(demo) => commands::demo::run(&demo),
+        Command::Call(call) => commands::call::run(&call),
+        Command::Load(load) => commands::load::run(&load),
+        Command::EmulateModel(model) => commands::emulate_model::run(&model),
+    }
+}
+
+/// Reads the configuration; a bad value ends the process before any port is bound.
+fn with_settings(cli: &Cli, command: impl FnOnce(Settings) -> Exit) -> Exit {
+    match Settings::load(cli.config.as_deref(), &ProcessEnv) {
+        Ok(settings) => command(settings),
+        Err(error) => {
+            let _ = complain(error);
+            Exit::Usage
+        }
+    }
+}

@@ -3,6 +3,7 @@
 //!
 //! `cargo bench -p call-protocol`
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use call_protocol::call::effect::Effect;
 use call_protocol::call::event::{
     AudioFormat, CallerAudio, Event, MediaFormat, ModelEvent, PhoneEvent, SessionInfo, StreamStart,
 };
-use call_protocol::call::{AgentProfile, Call, CallSetup, Greeting, mark_name};
+use call_protocol::call::{AgentProfile, Call, CallSetup, Greeting};
 use call_protocol::ids::{CallSid, Interner, ModelId, StreamSid};
 use call_protocol::model::command::{ModelCommand, SessionSetup, Voice};
 use call_protocol::payload::Payload;
@@ -57,7 +58,7 @@ struct Talking {
     now: Time,
     /// Messages written, as the sessions would.
     out: BytesMut,
-    marks: Vec<u64>,
+    marks: Vec<String>,
     bytes_out: usize,
 }
 
@@ -73,6 +74,11 @@ impl Talking {
             model: "gpt-realtime-2.1".to_owned(),
             session,
             greeting: Greeting::Wait,
+            silence: None,
+            longest_monologue: Duration::from_secs(1 << 40),
+            keys: BTreeMap::new(),
+            mask_digits: false,
+            transfer_targets: Vec::new(),
         };
         let setup = CallSetup {
             agent: Arc::new(agent),
@@ -135,9 +141,9 @@ impl Talking {
                 Effect::Play { stream, payload } => {
                     twilio::write_media(&mut self.out, stream, &payload);
                 }
-                Effect::Mark { stream, number } => {
-                    twilio::write_mark(&mut self.out, stream, &mark_name(number));
-                    self.marks.push(number);
+                Effect::Mark { stream, name } => {
+                    twilio::write_mark(&mut self.out, stream, &name);
+                    self.marks.push(name);
                 }
                 Effect::Clear { stream } => twilio::write_clear(&mut self.out, stream),
                 Effect::DialModel
@@ -155,8 +161,8 @@ impl Talking {
         if self.call.poll_timeout().is_some_and(|due| due <= self.now) {
             self.call.handle_timeout(self.now);
         }
-        while let Some(number) = self.marks.pop() {
-            let (stream, name) = (stream(), mark_name(number));
+        while let Some(name) = self.marks.pop() {
+            let stream = stream();
             self.step(Event::Phone(PhoneEvent::Mark { stream, name }));
         }
     }

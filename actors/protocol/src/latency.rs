@@ -1,10 +1,44 @@
 //! A small histogram: one per call, so its size counts more than its precision.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 /// Buckets a power of two is divided into; a quantile is at most a quarter too high.
 const STEPS: u64 = 4;
 
 /// Buckets in all: up to about 2^24 microseconds, 16 seconds.
 const BUCKETS: usize = 96;
+
+/// The same counts, shared between the actors of a call without a lock.
+#[derive(Debug)]
+pub struct Meter {
+    counts: [AtomicU32; BUCKETS],
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self {
+            counts: [const { AtomicU32::new(0) }; BUCKETS],
+        }
+    }
+}
+
+impl Meter {
+    /// Counts a duration in microseconds.
+    pub fn record(&self, micros: u64) {
+        self.counts[bucket(micros)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The counts so far.
+    #[must_use]
+    pub fn read(&self) -> Histogram {
+        let mut histogram = Histogram::default();
+        for (count, shared) in histogram.counts.iter_mut().zip(&self.counts) {
+            *count = shared.load(Ordering::Relaxed);
+            histogram.total += u64::from(*count);
+        }
+        histogram
+    }
+}
 
 /// Counts of durations in microseconds, in buckets that grow with the value.
 #[derive(Clone, Debug)]
@@ -102,6 +136,20 @@ mod tests {
             );
         }
         assert!(bucket(u64::MAX) < BUCKETS);
+    }
+
+    #[test]
+    fn a_shared_meter_reads_as_a_histogram() {
+        let meter = Meter::default();
+        for micros in [10, 20, 30] {
+            meter.record(micros);
+        }
+        let read = meter.read();
+        assert_eq!(read.count(), 3);
+        assert!(
+            read.quantile(0.5)
+                .is_some_and(|micros| (20..=25).contains(&micros))
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod audio;
 pub mod call;
+pub mod codec;
 pub mod conversation;
 pub mod cost;
 pub mod ids;
@@ -15,3 +16,4 @@ pub mod playback;
 pub mod preroll;
 pub mod time;
 pub mod twilio;
+pub mod wav;

@@ -242,7 +242,7 @@ fn a_phone_that_hangs_for_a_while_is_not_fed_and_goes_on() {
     rig.phone.deaf = false;
     let marks = rig.take_of(&["mark"]);
     for mark in marks {
-        let name = mark.replace("mark ", "m");
+        let name = mark.replace("mark ", "");
         rig.event(common::events::mark(&name));
     }
     rig.pass(1_000);
@@ -301,7 +301,7 @@ fn what_names_another_stream_is_dropped_and_counted() {
     rig.take();
     let foreign = Some(foreign_stream());
     rig.event(frame_on(foreign, 66, None));
-    rig.event(mark_on(foreign, "m1"));
+    rig.event(mark_on(foreign, "m0-1"));
     rig.event(Event::Phone(PhoneEvent::Key {
         stream: foreign,
         digit: '1',
@@ -322,7 +322,7 @@ fn gaps_in_the_sequence_are_counted_and_marks_and_keys_are_no_gaps() {
     rig.event(sequenced(3));
     // Twilio counts every message of the stream: the key is number 4, the mark number 5.
     rig.event(common::events::key('1'));
-    rig.event(common::events::mark("m1"));
+    rig.event(common::events::mark("m0-1"));
     rig.event(sequenced(6));
     assert_eq!(rig.call.detail(rig.now).sequence_gaps, 0);
     rig.event(sequenced(9));

@@ -340,7 +340,7 @@ fn marks_of_what_was_thrown_away_prove_nothing() {
         "the flushed marks are expected and mean nothing"
     );
     assert_eq!(rig.call.detail(rig.now).playback.heard, heard);
-    rig.event(mark("m1"));
+    rig.event(mark("m0-1"));
     assert_eq!(
         rig.take_of(&["violation"]),
         ["violation twilio:unknown_mark"]

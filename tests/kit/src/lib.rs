@@ -1,2 +1,7 @@
 //! What a phone line is tested with.
 #![forbid(unsafe_code)]
+
+pub mod probe;
+pub mod realtime;
+pub mod speech;
+pub mod twilio;

@@ -5,13 +5,14 @@
 //! pass; `O` opens the model's socket, `C` closes it, `X` closes the phone's.
 #![no_main]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use call_protocol::call::effect::{Effect, Report};
 use call_protocol::call::event::{Event, ModelEvent, OperatorEvent, PhoneEvent};
-use call_protocol::call::{AgentProfile, Call, CallSetup, Greeting, mark_name};
+use call_protocol::call::{AgentProfile, Call, CallSetup, Greeting, Silence};
 use call_protocol::ids::Interner;
 use call_protocol::model::command::{SessionSetup, Voice};
 use call_protocol::time::Time;
@@ -31,6 +32,15 @@ fn setup() -> CallSetup {
         greeting: Greeting::Model {
             instructions: "Greet.".to_owned(),
         },
+        silence: Some(Silence {
+            after: Duration::from_secs(8),
+            instructions: "Ask whether the caller is there.".to_owned(),
+            attempts: 2,
+        }),
+        longest_monologue: Duration::from_secs(600),
+        keys: BTreeMap::from([('0', "front_desk".to_owned())]),
+        mask_digits: false,
+        transfer_targets: vec!["front_desk".to_owned()],
     };
     CallSetup {
         agent: Arc::new(agent),
@@ -64,9 +74,7 @@ fn carry_out(call: &mut Call, out: &mut BytesMut) -> u32 {
         match effect {
             Effect::ToModel(command) => openai::write(out, &command),
             Effect::Play { stream, payload } => twilio::write_media(out, stream, &payload),
-            Effect::Mark { stream, number } => {
-                twilio::write_mark(out, stream, &mark_name(number));
-            }
+            Effect::Mark { stream, name } => twilio::write_mark(out, stream, &name),
             Effect::Clear { stream } => twilio::write_clear(out, stream),
             Effect::Report(Report::Stopped(_)) => last_words += 1,
             Effect::Report(_)

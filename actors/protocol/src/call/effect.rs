@@ -8,6 +8,8 @@ use crate::ids::{CallSid, ModelId, StreamSid};
 use crate::model::command::ModelCommand;
 use crate::payload::Payload;
 
+use serde::Serialize;
+
 /// Something to be carried out, in order.
 #[derive(Debug)]
 pub enum Effect {
@@ -28,8 +30,8 @@ pub enum Effect {
     Mark {
         /// The stream.
         stream: StreamSid,
-        /// The mark's number; its name is made of it.
-        number: u64,
+        /// Its name.
+        name: String,
     },
     /// Have Twilio throw away what it has not played.
     Clear {
@@ -46,9 +48,11 @@ pub enum Effect {
 }
 
 /// Which peer did it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Peer {
     /// Twilio's media stream.
+    #[serde(rename = "twilio")]
     Phone,
     /// The realtime session.
     Model,
@@ -66,7 +70,8 @@ impl Peer {
 }
 
 /// Something worth telling.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
+#[serde(tag = "report", content = "data", rename_all = "snake_case")]
 pub enum Report {
     /// The call is in another state.
     State(StateName),
@@ -123,6 +128,8 @@ pub enum Report {
     },
     /// A turn is over.
     Turn(Box<Turn>),
+    /// The model's audio is not what was asked for and is transcoded.
+    Transcoding,
     /// The caller interrupted the agent.
     Interrupted {
         /// Milliseconds of the running item that were heard.
@@ -166,7 +173,7 @@ pub enum Report {
 }
 
 /// The last word about a call.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     /// Why it ended.
     pub reason: EndReason,
@@ -180,4 +187,6 @@ pub struct Summary {
     pub turns: u64,
     /// US dollars.
     pub cost_usd: f64,
+    /// Where the caller goes now, by the name of a transfer target.
+    pub transfer_to: Option<String>,
 }

@@ -33,6 +33,14 @@ pub enum EndReason {
     ModelRefused,
     /// The model could not be reached, or was lost too often.
     ModelLost,
+    /// The agent said goodbye and ended the call.
+    AgentHungUp,
+    /// The caller goes to somebody else.
+    Transferred,
+    /// The caller said nothing any more.
+    CallerSilent,
+    /// Something was heard, but nobody took a turn for long: hold music, noise.
+    NobodyThere,
     /// The operator ended the call.
     OperatorHangUp,
     /// The process leaves; another instance goes on with the call.
@@ -52,9 +60,35 @@ pub enum Aftermath {
     Fallback,
     /// The caller is still there, and a new media stream can go on.
     Reconnect,
+    /// Somebody else takes the call.
+    Transfer,
 }
 
 impl EndReason {
+    /// Every reason.
+    pub const ALL: [Self; 20] = [
+        Self::CallerHungUp,
+        Self::PhoneLost,
+        Self::PhoneStalled,
+        Self::NoStart,
+        Self::MediaBeforeStart,
+        Self::SecondStart,
+        Self::BadIdentifiers,
+        Self::ForeignCall,
+        Self::UnsupportedFormat,
+        Self::TooManyBadMessages,
+        Self::SocketFault(SocketFault::Protocol),
+        Self::SocketFault(SocketFault::TooLarge),
+        Self::SocketFault(SocketFault::Binary),
+        Self::SocketFault(SocketFault::Flood),
+        Self::ModelRefused,
+        Self::ModelLost,
+        Self::OperatorHangUp,
+        Self::HandedOver,
+        Self::TooLong,
+        Self::Fault,
+    ];
+
     /// The reason's name in the log, the metrics and the admin pages.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -72,6 +106,10 @@ impl EndReason {
             Self::SocketFault(fault) => fault.label(),
             Self::ModelRefused => "model_refused",
             Self::ModelLost => "model_lost",
+            Self::AgentHungUp => "agent_hung_up",
+            Self::Transferred => "transferred",
+            Self::CallerSilent => "caller_silent",
+            Self::NobodyThere => "nobody_there",
             Self::OperatorHangUp => "operator_hang_up",
             Self::HandedOver => "handed_over",
             Self::TooLong => "too_long",
@@ -87,6 +125,10 @@ impl EndReason {
             | Self::PhoneLost
             | Self::ModelRefused
             | Self::ModelLost
+            | Self::AgentHungUp
+            | Self::Transferred
+            | Self::CallerSilent
+            | Self::NobodyThere
             | Self::OperatorHangUp
             | Self::TooLong => 1000,
             Self::HandedOver => 1001,
@@ -108,7 +150,14 @@ impl EndReason {
     pub const fn is_regular(self) -> bool {
         matches!(
             self,
-            Self::CallerHungUp | Self::OperatorHangUp | Self::TooLong | Self::HandedOver
+            Self::CallerHungUp
+                | Self::AgentHungUp
+                | Self::Transferred
+                | Self::CallerSilent
+                | Self::NobodyThere
+                | Self::OperatorHangUp
+                | Self::TooLong
+                | Self::HandedOver
         )
     }
 
@@ -116,7 +165,13 @@ impl EndReason {
     #[must_use]
     pub const fn aftermath(self) -> Aftermath {
         match self {
-            Self::CallerHungUp | Self::OperatorHangUp | Self::TooLong => Aftermath::HangUp,
+            Self::CallerHungUp
+            | Self::AgentHungUp
+            | Self::CallerSilent
+            | Self::NobodyThere
+            | Self::OperatorHangUp
+            | Self::TooLong => Aftermath::HangUp,
+            Self::Transferred => Aftermath::Transfer,
             Self::HandedOver | Self::PhoneLost => Aftermath::Reconnect,
             Self::PhoneStalled
             | Self::NoStart

@@ -244,6 +244,8 @@ pub enum ModelEvent {
     Unknown,
     /// A message that could not be used.
     Unusable(crate::twilio::ReadError),
+    /// The socket broke a WebSocket rule or a limit; the session is closing it.
+    Rejected(SocketFault),
     /// The socket is closed.
     Closed {
         /// The WebSocket close code, if the peer sent one.
@@ -360,7 +362,7 @@ pub enum ResponseStatus {
 }
 
 /// An error as the server words it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct ModelError {
     /// `type`.
     pub kind: String,

@@ -6,13 +6,17 @@
 pub mod effect;
 pub mod end;
 pub mod event;
+pub(crate) mod gaps;
+mod keys;
+mod leaving;
 mod model_leg;
 mod phone_leg;
 pub mod snapshot;
 pub mod state;
 pub mod timers;
 
-pub use phone_leg::mark_name;
+pub use model_leg::{END_CALL, TRANSFER_CALL};
+use phone_leg::mark_name;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -22,7 +26,7 @@ use crate::conversation::Conversation;
 use crate::ids::{CallSid, ModelId};
 use crate::latency::Histogram;
 use crate::model::command::{ModelCommand, SessionSetup};
-use crate::model::link::{Link, Patience};
+use crate::model::link::{CONFIGURE_TIMEOUT, DIAL_TIMEOUT, Link, Patience};
 use crate::model::responses::{Responses, Wish};
 use crate::payload::Payload;
 use crate::playback::{Outgoing, PartKey, Playback, Settled};
@@ -64,6 +68,27 @@ pub struct AgentProfile {
     pub session: SessionSetup,
     /// The first word.
     pub greeting: Greeting,
+    /// What happens when nobody says anything.
+    pub silence: Option<Silence>,
+    /// Without a turn of the caller for this long the call ends: hold music and noise keep no call open for ever.
+    pub longest_monologue: Duration,
+    /// Keys that send the caller to somebody else, by the name of a transfer target.
+    pub keys: BTreeMap<char, String>,
+    /// Whether keys stay out of records and logs.
+    pub mask_digits: bool,
+    /// To whom the model may send a caller.
+    pub transfer_targets: Vec<String>,
+}
+
+/// What happens when nobody says anything.
+#[derive(Clone, Debug)]
+pub struct Silence {
+    /// Silence, from when the caller has heard the last word.
+    pub after: Duration,
+    /// What the model is told to do then.
+    pub instructions: String,
+    /// How often, before goodbye.
+    pub attempts: u8,
 }
 
 /// Who says the first word.
@@ -106,6 +131,8 @@ pub struct Call {
     link: Link,
     patience: Patience,
     sessions: u32,
+    /// How often the machine was built anew; part of every mark's name, so that an old mark is not taken for a new one.
+    epoch: u32,
     responses: Responses,
     /// A failed response, to be asked for again.
     retry: Option<Wish>,
@@ -119,6 +146,16 @@ pub struct Call {
     bad_messages: VecDeque<Time>,
     /// When the caller fell silent, until the answer leaves.
     silent_since: Option<Time>,
+    caller_speaks: bool,
+    /// Answers to tool calls that wait for their response to be done.
+    outputs: Vec<ModelCommand>,
+    leaving: Option<leaving::Leaving>,
+    /// Where the caller goes when the call has ended.
+    transfer_to: Option<String>,
+    asked_if_there: u8,
+    /// Keys pressed and not told yet.
+    keys: String,
+    key_presses: u32,
     tally: Tally,
     turn_latency: Histogram,
 }
@@ -132,6 +169,7 @@ struct Tally {
     barge_ins: u64,
     reconnects: u64,
     sequence_gaps: u64,
+    filled_ms: u64,
     cost_usd: f64,
     violations: BTreeMap<(&'static str, &'static str), u64>,
 }
@@ -145,6 +183,7 @@ impl Call {
             link: Link::Waiting,
             patience: Patience::new(setup.seed),
             sessions: 0,
+            epoch: 0,
             responses: Responses::default(),
             retry: None,
             failed_in_a_row: 0,
@@ -155,24 +194,85 @@ impl Call {
             effects: VecDeque::new(),
             bad_messages: VecDeque::new(),
             silent_since: None,
+            caller_speaks: false,
+            outputs: Vec::new(),
+            leaving: None,
+            transfer_to: None,
+            asked_if_there: 0,
+            keys: String::new(),
+            key_presses: 0,
             tally: Tally::default(),
             turn_latency: Histogram::default(),
             setup,
         };
         call.timers.set(Timer::Start, Time::ZERO + START_TIMEOUT);
-        call.timers
-            .set(Timer::Length, Time::ZERO + call.setup.max_length);
+        call.watch_length();
         call.dial(Time::ZERO);
+        call
+    }
+
+    /// Builds the machine anew after a fault in a step, on the sockets it had: same stream, same session, same
+    /// conversation. With `keep_playback` the ledger goes on, too; without it (the fault came back) what was waiting is
+    /// given up and the model is asked to go on.
+    #[must_use]
+    pub fn rebuild(self, keep_playback: bool, now: Time) -> Self {
+        let mut call = Self {
+            epoch: self.epoch + 1,
+            timers: Timers::default(),
+            effects: VecDeque::new(),
+            bad_messages: VecDeque::new(),
+            retry: None,
+            failed_in_a_row: 0,
+            ..self
+        };
+        if call.is_over() {
+            return call;
+        }
+        call.watch_length();
+        call.timers
+            .set(Timer::NoTurn, now + call.setup.agent.longest_monologue);
+        if call.leaving.is_some() {
+            call.timers.set(Timer::Leave, now);
+        }
+        match &call.state {
+            State::Accepted(_) | State::Connected(_) => {
+                call.timers.set(Timer::Start, now + START_TIMEOUT)
+            }
+            State::Start(_) | State::Media(_) => call.timers.set(Timer::Media, now + MEDIA_TIMEOUT),
+            State::Stop(_) => {}
+        }
+        match &call.link {
+            Link::Dialling { .. } => call.timers.set(Timer::Dial, now + DIAL_TIMEOUT),
+            Link::Configuring(_) => call.timers.set(Timer::Configure, now + CONFIGURE_TIMEOUT),
+            Link::Waiting => call.timers.set(Timer::Redial, now),
+            Link::Ready(_) | Link::Lost => {}
+        }
+        if !keep_playback && let Some(playback) = call.state.playback_mut() {
+            let was_speaking = playback.is_unheard(now);
+            playback.interrupt(now);
+            *playback = Playback::default();
+            call.responses = Responses::default();
+            call.clear_phone();
+            if was_speaking && matches!(call.link, Link::Ready(_)) {
+                call.ask_for_answer(None);
+            }
+        }
+        call.pump(now);
         call
     }
 
     /// Something happened.
     pub fn handle(&mut self, event: Event, now: Time) {
+        // A frame of the caller changes nothing about who is to speak.
+        let frame = matches!(event, Event::Phone(event::PhoneEvent::Audio(_)));
         match event {
             Event::Phone(event) => self.on_phone(event, now),
             Event::Model(event) => self.on_model(event, now),
             Event::Operator(OperatorEvent::HangUp) => self.end(EndReason::OperatorHangUp, now),
             Event::Operator(OperatorEvent::HandOver) => self.end(EndReason::HandedOver, now),
+        }
+        if !frame {
+            self.settle_down(now);
         }
     }
 
@@ -182,7 +282,13 @@ impl Call {
             match timer {
                 Timer::Start => self.end(EndReason::NoStart, now),
                 Timer::Media => self.end(EndReason::PhoneStalled, now),
-                Timer::Length => self.end(EndReason::TooLong, now),
+                Timer::Length => self.on_too_long(now),
+                Timer::WrapUp => self.on_wrap_up(),
+                Timer::Leave => self.on_farewell_due(now),
+                Timer::Silence => self.on_silence(now),
+                Timer::NoTurn => self.on_no_turn(now),
+                Timer::Keys => self.on_keys_due(now),
+                Timer::Gap => self.on_gap(),
                 Timer::Dial => self.on_dial_timeout(now),
                 Timer::Configure => self.on_configure_timeout(now),
                 Timer::Redial => self.dial(now),
@@ -191,6 +297,7 @@ impl Call {
                 Timer::Acknowledge => self.on_acknowledge_due(now),
             }
         }
+        self.settle_down(now);
     }
 
     /// The next thing to be carried out.
@@ -202,6 +309,12 @@ impl Call {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         self.timers.next()
+    }
+
+    /// What the call is made of.
+    #[must_use]
+    pub const fn setup(&self) -> &CallSetup {
+        &self.setup
     }
 
     /// Where the call is.
@@ -252,6 +365,10 @@ impl Call {
             frames_to_caller: self.tally.frames_to_caller(),
             turns: self.conversation.count(),
             cost_usd: self.tally.cost_usd,
+            transfer_to: self
+                .transfer_to
+                .clone()
+                .filter(|_| reason == EndReason::Transferred),
         };
         self.report(Report::Stopped(Box::new(summary)));
     }
@@ -298,6 +415,7 @@ impl Call {
         now: Time,
         act: impl FnOnce(&mut Playback, &mut dyn FnMut(Outgoing)) -> T,
     ) -> Option<T> {
+        let epoch = self.epoch;
         let effects = &mut self.effects;
         let stream = self.state.stream_mut()?;
         let sid = stream.sid;
@@ -313,7 +431,7 @@ impl Call {
                 }
                 Outgoing::Mark(number) => Effect::Mark {
                     stream: sid,
-                    number,
+                    name: mark_name(epoch, number),
                 },
             });
         });

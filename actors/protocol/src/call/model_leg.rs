@@ -11,9 +11,10 @@ use super::event::{
 use super::state::State;
 use super::timers::Timer;
 use super::{Call, Greeting, LOCAL};
+use crate::codec::{Guard, Passed};
 use crate::cost;
 use crate::ids::ModelId;
-use crate::model::command::{ModelCommand, Role, SessionSetup, Voice};
+use crate::model::command::{ModelCommand, Role, SessionSetup, TurnDetection, Voice};
 use crate::model::errors::{Class, classify, close_is_fatal, refusal_is_fatal};
 use crate::model::link::{CONFIGURE_TIMEOUT, Configuring, DIAL_TIMEOUT, Link, Session};
 use crate::model::replay::briefing;
@@ -24,6 +25,12 @@ use crate::time::Time;
 
 /// Times a failed or empty answer is asked for again before the session is given up.
 const RETRIES: u32 = 3;
+
+/// The tool by which the model ends the call.
+pub const END_CALL: &str = "end_call";
+
+/// The tool by which the model sends the caller to somebody else; its argument `target` names whom.
+pub const TRANSFER_CALL: &str = "transfer_call";
 
 impl Call {
     pub(super) fn on_model(&mut self, event: ModelEvent, now: Time) {
@@ -72,11 +79,24 @@ impl Call {
             }
             ModelEvent::SpeechStarted { .. } => self.on_speech_started(now),
             ModelEvent::SpeechStopped { .. } => {
+                self.caller_speaks = false;
                 self.silent_since = Some(now);
                 self.owes_answer = true;
             }
-            ModelEvent::CallerTurn { item } => self.conversation.caller_turn(&item, now),
+            ModelEvent::CallerTurn { item } => {
+                self.conversation.caller_turn(&item, now);
+                self.caller_speaks = false;
+                if !self.transcribes() {
+                    self.on_real_turn(now);
+                }
+                if matches!(&self.link, Link::Ready(session) if !session.answers) {
+                    self.ask_for_answer(None);
+                }
+            }
             ModelEvent::CallerWords { item, text } => {
+                if text.as_deref().is_some_and(|text| !text.trim().is_empty()) {
+                    self.on_real_turn(now);
+                }
                 if let Some(turn) = self.conversation.caller_words(&item, text, now) {
                     self.report(Report::Turn(Box::new(turn)));
                 }
@@ -85,7 +105,7 @@ impl Call {
                 self.on_response_started(&response, format, now)
             }
             ModelEvent::ItemStarted { .. } | ModelEvent::Noted => {}
-            ModelEvent::ItemDone { item, .. } => self.on_item_done(item),
+            ModelEvent::ItemDone { response, item } => self.on_item_done(&response, item, now),
             ModelEvent::ResponseDone(done) => self.on_response_done(*done, now),
             ModelEvent::RateLimits(limits) => self.on_rate_limits(&limits),
             ModelEvent::Error(error) => self.on_model_error(*error, now),
@@ -95,8 +115,18 @@ impl Call {
             ModelEvent::Refused(refusal) => self.on_refused(&refusal, now),
             ModelEvent::SessionCreated(session) => self.on_session_created(session),
             ModelEvent::SessionConfigured(session) => self.on_configured(session, now),
+            ModelEvent::Rejected(fault) => {
+                self.violation(Peer::Model, fault.label());
+                self.on_model_closed(None, now);
+            }
             ModelEvent::Closed { code, .. } => self.on_model_closed(code, now),
         }
+    }
+
+    /// Whether the caller's turns come with words.
+    fn transcribes(&self) -> bool {
+        let options = self.setup.agent.session.options.as_ref();
+        options.is_some_and(|options| options.transcription.is_some())
     }
 
     // ---- the link ----
@@ -152,10 +182,16 @@ impl Call {
     }
 
     fn on_configured(&mut self, info: SessionInfo, now: Time) {
-        let right =
-            info.input == Some(AudioFormat::Mulaw) && info.output == Some(AudioFormat::Mulaw);
+        let hears = info.input == Some(AudioFormat::Mulaw);
+        let right = hears && info.output == Some(AudioFormat::Mulaw);
+        // It was asked twice and sends linear audio all the same: better transcoded than not heard.
+        let bearable = hears && info.output == Some(AudioFormat::Pcm24k);
         match &mut self.link {
-            Link::Configuring(configuring) if right => {
+            Link::Configuring(configuring) if right || (configuring.least && bearable) => {
+                let mut guard = Guard::default();
+                if let Some(format) = info.output {
+                    guard.declared(format);
+                }
                 let id = info.id.or_else(|| configuring.session.take());
                 let dialled = configuring.dialled;
                 // What the server does not say, it does as it was asked.
@@ -165,12 +201,17 @@ impl Call {
                     .session
                     .options
                     .as_ref()
-                    .is_none_or(|options| options.turns.interrupts());
-                let interrupts = info.interrupts.unwrap_or(asked);
+                    .map(|options| &options.turns);
                 let session = Session {
                     id,
-                    interrupts,
+                    interrupts: info
+                        .interrupts
+                        .unwrap_or_else(|| asked.is_none_or(TurnDetection::interrupts)),
+                    answers: info
+                        .answers
+                        .unwrap_or_else(|| asked.is_none_or(TurnDetection::answers)),
                     expires_at: info.expires_at,
+                    guard,
                 };
                 self.on_ready(session, dialled, now);
             }
@@ -218,8 +259,17 @@ impl Call {
         let again = self.sessions > 0;
         self.sessions += 1;
         let id = session.id.clone();
+        let transcoding = session.guard.is_transcoding();
         self.link = Link::Ready(session);
+        if transcoding {
+            self.report(Report::Transcoding);
+        }
         self.responses = Responses::default();
+        self.outputs.clear();
+        self.caller_speaks = false;
+        if !self.keys.is_empty() {
+            self.timers.set(Timer::Keys, now);
+        }
         self.report(Report::ModelReady {
             session: id,
             after_ms: now.millis_since(dialled),
@@ -368,14 +418,48 @@ impl Call {
         if let Some(command) = self.responses.started(response) {
             self.ask_model(command);
         }
-        if format.is_some_and(|format| format != AudioFormat::Mulaw) {
-            self.violation(Peer::Model, "wrong_format");
-            self.lose_model("wrong_format", false, now);
+        match format {
+            None | Some(AudioFormat::Mulaw) => {}
+            Some(AudioFormat::Pcm24k) => {
+                if let Link::Ready(session) = &mut self.link
+                    && !session.guard.is_transcoding()
+                {
+                    session.guard.declared(AudioFormat::Pcm24k);
+                    self.found_linear();
+                }
+            }
+            Some(AudioFormat::Other) => {
+                self.violation(Peer::Model, "wrong_format");
+                self.lose_model("wrong_format", false, now);
+            }
+        }
+    }
+
+    /// The model's audio is not what was asked for.
+    fn found_linear(&mut self) {
+        self.violation(Peer::Model, "wrong_format");
+        self.report(Report::Transcoding);
+    }
+
+    /// Passes model audio through the codec guard.
+    fn guarded(&mut self, payload: Payload) -> Option<Payload> {
+        let Link::Ready(session) = &mut self.link else {
+            return None;
+        };
+        let before = session.guard.is_transcoding();
+        let passed = session.guard.pass(payload);
+        let found = !before && session.guard.is_transcoding();
+        if found {
+            self.found_linear();
+        }
+        match passed {
+            Passed::Audio(payload) => Some(payload),
+            Passed::Nothing => None,
         }
     }
 
     fn on_model_audio(&mut self, key: PartKey, payload: Payload, now: Time) {
-        let bytes = payload.audio_bytes() as u64;
+        let mut bytes = payload.audio_bytes() as u64;
         match self.responses.verdict(&key.response) {
             Verdict::Play => {}
             Verdict::Discard => {
@@ -389,6 +473,15 @@ impl Call {
             }
         }
         self.responses.speaks(&key.response);
+        let Some(payload) = self.guarded(payload) else {
+            return;
+        };
+        bytes = payload.audio_bytes() as u64;
+        self.book(key, payload, bytes, now);
+    }
+
+    /// Books the model's µ-law and sends as much as the lead allows.
+    fn book(&mut self, key: PartKey, payload: Payload, bytes: u64, now: Time) {
         let turn = self.conversation.agent_audio(&key.item, now);
         if turn.model_ms.is_none()
             && let Some(since) = self.silent_since
@@ -430,6 +523,14 @@ impl Call {
     }
 
     fn on_audio_done(&mut self, key: &PartKey, now: Time) {
+        let wanted = self.responses.verdict(&key.response) == Verdict::Play;
+        if let Link::Ready(session) = &mut self.link
+            && let Passed::Audio(rest) = session.guard.finish()
+            && wanted
+        {
+            let bytes = rest.audio_bytes() as u64;
+            self.book(key.clone(), rest, bytes, now);
+        }
         match &mut self.state {
             State::Accepted(opening) | State::Connected(opening) => opening.held.finish_held(key),
             State::Start(_) | State::Media(_) => {
@@ -439,26 +540,63 @@ impl Call {
         }
     }
 
-    fn on_item_done(&mut self, item: ItemDone) {
+    fn on_item_done(&mut self, response: &ModelId, item: ItemDone, now: Time) {
         match item.kind {
             ItemKind::Message | ItemKind::Other => {}
             ItemKind::ToolCall {
                 call,
                 name,
+                arguments,
                 complete,
-                ..
             } => {
                 if !complete {
                     self.violation(Peer::Model, "incomplete_tool_call");
                     return;
                 }
-                // An unanswered call leaves the model waiting; it is told the truth and goes on talking.
-                let output = serde_json::json!({"error": format!("there is no tool named {name}")})
-                    .to_string();
-                self.ask_model(ModelCommand::ToolOutput { call, output });
-                self.ask_for_answer(None);
+                match name.as_str() {
+                    END_CALL => self.on_end_call(response, call, now),
+                    TRANSFER_CALL => self.on_transfer_call(call, &arguments, now),
+                    _ => {
+                        // An unanswered call leaves the model waiting; it is told the truth and goes on talking.
+                        let text = format!("there is no tool named {name}");
+                        let output = serde_json::json!({ "error": text }).to_string();
+                        self.give_output(call, output);
+                        self.ask_for_answer(None);
+                    }
+                }
             }
         }
+    }
+
+    /// Answers a tool call: at once, or when the response that holds it is done. Earlier the server does not know it.
+    pub(super) fn give_output(&mut self, call: ModelId, output: String) {
+        let command = ModelCommand::ToolOutput { call, output };
+        if self.responses.is_running() {
+            self.outputs.push(command);
+        } else {
+            self.ask_model(command);
+        }
+    }
+
+    fn on_transfer_call(&mut self, call: ModelId, arguments: &str, now: Time) {
+        let arguments: serde_json::Value = serde_json::from_str(arguments).unwrap_or_default();
+        let target = arguments["target"].as_str().unwrap_or_default();
+        if self
+            .setup
+            .agent
+            .transfer_targets
+            .iter()
+            .any(|known| known == target)
+        {
+            self.transfer(target.to_owned(), Some(call), now);
+            return;
+        }
+        self.violation(Peer::Model, "unknown_transfer_target");
+        let known = self.setup.agent.transfer_targets.join(", ");
+        let output = serde_json::json!({"error": format!("nobody by that name; known: {known}")})
+            .to_string();
+        self.give_output(call, output);
+        self.ask_for_answer(None);
     }
 
     fn on_response_done(&mut self, done: ResponseDone, now: Time) {
@@ -479,6 +617,9 @@ impl Call {
             .wish_of(&done.id)
             .unwrap_or(Wish { instructions: None });
         let next = self.responses.done(&done.id);
+        for output in std::mem::take(&mut self.outputs) {
+            self.ask_model(output);
+        }
         if let Some(command) = next {
             self.ask_model(command);
         }
@@ -529,6 +670,8 @@ impl Call {
 
     /// The caller speaks: whatever he has not heard is taken back.
     fn on_speech_started(&mut self, now: Time) {
+        self.stay();
+        self.caller_speaks = true;
         self.silent_since = None;
         self.retry = None;
         self.timers.stop(Timer::Retry);

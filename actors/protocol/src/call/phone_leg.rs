@@ -3,11 +3,12 @@
 use super::effect::{Effect, Peer, Report};
 use super::end::EndReason;
 use super::event::{CallerAudio, PhoneEvent, StreamStart};
+use super::gaps::{CallerClock, QUIET_LINE, silence};
 use super::state::{State, StateName, Stream};
 use super::timers::Timer;
 use super::{Call, Greeting, MEDIA_TIMEOUT};
 use crate::ids::StreamSid;
-use crate::model::command::{ModelCommand, Role};
+use crate::model::command::ModelCommand;
 use crate::model::link::Link;
 use crate::playback::MarkMeaning;
 use crate::time::Time;
@@ -19,7 +20,7 @@ impl Call {
             PhoneEvent::Mark { stream, name } => self.on_mark(stream, &name, now),
             PhoneEvent::Connected { protocol, version } => self.on_connected(protocol, version),
             PhoneEvent::Start(start) => self.on_start(&start, now),
-            PhoneEvent::Key { stream, digit } => self.on_key(stream, digit),
+            PhoneEvent::Key { stream, digit } => self.on_key(stream, digit, now),
             PhoneEvent::Stop { stream } => self.on_stop(stream, now),
             PhoneEvent::Unknown { .. } => self.violation(Peer::Phone, "unknown_event"),
             PhoneEvent::Unusable(error) => self.bad_message(Peer::Phone, error.label(), now),
@@ -84,10 +85,13 @@ impl Call {
             playback,
             since: now,
             sequence: None,
+            clock: CallerClock::default(),
             agent_heard: false,
         });
         self.timers.stop(Timer::Start);
         self.timers.set(Timer::Media, now + MEDIA_TIMEOUT);
+        self.timers
+            .set(Timer::NoTurn, now + self.setup.agent.longest_monologue);
         self.report(Report::State(StateName::Start));
         let refused_parameters = start.refused_parameters;
         self.report(Report::Started {
@@ -137,8 +141,13 @@ impl Call {
                 self.tally.sequence_gaps += 1;
             }
         }
+        let missing_ms = stream
+            .clock
+            .frame(audio.timestamp_ms, audio.payload.audio_bytes());
         self.tally.frames_from_caller += 1;
         self.timers.set(Timer::Media, now + MEDIA_TIMEOUT);
+        self.timers.set(Timer::Gap, now + QUIET_LINE);
+        self.fill(missing_ms);
         match &self.link {
             Link::Ready(_) => self.ask_model(ModelCommand::Append(audio.payload)),
             Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting => {
@@ -187,8 +196,13 @@ impl Call {
             return;
         }
         live.count_message();
+        let number = match read_mark(name) {
+            // Sent before the machine was built anew.
+            Some((epoch, _)) if epoch < self.epoch => return,
+            Some((epoch, number)) if epoch == self.epoch => number,
+            Some(_) | None => 0,
+        };
         let mut heard = Vec::new();
-        let number = mark_number(name).unwrap_or(0);
         match live
             .playback
             .mark_back(number, now, &mut |part| heard.push(part))
@@ -204,7 +218,7 @@ impl Call {
         }
     }
 
-    fn on_key(&mut self, stream: Option<StreamSid>, digit: char) {
+    fn on_key(&mut self, stream: Option<StreamSid>, digit: char, now: Time) {
         let live = match &mut self.state {
             State::Start(live) | State::Media(live) => live,
             State::Accepted(_) | State::Connected(_) => {
@@ -221,14 +235,27 @@ impl Call {
             return;
         }
         live.count_message();
-        if matches!(self.link, Link::Ready(_)) {
-            let text = format!("[The caller pressed the key {digit} on the phone.]");
-            self.ask_model(ModelCommand::Tell {
-                role: Role::User,
-                text,
-            });
-            self.ask_for_answer(None);
+        self.take_key(digit, now);
+    }
+
+    /// Sends silence in the place of frames that are missing.
+    fn fill(&mut self, missing_ms: u64) {
+        if missing_ms == 0 || !matches!(self.link, Link::Ready(_)) {
+            return;
         }
+        self.tally.filled_ms += missing_ms;
+        for payload in silence(missing_ms) {
+            self.ask_model(ModelCommand::Append(payload));
+        }
+    }
+
+    /// No frame came for a moment.
+    pub(super) fn on_gap(&mut self) {
+        let missing_ms = self
+            .state
+            .stream_mut()
+            .map_or(0, |stream| stream.clock.quiet());
+        self.fill(missing_ms);
     }
 
     fn on_stop(&mut self, stream: Option<StreamSid>, now: Time) {
@@ -260,11 +287,11 @@ impl Call {
 }
 
 /// The name of a mark on the wire.
-#[must_use]
-pub fn mark_name(number: u64) -> String {
-    format!("m{number}")
+pub(super) fn mark_name(epoch: u32, number: u64) -> String {
+    format!("m{epoch}-{number}")
 }
 
-fn mark_number(name: &str) -> Option<u64> {
-    name.strip_prefix('m')?.parse().ok()
+fn read_mark(name: &str) -> Option<(u32, u64)> {
+    let (epoch, number) = name.strip_prefix('m')?.split_once('-')?;
+    Some((epoch.parse().ok()?, number.parse().ok()?))
 }

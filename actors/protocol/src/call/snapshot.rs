@@ -21,6 +21,9 @@ pub struct Snapshot {
     pub state: StateName,
     /// Why it ended.
     pub ended: Option<EndReason>,
+    /// Where the caller goes after the end.
+    #[serde(skip)]
+    pub transfer_to: Option<String>,
     /// The agent's name.
     pub agent: String,
     /// Since the media socket was accepted.
@@ -81,6 +84,10 @@ pub struct Detail {
     pub barge_ins: u64,
     /// Gaps in Twilio's sequence numbers.
     pub sequence_gaps: u64,
+    /// Milliseconds of silence sent to the model in place of missing frames.
+    pub filled_ms: u64,
+    /// Whether the model's audio is being transcoded.
+    pub transcoding: bool,
     /// Broken rules, by peer and kind.
     pub violations: Vec<ViolationCount>,
     /// What was sent, heard, thrown away, in milliseconds.
@@ -132,6 +139,10 @@ impl Call {
             stream_sid: stream.map(|stream| stream.sid).or(last_stream),
             state: self.state.name(),
             ended,
+            transfer_to: self
+                .transfer_to
+                .clone()
+                .filter(|_| ended == Some(EndReason::Transferred)),
             agent: self.setup.agent.name.clone(),
             duration_ms: ended_at.unwrap_or(now).as_millis(),
             model: ModelSnapshot {
@@ -171,6 +182,8 @@ impl Call {
             turns: self.conversation.turns().cloned().collect(),
             barge_ins: self.tally.barge_ins,
             sequence_gaps: self.tally.sequence_gaps,
+            filled_ms: self.tally.filled_ms,
+            transcoding: matches!(&self.link, crate::model::link::Link::Ready(session) if session.guard.is_transcoding()),
             violations: violations
                 .map(|((peer, kind), count)| ViolationCount {
                     peer,

@@ -46,6 +46,8 @@ pub struct Stream {
     pub since: Time,
     /// Sequence number of the last message, to see gaps.
     pub sequence: Option<u64>,
+    /// Finds holes in the caller's audio.
+    pub clock: super::gaps::CallerClock,
     /// Whether any of the agent's audio has left.
     pub agent_heard: bool,
 }

@@ -23,11 +23,23 @@ pub enum Timer {
     Acknowledge,
     /// The call has lasted long enough.
     Length,
+    /// The model should be told that the end is near.
+    WrapUp,
+    /// A farewell must have been heard.
+    Leave,
+    /// Nobody has said anything for a while.
+    Silence,
+    /// The caller has taken no turn for long.
+    NoTurn,
+    /// The keys pressed make a whole.
+    Keys,
+    /// No frame came for a moment.
+    Gap,
 }
 
 impl Timer {
     /// Every timer.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 15] = [
         Self::Start,
         Self::Media,
         Self::Dial,
@@ -37,6 +49,12 @@ impl Timer {
         Self::Playback,
         Self::Acknowledge,
         Self::Length,
+        Self::WrapUp,
+        Self::Leave,
+        Self::Silence,
+        Self::NoTurn,
+        Self::Keys,
+        Self::Gap,
     ];
 }
 
@@ -60,6 +78,12 @@ impl Timers {
     /// Stops a timer.
     pub fn stop(&mut self, timer: Timer) {
         self.due[timer as usize] = None;
+    }
+
+    /// Whether a timer runs.
+    #[must_use]
+    pub const fn is_set(&self, timer: Timer) -> bool {
+        self.due[timer as usize].is_some()
     }
 
     /// Stops them all.

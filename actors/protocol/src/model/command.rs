@@ -135,6 +135,8 @@ pub enum TurnDetection {
         silence_duration_ms: u32,
         /// Milliseconds of nothing after which the model speaks by itself.
         idle_timeout_ms: Option<u32>,
+        /// Whether the server answers by itself when the caller falls silent.
+        answer: bool,
         /// Whether a running answer is cancelled when the caller speaks.
         interrupt: bool,
     },
@@ -142,12 +144,22 @@ pub enum TurnDetection {
     Semantic {
         /// `low`, `medium`, `high` or `auto`.
         eagerness: String,
+        /// Whether the server answers by itself when the caller falls silent.
+        answer: bool,
         /// Whether a running answer is cancelled when the caller speaks.
         interrupt: bool,
     },
 }
 
 impl TurnDetection {
+    /// Whether the server is asked to answer by itself when the caller falls silent.
+    #[must_use]
+    pub const fn answers(&self) -> bool {
+        match self {
+            Self::Server { answer, .. } | Self::Semantic { answer, .. } => *answer,
+        }
+    }
+
     /// Whether the server is asked to cancel a running answer when the caller speaks.
     #[must_use]
     pub const fn interrupts(&self) -> bool {

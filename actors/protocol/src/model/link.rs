@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::call::event::ModelEvent;
+use crate::codec::Guard;
 use crate::ids::ModelId;
 use crate::time::Time;
 
@@ -64,8 +65,12 @@ pub struct Session {
     pub id: Option<ModelId>,
     /// Whether the server cancels a running response when the caller speaks.
     pub interrupts: bool,
+    /// Whether the server answers by itself when the caller falls silent.
+    pub answers: bool,
     /// When the server ends it, in seconds since the Unix epoch.
     pub expires_at: Option<u64>,
+    /// Watches over the format of its audio.
+    pub guard: Guard,
 }
 
 impl Link {
@@ -89,6 +94,7 @@ impl Link {
             | ModelEvent::Refused(_)
             | ModelEvent::SessionCreated(_)
             | ModelEvent::SessionConfigured(_)
+            | ModelEvent::Rejected(_)
             | ModelEvent::Closed { .. }
             | ModelEvent::Noted
             | ModelEvent::Unknown

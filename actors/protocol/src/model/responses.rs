@@ -263,6 +263,12 @@ impl Responses {
         self.over.push_back(response.clone());
     }
 
+    /// Whether a response runs, wanted or not.
+    #[must_use]
+    pub const fn is_running(&self) -> bool {
+        matches!(self.turn, Turn::Active { .. } | Turn::Cancelling { .. })
+    }
+
     /// Whether a response runs or has been asked for.
     #[must_use]
     pub fn is_busy(&self) -> bool {

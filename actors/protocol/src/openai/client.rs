@@ -117,11 +117,12 @@ fn turn_detection(turns: &TurnDetection) -> Value {
             prefix_padding_ms,
             silence_duration_ms,
             idle_timeout_ms,
+            answer,
             interrupt,
         } => {
             let mut value = json!({
                 "type": "server_vad", "threshold": threshold, "prefix_padding_ms": prefix_padding_ms,
-                "silence_duration_ms": silence_duration_ms, "create_response": true, "interrupt_response": interrupt,
+                "silence_duration_ms": silence_duration_ms, "create_response": answer, "interrupt_response": interrupt,
             });
             if let Some(idle) = idle_timeout_ms {
                 value["idle_timeout_ms"] = json!(idle);
@@ -130,9 +131,10 @@ fn turn_detection(turns: &TurnDetection) -> Value {
         }
         TurnDetection::Semantic {
             eagerness,
+            answer,
             interrupt,
         } => json!({
-            "type": "semantic_vad", "eagerness": eagerness, "create_response": true, "interrupt_response": interrupt,
+            "type": "semantic_vad", "eagerness": eagerness, "create_response": answer, "interrupt_response": interrupt,
         }),
     }
 }
@@ -213,10 +215,12 @@ mod tests {
             prefix_padding_ms: 300,
             silence_duration_ms: 500,
             idle_timeout_ms: Some(8_000),
+            answer: true,
             interrupt: true,
         };
         let semantic = TurnDetection::Semantic {
             eagerness: "auto".into(),
+            answer: true,
             interrupt: false,
         };
         let configure = |voice, options| ModelCommand::Configure {

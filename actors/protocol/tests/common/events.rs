@@ -30,6 +30,7 @@ pub(crate) fn setup_with(greeting: Greeting, interrupts: bool) -> CallSetup {
         prefix_padding_ms: 300,
         silence_duration_ms: 500,
         idle_timeout_ms: None,
+        answer: true,
         interrupt: interrupts,
     };
     let options = SessionOptions {
@@ -50,6 +51,11 @@ pub(crate) fn setup_with(greeting: Greeting, interrupts: bool) -> CallSetup {
         model: "gpt-realtime-2.1".to_owned(),
         session,
         greeting,
+        silence: None,
+        longest_monologue: Duration::from_secs(600),
+        keys: std::collections::BTreeMap::new(),
+        mask_digits: false,
+        transfer_targets: Vec::new(),
     };
     CallSetup {
         agent: Arc::new(agent),

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 
 use call_protocol::call::effect::Effect;
 use call_protocol::call::event::Event;
-use call_protocol::call::{Call, CallSetup, mark_name};
+use call_protocol::call::{Call, CallSetup};
 use call_protocol::model::command::ModelCommand;
 use call_protocol::payload::Payload;
 use call_protocol::time::Time;
@@ -263,8 +263,8 @@ impl Rig {
                 Effect::Play { payload, .. } => {
                     self.put(arrives, What::Phone(ToPhone::Audio(audio_of(payload))));
                 }
-                Effect::Mark { number, .. } => {
-                    self.put(arrives, What::Phone(ToPhone::Mark(mark_name(*number))));
+                Effect::Mark { name, .. } => {
+                    self.put(arrives, What::Phone(ToPhone::Mark(name.clone())));
                 }
                 Effect::Clear { .. } => self.put(arrives, What::Phone(ToPhone::Clear)),
                 Effect::DialModel if self.obliging => {

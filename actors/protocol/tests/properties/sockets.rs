@@ -41,7 +41,7 @@ pub(crate) fn event_of(step: &Step) -> Option<Event> {
             stream: stream(true),
             digit: '1',
         }),
-        Step::MarkLie(number) => mark(&format!("m{number}")),
+        Step::MarkLie(number) => mark(&format!("m0-{number}")),
         Step::Stop { foreign } => Event::Phone(PhoneEvent::Stop {
             stream: stream(*foreign),
         }),

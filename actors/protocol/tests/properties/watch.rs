@@ -264,10 +264,14 @@ impl Watched {
                 let dead = audio.iter().find(|tag| self.dead.contains(tag));
                 assert_eq!(dead, None, "audio the caller has spoken over");
             }
-            Effect::Mark { stream, number } => {
+            Effect::Mark { stream, name } => {
+                let number = name
+                    .strip_prefix("m0-")
+                    .and_then(|number| number.parse().ok());
+                let number: u64 = number.expect("a mark of this machine");
                 assert_eq!(*stream, stream_sid());
-                assert!(*number > self.last_mark, "a mark used twice");
-                self.last_mark = *number;
+                assert!(number > self.last_mark, "a mark used twice");
+                self.last_mark = number;
                 self.seen.marks += 1;
             }
             Effect::Clear { stream } => {

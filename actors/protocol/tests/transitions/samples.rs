@@ -121,10 +121,10 @@ events! {
         "foreign stream": key_on_foreign_stream(),
     ],
     Event::Phone(PhoneEvent::Mark { .. }) => "mark": [
-        "": mark("m1"),
-        "never sent": mark("m99"),
+        "": mark("m0-1"),
+        "never sent": mark("m0-99"),
         "not ours": mark("hello"),
-        "foreign stream": mark_on(Some(foreign_stream()), "m1"),
+        "foreign stream": mark_on(Some(foreign_stream()), "m0-1"),
     ],
     Event::Phone(PhoneEvent::Stop { .. }) => "stop": [
         "": stop(),
@@ -230,6 +230,9 @@ events! {
     Event::Model(ModelEvent::Unknown) => "model.unknown": ["": model(ModelEvent::Unknown)],
     Event::Model(ModelEvent::Unusable(_)) => "model.unusable": [
         "": model(ModelEvent::Unusable(ReadError::Malformed)),
+    ],
+    Event::Model(ModelEvent::Rejected(_)) => "model.rejected": [
+        "": model(ModelEvent::Rejected(SocketFault::TooLarge)),
     ],
     Event::Model(ModelEvent::Closed { .. }) => "model.closed": [
         "1000": model_closed(Some(1_000)),

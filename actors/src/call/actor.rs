@@ -1,0 +1,310 @@
+//! The actor: messages in, machine stepped, restarts counted.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use actix::{Actor, Addr, AsyncContext, Context, Handler, SpawnHandle, Supervised, Supervisor};
+use call_protocol::call::end::EndReason;
+use call_protocol::call::event::Event;
+use call_protocol::call::state::StateName;
+use call_protocol::call::{Call, CallSetup};
+use call_protocol::time::Time;
+
+use super::shared::{CallSeed, LogContext, Shared};
+use crate::down::DownGuard;
+use crate::limits::{CALL_MAILBOX, PUSH_EVERY, RESTART_WINDOW, RESTARTS};
+use crate::messages::{CallKey, Inspect, ModelSaid, Order, PhoneSaid, Push};
+use crate::openai::{Dialler, ModelLine};
+use crate::registry::{Enter, Registry};
+use crate::twilio::TwilioSession;
+
+/// The actor of one call. Supervised: a fault in a step builds the machine anew on the same sockets.
+///
+/// `ctx.stop()` means "crash me and start me again" to a supervised actor. A call that is over lets go of its sockets
+/// and its timer instead, and ends when the phone leg lets go of it.
+pub(crate) struct CallActor {
+    pub(super) key: CallKey,
+    pub(super) call: Call,
+    pub(super) phone: Addr<TwilioSession>,
+    pub(super) model: Option<ModelLine>,
+    /// Number of the model session in use; words of earlier ones are ignored.
+    pub(super) session: u32,
+    pub(super) model_url: std::sync::Arc<str>,
+    pub(super) early: Option<ModelLine>,
+    pub(super) dialler: Dialler,
+    pub(super) registry: Addr<Registry>,
+    pub(super) shared: Shared,
+    pub(super) log: LogContext,
+    pub(super) lost_model_at: Option<Instant>,
+    /// The state last told, for the gauge.
+    pub(super) state: StateName,
+    seed: Option<Box<Enter>>,
+    timer: Option<(SpawnHandle, Time)>,
+    pushed: Option<Instant>,
+    faults: VecDeque<Instant>,
+    restarts: u64,
+    /// A fault was caught: the next `started` builds the machine anew.
+    faulted: bool,
+    #[cfg(feature = "fault-hook")]
+    panic_next: bool,
+    _guard: DownGuard,
+}
+
+impl CallActor {
+    /// Starts the call under its supervisor, on the current thread.
+    pub(crate) fn start_supervised(seed: CallSeed, phone: Addr<TwilioSession>) -> Addr<Self> {
+        let log = LogContext::of(&seed);
+        seed.shared.metrics.call_began("connected");
+        log::info!(target: "switchboard::call", call_sid = log.call(), stream_sid = log.stream(); "media socket accepted");
+        Supervisor::start(move |ctx: &mut Context<Self>| {
+            let setup = CallSetup {
+                agent: seed.agent.clone(),
+                call: seed.visit.as_ref().map(|visit| visit.call),
+                max_length: seed.max_length,
+                seed: seed.key.wrapping_mul(0x9E37_79B9_7F4A_7C15),
+            };
+            let enter = Enter {
+                key: seed.key,
+                visit: seed.visit,
+                inspect: ctx.address().recipient().downgrade(),
+                orders: ctx.address().recipient().downgrade(),
+            };
+            Self {
+                key: seed.key,
+                call: Call::new(setup),
+                phone,
+                model: None,
+                session: 0,
+                model_url: seed.model_url,
+                early: seed.early,
+                dialler: seed.dialler,
+                _guard: DownGuard::new(seed.key, seed.registry.clone()),
+                registry: seed.registry,
+                shared: seed.shared,
+                log,
+                lost_model_at: None,
+                state: StateName::Connected,
+                seed: Some(Box::new(enter)),
+                timer: None,
+                pushed: None,
+                faults: VecDeque::new(),
+                restarts: 0,
+                faulted: false,
+                #[cfg(feature = "fault-hook")]
+                panic_next: false,
+            }
+        })
+    }
+
+    /// The call's time now.
+    pub(super) fn now(&self) -> Time {
+        self.at(Instant::now())
+    }
+
+    fn at(&self, instant: Instant) -> Time {
+        let elapsed = instant.saturating_duration_since(self.shared.accepted());
+        Time::ZERO + elapsed
+    }
+
+    /// Runs one step of the machine; a panic in it is a fault of this call alone.
+    fn step(
+        &mut self,
+        ctx: &mut Context<Self>,
+        since: Option<Instant>,
+        step: impl FnOnce(&mut Call, Time),
+    ) {
+        if self.faulted {
+            return;
+        }
+        let now = self.now();
+        #[cfg(feature = "fault-hook")]
+        let panic_next = std::mem::take(&mut self.panic_next);
+        let call = &mut self.call;
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            #[cfg(feature = "fault-hook")]
+            assert!(!panic_next, "fault hook");
+            step(call, now);
+        }));
+        if result.is_err() {
+            self.on_fault(ctx);
+            return;
+        }
+        self.carry_out(ctx, since);
+        self.arm(ctx);
+        self.push_if_due();
+    }
+
+    fn on_fault(&mut self, ctx: &mut Context<Self>) {
+        let now = Instant::now();
+        while self
+            .faults
+            .front()
+            .is_some_and(|first| now.duration_since(*first) > RESTART_WINDOW)
+        {
+            self.faults.pop_front();
+        }
+        self.faults.push_back(now);
+        self.restarts += 1;
+        self.faulted = true;
+        self.shared.metrics.call_restarted("fault");
+        let faults = self.faults.len();
+        log::error!(target: "switchboard::call", call_sid = self.log.call(), stream_sid = self.log.stream(), faults; "fault in a step, building the call anew");
+        actix::ActorContext::stop(ctx);
+    }
+
+    fn rebuild(&mut self) {
+        self.faulted = false;
+        let now = self.now();
+        let give_up = self.faults.len() > RESTARTS;
+        let keep_playback = self.faults.len() == 1;
+        // `Call` has no cheap empty value; this one is replaced in the next line.
+        let placeholder = Call::new(self.call.setup().clone());
+        let faulted = std::mem::replace(&mut self.call, placeholder);
+        match catch_unwind(AssertUnwindSafe(|| faulted.rebuild(keep_playback, now))) {
+            Ok(call) => {
+                self.call = call;
+                if give_up {
+                    self.call.end(EndReason::Fault, now);
+                }
+            }
+            Err(_) => self.call.end(EndReason::Fault, now),
+        }
+    }
+
+    /// Keeps the one real timer at or before the machine's next deadline. A deadline that moved back, as the media
+    /// watchdog does with every frame, costs nothing: the timer fires early, once, and is set again.
+    fn arm(&mut self, ctx: &mut Context<Self>) {
+        let Some(due) = self.call.poll_timeout() else {
+            if let Some((handle, _)) = self.timer.take() {
+                ctx.cancel_future(handle);
+            }
+            return;
+        };
+        if self.timer.is_some_and(|(_, armed)| armed <= due) {
+            return;
+        }
+        if let Some((handle, _)) = self.timer.take() {
+            ctx.cancel_future(handle);
+        }
+        let wait = due.since(self.now());
+        let handle = ctx.run_later(wait, |actor, ctx| {
+            actor.timer = None;
+            actor.step(ctx, None, Call::handle_timeout);
+        });
+        self.timer = Some((handle, due));
+    }
+
+    fn push_if_due(&mut self) {
+        if self
+            .pushed
+            .is_none_or(|pushed| pushed.elapsed() >= PUSH_EVERY)
+        {
+            self.push();
+        }
+    }
+
+    /// Pushes the call's row to the registry.
+    pub(super) fn push(&mut self) {
+        self.pushed = Some(Instant::now());
+        let snapshot = Box::new(self.call.snapshot(self.now()));
+        let bridge_us = self.shared.bridge_us();
+        self.registry.do_send(Push {
+            key: self.key,
+            snapshot,
+            bridge_us,
+            restarts: self.restarts,
+        });
+    }
+}
+
+impl Actor for CallActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(CALL_MAILBOX);
+        if let Some(enter) = self.seed.take() {
+            self.registry.do_send(*enter);
+        }
+        // Timers do not survive a restart.
+        self.timer = None;
+        if self.faulted {
+            self.rebuild();
+        }
+        self.carry_out(ctx, None);
+        self.arm(ctx);
+        self.push();
+    }
+}
+
+impl Supervised for CallActor {}
+
+impl Drop for CallActor {
+    /// An actor that dies by a panic must not stay in the gauge. Nothing in here may panic.
+    fn drop(&mut self) {
+        if self.state != StateName::Stop {
+            self.shared.metrics.call_ended(
+                self.state.label(),
+                crate::metrics::PANICKED,
+                self.shared.accepted().elapsed(),
+            );
+        }
+    }
+}
+
+impl Handler<PhoneSaid> for CallActor {
+    type Result = ();
+
+    fn handle(&mut self, message: PhoneSaid, ctx: &mut Self::Context) {
+        self.step(ctx, Some(message.at), |call, now| {
+            call.handle(Event::Phone(message.event), now)
+        });
+    }
+}
+
+impl Handler<ModelSaid> for CallActor {
+    type Result = ();
+
+    fn handle(&mut self, message: ModelSaid, ctx: &mut Self::Context) {
+        if message.session == self.session {
+            self.step(ctx, Some(message.at), |call, now| {
+                call.handle(Event::Model(message.event), now)
+            });
+        }
+    }
+}
+
+impl Handler<Order> for CallActor {
+    type Result = bool;
+
+    fn handle(&mut self, Order(order): Order, ctx: &mut Self::Context) -> bool {
+        if self.call.is_over() {
+            return false;
+        }
+        self.step(ctx, None, |call, now| {
+            call.handle(Event::Operator(order), now)
+        });
+        true
+    }
+}
+
+impl Handler<Inspect> for CallActor {
+    type Result = Result<call_protocol::call::snapshot::Detail, ()>;
+
+    fn handle(&mut self, _: Inspect, _: &mut Self::Context) -> Self::Result {
+        let now = self.now();
+        catch_unwind(AssertUnwindSafe(|| self.call.detail(now))).map_err(drop)
+    }
+}
+
+#[cfg(feature = "fault-hook")]
+impl Handler<crate::messages::Fault> for CallActor {
+    type Result = ();
+
+    fn handle(&mut self, fault: crate::messages::Fault, _: &mut Self::Context) {
+        match fault {
+            crate::messages::Fault::PanicInStep => self.panic_next = true,
+            crate::messages::Fault::PanicInActor => panic!("fault hook"),
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! `CallActor`: a thin shell around the [`Call`](call_protocol::call::Call) value.
+//!
+//! A message becomes an event, the machine is stepped, its effects are carried out. There is one real timer, for the
+//! machine's next deadline.
+
+mod actor;
+mod effects;
+mod report;
+mod shared;
+
+pub use shared::{CallSeed, Shared, Tap, TapLine, Wire};
+
+pub(crate) use actor::CallActor;
+pub(crate) use shared::LogContext;

@@ -1,0 +1,147 @@
+//! Reports of the machine as log lines and counters.
+
+use std::time::{Duration, Instant};
+
+use call_protocol::call::effect::{Report, Summary};
+use call_protocol::conversation::{Speaker, Turn};
+
+use super::actor::CallActor;
+
+/// Target of every line about a call.
+const TARGET: &str = "switchboard::call";
+
+macro_rules! line {
+    ($level:ident, $actor:expr, $($field:tt)*) => {
+        log::$level!(target: TARGET, call_sid = $actor.log.call(), stream_sid = $actor.log.stream(), $($field)*)
+    };
+}
+
+impl CallActor {
+    pub(super) fn tell(&mut self, report: Report) {
+        self.shared.tap_report(&report);
+        let metrics = self.shared.metrics.clone();
+        match report {
+            Report::State(state) => {
+                if self.state != state {
+                    metrics.call_moved(self.state.label(), state.label());
+                    self.state = state;
+                }
+                self.push();
+            }
+            Report::Connected { protocol, version } => {
+                line!(info, self, protocol = protocol.as_str(), version = version.as_str(); "connected");
+            }
+            Report::Started {
+                stream,
+                call,
+                refused_parameters,
+            } => {
+                self.log.stream = Some(stream);
+                self.log.call = Some(call);
+                line!(info, self, refused_parameters; "start");
+                self.push();
+            }
+            Report::FirstCallerAudio => line!(info, self, state = "media"; "first caller audio"),
+            Report::ModelDialled { result } => metrics.model_connected(result),
+            Report::ModelReady {
+                session,
+                after_ms,
+                again,
+            } => {
+                let session = session
+                    .map(|session| session.to_string())
+                    .unwrap_or_default();
+                line!(info, self, session_id = session.as_str(), after_ms, again; "model session ready");
+                if let Some(lost) = self.lost_model_at.take() {
+                    metrics.model_reconnected(lost.elapsed());
+                }
+                self.push();
+            }
+            Report::ModelLost { why, redial } => {
+                self.lost_model_at.get_or_insert_with(Instant::now);
+                line!(warn, self, why, redial; "model lost");
+                self.push();
+            }
+            Report::ModelComplains(error) => {
+                let code = error.code.as_deref().unwrap_or("none");
+                let message = error.message.as_str();
+                line!(warn, self, kind = error.kind.as_str(), code, message; "model refused something");
+            }
+            Report::FirstAgentAudio { after_start_ms } => {
+                metrics.first_audio(Duration::from_millis(after_start_ms));
+                line!(info, self, after_ms = after_start_ms; "first agent audio");
+            }
+            Report::Answered { latency_us } => {
+                metrics.turn_answered(Duration::from_micros(latency_us))
+            }
+            Report::Turn(turn) => self.tell_turn(&turn),
+            Report::Transcoding => {
+                line!(warn, self, format = "pcm24k"; "model audio is not what was asked for, transcoding");
+            }
+            Report::Interrupted { heard_ms } => {
+                metrics.barge_ins.inc();
+                line!(debug, self, heard_ms; "interrupted");
+            }
+            Report::Violation { peer, kind } => {
+                metrics.protocol_violated(peer.label(), kind);
+                line!(debug, self, peer = peer.label(), kind; "protocol violation");
+            }
+            Report::CallerAudioDropped { bytes } => {
+                metrics.frames_from_caller.dropped.inc_by(frames(bytes));
+            }
+            Report::AgentAudioDropped { bytes, why } => {
+                metrics.frames_to_caller.dropped.inc_by(frames(bytes));
+                line!(trace, self, bytes, why; "agent audio dropped");
+            }
+            Report::Used { usage, dollars } => {
+                for (kind, tokens) in [
+                    ("text_in", usage.text_in),
+                    ("audio_in", usage.audio_in),
+                    ("cached_in", usage.cached_in),
+                    ("text_out", usage.text_out),
+                    ("audio_out", usage.audio_out),
+                ] {
+                    metrics.tokens_used(kind, tokens);
+                }
+                metrics.spent_usd(dollars);
+            }
+            Report::RateLimits {
+                left,
+                reset_seconds,
+            } => {
+                if left < 0.1 {
+                    line!(warn, self, left, reset_seconds; "model account is near its rate limit");
+                }
+            }
+            Report::Stopped(summary) => self.tell_end(&summary),
+        }
+    }
+
+    /// One line a turn: figures, never words.
+    fn tell_turn(&self, turn: &Turn) {
+        match turn.who {
+            Speaker::Caller => line!(info, self, who = "caller", at_ms = turn.at_ms; "turn"),
+            Speaker::Agent => line!(
+                info, self, who = "agent", at_ms = turn.at_ms, sent_ms = turn.sent_ms, heard_ms = turn.heard_ms,
+                cut = turn.cut, latency_ms = turn.latency_ms.unwrap_or(0); "turn"
+            ),
+        }
+    }
+
+    fn tell_end(&mut self, summary: &Summary) {
+        let reason = summary.reason.label();
+        let duration = Duration::from_millis(summary.duration_ms);
+        self.shared
+            .metrics
+            .call_ended(self.state.label(), reason, duration);
+        line!(
+            info, self, reason, duration_ms = summary.duration_ms, frames_from_caller = summary.frames_from_caller,
+            frames_to_caller = summary.frames_to_caller, turns = summary.turns, cost_usd = summary.cost_usd; "stop"
+        );
+        self.push();
+    }
+}
+
+const fn frames(bytes: u64) -> u64 {
+    bytes.div_ceil(call_protocol::audio::FRAME_BYTES as u64)
+}

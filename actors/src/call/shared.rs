@@ -1,0 +1,178 @@
+//! What the actors of one call share: counters and a tap, nothing that decides.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::Addr;
+use bytes::Bytes;
+use call_protocol::audio::FRAME_BYTES;
+use call_protocol::call::AgentProfile;
+use call_protocol::call::effect::Report;
+use call_protocol::latency::Meter;
+use call_protocol::payload::Payload;
+use tokio::sync::mpsc::Sender;
+
+use crate::messages::{CallKey, Visit};
+use crate::metrics::Metrics;
+use crate::openai::{Dialler, ModelLine};
+use crate::registry::Registry;
+
+/// All that a call is started with.
+pub struct CallSeed {
+    /// The call's number in this process.
+    pub key: CallKey,
+    /// Who calls; `None` for a socket without a ticket.
+    pub visit: Option<Visit>,
+    /// Who answers.
+    pub agent: Arc<AgentProfile>,
+    /// The longest the call may last.
+    pub max_length: Duration,
+    /// The URL of a model socket, with the model in it.
+    pub model_url: Arc<str>,
+    /// A model session dialled when the webhook came, perhaps on another thread.
+    pub early: Option<ModelLine>,
+    /// Opens model sockets from this thread.
+    pub dialler: Dialler,
+    /// Where the call makes itself known.
+    pub registry: Addr<Registry>,
+    /// Counters.
+    pub shared: Shared,
+}
+
+/// Counters and a tap of one call, shared by its actors without a lock.
+#[derive(Clone)]
+pub struct Shared {
+    /// The process's metrics.
+    pub metrics: Arc<Metrics>,
+    bridge: Arc<Meter>,
+    tap: Option<Tap>,
+    accepted: Instant,
+}
+
+/// Where a call's messages are copied to, for a record of the call.
+pub type Tap = Sender<TapLine>;
+
+/// Which socket, and which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// From Twilio.
+    PhoneIn,
+    /// To Twilio.
+    PhoneOut,
+    /// From the model.
+    ModelIn,
+    /// To the model.
+    ModelOut,
+    /// Not a wire: a report of the call's machine, as JSON.
+    Report,
+}
+
+/// One message of a call.
+#[derive(Clone, Debug)]
+pub struct TapLine {
+    /// When, since the media socket was accepted.
+    pub at: Duration,
+    /// Where.
+    pub wire: Wire,
+    /// The message as it stood on the wire.
+    pub text: Bytes,
+}
+
+impl Shared {
+    /// Counters for a new call.
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>, tap: Option<Tap>) -> Self {
+        Self {
+            metrics,
+            bridge: Arc::default(),
+            tap,
+            accepted: Instant::now(),
+        }
+    }
+
+    /// When the media socket was accepted.
+    #[must_use]
+    pub const fn accepted(&self) -> Instant {
+        self.accepted
+    }
+
+    pub(crate) fn tap(&self, wire: Wire, text: &Bytes) {
+        if let Some(tap) = &self.tap {
+            // A reader that does not keep up loses lines; the call does not wait for it.
+            let _ = tap.try_send(TapLine {
+                at: self.accepted.elapsed(),
+                wire,
+                text: text.clone(),
+            });
+        }
+    }
+
+    /// Copies a report of the machine to the tap.
+    pub(crate) fn tap_report(&self, report: &Report) {
+        if self.tap.is_some()
+            && let Ok(json) = serde_json::to_vec(report)
+        {
+            self.tap(Wire::Report, &Bytes::from(json));
+        }
+    }
+
+    /// Audio was handed to Twilio's socket; `since` is when the model's audio was read from the other.
+    pub(crate) fn played(&self, payload: &Payload, since: Option<Instant>) {
+        let frames = payload.audio_bytes().div_ceil(FRAME_BYTES);
+        self.metrics
+            .frames_to_caller
+            .forwarded
+            .inc_by(frames as u64);
+        if let Some(since) = since {
+            let added = since.elapsed();
+            self.metrics.bridge_to_caller.observe(added.as_secs_f64());
+            self.bridge.record(micros(added));
+        }
+    }
+
+    /// Caller audio was handed to the model's socket; `since` is when it was read from Twilio's.
+    pub(crate) fn appended(&self, since: Instant) {
+        let added = since.elapsed();
+        self.metrics.frames_from_caller.forwarded.inc();
+        self.metrics.bridge_from_caller.observe(added.as_secs_f64());
+        self.bridge.record(micros(added));
+    }
+
+    /// Microseconds the bridge adds to a frame: median and 99th percentile.
+    pub(crate) fn bridge_us(&self) -> (Option<u64>, Option<u64>) {
+        let added = self.bridge.read();
+        (added.quantile(0.5), added.quantile(0.99))
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// What a log line about a call carries.
+#[derive(Clone, Debug)]
+pub(crate) struct LogContext {
+    pub(crate) key: CallKey,
+    pub(crate) call: Option<call_protocol::ids::CallSid>,
+    pub(crate) stream: Option<call_protocol::ids::StreamSid>,
+}
+
+impl LogContext {
+    pub(crate) fn of(seed: &CallSeed) -> Self {
+        Self {
+            key: seed.key,
+            call: seed.visit.as_ref().map(|visit| visit.call),
+            stream: None,
+        }
+    }
+
+    /// The call's SID, or a dash before it is known.
+    pub(crate) fn call(&self) -> &str {
+        self.call.as_ref().map_or("-", |call| call.as_str())
+    }
+
+    /// The stream's SID, or a dash before it is known.
+    pub(crate) fn stream(&self) -> &str {
+        self.stream.as_ref().map_or("-", |stream| stream.as_str())
+    }
+}

@@ -1,0 +1,334 @@
+//! Every message between actors, on one page.
+//!
+//! | from | to | message | how | when it does not fit |
+//! | --- | --- | --- | --- | --- |
+//! | `TwilioSession` | `CallActor` | [`PhoneSaid`] | `try_send` for audio, else `do_send` | the frame is dropped and counted |
+//! | `OpenAiSession` | `CallActor` | [`ModelSaid`] | `do_send` along a weak link | at most 16 frames are read before the call has its turn |
+//! | `CallActor` | `TwilioSession` | [`ToPhone`] | `try_send` | the phone leg is stalled: the call ends |
+//! | `CallActor` | `OpenAiSession` | [`ToModel`] | `try_send` for audio, else `do_send` | the frame is dropped and counted |
+//! | `CallActor` | `Registry` | [`Push`], [`Down`] | `do_send`, once a second at most | – |
+//! | the edge | `Registry`, `CallActor` | [`Arrive`], [`Claim`], [`List`], [`Find`], [`Order`], [`Inspect`] | `send` with a timeout | an error answer |
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::Message;
+use call_protocol::call::AgentProfile;
+use call_protocol::call::end::EndReason;
+use call_protocol::call::event::{ModelEvent, OperatorEvent, PhoneEvent};
+use call_protocol::call::snapshot::{Detail, Snapshot};
+use call_protocol::ids::{CallSid, StreamSid};
+use call_protocol::model::command::ModelCommand;
+use call_protocol::payload::Payload;
+
+use crate::openai::ModelLine;
+use crate::registry::Row;
+
+/// Names one call of this process, from the socket to the end.
+pub type CallKey = u64;
+
+/// Twilio's media stream brought something.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PhoneSaid {
+    /// What.
+    pub event: PhoneEvent,
+    /// When it was read from the socket.
+    pub at: Instant,
+}
+
+/// The realtime session brought something.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ModelSaid {
+    /// Which session of the call; words of an earlier one are late and ignored.
+    pub session: u32,
+    /// What.
+    pub event: ModelEvent,
+    /// When it was read from the socket.
+    pub at: Instant,
+}
+
+/// Something for Twilio.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum ToPhone {
+    /// Play this.
+    Play {
+        /// The stream.
+        stream: StreamSid,
+        /// The audio.
+        payload: Payload,
+        /// When the event that caused it was read, to measure what the bridge adds.
+        since: Option<Instant>,
+    },
+    /// Tell when all before was played.
+    Mark {
+        /// The stream.
+        stream: StreamSid,
+        /// The mark's name.
+        name: String,
+    },
+    /// Throw away what was not played.
+    Clear {
+        /// The stream.
+        stream: StreamSid,
+    },
+    /// Close the socket.
+    Close {
+        /// The WebSocket close code.
+        code: u16,
+    },
+}
+
+/// Something for the model.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum ToModel {
+    /// Say this.
+    Command {
+        /// What.
+        command: ModelCommand,
+        /// When the event that caused it was read, to measure what the bridge adds.
+        since: Option<Instant>,
+    },
+    /// Close the socket, whatever it is doing.
+    HangUp,
+}
+
+/// A call's row for the list of live calls, pushed so that nobody has to ask a call that may be stuck.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Push {
+    /// The call.
+    pub key: CallKey,
+    /// Its machine.
+    pub snapshot: Box<Snapshot>,
+    /// Microseconds the bridge added to a frame: median and 99th percentile.
+    pub bridge_us: (Option<u64>, Option<u64>),
+    /// How often its machine was built anew.
+    pub restarts: u64,
+}
+
+/// An actor is gone; sent by a drop guard, also while unwinding.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Down {
+    /// The call.
+    pub key: CallKey,
+    /// Whether it went by a panic.
+    pub panicked: bool,
+}
+
+/// A call was announced by a webhook: keep a place for it.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Arrived, Refused>")]
+pub struct Arrive {
+    /// The visitor.
+    pub visit: Visit,
+    /// A fresh media token for it, used unless the call has one already.
+    pub token: String,
+    /// Whether a call that ended here may come again: Twilio asks what follows.
+    pub again: bool,
+}
+
+/// Answer to [`Arrive`].
+#[derive(Clone, Debug)]
+pub struct Arrived {
+    /// The call's media token.
+    pub token: String,
+    /// Whether this is the first answer to the call, not the same one again.
+    pub first: bool,
+}
+
+/// Who calls, and who answers.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    /// The call.
+    pub call: CallSid,
+    /// The caller's number, masked.
+    pub from: Option<String>,
+    /// The number called.
+    pub to: Option<String>,
+    /// `inbound` or `outbound`.
+    pub direction: &'static str,
+    /// Who answers.
+    pub agent: Arc<AgentProfile>,
+}
+
+/// Why a call is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// As many calls as allowed.
+    Full,
+    /// The process is leaving.
+    Draining,
+    /// This call came back too often.
+    TooOften,
+}
+
+impl Refused {
+    /// The reason's name in metrics and logs.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Draining => "draining",
+            Self::TooOften => "too_often",
+        }
+    }
+}
+
+/// A media socket presents its ticket.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Claimed, ClaimError>")]
+pub struct Claim {
+    /// The call the ticket is for.
+    pub call: CallSid,
+    /// The ticket, already known to be genuine.
+    pub token: String,
+}
+
+/// Answer to [`Claim`].
+pub struct Claimed {
+    /// The call's number in this process.
+    pub key: CallKey,
+    /// Who calls, and who answers.
+    pub visit: Visit,
+    /// The model session dialled for it, if there is one.
+    pub early: Option<ModelLine>,
+}
+
+/// A model session was dialled for an announced call: keep it until the call comes.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Keep {
+    /// The call.
+    pub call: CallSid,
+    /// Its session; hung up if nobody comes.
+    pub early: ModelLine,
+}
+
+/// A media socket without a ticket, in dev mode.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<CallKey, Refused>")]
+pub struct WalkIn;
+
+/// Why a ticket was not honoured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimError {
+    /// Nobody announced this call, or its ticket has expired.
+    Unknown,
+    /// The ticket was used before.
+    Used,
+}
+
+impl ClaimError {
+    /// The reason's name in metrics and logs.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown_ticket",
+            Self::Used => "used_ticket",
+        }
+    }
+}
+
+/// The live calls.
+#[derive(Debug, Message)]
+#[rtype(result = "Listing")]
+pub struct List;
+
+/// Answer to [`List`].
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Listing {
+    /// Whether new calls are refused because the process is leaving.
+    pub draining: bool,
+    /// Calls that may live at once.
+    pub capacity: usize,
+    /// Calls that live.
+    pub count: usize,
+    /// Their rows.
+    pub calls: Vec<Row>,
+}
+
+/// How full the house is, for readiness; cheap.
+#[derive(Debug, Message)]
+#[rtype(result = "Occupancy")]
+pub struct Count;
+
+/// Answer to [`Count`].
+#[derive(Clone, Copy, Debug)]
+pub struct Occupancy {
+    /// Whether new calls are refused because the process is leaving.
+    pub draining: bool,
+    /// Places taken: live calls and announced ones.
+    pub taken: usize,
+    /// Calls that live.
+    pub live: usize,
+    /// Calls that may live at once.
+    pub capacity: usize,
+}
+
+/// One live call.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<Found>")]
+pub struct Find(pub CallSid);
+
+/// Answer to [`Find`].
+#[derive(Debug)]
+pub struct Found {
+    /// Its row.
+    pub row: Row,
+    /// Where to ask for more.
+    pub call: actix::Recipient<Inspect>,
+    /// Where to send orders.
+    pub orders: actix::Recipient<Order>,
+}
+
+/// How a call that was here ended; what Twilio should do next hangs on it.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<Ending>")]
+pub struct HowEnded(pub CallSid);
+
+/// Answer to [`HowEnded`].
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// Why; `None` if the call's actors died without a word.
+    pub reason: Option<EndReason>,
+    /// Where the caller goes now, by the name of a transfer target.
+    pub transfer_to: Option<String>,
+    /// Who it was.
+    pub visit: Visit,
+}
+
+/// Take no more calls.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Drain;
+
+/// Tell every live call the same.
+#[derive(Debug, Message)]
+#[rtype(result = "usize")]
+pub struct OrderAll(pub OperatorEvent);
+
+/// An operator's wish for one call.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "bool")]
+pub struct Order(pub OperatorEvent);
+
+/// What a call's page shows beyond its row.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Detail, ()>")]
+pub struct Inspect;
+
+/// A fault put into a call on purpose.
+#[cfg(feature = "fault-hook")]
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub enum Fault {
+    /// The next step of the machine panics.
+    PanicInStep,
+    /// The actor itself panics.
+    PanicInActor,
+}

@@ -1,0 +1,629 @@
+//! The metrics of the service. Their names are a contract with dashboards; labels never hold a SID or a number.
+//!
+//! Everything lives in one registry per service, so that several services in one process (tests) do not mix.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use call_protocol::call::end::EndReason;
+use prometheus::core::Collector;
+use prometheus::{
+    Counter, Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// The four states of a call's machine, the label set of `switchboard_calls_active`.
+pub const CALL_STATES: [&str; 4] = ["connected", "start", "media", "stop"];
+/// How dialling the model ended.
+pub const MODEL_CONNECT_RESULTS: [&str; 7] = [
+    "ok",
+    "unauthorized",
+    "rate_limited",
+    "server_error",
+    "refused",
+    "timeout",
+    "network",
+];
+/// How a change to a fresh model session, or a call's continuation from its checkpoint, ended.
+pub const ATTEMPT_RESULTS: [&str; 2] = ["ok", "failed"];
+/// What tokens were billed as.
+pub const TOKEN_KINDS: [&str; 5] = ["text_in", "audio_in", "cached_in", "text_out", "audio_out"];
+/// Outcome of a call whose actor died by a panic, beside the labels of [`EndReason`].
+pub const PANICKED: &str = "panicked";
+/// Which socket broke its protocol.
+pub const PEERS: [&str; 2] = ["twilio", "model"];
+
+/// From 10 µs, since forwarding a frame costs tens of them, to the 100 ms at which a caller would hear it.
+const BRIDGE_BUCKETS: &[f64] = &[
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025,
+    0.05, 0.1,
+];
+/// Around the half second that people take for an answer.
+const TURN_BUCKETS: &[f64] = &[
+    0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0,
+];
+/// Up to the 16 s after which a caller without a model is told so.
+const CONNECT_BUCKETS: &[f64] = &[
+    0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 16.0, 30.0,
+];
+/// From a wrong number to the model's longest session and beyond.
+const CALL_BUCKETS: &[f64] = &[
+    5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_200.0, 1_800.0, 3_600.0, 7_200.0,
+];
+/// A tool's timeout is at most a minute.
+const TOOL_BUCKETS: &[f64] = &[
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
+
+/// All metrics. Clones share their values.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    /// Names and kinds of families that have no child yet and would be missing from a scrape.
+    families: Vec<Family>,
+    /// Frames from the caller to the model.
+    pub frames_from_caller: FrameCounters,
+    /// Frames from the model to the caller.
+    pub frames_to_caller: FrameCounters,
+    /// Time a frame from the caller spends in this process.
+    pub bridge_from_caller: Histogram,
+    /// Time a frame to the caller spends in this process.
+    pub bridge_to_caller: Histogram,
+    /// Callers who spoke while the agent did.
+    pub barge_ins: IntCounter,
+    /// Panics anywhere in the process, for the panic hook.
+    pub panics: IntCounter,
+    calls_active: IntGaugeVec,
+    calls: IntCounterVec,
+    call_restarts: IntCounterVec,
+    call_duration: Histogram,
+    turn_latency: Histogram,
+    first_audio: Histogram,
+    model_connects: IntCounterVec,
+    model_reconnect: Histogram,
+    session_rollovers: IntCounterVec,
+    resumes: IntCounterVec,
+    admission_rejected: IntCounterVec,
+    webhook_rejected: IntCounterVec,
+    stream_rejected: IntCounterVec,
+    protocol_violations: IntCounterVec,
+    tool_seconds: HistogramVec,
+    tokens: IntCounterVec,
+    cost_usd: Counter,
+}
+
+/// What became of frames in one direction, resolved once for the hot path.
+#[derive(Clone)]
+pub struct FrameCounters {
+    /// Passed on.
+    pub forwarded: IntCounter,
+    /// Lost to a full queue or a bad payload.
+    pub dropped: IntCounter,
+}
+
+#[derive(Clone)]
+struct Family {
+    name: String,
+    help: String,
+    kind: &'static str,
+}
+
+/// Registers what it makes and remembers its name.
+struct Maker {
+    registry: Registry,
+    families: Vec<Family>,
+}
+
+impl Metrics {
+    /// A registry with every metric of the contract at zero. `version` is the build's.
+    ///
+    /// # Errors
+    /// When two metrics share a name: a mistake in this file.
+    pub fn new(version: &str) -> Result<Self, prometheus::Error> {
+        let mut make = Maker {
+            registry: Registry::new(),
+            families: Vec::new(),
+        };
+        let frames = make.counters(
+            "switchboard_audio_frames_total",
+            "Audio frames by direction and what became of them",
+            &["direction", "result"],
+        )?;
+        let bridge = make.histograms(
+            "switchboard_bridge_latency_seconds",
+            "Time from a frame's arrival to its hand-over to the other socket",
+            &["direction"],
+            BRIDGE_BUCKETS,
+        )?;
+        let frame_counters = |direction: &str| FrameCounters {
+            forwarded: frames.with_label_values(&[direction, "forwarded"]),
+            dropped: frames.with_label_values(&[direction, "dropped"]),
+        };
+        let build_info = make.gauges(
+            "switchboard_build_info",
+            "The running build, always 1",
+            &["version"],
+        )?;
+        build_info.with_label_values(&[version]).set(1);
+
+        let metrics = Self {
+            frames_from_caller: frame_counters("from_caller"),
+            frames_to_caller: frame_counters("to_caller"),
+            bridge_from_caller: bridge.with_label_values(&["from_caller"]),
+            bridge_to_caller: bridge.with_label_values(&["to_caller"]),
+            barge_ins: make.counter(
+                "switchboard_barge_ins_total",
+                "Callers who spoke while the agent did",
+            )?,
+            panics: make.counter("switchboard_panics_total", "Panics anywhere in the process")?,
+            calls_active: make.gauges(
+                "switchboard_calls_active",
+                "Live calls by state",
+                &["state"],
+            )?,
+            calls: make.counters(
+                "switchboard_calls_total",
+                "Finished calls by outcome",
+                &["outcome"],
+            )?,
+            call_restarts: make.counters(
+                "switchboard_call_restarts_total",
+                "Calls rebuilt on their sockets after a fault, by reason",
+                &["reason"],
+            )?,
+            call_duration: make.histogram(
+                "switchboard_call_duration_seconds",
+                "Length of finished calls",
+                CALL_BUCKETS,
+            )?,
+            turn_latency: make.histogram(
+                "switchboard_turn_latency_seconds",
+                "From the end of the caller's speech to the first audio sent back",
+                TURN_BUCKETS,
+            )?,
+            first_audio: make.histogram(
+                "switchboard_first_audio_seconds",
+                "From the start of a stream to the agent's first audio",
+                CONNECT_BUCKETS,
+            )?,
+            model_connects: make.counters(
+                "switchboard_model_connects_total",
+                "Attempts to reach the model by result",
+                &["result"],
+            )?,
+            model_reconnect: make.histogram(
+                "switchboard_model_reconnect_seconds",
+                "From the loss of a model session to the next one being ready",
+                CONNECT_BUCKETS,
+            )?,
+            session_rollovers: make.counters(
+                "switchboard_session_rollovers_total",
+                "Planned changes to a fresh model session by result",
+                &["result"],
+            )?,
+            resumes: make.counters(
+                "switchboard_resumes_total",
+                "Calls continued from a checkpoint by result",
+                &["result"],
+            )?,
+            admission_rejected: make.counters(
+                "switchboard_admission_rejected_total",
+                "Calls answered with busy by reason",
+                &["reason"],
+            )?,
+            webhook_rejected: make.counters(
+                "switchboard_webhook_rejected_total",
+                "Webhook requests refused by reason",
+                &["reason"],
+            )?,
+            stream_rejected: make.counters(
+                "switchboard_stream_rejected_total",
+                "Media sockets refused by reason",
+                &["reason"],
+            )?,
+            protocol_violations: make.counters(
+                "switchboard_protocol_violations_total",
+                "Messages that broke their protocol by peer and kind",
+                &["peer", "kind"],
+            )?,
+            tool_seconds: make.histograms(
+                "switchboard_tool_seconds",
+                "Run time of tools by tool and result",
+                &["tool", "result"],
+                TOOL_BUCKETS,
+            )?,
+            tokens: make.counters(
+                "switchboard_tokens_total",
+                "Billed tokens by kind",
+                &["kind"],
+            )?,
+            cost_usd: make.cost(
+                "switchboard_cost_usd_total",
+                "Estimated cost of the model in US dollars",
+            )?,
+            registry: make.registry,
+            families: make.families,
+        };
+        metrics.show_closed_sets();
+        Ok(metrics)
+    }
+
+    /// Children of closed label sets exist from the first scrape, so that a rate over them never starts at a gap.
+    fn show_closed_sets(&self) {
+        for state in CALL_STATES {
+            self.calls_active.with_label_values(&[state]);
+        }
+        for result in MODEL_CONNECT_RESULTS {
+            self.model_connects.with_label_values(&[result]);
+        }
+        for result in ATTEMPT_RESULTS {
+            self.session_rollovers.with_label_values(&[result]);
+            self.resumes.with_label_values(&[result]);
+        }
+        for kind in TOKEN_KINDS {
+            self.tokens.with_label_values(&[kind]);
+        }
+        for reason in EndReason::ALL {
+            self.calls.with_label_values(&[reason.label()]);
+        }
+        self.calls.with_label_values(&[PANICKED]);
+    }
+
+    /// The gauge of live calls in one of [`CALL_STATES`].
+    pub fn calls_active(&self, state: &'static str) -> IntGauge {
+        self.calls_active.with_label_values(&[state])
+    }
+
+    /// A call entered its first state.
+    pub fn call_began(&self, state: &'static str) {
+        self.calls_active(state).inc();
+    }
+
+    /// A call went from one state to the next.
+    pub fn call_moved(&self, from: &'static str, to: &'static str) {
+        self.calls_active(from).dec();
+        self.calls_active(to).inc();
+    }
+
+    /// A call ended in `state` after `duration`.
+    pub fn call_ended(&self, state: &'static str, outcome: &'static str, duration: Duration) {
+        self.calls_active(state).dec();
+        self.calls.with_label_values(&[outcome]).inc();
+        self.call_duration.observe(duration.as_secs_f64());
+    }
+
+    /// A call was rebuilt on its sockets.
+    pub fn call_restarted(&self, reason: &'static str) {
+        self.call_restarts.with_label_values(&[reason]).inc();
+    }
+
+    /// The agent answered a turn.
+    pub fn turn_answered(&self, latency: Duration) {
+        self.turn_latency.observe(latency.as_secs_f64());
+    }
+
+    /// The agent was heard for the first time in a call.
+    pub fn first_audio(&self, since_start: Duration) {
+        self.first_audio.observe(since_start.as_secs_f64());
+    }
+
+    /// An attempt to reach the model ended, as one of [`MODEL_CONNECT_RESULTS`].
+    pub fn model_connected(&self, result: &'static str) {
+        self.model_connects.with_label_values(&[result]).inc();
+    }
+
+    /// A lost model session was replaced.
+    pub fn model_reconnected(&self, since_loss: Duration) {
+        self.model_reconnect.observe(since_loss.as_secs_f64());
+    }
+
+    /// A planned change of session ended, as one of [`ATTEMPT_RESULTS`].
+    pub fn session_rolled_over(&self, result: &'static str) {
+        self.session_rollovers.with_label_values(&[result]).inc();
+    }
+
+    /// A call's continuation from its checkpoint ended, as one of [`ATTEMPT_RESULTS`].
+    pub fn resumed(&self, result: &'static str) {
+        self.resumes.with_label_values(&[result]).inc();
+    }
+
+    /// A call was answered with busy.
+    pub fn admission_rejected(&self, reason: &'static str) {
+        self.admission_rejected.with_label_values(&[reason]).inc();
+    }
+
+    /// A webhook request was refused.
+    pub fn webhook_rejected(&self, reason: &'static str) {
+        self.webhook_rejected.with_label_values(&[reason]).inc();
+    }
+
+    /// A media socket was refused.
+    pub fn stream_rejected(&self, reason: &'static str) {
+        self.stream_rejected.with_label_values(&[reason]).inc();
+    }
+
+    /// One of [`PEERS`] broke its protocol.
+    pub fn protocol_violated(&self, peer: &'static str, kind: &'static str) {
+        self.protocol_violations
+            .with_label_values(&[peer, kind])
+            .inc();
+    }
+
+    /// A tool ended. `tool` is a configured or built-in name, never the model's word for it.
+    pub fn tool_ran(&self, tool: &str, result: &'static str, duration: Duration) {
+        self.tool_seconds
+            .with_label_values(&[tool, result])
+            .observe(duration.as_secs_f64());
+    }
+
+    /// Tokens were billed, as one of [`TOKEN_KINDS`].
+    pub fn tokens_used(&self, kind: &'static str, tokens: u64) {
+        self.tokens.with_label_values(&[kind]).inc_by(tokens);
+    }
+
+    /// Money was spent, in US dollars; what is no amount is ignored.
+    pub fn spent_usd(&self, dollars: f64) {
+        if dollars.is_finite() && dollars > 0.0 {
+            self.cost_usd.inc_by(dollars);
+        }
+    }
+
+    /// All metrics in the Prometheus text format (prometheus.io/docs/instrumenting/exposition_formats).
+    pub fn render(&self) -> String {
+        let gathered = self.registry.gather();
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&gathered, &mut text) {
+            log::error!(cause = error.to_string().as_str(); "metrics could not be written");
+            return String::new();
+        }
+        let mut text = String::from_utf8_lossy(&text).into_owned();
+        // The encoder leaves out families without children; their names are promised all the same.
+        let shown: BTreeSet<&str> = gathered.iter().map(|family| family.name()).collect();
+        for family in &self.families {
+            if !shown.contains(family.name.as_str()) {
+                let _ = writeln!(
+                    text,
+                    "# HELP {0} {1}\n# TYPE {0} {2}",
+                    family.name, family.help, family.kind
+                );
+            }
+        }
+        text
+    }
+}
+
+impl Maker {
+    fn register<C: Collector + Clone + 'static>(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: &'static str,
+        collector: C,
+    ) -> Result<C, prometheus::Error> {
+        self.registry.register(Box::new(collector.clone()))?;
+        self.families.push(Family {
+            name: name.to_owned(),
+            help: help.to_owned(),
+            kind,
+        });
+        Ok(collector)
+    }
+
+    fn counter(&mut self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.register(name, help, "counter", IntCounter::new(name, help)?)
+    }
+
+    fn cost(&mut self, name: &str, help: &str) -> Result<Counter, prometheus::Error> {
+        self.register(name, help, "counter", Counter::new(name, help)?)
+    }
+
+    fn counters(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        self.register(
+            name,
+            help,
+            "counter",
+            IntCounterVec::new(Opts::new(name, help), labels)?,
+        )
+    }
+
+    fn gauges(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntGaugeVec, prometheus::Error> {
+        self.register(
+            name,
+            help,
+            "gauge",
+            IntGaugeVec::new(Opts::new(name, help), labels)?,
+        )
+    }
+
+    fn histogram(
+        &mut self,
+        name: &str,
+        help: &str,
+        buckets: &[f64],
+    ) -> Result<Histogram, prometheus::Error> {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.register(name, help, "histogram", Histogram::with_opts(options)?)
+    }
+
+    fn histograms(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> Result<HistogramVec, prometheus::Error> {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.register(name, help, "histogram", HistogramVec::new(options, labels)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metrics() -> Metrics {
+        Metrics::new("0.1.0").unwrap()
+    }
+
+    #[test]
+    fn every_name_of_the_contract_is_in_the_first_scrape() {
+        let text = metrics().render();
+        let mut families: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE "))
+            .collect();
+        families.sort_unstable();
+        assert_eq!(
+            families,
+            [
+                "switchboard_admission_rejected_total counter",
+                "switchboard_audio_frames_total counter",
+                "switchboard_barge_ins_total counter",
+                "switchboard_bridge_latency_seconds histogram",
+                "switchboard_build_info gauge",
+                "switchboard_call_duration_seconds histogram",
+                "switchboard_call_restarts_total counter",
+                "switchboard_calls_active gauge",
+                "switchboard_calls_total counter",
+                "switchboard_cost_usd_total counter",
+                "switchboard_first_audio_seconds histogram",
+                "switchboard_model_connects_total counter",
+                "switchboard_model_reconnect_seconds histogram",
+                "switchboard_panics_total counter",
+                "switchboard_protocol_violations_total counter",
+                "switchboard_resumes_total counter",
+                "switchboard_session_rollovers_total counter",
+                "switchboard_stream_rejected_total counter",
+                "switchboard_tokens_total counter",
+                "switchboard_tool_seconds histogram",
+                "switchboard_turn_latency_seconds histogram",
+                "switchboard_webhook_rejected_total counter",
+            ]
+        );
+    }
+
+    #[test]
+    fn closed_label_sets_are_at_zero_in_the_first_scrape() {
+        let text = metrics().render();
+        for line in [
+            "switchboard_calls_active{state=\"connected\"} 0",
+            "switchboard_calls_active{state=\"stop\"} 0",
+            "switchboard_audio_frames_total{direction=\"from_caller\",result=\"forwarded\"} 0",
+            "switchboard_audio_frames_total{direction=\"to_caller\",result=\"dropped\"} 0",
+            "switchboard_bridge_latency_seconds_count{direction=\"to_caller\"} 0",
+            "switchboard_bridge_latency_seconds_bucket{direction=\"from_caller\",le=\"0.00001\"} 0",
+            "switchboard_model_connects_total{result=\"unauthorized\"} 0",
+            "switchboard_resumes_total{result=\"ok\"} 0",
+            "switchboard_tokens_total{kind=\"cached_in\"} 0",
+            "switchboard_cost_usd_total 0",
+            "switchboard_panics_total 0",
+            "switchboard_turn_latency_seconds_count 0",
+            "switchboard_build_info{version=\"0.1.0\"} 1",
+        ] {
+            assert!(
+                text.lines().any(|shown| shown == line),
+                "{line} is not in\n{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_call_is_counted_from_state_to_state_to_its_outcome() {
+        let metrics = metrics();
+        metrics.call_began("connected");
+        metrics.call_moved("connected", "media");
+        assert_eq!(
+            (
+                metrics.calls_active("connected").get(),
+                metrics.calls_active("media").get()
+            ),
+            (0, 1)
+        );
+        metrics.call_ended("media", "caller_hung_up", Duration::from_secs(31));
+        let text = metrics.render();
+        for line in [
+            "switchboard_calls_active{state=\"media\"} 0",
+            "switchboard_calls_total{outcome=\"caller_hung_up\"} 1",
+            "switchboard_calls_total{outcome=\"model_lost\"} 0",
+            "switchboard_call_duration_seconds_bucket{le=\"30\"} 0",
+            "switchboard_call_duration_seconds_bucket{le=\"60\"} 1",
+        ] {
+            assert!(
+                text.lines().any(|shown| shown == line),
+                "{line} is not in\n{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_event_reaches_its_own_metric() {
+        let metrics = metrics();
+        metrics.frames_from_caller.forwarded.inc();
+        metrics.frames_to_caller.dropped.inc_by(2);
+        metrics.bridge_to_caller.observe(0.000_04);
+        metrics.barge_ins.inc();
+        metrics.panics.inc();
+        metrics.call_restarted("panic");
+        metrics.turn_answered(Duration::from_millis(612));
+        metrics.first_audio(Duration::from_millis(900));
+        metrics.model_connected("ok");
+        metrics.model_reconnected(Duration::from_secs(1));
+        metrics.session_rolled_over("ok");
+        metrics.resumed("failed");
+        metrics.admission_rejected("limit");
+        metrics.webhook_rejected("signature");
+        metrics.stream_rejected("expired");
+        metrics.protocol_violated("twilio", "bad_json");
+        metrics.tool_ran("end_call", "ok", Duration::from_millis(3));
+        metrics.tokens_used("audio_out", 120);
+        metrics.spent_usd(0.5);
+        metrics.spent_usd(f64::NAN);
+        metrics.spent_usd(-1.0);
+        let text = metrics.render();
+        for line in [
+            "switchboard_audio_frames_total{direction=\"from_caller\",result=\"forwarded\"} 1",
+            "switchboard_audio_frames_total{direction=\"to_caller\",result=\"dropped\"} 2",
+            "switchboard_bridge_latency_seconds_bucket{direction=\"to_caller\",le=\"0.00005\"} 1",
+            "switchboard_barge_ins_total 1",
+            "switchboard_panics_total 1",
+            "switchboard_call_restarts_total{reason=\"panic\"} 1",
+            "switchboard_turn_latency_seconds_sum 0.612",
+            "switchboard_first_audio_seconds_sum 0.9",
+            "switchboard_model_connects_total{result=\"ok\"} 1",
+            "switchboard_model_reconnect_seconds_sum 1",
+            "switchboard_session_rollovers_total{result=\"ok\"} 1",
+            "switchboard_resumes_total{result=\"failed\"} 1",
+            "switchboard_admission_rejected_total{reason=\"limit\"} 1",
+            "switchboard_webhook_rejected_total{reason=\"signature\"} 1",
+            "switchboard_stream_rejected_total{reason=\"expired\"} 1",
+            "switchboard_protocol_violations_total{kind=\"bad_json\",peer=\"twilio\"} 1",
+            "switchboard_tool_seconds_count{result=\"ok\",tool=\"end_call\"} 1",
+            "switchboard_tokens_total{kind=\"audio_out\"} 120",
+            "switchboard_cost_usd_total 0.5",
+        ] {
+            assert!(
+                text.lines().any(|shown| shown == line),
+                "{line} is not in\n{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn two_services_in_one_process_do_not_mix() {
+        let (first, second) = (metrics(), metrics());
+        first.barge_ins.inc();
+        assert_eq!(second.barge_ins.get(), 0);
+        assert_eq!(first.clone().barge_ins.get(), 1);
+    }
+}

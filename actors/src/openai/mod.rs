@@ -1,0 +1,8 @@
+//! The model leg: one realtime session.
+
+mod connect;
+mod pump;
+mod session;
+
+pub use connect::{Dialler, Endpoint};
+pub use session::ModelLine;

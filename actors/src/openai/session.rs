@@ -1,0 +1,391 @@
+//! `OpenAiSession`: one realtime socket, from dial to close. Transient: its end is an event for the call.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::prelude::SendError;
+use actix::{
+    Actor, ActorContext, ActorFutureExt as _, Addr, AsyncContext, Context, Handler, WeakAddr,
+    WrapFuture as _,
+};
+use actix_http::ws::{CloseCode, CloseReason, Frame, Message};
+use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
+use call_protocol::call::event::{ModelEvent, Refusal, SocketFault};
+use call_protocol::ids::{Interner, clip};
+use call_protocol::model::command::ModelCommand;
+use call_protocol::openai::{self, MAX_MESSAGE};
+
+use super::connect::{Dialler, Socket};
+use super::pump::Pump;
+use crate::call::{CallActor, Shared, Wire};
+use crate::limits::{
+    CONTROL_FRAMES, EARLY_EVENTS, MODEL_BACKLOG, MODEL_BACKLOG_FATAL, MODEL_MAILBOX, MODEL_PING,
+    MODEL_SILENCE, UNCLAIMED,
+};
+use crate::messages::{ModelSaid, ToModel};
+use crate::twilio::Assembler;
+
+/// A call's hold on its model session: dropping it hangs up, on every path.
+pub struct ModelLine(Addr<OpenAiSession>);
+
+impl ModelLine {
+    /// Starts a session on this thread and dials.
+    pub(crate) fn dial(
+        number: u32,
+        url: &Arc<str>,
+        dialler: &Dialler,
+        shared: &Shared,
+        call: WeakAddr<CallActor>,
+    ) -> Self {
+        Self::start(Owner::Call { number, call }, url, dialler, shared)
+    }
+
+    /// Dials for a call that was announced and has no actor yet; nobody may come, then it hangs up by itself.
+    #[must_use]
+    pub fn early(url: &Arc<str>, dialler: &Dialler, shared: &Shared) -> Self {
+        let waiting = Vec::new();
+        Self::start(
+            Owner::Nobody {
+                since: Instant::now(),
+                waiting,
+            },
+            url,
+            dialler,
+            shared,
+        )
+    }
+
+    fn start(owner: Owner, url: &Arc<str>, dialler: &Dialler, shared: &Shared) -> Self {
+        let session = OpenAiSession {
+            owner,
+            url: url.clone(),
+            dialler: dialler.clone(),
+            shared: shared.clone(),
+            socket: None,
+            outgoing: VecDeque::new(),
+            backlog: 0,
+            ids: Interner::default(),
+            assembler: Assembler::default(),
+            buffer: BytesMut::new(),
+            heard_at: Instant::now(),
+            control: (Instant::now(), 0),
+            hanging_up: false,
+        };
+        Self(session.start())
+    }
+
+    /// Offers audio; false if there is no room.
+    pub(crate) fn offer(&self, message: ToModel) -> bool {
+        match self.0.try_send(message) {
+            Ok(()) => true,
+            Err(SendError::Full(_) | SendError::Closed(_)) => false,
+        }
+    }
+
+    /// Gives the session to a call; false if it is gone already.
+    pub(crate) fn adopt(&self, number: u32, shared: &Shared, call: WeakAddr<CallActor>) -> bool {
+        let shared = shared.clone();
+        self.0
+            .try_send(Adopt {
+                number,
+                shared,
+                call,
+            })
+            .is_ok()
+    }
+
+    /// Says something that must arrive.
+    pub(crate) fn tell(&self, message: ToModel) {
+        self.0.do_send(message);
+    }
+}
+
+impl Drop for ModelLine {
+    fn drop(&mut self) {
+        self.0.do_send(ToModel::HangUp);
+    }
+}
+
+/// A call takes a session that was dialled before it had an actor.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+struct Adopt {
+    number: u32,
+    shared: Shared,
+    call: WeakAddr<CallActor>,
+}
+
+/// Whose session it is.
+enum Owner {
+    /// Dialled early; what it says waits.
+    Nobody {
+        since: Instant,
+        waiting: Vec<ModelEvent>,
+    },
+    /// A call's, by the number the call gave it. Weak: the call owns the session, not the other way round.
+    Call {
+        number: u32,
+        call: WeakAddr<CallActor>,
+    },
+}
+
+/// The actor of one realtime socket.
+pub(super) struct OpenAiSession {
+    owner: Owner,
+    url: Arc<str>,
+    dialler: Dialler,
+    shared: Shared,
+    pub(super) socket: Option<Box<Socket>>,
+    /// Messages for the socket, in order, with the moment the audio in them was read from the phone.
+    pub(super) outgoing: VecDeque<(Message, Option<Instant>)>,
+    /// Bytes in `outgoing`.
+    pub(super) backlog: usize,
+    ids: Interner,
+    assembler: Assembler,
+    buffer: BytesMut,
+    heard_at: Instant,
+    control: (Instant, u32),
+    pub(super) hanging_up: bool,
+}
+
+impl OpenAiSession {
+    /// Tells the call; false if it is gone.
+    fn say(&mut self, event: ModelEvent) -> bool {
+        match &mut self.owner {
+            Owner::Nobody { waiting, .. } => {
+                // Before it is configured a session says three things at most.
+                let room = waiting.len() < EARLY_EVENTS;
+                if room {
+                    waiting.push(event);
+                }
+                room
+            }
+            Owner::Call { number, call } => match call.upgrade() {
+                Some(call) => {
+                    call.do_send(ModelSaid {
+                        session: *number,
+                        event,
+                        at: Instant::now(),
+                    });
+                    true
+                }
+                None => false,
+            },
+        }
+    }
+
+    fn on_dialled(&mut self, result: Result<Socket, Refusal>, ctx: &mut Context<Self>) {
+        match result {
+            Ok(socket) if !self.hanging_up => {
+                self.socket = Some(Box::new(socket));
+                self.heard_at = Instant::now();
+                ctx.spawn(Pump);
+                ctx.run_interval(MODEL_PING, Self::watch);
+                self.say(ModelEvent::Opened);
+            }
+            Ok(_) => ctx.stop(),
+            Err(refusal) => {
+                self.say(ModelEvent::Refused(refusal));
+                ctx.stop();
+            }
+        }
+    }
+
+    /// Pings a quiet server, and gives up one that answers nothing.
+    fn watch(&mut self, ctx: &mut Context<Self>) {
+        if matches!(&self.owner, Owner::Nobody { since, .. } if since.elapsed() >= UNCLAIMED) {
+            log::info!(target: "switchboard::openai", "early session closed, nobody came");
+            self.close(1000);
+            return;
+        }
+        let quiet = self.heard_at.elapsed();
+        if quiet >= MODEL_SILENCE {
+            self.lose("silent", ctx);
+        } else if quiet >= MODEL_PING {
+            self.push(Message::Ping(Bytes::new()), None);
+        }
+    }
+
+    pub(super) fn push(&mut self, message: Message, since: Option<Instant>) {
+        self.backlog += size(&message);
+        self.outgoing.push_back((message, since));
+    }
+
+    /// A message left `outgoing` for the socket.
+    pub(super) fn left(&mut self, message: &Message, since: Option<Instant>) {
+        self.backlog = self.backlog.saturating_sub(size(message));
+        if let Some(since) = since {
+            self.shared.appended(since);
+        }
+    }
+
+    /// The socket is of no more use.
+    pub(super) fn lose(&mut self, why: &str, ctx: &mut Context<Self>) {
+        self.socket = None;
+        self.say(ModelEvent::Closed {
+            code: None,
+            reason: why.to_owned(),
+        });
+        ctx.stop();
+    }
+
+    /// The server broke a WebSocket rule.
+    pub(super) fn reject(&mut self, fault: SocketFault) {
+        self.say(ModelEvent::Rejected(fault));
+        self.close(fault.close_code());
+    }
+
+    /// Says goodbye; the pump ends the actor when it has left.
+    fn close(&mut self, code: u16) {
+        self.hanging_up = true;
+        self.push(
+            Message::Close(Some(CloseReason {
+                code: CloseCode::from(code),
+                description: None,
+            })),
+            None,
+        );
+    }
+
+    /// A frame came from the server.
+    pub(super) fn on_frame(&mut self, frame: Frame) {
+        self.heard_at = Instant::now();
+        match frame {
+            Frame::Text(text) => self.on_text(&text),
+            Frame::Continuation(piece) => match self.assembler.take(piece, MAX_MESSAGE) {
+                Ok(Some(text)) => self.on_text(&text),
+                Ok(None) => {}
+                Err(fault) => self.reject(fault),
+            },
+            Frame::Ping(data) => {
+                if self.is_flooded() {
+                    self.reject(SocketFault::Flood);
+                } else {
+                    self.push(Message::Pong(data), None);
+                }
+            }
+            Frame::Pong(_) => {
+                if self.is_flooded() {
+                    self.reject(SocketFault::Flood);
+                }
+            }
+            Frame::Binary(_) => self.reject(SocketFault::Binary),
+            Frame::Close(reason) => {
+                let code = reason.as_ref().map(|reason| u16::from(reason.code));
+                let text = reason
+                    .and_then(|reason| reason.description)
+                    .unwrap_or_default();
+                self.say(ModelEvent::Closed {
+                    code,
+                    reason: clip(&text, 128).to_owned(),
+                });
+                self.close(code.unwrap_or(1000));
+            }
+        }
+    }
+
+    fn on_text(&mut self, text: &Bytes) {
+        self.shared.tap(Wire::ModelIn, text);
+        let event = openai::read(text, &mut self.ids).unwrap_or_else(ModelEvent::Unusable);
+        if matches!(event, ModelEvent::Noted) {
+            return;
+        }
+        if !self.say(event) {
+            self.close(1000);
+        }
+    }
+
+    fn is_flooded(&mut self) -> bool {
+        let (since, frames) = &mut self.control;
+        if since.elapsed().as_secs() >= 1 {
+            (*since, *frames) = (Instant::now(), 0);
+        }
+        *frames += 1;
+        *frames > CONTROL_FRAMES
+    }
+
+    fn on_command(&mut self, command: &ModelCommand, since: Option<Instant>) {
+        if self.hanging_up {
+            return;
+        }
+        let audio = matches!(command, ModelCommand::Append(_));
+        if audio && self.backlog > MODEL_BACKLOG {
+            self.shared.metrics.frames_from_caller.dropped.inc();
+            return;
+        }
+        if self.backlog > MODEL_BACKLOG_FATAL {
+            self.say(ModelEvent::Closed {
+                code: None,
+                reason: "does not read".to_owned(),
+            });
+            self.hanging_up = true;
+            return;
+        }
+        openai::write(&mut self.buffer, command);
+        let text = self.buffer.split().freeze();
+        self.shared.tap(Wire::ModelOut, &text);
+        if let Ok(text) = ByteString::try_from(text) {
+            self.push(Message::Text(text), since.filter(|_| audio));
+        }
+    }
+}
+
+/// Bytes a message holds.
+fn size(message: &Message) -> usize {
+    match message {
+        Message::Text(text) => text.len(),
+        Message::Binary(data) | Message::Ping(data) | Message::Pong(data) => data.len(),
+        Message::Continuation(_) | Message::Close(_) | Message::Nop => 0,
+    }
+}
+
+impl Actor for OpenAiSession {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MODEL_MAILBOX);
+        let (dialler, url) = (self.dialler.clone(), self.url.clone());
+        let dial = async move { dialler.dial(&url).await };
+        ctx.spawn(
+            dial.into_actor(self)
+                .map(|result, session, ctx| session.on_dialled(result, ctx)),
+        );
+    }
+}
+
+impl Handler<Adopt> for OpenAiSession {
+    type Result = ();
+
+    fn handle(&mut self, adopt: Adopt, _: &mut Self::Context) {
+        self.shared = adopt.shared;
+        let owner = Owner::Call {
+            number: adopt.number,
+            call: adopt.call,
+        };
+        if let Owner::Nobody { waiting, .. } = std::mem::replace(&mut self.owner, owner) {
+            for event in waiting {
+                self.say(event);
+            }
+        }
+    }
+}
+
+impl Handler<ToModel> for OpenAiSession {
+    type Result = ();
+
+    fn handle(&mut self, message: ToModel, ctx: &mut Self::Context) {
+        match message {
+            ToModel::Command { command, since } => self.on_command(&command, since),
+            ToModel::HangUp if self.socket.is_some() && !self.hanging_up => self.close(1000),
+            ToModel::HangUp => {
+                // Still dialling, or the goodbye is under way.
+                if self.socket.is_none() {
+                    self.hanging_up = true;
+                    ctx.stop();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! `switchboard demo`: one whole call with no account and no key.
+//!
+//! The real service on loopback ports, an emulated Twilio with recorded speech as the caller, an emulated Realtime
+//! model. What is shown comes from all three: the line (what was said and heard), the service (states, turns,
+//! latencies), the model (what it was told).
+
+mod record;
+mod show;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use switchboard_actors::call::TapLine;
+use switchboard_actors::metrics::Metrics;
+use switchboard_kit::realtime::{Realtime, Script};
+use switchboard_kit::speech;
+use switchboard_kit::twilio::{Account, CallOutcome, Line, PhoneEvent, Route, Scripted, Step};
+use tokio::sync::mpsc;
+
+use super::line::fail;
+use crate::cli::{Demo, Exit};
+use crate::service::Service;
+use crate::settings::Settings;
+use crate::telemetry;
+
+use record::Record;
+use show::Show;
+
+/// The public address of the demo's service; nobody outside resolves it.
+const PUBLIC: &str = "https://spa.demo.example";
+
+/// Signs the demo's webhooks.
+const AUTH_TOKEN: &str = "demo-auth-token-0123456789abcdef";
+
+/// The longest the demo's caller stays on the line.
+const LIMIT_MS: u64 = 58_000;
+
+/// Messages of the call that may wait to be written down: ten seconds of them.
+const TAP: usize = 8_192;
+
+/// Plays the call, shows it and writes it down.
+#[must_use]
+pub fn run(arguments: &Demo) -> Exit {
+    if arguments.faults {
+        return fail(&"--faults is not built yet");
+    }
+    if let Err(error) = std::fs::create_dir_all(&arguments.out) {
+        return fail(&format!("--out {}: {error}", arguments.out.display()));
+    }
+    let result = actix::System::new().block_on(play(arguments));
+    match result {
+        Ok(true) => Exit::Done,
+        Ok(false) => Exit::Failed,
+        Err(error) => fail(&error),
+    }
+}
+
+/// The caller of the demo: asks for a massage, interrupts the long answer, gives her name, says goodbye.
+pub(super) fn caller(fast: bool) -> Scripted {
+    let quiet_ms = if fast { 400 } else { 700 };
+    let say = |name: &str| {
+        Step::Speak(Cow::Borrowed(
+            speech::caller(name).map_or(&[][..], |clip| clip.mulaw()),
+        ))
+    };
+    let steps = [
+        Step::WaitForAgent { quiet_ms },
+        say("hello"),
+        Step::WaitToInterrupt {
+            after_ms: if fast { 1_500 } else { 3_000 },
+        },
+        say("interrupt"),
+        Step::WaitForAgent { quiet_ms },
+        say("name"),
+        Step::WaitForAgent { quiet_ms },
+        say("thanks"),
+        Step::WaitForAgent { quiet_ms },
+        Step::HangUp,
+    ];
+    Scripted::new(steps, LIMIT_MS)
+}
+
+fn settings(model: &str, out: &Path) -> Result<Settings, String> {
+    let environment: BTreeMap<String, String> = [
+        ("SWITCHBOARD_LISTEN", "127.0.0.1:0"),
+        ("SWITCHBOARD_ADMIN_LISTEN", "127.0.0.1:0"),
+        ("SWITCHBOARD_PUBLIC_URL", PUBLIC),
+        ("SWITCHBOARD_ADMIN_TOKEN", "demo-admin-token-0123456789"),
+        ("SWITCHBOARD_WORKERS", "1"),
+        ("TWILIO_AUTH_TOKEN", AUTH_TOKEN),
+        ("OPENAI_API_KEY", "demo"),
+        ("OPENAI_REALTIME_URL", model),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    let toml = include_str!("../../docker/switchboard.toml");
+    Settings::from_toml(toml, &out.join("demo.toml"), &environment)
+        .map_err(|error| error.to_string())
+}
+
+async fn play(arguments: &Demo) -> Result<bool, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let think_ms = if arguments.fast { 60 } else { 300 };
+    let model = Realtime::builder()
+        .script(Script::spa())
+        .think_ms(think_ms)
+        .start()
+        .await;
+    let model = model.map_err(|error| text(&error))?;
+    let settings = settings(&model.url(), &arguments.out)?;
+    let mut show = Show::new();
+    show.title(&format!("model emulated at {}", model.url()));
+
+    let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| text(&error))?);
+    telemetry::install_panic_hook(metrics.panics.clone());
+    let (tap, taps) = mpsc::channel(TAP);
+    let service = Service::start(settings, metrics, Some(tap)).map_err(|error| text(&error))?;
+    show.title(&format!(
+        "service at http://{}, admin at http://{}",
+        service.public, service.admin
+    ));
+    show.title(&format!("a caller dials; webhooks are signed for {PUBLIC}"));
+
+    let (observer, events) = mpsc::unbounded_channel();
+    let line = line(&service, observer)?;
+    let (outcome, record) = follow(line, caller(arguments.fast), events, taps, &mut show).await;
+    service.drain();
+    service.hand_over().await;
+    service.stop().await;
+    model.stop().await;
+
+    let files = record
+        .write(&arguments.out, &outcome)
+        .map_err(|error| text(&error))?;
+    Ok(show.summary(&outcome, &record, &files))
+}
+
+fn line(service: &Service, observer: mpsc::UnboundedSender<PhoneEvent>) -> Result<Line, String> {
+    let public = url::Url::parse(PUBLIC).map_err(|error| error.to_string())?;
+    let webhook = public
+        .join("/incoming-call")
+        .map_err(|error| error.to_string())?;
+    let mut line = Line::new(webhook);
+    line.route = Some(Route::new(public, service.public));
+    line.account = Account::new("AC00000000000000000000000000000001", AUTH_TOKEN);
+    line.observer = Some(observer);
+    Ok(line)
+}
+
+/// Plays the call and shows what happens while it happens.
+async fn follow(
+    line: Line,
+    caller: Scripted,
+    mut events: mpsc::UnboundedReceiver<PhoneEvent>,
+    mut taps: mpsc::Receiver<TapLine>,
+    show: &mut Show,
+) -> (CallOutcome, Record) {
+    let mut record = Record::default();
+    let call = line.call(caller);
+    tokio::pin!(call);
+    let outcome = loop {
+        tokio::select! {
+            biased;
+            Some(event) = events.recv() => show.phone(&event),
+            Some(line) = taps.recv() => {
+                if let Some(report) = record.take(&line) {
+                    show.report(&line, &report);
+                }
+            }
+            outcome = &mut call => break outcome,
+        }
+    };
+    // The last words of the call come after the line is dead.
+    while let Ok(Some(line)) =
+        tokio::time::timeout(std::time::Duration::from_millis(300), taps.recv()).await
+    {
+        if let Some(report) = record.take(&line) {
+            show.report(&line, &report);
+        }
+        if record.is_over() {
+            break;
+        }
+    }
+    while let Ok(event) = events.try_recv() {
+        show.phone(&event);
+    }
+    (outcome, record)
+}

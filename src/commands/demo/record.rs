@@ -1,0 +1,83 @@
+//! The call, written down: `call.wav`, `transcript.json`, `events.jsonl`.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use switchboard_actors::call::{TapLine, Wire};
+use switchboard_kit::twilio::{CallOutcome, wav};
+
+/// What is written down of a call.
+#[derive(Default)]
+pub(super) struct Record {
+    /// Lines of `events.jsonl`.
+    events: Vec<String>,
+    /// The states the machine went through.
+    pub(super) states: Vec<String>,
+    /// The turns, as the caller heard them.
+    pub(super) turns: Vec<Value>,
+    /// Microseconds from the caller's last word to the first audio of the answer.
+    pub(super) latencies_us: Vec<u64>,
+    /// Interruptions.
+    pub(super) interruptions: u64,
+    /// The last word about the call.
+    pub(super) end: Option<Value>,
+}
+
+impl Record {
+    /// Takes one message of the call; gives it back if it is a report of the machine.
+    pub(super) fn take(&mut self, line: &TapLine) -> Option<Value> {
+        let Ok(message) = serde_json::from_slice::<Value>(&line.text) else {
+            return None;
+        };
+        let wire = match line.wire {
+            Wire::PhoneIn => "phone_in",
+            Wire::PhoneOut => "phone_out",
+            Wire::ModelIn => "model_in",
+            Wire::ModelOut => "model_out",
+            Wire::Report => "report",
+        };
+        let micros = u64::try_from(line.at.as_micros()).unwrap_or(u64::MAX);
+        self.events
+            .push(json!({"t_us": micros, "wire": wire, "message": message}).to_string());
+        if line.wire != Wire::Report {
+            return None;
+        }
+        let data = &message["data"];
+        match message["report"].as_str().unwrap_or_default() {
+            "state" => self
+                .states
+                .push(data.as_str().unwrap_or_default().to_owned()),
+            "turn" => self.turns.push(data.clone()),
+            "answered" => self.latencies_us.extend(data["latency_us"].as_u64()),
+            "interrupted" => self.interruptions += 1,
+            "stopped" => self.end = Some(data.clone()),
+            _ => {}
+        }
+        Some(message)
+    }
+
+    /// Whether the machine has said its last word.
+    pub(super) const fn is_over(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// Writes the three files.
+    pub(super) fn write(&self, folder: &Path, outcome: &CallOutcome) -> io::Result<Vec<PathBuf>> {
+        let (caller, agent) = outcome.stereo();
+        let sound = folder.join("call.wav");
+        wav::write_stereo_file(&sound, &caller, &agent).map_err(io::Error::other)?;
+        let transcript = folder.join("transcript.json");
+        let mut turns = self.turns.clone();
+        turns.sort_by_key(|turn| turn["at_ms"].as_u64());
+        let text = json!({"call_sid": outcome.call_sid, "turns": turns, "end": self.end});
+        std::fs::write(&transcript, format!("{text:#}\n"))?;
+        let events = folder.join("events.jsonl");
+        let mut file = io::BufWriter::new(std::fs::File::create(&events)?);
+        for line in &self.events {
+            writeln!(file, "{line}")?;
+        }
+        file.flush()?;
+        Ok(vec![sound, transcript, events])
+    }
+}

@@ -1,0 +1,37 @@
+//! `switchboard load`: many calls at once, every frame of which proves when it came back.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use switchboard_kit::twilio::load::{LoadPlan, load};
+
+use super::line::{fail, line, on_runtime};
+use crate::cli::{Exit, Load};
+
+/// Runs the load and prints the report as JSON.
+#[must_use]
+pub fn run(arguments: &Load) -> Exit {
+    let line = match line(
+        &arguments.to,
+        arguments.public_url.as_ref(),
+        arguments.auth_token.as_ref(),
+    ) {
+        Ok(line) => line,
+        Err(error) => return fail(&format!("--to {}: {error}", arguments.to)),
+    };
+    let plan = LoadPlan::new(
+        line,
+        arguments.calls,
+        Duration::from_secs(arguments.seconds.into()),
+    );
+    on_runtime(async {
+        let report = load(plan).await;
+        let json = match serde_json::to_string_pretty(&report) {
+            Ok(json) => json,
+            Err(error) => return fail(&error),
+        };
+        let _ = writeln!(std::io::stdout(), "{json}");
+        let clean = report.failures == 0 && report.frames_lost == 0 && report.frames_foreign == 0;
+        if clean { Exit::Done } else { Exit::Failed }
+    })
+}

@@ -1,0 +1,9 @@
+//! The commands, one file each.
+
+pub mod call;
+pub mod check;
+pub mod demo;
+pub mod emulate_model;
+mod line;
+pub mod load;
+pub mod serve;

@@ -1,0 +1,102 @@
+//! The live calls: list, one, hang up.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use call_protocol::call::event::OperatorEvent;
+use call_protocol::ids::CallSid;
+use serde_json::{Value, json};
+use switchboard_actors::messages::{Find, Found, Inspect, List, Order};
+
+use super::problem;
+use crate::house::{House, REGISTRY_ANSWERS};
+
+/// Longest wait for a call's own answer; its thread may be busy.
+const CALL_ANSWERS: Duration = Duration::from_secs(1);
+
+pub(crate) async fn list(house: web::Data<House>) -> HttpResponse {
+    match actix::clock::timeout(REGISTRY_ANSWERS, house.registry.send(List)).await {
+        Ok(Ok(listing)) => {
+            let mut answer = json!(listing);
+            answer["node"] = json!(house.node);
+            HttpResponse::Ok().json(answer)
+        }
+        Ok(Err(_)) | Err(_) => registry_silent(),
+    }
+}
+
+pub(crate) async fn one(house: web::Data<House>, call: web::Path<String>) -> HttpResponse {
+    let found = match find(&house, &call).await {
+        Ok(found) => found,
+        Err(answer) => return answer,
+    };
+    let mut answer = json!(found.row);
+    // A call that does not answer shows its row alone.
+    if let Ok(Ok(Ok(detail))) = actix::clock::timeout(CALL_ANSWERS, found.call.send(Inspect)).await
+    {
+        merge(&mut answer, json!(detail));
+    }
+    HttpResponse::Ok().json(answer)
+}
+
+pub(crate) async fn hang_up(house: web::Data<House>, call: web::Path<String>) -> HttpResponse {
+    let found = match find(&house, &call).await {
+        Ok(found) => found,
+        Err(answer) => return answer,
+    };
+    let order = Order(OperatorEvent::HangUp);
+    match actix::clock::timeout(CALL_ANSWERS, found.orders.send(order)).await {
+        Ok(Ok(true)) => {
+            HttpResponse::Accepted().json(json!({"call_sid": call.as_str(), "hangup": "ordered"}))
+        }
+        Ok(Ok(false)) => problem(StatusCode::CONFLICT, "wrong_state", "the call is over"),
+        Ok(Err(_)) | Err(_) => problem(
+            StatusCode::GATEWAY_TIMEOUT,
+            "no_answer",
+            "the call does not answer",
+        ),
+    }
+}
+
+pub(crate) async fn drain(house: web::Data<House>) -> HttpResponse {
+    house.drain();
+    HttpResponse::Accepted().json(json!({"draining": true}))
+}
+
+pub(crate) async fn metrics(house: web::Data<House>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(house.metrics.render())
+}
+
+async fn find(house: &House, call: &str) -> Result<Found, HttpResponse> {
+    let unknown = || {
+        problem(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "there is no live call with this SID",
+        )
+    };
+    let call = CallSid::parse(call).ok_or_else(unknown)?;
+    match actix::clock::timeout(REGISTRY_ANSWERS, house.registry.send(Find(call))).await {
+        Ok(Ok(Some(found))) => Ok(found),
+        Ok(Ok(None)) => Err(unknown()),
+        Ok(Err(_)) | Err(_) => Err(registry_silent()),
+    }
+}
+
+/// Adds the members of one object to another; the number of turns makes way for the turns themselves.
+fn merge(into: &mut Value, from: Value) {
+    if let (Value::Object(into), Value::Object(from)) = (into, from) {
+        into.extend(from);
+    }
+}
+
+fn registry_silent() -> HttpResponse {
+    problem(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "unavailable",
+        "the registry of calls does not answer",
+    )
+}

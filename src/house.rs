@@ -1,0 +1,157 @@
+//! What every handler of the service needs: the settings, the registry, the mint, the metrics.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix::Addr;
+use call_protocol::call::AgentProfile;
+use switchboard_actors::call::{CallSeed, Shared, Tap};
+use switchboard_actors::messages::{CallKey, Visit};
+use switchboard_actors::metrics::Metrics;
+use switchboard_actors::openai::{Dialler, ModelLine};
+use switchboard_actors::registry::Registry;
+
+use crate::phone::ticket::{Mint, TokenEq};
+use crate::profile::ProfileError;
+use crate::settings::{Fallback, Settings, Trust};
+
+/// Longest wait for an answer of the registry; it answers in microseconds.
+pub(crate) const REGISTRY_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Shared by all workers of both listeners.
+pub(crate) struct House {
+    pub(crate) settings: Settings,
+    pub(crate) registry: Addr<Registry>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) mint: Mint,
+    pub(crate) admin_token: Option<TokenEq>,
+    /// Name of this process among others.
+    pub(crate) node: String,
+    /// `https://…` without a slash at the end, as Twilio knows us.
+    pub(crate) public_http: String,
+    /// `wss://…` likewise.
+    pub(crate) public_ws: String,
+    pub(crate) tap: Option<Tap>,
+    profiles: BTreeMap<String, (Arc<AgentProfile>, Arc<str>)>,
+    default_profile: Arc<AgentProfile>,
+    draining: AtomicBool,
+}
+
+impl House {
+    pub(crate) fn new(
+        settings: Settings,
+        registry: Addr<Registry>,
+        metrics: Arc<Metrics>,
+        mint: Mint,
+        public_base: String,
+        tap: Option<Tap>,
+    ) -> Result<Self, ProfileError> {
+        let targets: Vec<String> = settings.transfer_targets.keys().cloned().collect();
+        let mut profiles = BTreeMap::new();
+        for (name, agent) in settings.agents() {
+            let url: Arc<str> = settings.openai.url_for(&agent.model.name).as_str().into();
+            profiles.insert(
+                name.clone(),
+                (crate::profile::profile(agent, &targets)?, url),
+            );
+        }
+        let default_profile = crate::profile::profile(settings.default_agent(), &targets)?;
+        let admin_token = match &settings.server.trust {
+            Trust::Dev { .. } => None,
+            Trust::Verified { admin_token, .. } => Some(TokenEq::new(admin_token)),
+        };
+        let public_ws = public_base.replacen("http", "ws", 1);
+        Ok(Self {
+            default_profile,
+            registry,
+            metrics,
+            mint,
+            admin_token,
+            node: node_name(),
+            public_http: public_base,
+            public_ws,
+            tap,
+            profiles,
+            draining: AtomicBool::new(false),
+            settings,
+        })
+    }
+
+    /// Who answers a number.
+    pub(crate) fn profile_for(&self, called: &str) -> Arc<AgentProfile> {
+        let (name, _) = self.settings.agent_for(called);
+        self.profile(name)
+    }
+
+    /// The profile of an agent; the default agent's if there is none by that name.
+    fn profile(&self, name: &str) -> Arc<AgentProfile> {
+        self.profiles.get(name).map_or_else(
+            || self.default_profile.clone(),
+            |(profile, _)| profile.clone(),
+        )
+    }
+
+    /// The agent's fallback: what the caller hears when the model cannot be had.
+    pub(crate) fn fallback(&self, agent: &str) -> &Fallback {
+        self.settings
+            .agent(agent)
+            .map_or(&self.settings.fallback, |agent| &agent.fallback)
+    }
+
+    /// The URL of an agent's model socket.
+    pub(crate) fn model_url(&self, agent: &str) -> Arc<str> {
+        let found = self
+            .profiles
+            .get(agent)
+            .or_else(|| self.profiles.values().next());
+        found.map_or_else(|| Arc::from(""), |(_, url)| url.clone())
+    }
+
+    /// What a call on an accepted socket is started with.
+    pub(crate) fn seed(
+        &self,
+        key: CallKey,
+        visit: Option<Visit>,
+        early: Option<ModelLine>,
+        dialler: &Dialler,
+    ) -> CallSeed {
+        let agent = visit
+            .as_ref()
+            .map_or_else(|| self.profile(""), |visit| visit.agent.clone());
+        let settings = self.settings.agent(&agent.name);
+        let model_url = self.model_url(&agent.name);
+        CallSeed {
+            key,
+            visit,
+            max_length: settings.map_or(self.settings.limits.max_call, |agent| agent.max_call),
+            agent,
+            model_url,
+            early,
+            dialler: dialler.clone(),
+            registry: self.registry.clone(),
+            shared: Shared::new(self.metrics.clone(), self.tap.clone()),
+        }
+    }
+
+    /// Whether no new call is taken because the process leaves.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Takes no more calls.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.registry.do_send(switchboard_actors::messages::Drain);
+    }
+}
+
+/// The host's name, or the process's number where it has none.
+fn node_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => std::process::id().to_string(),
+        name => name.to_owned(),
+    }
+}

@@ -1,0 +1,30 @@
+//! `/healthz` and `/readyz`.
+
+use actix_web::{HttpResponse, web};
+use serde_json::json;
+use switchboard_actors::messages::Count;
+
+use crate::house::{House, REGISTRY_ANSWERS};
+
+/// The process works; nothing external is asked.
+pub(crate) async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().json(json!({"status": "ok"}))
+}
+
+/// Whether it takes calls.
+pub(crate) async fn readyz(house: web::Data<House>) -> HttpResponse {
+    let mut reasons = Vec::new();
+    if house.is_draining() {
+        reasons.push("draining");
+    }
+    match actix::clock::timeout(REGISTRY_ANSWERS, house.registry.send(Count)).await {
+        Ok(Ok(occupancy)) if occupancy.taken >= occupancy.capacity => reasons.push("full"),
+        Ok(Ok(_)) => {}
+        Ok(Err(_)) | Err(_) => reasons.push("registry_silent"),
+    }
+    if reasons.is_empty() {
+        HttpResponse::Ok().json(json!({"ready": true}))
+    } else {
+        HttpResponse::ServiceUnavailable().json(json!({"ready": false, "reasons": reasons}))
+    }
+}

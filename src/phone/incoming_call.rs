@@ -1,0 +1,96 @@
+//! `/incoming-call`: somebody rings.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use call_protocol::ids::CallSid;
+use switchboard_actors::call::Shared;
+use switchboard_actors::messages::{Arrive, Arrived, Keep, Refused, Visit};
+use switchboard_actors::openai::ModelLine;
+
+use super::answer;
+use super::media_stream::DiallerOfThread;
+use super::webhook::Webhook;
+use crate::house::{House, REGISTRY_ANSWERS};
+use crate::settings::DialAt;
+use crate::telemetry::mask_number;
+
+pub(crate) async fn handle(
+    house: web::Data<House>,
+    dialler: web::Data<DiallerOfThread>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> HttpResponse {
+    let webhook = match Webhook::read(&house, &request, body).await {
+        Ok(webhook) => webhook,
+        Err(answer) => return answer,
+    };
+    let visit = visit(&house, &webhook);
+    let agent = visit.agent.name.clone();
+    match arrive(&house, visit, false).await {
+        Ok(arrived) => {
+            if arrived.first && house.settings.openai.dial == DialAt::Webhook {
+                dial_early(&house, &dialler, webhook.call, &agent);
+            }
+            answer::twiml(&answer::connect(&house, &agent, &arrived.token))
+        }
+        Err(reason) => {
+            house.metrics.admission_rejected(reason);
+            log::warn!(target: "switchboard::phone", call_sid = webhook.call.as_str(), reason; "call turned away");
+            answer::twiml(&answer::turned_away(&house, &agent))
+        }
+    }
+}
+
+/// Opens the model session while Twilio still opens the media socket; it is closed if that does not come.
+fn dial_early(house: &House, dialler: &DiallerOfThread, call: CallSid, agent: &str) {
+    let shared = Shared::new(house.metrics.clone(), None);
+    let early = ModelLine::early(&house.model_url(agent), &dialler.0, &shared);
+    house.registry.do_send(Keep { call, early });
+}
+
+/// Who calls, and who answers.
+pub(crate) fn visit(house: &House, webhook: &Webhook) -> Visit {
+    let to = webhook.form.get("To");
+    let outbound = webhook
+        .form
+        .get("Direction")
+        .is_some_and(|direction| direction.starts_with("outbound"));
+    Visit {
+        call: webhook.call,
+        from: webhook.form.get("From").map(mask_number),
+        to: to.map(|number| {
+            number
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(64)
+                .collect()
+        }),
+        direction: if outbound { "outbound" } else { "inbound" },
+        agent: house.profile_for(to.unwrap_or_default()),
+    }
+}
+
+/// Keeps a place for the call; gives its media token, or the reason why there is none.
+pub(crate) async fn arrive(
+    house: &House,
+    visit: Visit,
+    again: bool,
+) -> Result<Arrived, &'static str> {
+    let now = std::time::SystemTime::now();
+    let token = house.mint.mint(visit.call.as_str(), now).map_err(|error| {
+        log::error!(target: "switchboard::phone", error:% = error; "cannot mint a ticket");
+        "no_ticket"
+    })?;
+    let asked = actix::clock::timeout(
+        REGISTRY_ANSWERS,
+        house.registry.send(Arrive {
+            visit,
+            token,
+            again,
+        }),
+    )
+    .await;
+    match asked {
+        Ok(Ok(answer)) => answer.map_err(Refused::label),
+        Ok(Err(_)) | Err(_) => Err("registry_silent"),
+    }
+}

@@ -1,0 +1,115 @@
+//! `/media-stream/{token}`: Twilio opens the media socket.
+
+use std::time::SystemTime;
+
+use actix_web::{Error, HttpRequest, HttpResponse, web};
+use call_protocol::ids::CallSid;
+use secrecy::ExposeSecret as _;
+use switchboard_actors::messages::{Claim, Claimed, WalkIn};
+use switchboard_actors::openai::Dialler;
+
+use super::signature::{Algorithm, Signed, is_valid};
+use crate::house::{House, REGISTRY_ANSWERS};
+use crate::settings::{StreamSignature, Trust};
+
+/// With a ticket in the path.
+pub(crate) async fn with_ticket(
+    house: web::Data<House>,
+    dialler: web::Data<DiallerOfThread>,
+    token: web::Path<String>,
+    request: HttpRequest,
+    stream: web::Payload,
+) -> Result<HttpResponse, Error> {
+    // Refused before the upgrade and before any model socket: a stranger costs nothing.
+    match admit(&house, &request, &token).await {
+        Ok(Claimed { key, visit, early }) => {
+            let seed = house.seed(key, Some(visit), early, &dialler.0);
+            switchboard_actors::twilio::accept(seed, &request, stream)
+        }
+        Err(reason) => Ok(refuse(&house, reason)),
+    }
+}
+
+/// Without one, in dev mode only.
+pub(crate) async fn without_ticket(
+    house: web::Data<House>,
+    dialler: web::Data<DiallerOfThread>,
+    request: HttpRequest,
+    stream: web::Payload,
+) -> Result<HttpResponse, Error> {
+    if !house.settings.is_dev() {
+        return Ok(refuse(&house, "no_ticket"));
+    }
+    let asked = actix::clock::timeout(REGISTRY_ANSWERS, house.registry.send(WalkIn)).await;
+    match asked {
+        Ok(Ok(Ok(key))) => switchboard_actors::twilio::accept(
+            house.seed(key, None, None, &dialler.0),
+            &request,
+            stream,
+        ),
+        Ok(Ok(Err(refused))) => Ok(refuse(&house, refused.label())),
+        Ok(Err(_)) | Err(_) => Ok(refuse(&house, "registry_silent")),
+    }
+}
+
+/// The model dialler of this worker thread; `awc` clients do not leave it.
+pub(crate) struct DiallerOfThread(pub(crate) Dialler);
+
+async fn admit(house: &House, request: &HttpRequest, token: &str) -> Result<Claimed, &'static str> {
+    check_signature(house, request)?;
+    let claim = house
+        .mint
+        .verify(token, SystemTime::now())
+        .map_err(|error| error.reason())?;
+    let call = CallSid::parse(&claim.call_sid).ok_or("malformed_ticket")?;
+    let claim = Claim {
+        call,
+        token: token.to_owned(),
+    };
+    let asked = actix::clock::timeout(REGISTRY_ANSWERS, house.registry.send(claim)).await;
+    match asked {
+        Ok(Ok(answer)) => answer.map_err(|error| error.label()),
+        Ok(Err(_)) | Err(_) => Err("registry_silent"),
+    }
+}
+
+/// The handshake is signed like a GET, over the `wss://` URL as our TwiML gave it
+/// (<https://www.twilio.com/docs/usage/webhooks/webhooks-security>).
+fn check_signature(house: &House, request: &HttpRequest) -> Result<(), &'static str> {
+    let Trust::Verified { auth_token, .. } = &house.settings.server.trust else {
+        return Ok(());
+    };
+    let mode = house.settings.twilio.stream_signature;
+    if mode == StreamSignature::Off {
+        return Ok(());
+    }
+    let mut headers = request.headers().get_all("x-twilio-signature");
+    let verdict = match (headers.next(), headers.next()) {
+        (Some(signature), None) => {
+            let url = format!("{}{}", house.public_ws, request.uri());
+            let key = auth_token.expose_secret().as_bytes();
+            let signature = signature.to_str().unwrap_or_default();
+            if is_valid(Algorithm::HmacSha1, key, &url, Signed::UrlOnly, signature) {
+                Ok(())
+            } else {
+                Err("bad_signature")
+            }
+        }
+        (None, _) => Err("no_signature"),
+        (Some(_), Some(_)) => Err("two_signatures"),
+    };
+    match (verdict, mode) {
+        (Err(reason), StreamSignature::Require) => Err(reason),
+        (Err(reason), StreamSignature::Log | StreamSignature::Off) => {
+            log::warn!(target: "switchboard::phone", reason; "media socket without a valid signature let in by its ticket");
+            Ok(())
+        }
+        (Ok(()), _) => Ok(()),
+    }
+}
+
+fn refuse(house: &House, reason: &'static str) -> HttpResponse {
+    house.metrics.stream_rejected(reason);
+    log::warn!(target: "switchboard::phone", reason; "media socket refused");
+    HttpResponse::Forbidden().finish()
+}

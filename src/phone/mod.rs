@@ -1,0 +1,35 @@
+//! What Twilio calls: webhooks, the media socket, callbacks, health.
+
+use actix_web::web;
+
+mod after_stream;
+mod answer;
+mod callbacks;
+pub mod form;
+mod health;
+mod incoming_call;
+pub(crate) mod media_stream;
+pub mod signature;
+pub mod ticket;
+pub mod twiml;
+mod webhook;
+
+/// The routes of the public listener.
+pub(crate) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(
+            web::resource("/incoming-call")
+                .route(web::post().to(incoming_call::handle))
+                .route(web::get().to(incoming_call::handle)),
+        )
+        .route("/media-stream", web::get().to(media_stream::without_ticket))
+        .route(
+            "/media-stream/{token}",
+            web::get().to(media_stream::with_ticket),
+        )
+        .route("/after-stream", web::post().to(after_stream::handle))
+        .route("/stream-status", web::post().to(callbacks::stream_status))
+        .route("/call-status", web::post().to(callbacks::call_status))
+        .route("/healthz", web::get().to(health::healthz))
+        .route("/readyz", web::get().to(health::readyz));
+}

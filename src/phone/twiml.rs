@@ -1,0 +1,492 @@
+//! The TwiML documents we answer with (twilio.com/docs/voice/twiml).
+
+use quick_xml::Writer;
+use quick_xml::events::{BytesDecl, BytesText, Event};
+
+/// Content type of every document.
+pub const CONTENT_TYPE: &str = "text/xml; charset=utf-8";
+/// Twilio refuses longer documents (error 11750).
+pub const MAX_DOCUMENT_BYTES: usize = 64 * 1024;
+/// Name and value of a stream parameter together (twilio.com/docs/voice/twiml/stream).
+pub const MAX_PARAMETER_CHARS: usize = 499;
+/// The longest text of a `<Say>` (twilio.com/docs/voice/twiml/say).
+pub const MAX_SAY_CHARS: usize = 4_096;
+
+/// Why a document cannot be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TwimlError {
+    /// Name and value are over [`MAX_PARAMETER_CHARS`].
+    #[error(
+        "stream parameter {name} is longer than {MAX_PARAMETER_CHARS} characters with its name"
+    )]
+    ParameterTooLong {
+        /// The parameter.
+        name: String,
+    },
+    /// A stream URL is a WebSocket address without a query, which Twilio would strip.
+    #[error("stream URL is not a plain ws:// or wss:// address")]
+    StreamUrl,
+    /// Over [`MAX_SAY_CHARS`].
+    #[error("spoken text is longer than {MAX_SAY_CHARS} characters")]
+    SayTooLong,
+    /// Over [`MAX_DOCUMENT_BYTES`].
+    #[error("document is larger than {MAX_DOCUMENT_BYTES} bytes")]
+    DocumentTooLarge,
+    /// The XML writer failed.
+    #[error("document cannot be written: {0}")]
+    Write(String),
+}
+
+/// One verb of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verb {
+    /// Connects the call to a media stream; what follows it runs when the stream ends and no action is set.
+    Connect(Connect),
+    /// Speaks a text.
+    Say {
+        /// The words.
+        text: String,
+        /// A language tag such as `en-US`; `None`: the account's.
+        language: Option<String>,
+    },
+    /// Calls somebody and connects the two.
+    Dial {
+        /// Whom, in E.164 form.
+        number: String,
+        /// The number they see; `None`: the caller's.
+        caller_id: Option<String>,
+        /// Asked for TwiML when the dialled call ends.
+        action: Option<String>,
+        /// Seconds to let it ring; `None`: Twilio's 30.
+        timeout_seconds: Option<u16>,
+    },
+    /// Goes on with the document at an address.
+    Redirect {
+        /// The address.
+        url: String,
+    },
+    /// Ends the call.
+    Hangup,
+    /// Refuses the call before it is answered, at no cost.
+    Reject(RejectReason),
+}
+
+/// What a refused caller hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RejectReason {
+    /// A busy signal.
+    Busy,
+    /// "Not in service".
+    Rejected,
+}
+
+/// `<Connect><Stream>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connect {
+    /// Asked for TwiML when the stream ends.
+    pub action: String,
+    /// The media socket's address.
+    pub stream_url: String,
+    /// Told when the stream starts, stops or fails.
+    pub status_callback: Option<String>,
+    /// Arrive as `start.customParameters`.
+    pub parameters: Vec<(String, String)>,
+}
+
+/// A document, its verbs in the order they run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Response {
+    verbs: Vec<Verb>,
+}
+
+impl Response {
+    /// An empty document; by itself it ends the call.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a verb.
+    #[must_use]
+    pub fn verb(mut self, verb: Verb) -> Self {
+        self.verbs.push(verb);
+        self
+    }
+
+    /// Adds `<Connect><Stream>`.
+    #[must_use]
+    pub fn connect(self, connect: Connect) -> Self {
+        self.verb(Verb::Connect(connect))
+    }
+
+    /// Adds a spoken text.
+    #[must_use]
+    pub fn say(self, text: &str) -> Self {
+        self.verb(Verb::Say {
+            text: text.to_owned(),
+            language: None,
+        })
+    }
+
+    /// Adds a call to a number; `caller_id` is what they see, `action` is asked afterwards.
+    #[must_use]
+    pub fn dial(self, number: &str, caller_id: Option<&str>, action: Option<&str>) -> Self {
+        self.verb(Verb::Dial {
+            number: number.to_owned(),
+            caller_id: caller_id.map(str::to_owned),
+            action: action.map(str::to_owned),
+            timeout_seconds: None,
+        })
+    }
+
+    /// Adds a jump to another document.
+    #[must_use]
+    pub fn redirect(self, url: &str) -> Self {
+        self.verb(Verb::Redirect {
+            url: url.to_owned(),
+        })
+    }
+
+    /// Adds the end of the call.
+    #[must_use]
+    pub fn hangup(self) -> Self {
+        self.verb(Verb::Hangup)
+    }
+
+    /// Adds a refusal with a busy signal.
+    #[must_use]
+    pub fn busy(self) -> Self {
+        self.verb(Verb::Reject(RejectReason::Busy))
+    }
+
+    /// The document as XML. Text is escaped; characters XML cannot carry are left out.
+    ///
+    /// # Errors
+    /// When Twilio would refuse the document.
+    pub fn to_xml(&self) -> Result<String, TwimlError> {
+        for verb in &self.verbs {
+            check(verb)?;
+        }
+        let mut writer = Writer::new(Vec::new());
+        self.write(&mut writer)
+            .map_err(|error| TwimlError::Write(error.to_string()))?;
+        let xml = String::from_utf8(writer.into_inner())
+            .map_err(|error| TwimlError::Write(error.to_string()))?;
+        if xml.len() > MAX_DOCUMENT_BYTES {
+            return Err(TwimlError::DocumentTooLarge);
+        }
+        Ok(xml)
+    }
+
+    fn write(&self, writer: &mut Writer<Vec<u8>>) -> std::io::Result<()> {
+        writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
+        writer
+            .create_element("Response")
+            .write_inner_content(|writer| {
+                for verb in &self.verbs {
+                    write_verb(writer, verb)?;
+                }
+                Ok(())
+            })?;
+        Ok(())
+    }
+}
+
+fn check(verb: &Verb) -> Result<(), TwimlError> {
+    match verb {
+        Verb::Connect(connect) => {
+            let is_socket =
+                connect.stream_url.starts_with("wss://") || connect.stream_url.starts_with("ws://");
+            if !is_socket || connect.stream_url.contains(['?', '#']) {
+                return Err(TwimlError::StreamUrl);
+            }
+            for (name, value) in &connect.parameters {
+                if name.chars().count() + value.chars().count() > MAX_PARAMETER_CHARS {
+                    return Err(TwimlError::ParameterTooLong {
+                        name: clean(name).chars().take(64).collect(),
+                    });
+                }
+            }
+            Ok(())
+        }
+        Verb::Say { text, .. } if text.chars().count() > MAX_SAY_CHARS => {
+            Err(TwimlError::SayTooLong)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_verb(writer: &mut Writer<Vec<u8>>, verb: &Verb) -> std::io::Result<()> {
+    match verb {
+        Verb::Connect(connect) => write_connect(writer, connect),
+        Verb::Say { text, language } => {
+            write_text(writer, "Say", &[("language", language.clone())], text)
+        }
+        Verb::Dial {
+            number,
+            caller_id,
+            action,
+            timeout_seconds,
+        } => {
+            let attributes = [
+                ("callerId", caller_id.clone()),
+                ("action", action.clone()),
+                (
+                    "timeout",
+                    timeout_seconds.map(|seconds| seconds.to_string()),
+                ),
+            ];
+            write_text(writer, "Dial", &attributes, number)
+        }
+        Verb::Redirect { url } => write_text(
+            writer,
+            "Redirect",
+            &[("method", Some("POST".to_owned()))],
+            url,
+        ),
+        Verb::Hangup => writer.create_element("Hangup").write_empty().map(drop),
+        Verb::Reject(reason) => {
+            let reason = match reason {
+                RejectReason::Busy => "busy",
+                RejectReason::Rejected => "rejected",
+            };
+            writer
+                .create_element("Reject")
+                .with_attribute(("reason", reason))
+                .write_empty()
+                .map(drop)
+        }
+    }
+}
+
+fn write_connect(writer: &mut Writer<Vec<u8>>, connect: &Connect) -> std::io::Result<()> {
+    let action = clean(&connect.action);
+    writer
+        .create_element("Connect")
+        .with_attribute(("action", action.as_str()))
+        .write_inner_content(|writer| {
+            let url = clean(&connect.stream_url);
+            let callback = connect.status_callback.as_deref().map(clean);
+            let mut stream = writer
+                .create_element("Stream")
+                .with_attribute(("url", url.as_str()));
+            if let Some(callback) = &callback {
+                stream = stream.with_attribute(("statusCallback", callback.as_str()));
+            }
+            if connect.parameters.is_empty() {
+                return stream.write_empty().map(drop);
+            }
+            stream
+                .write_inner_content(|writer| {
+                    for (name, value) in &connect.parameters {
+                        let (name, value) = (clean(name), clean(value));
+                        writer
+                            .create_element("Parameter")
+                            .with_attributes([("name", name.as_str()), ("value", value.as_str())])
+                            .write_empty()?;
+                    }
+                    Ok(())
+                })
+                .map(drop)
+        })?;
+    Ok(())
+}
+
+fn write_text(
+    writer: &mut Writer<Vec<u8>>,
+    verb: &str,
+    attributes: &[(&str, Option<String>)],
+    text: &str,
+) -> std::io::Result<()> {
+    let mut element = writer.create_element(verb);
+    for (name, value) in attributes {
+        if let Some(value) = value {
+            element = element.with_attribute((*name, clean(value).as_str()));
+        }
+    }
+    element.write_text_content(BytesText::new(&clean(text)))?;
+    Ok(())
+}
+
+/// The text without what XML 1.0 cannot carry (section 2.2). White space of any kind becomes a space: a reader would
+/// change line breaks and tabs in attributes anyway.
+fn clean(text: &str) -> String {
+    let mut cleaned = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\t' | '\n' | '\r' => cleaned.push(' '),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => {}
+            c => cleaned.push(c),
+        }
+    }
+    cleaned
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use quick_xml::Reader;
+    use quick_xml::XmlVersion;
+    use quick_xml::events::BytesStart;
+
+    fn connect(parameters: &[(&str, &str)]) -> Connect {
+        Connect {
+            action: "https://voice.example.com/after-stream".to_owned(),
+            stream_url: "wss://voice.example.com/media-stream/T".to_owned(),
+            status_callback: Some("https://voice.example.com/stream-status".to_owned()),
+            parameters: parameters
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn an_answer_connects_the_stream_and_then_falls_back() {
+        let xml = Response::new()
+            .connect(connect(&[("token", "T")]))
+            .say("I am sorry.")
+            .dial(
+                "+15550199",
+                Some("+15550100"),
+                Some("https://voice.example.com/after-stream"),
+            )
+            .to_xml()
+            .unwrap();
+        assert_eq!(
+            xml,
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response>\
+             <Connect action=\"https://voice.example.com/after-stream\">\
+             <Stream url=\"wss://voice.example.com/media-stream/T\" \
+             statusCallback=\"https://voice.example.com/stream-status\">\
+             <Parameter name=\"token\" value=\"T\"/></Stream></Connect>\
+             <Say>I am sorry.</Say>\
+             <Dial callerId=\"+15550100\" action=\"https://voice.example.com/after-stream\">+15550199</Dial>\
+             </Response>"
+        );
+    }
+
+    #[test]
+    fn the_small_documents_are_as_twilio_wants_them() {
+        let body = |response: Response| {
+            let xml = response.to_xml().unwrap();
+            xml.strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>")
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(
+            body(Response::new().busy()),
+            "<Response><Reject reason=\"busy\"/></Response>"
+        );
+        assert_eq!(
+            body(Response::new().hangup()),
+            "<Response><Hangup/></Response>"
+        );
+        assert_eq!(
+            body(Response::new().redirect("https://b/x?a=1&b=2")),
+            "<Response><Redirect method=\"POST\">https://b/x?a=1&amp;b=2</Redirect></Response>"
+        );
+        assert_eq!(body(Response::new()), "<Response></Response>");
+    }
+
+    #[test]
+    fn what_twilio_would_refuse_is_not_written() {
+        let long = "v".repeat(MAX_PARAMETER_CHARS - 1);
+        assert!(
+            Response::new()
+                .connect(connect(&[("n", &long)]))
+                .to_xml()
+                .is_ok()
+        );
+        assert_eq!(
+            Response::new().connect(connect(&[("nn", &long)])).to_xml(),
+            Err(TwimlError::ParameterTooLong {
+                name: "nn".to_owned()
+            })
+        );
+        for url in ["https://h/m", "wss://h/m?token=1", "wss://h/m#x", ""] {
+            let stream = Connect {
+                stream_url: url.to_owned(),
+                ..connect(&[])
+            };
+            assert_eq!(
+                Response::new().connect(stream).to_xml(),
+                Err(TwimlError::StreamUrl),
+                "{url}"
+            );
+        }
+        assert_eq!(
+            Response::new().say(&"a".repeat(4_097)).to_xml(),
+            Err(TwimlError::SayTooLong)
+        );
+        let mut many = Response::new();
+        for _ in 0..20 {
+            many = many.say(&"a".repeat(4_096));
+        }
+        assert_eq!(many.to_xml(), Err(TwimlError::DocumentTooLarge));
+    }
+
+    fn attribute(element: &BytesStart<'_>, wanted: &str) -> Option<String> {
+        element
+            .attributes()
+            .map(Result::unwrap)
+            .find(|attribute| attribute.key.as_ref() == wanted)
+            .map(|attribute| {
+                attribute
+                    .normalized_value(XmlVersion::Explicit1_0)
+                    .unwrap()
+                    .into_owned()
+            })
+    }
+
+    /// The text of the first `<Say>`, and name and value of the first `<Parameter>`.
+    fn parse_back(xml: &str) -> (String, Option<(String, String)>) {
+        let mut reader = Reader::from_str(xml);
+        let (mut said, mut parameter, mut in_say) = (String::new(), None, false);
+        loop {
+            match reader.read_event().unwrap() {
+                Event::Start(element) if element.name().as_ref() == "Say" => in_say = true,
+                Event::End(element) if element.name().as_ref() == "Say" => in_say = false,
+                Event::Empty(element) if element.name().as_ref() == "Parameter" => {
+                    parameter = Some((
+                        attribute(&element, "name").unwrap(),
+                        attribute(&element, "value").unwrap(),
+                    ));
+                }
+                Event::Text(text) if in_say => said.push_str(&text),
+                Event::GeneralRef(reference) if in_say => {
+                    let entity = format!("&{};", &*reference);
+                    said.push_str(&quick_xml::escape::unescape(&entity).unwrap());
+                }
+                Event::Eof => return (said, parameter),
+                _ => {}
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_back_without_its_control_characters(
+            said in any::<String>(),
+            name in "[a-z]{1,8}",
+            value in proptest::collection::vec(any::<char>(), 0..200),
+        ) {
+            let value: String = value.into_iter().collect();
+            let xml = Response::new().connect(connect(&[(&name, &value)])).say(&said).to_xml().unwrap();
+            prop_assert!(!xml.chars().any(char::is_control));
+            let (heard, parameter) = parse_back(&xml);
+            prop_assert_eq!(heard, clean(&said));
+            prop_assert_eq!(parameter, Some((name, clean(&value))));
+        }
+    }
+
+    #[test]
+    fn a_text_cannot_add_a_verb() {
+        let xml = Response::new()
+            .say("</Say><Dial>+15550666</Dial><Say>")
+            .to_xml()
+            .unwrap();
+        assert!(!xml.contains("<Dial>"), "{xml}");
+        assert_eq!(parse_back(&xml).0, "</Say><Dial>+15550666</Dial><Say>");
+    }
+}

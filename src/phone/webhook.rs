@@ -1,0 +1,109 @@
+//! A webhook request, read within limits and believed only with Twilio's signature.
+
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, web};
+use call_protocol::ids::CallSid;
+use futures_util::StreamExt as _;
+use secrecy::ExposeSecret as _;
+
+use super::form::Form;
+use super::signature::{Algorithm, Signed, is_valid};
+use crate::house::House;
+use crate::settings::Trust;
+
+/// Bytes of a body that are read; Twilio's are below 4 KiB.
+const MAX_BODY: usize = 64 * 1024;
+
+/// A webhook's fields, signed.
+pub(crate) struct Webhook {
+    pub(crate) form: Form,
+    /// The call it is about.
+    pub(crate) call: CallSid,
+}
+
+impl Webhook {
+    /// Reads the request; the error is the answer to give.
+    pub(crate) async fn read(
+        house: &House,
+        request: &HttpRequest,
+        body: web::Payload,
+    ) -> Result<Self, HttpResponse> {
+        let result = Self::try_read(house, request, body).await;
+        result.map_err(|(status, reason)| {
+            house.metrics.webhook_rejected(reason);
+            log::warn!(target: "switchboard::phone", reason, status = status.as_u16(), path = request.path(); "webhook rejected");
+            HttpResponse::build(status).finish()
+        })
+    }
+
+    async fn try_read(
+        house: &House,
+        request: &HttpRequest,
+        body: web::Payload,
+    ) -> Result<Self, (StatusCode, &'static str)> {
+        let form = if request.method() == Method::GET {
+            Form::from_query(request.query_string())
+        } else {
+            let content_type = request
+                .headers()
+                .get(header::CONTENT_TYPE)
+                .and_then(|value| value.to_str().ok());
+            let body = read_body(body).await?;
+            Form::from_body(content_type, &body)
+        };
+        let form = form.map_err(|error| {
+            (
+                StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST),
+                error.reason(),
+            )
+        })?;
+        check_signature(house, request, &form)?;
+        let call = form
+            .get("CallSid")
+            .and_then(CallSid::parse)
+            .ok_or((StatusCode::BAD_REQUEST, "no_call_sid"))?;
+        Ok(Self { form, call })
+    }
+}
+
+async fn read_body(mut body: web::Payload) -> Result<Vec<u8>, (StatusCode, &'static str)> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|_| (StatusCode::BAD_REQUEST, "broken_body"))?;
+        if bytes.len() + chunk.len() > MAX_BODY {
+            return Err((StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn check_signature(
+    house: &House,
+    request: &HttpRequest,
+    form: &Form,
+) -> Result<(), (StatusCode, &'static str)> {
+    let Trust::Verified { auth_token, .. } = &house.settings.server.trust else {
+        return Ok(());
+    };
+    let mut headers = request.headers().get_all("x-twilio-signature");
+    let (Some(signature), None) = (headers.next(), headers.next()) else {
+        return Err((StatusCode::FORBIDDEN, "no_signature"));
+    };
+    let signature = signature
+        .to_str()
+        .map_err(|_| (StatusCode::FORBIDDEN, "bad_signature"))?;
+    // From the settings, never from Host headers, which anybody can write.
+    let url = format!("{}{}", house.public_http, request.uri());
+    let signed = if request.method() == Method::GET {
+        Signed::UrlOnly
+    } else {
+        Signed::Form(form.pairs())
+    };
+    let key = auth_token.expose_secret().as_bytes();
+    if is_valid(Algorithm::HmacSha1, key, &url, signed, signature) {
+        Ok(())
+    } else {
+        Err((StatusCode::FORBIDDEN, "bad_signature"))
+    }
+}

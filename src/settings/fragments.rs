@@ -1,0 +1,287 @@
+//! First stage: the configuration file as it was read. Everything optional, nothing checked but names and types.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::error::SettingsError;
+use super::keys;
+
+/// The whole file.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(default)]
+    pub(super) server: Server,
+    #[serde(default)]
+    pub(super) data: Data,
+    #[serde(default)]
+    pub(super) admin: Admin,
+    #[serde(default)]
+    pub(super) limits: Limits,
+    #[serde(default)]
+    pub(super) openai: OpenAi,
+    #[serde(default)]
+    pub(super) twilio: Twilio,
+    #[serde(default)]
+    pub(super) log: Log,
+    pub(super) default_agent: Option<String>,
+    #[serde(default)]
+    pub(super) agents: BTreeMap<String, Agent>,
+    #[serde(default)]
+    pub(super) tools: BTreeMap<String, Tool>,
+    #[serde(default)]
+    pub(super) fallback: Fallback,
+    #[serde(default)]
+    pub(super) transfer: Transfer,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Server {
+    pub(super) listen: Option<String>,
+    pub(super) public_url: Option<String>,
+    pub(super) workers: Option<i64>,
+    pub(super) dev: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Data {
+    pub(super) dir: Option<String>,
+    pub(super) store: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Admin {
+    pub(super) listen: Option<String>,
+    pub(super) token: Option<SecretString>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) max_calls: Option<i64>,
+    pub(super) max_call_seconds: Option<i64>,
+    pub(super) drain_seconds: Option<i64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OpenAi {
+    pub(super) api_key: Option<SecretString>,
+    pub(super) url: Option<String>,
+    pub(super) model: Option<String>,
+    pub(super) dial: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Twilio {
+    pub(super) account_sid: Option<String>,
+    pub(super) auth_token: Option<SecretString>,
+    pub(super) api_key: Option<SecretString>,
+    pub(super) api_secret: Option<SecretString>,
+    pub(super) api_url: Option<String>,
+    pub(super) stream_signature: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Log {
+    pub(super) format: Option<String>,
+    pub(super) transcripts: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Agent {
+    #[serde(default)]
+    pub(super) numbers: Vec<String>,
+    pub(super) instructions: Option<String>,
+    pub(super) instructions_file: Option<PathBuf>,
+    pub(super) voice: Option<Voice>,
+    pub(super) language: Option<String>,
+    pub(super) greeting: Option<Greeting>,
+    #[serde(default)]
+    pub(super) tools: Vec<String>,
+    pub(super) turn_detection: Option<TurnDetection>,
+    pub(super) transcription: Option<Transcription>,
+    pub(super) model: Option<Model>,
+    pub(super) silence: Option<Silence>,
+    #[serde(default)]
+    pub(super) keys: BTreeMap<String, String>,
+    pub(super) mask_digits: Option<bool>,
+    pub(super) max_call_seconds: Option<i64>,
+    pub(super) fallback: Option<Fallback>,
+}
+
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "write a voice name such as \"marin\", or { id = \"voice_…\" }"
+)]
+pub(super) enum Voice {
+    Name(String),
+    Custom(CustomVoice),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CustomVoice {
+    pub(super) id: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Greeting {
+    pub(super) mode: Option<String>,
+    pub(super) text: Option<String>,
+    pub(super) clip: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TurnDetection {
+    #[serde(rename = "type")]
+    pub(super) kind: Option<String>,
+    pub(super) threshold: Option<f64>,
+    pub(super) prefix_padding_ms: Option<i64>,
+    pub(super) silence_duration_ms: Option<i64>,
+    pub(super) idle_timeout_ms: Option<i64>,
+    pub(super) eagerness: Option<String>,
+    pub(super) create_response: Option<bool>,
+    pub(super) interrupt_response: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Transcription {
+    pub(super) model: Option<String>,
+    pub(super) language: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Model {
+    pub(super) name: Option<String>,
+    pub(super) reasoning: Option<String>,
+    pub(super) max_output_tokens: Option<i64>,
+    pub(super) noise_reduction: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Silence {
+    pub(super) after_ms: Option<i64>,
+    pub(super) text: Option<String>,
+    pub(super) attempts: Option<i64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tool {
+    pub(super) kind: Option<String>,
+    pub(super) description: Option<String>,
+    pub(super) url: Option<String>,
+    pub(super) effects: Option<bool>,
+    pub(super) timeout_ms: Option<i64>,
+    pub(super) allow_private: Option<bool>,
+    pub(super) secret: Option<SecretString>,
+    pub(super) secret_file: Option<PathBuf>,
+    pub(super) parameters: Option<serde_json::Value>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Fallback {
+    pub(super) say: Option<String>,
+    pub(super) dial: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Transfer {
+    #[serde(default)]
+    pub(super) targets: BTreeMap<String, String>,
+}
+
+/// Reads a file's text. `path` is for messages only.
+pub(super) fn parse(text: &str, path: &Path) -> Result<File, SettingsError> {
+    let syntax = |error: toml::de::Error| SettingsError::FileSyntax {
+        path: path.to_owned(),
+        line: line_of(text, error.span()),
+        cause: one_line(error.message()),
+    };
+    let document = toml::Deserializer::parse(text).map_err(syntax)?;
+    serde_path_to_error::deserialize(document).map_err(|error| {
+        let key = error.path().to_string();
+        let inner = error.into_inner();
+        let line = line_of(text, inner.span());
+        describe(path, key, line, inner.message())
+    })
+}
+
+/// Turns serde's words into ours. Only `message()` is used: the full text quotes the line, and with it a secret.
+fn describe(path: &Path, key: String, line: usize, message: &str) -> SettingsError {
+    let path = path.to_owned();
+    if let Some(rest) = message.strip_prefix("unknown field ") {
+        let quoted: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+        let (typed, expected) = quoted
+            .split_first()
+            .map_or(("", &[][..]), |(typed, expected)| (*typed, expected));
+        let parent = key
+            .strip_suffix(typed)
+            .unwrap_or(&key)
+            .trim_end_matches('.');
+        let full = |name: &str| {
+            if parent.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{parent}.{name}")
+            }
+        };
+        let mend = match keys::nearest(typed, expected.iter().copied()) {
+            Some(near) => format!("did you mean {}?", full(near)),
+            None if expected.is_empty() => "remove it".to_owned(),
+            None => format!("remove it, or use one of {}", expected.join(", ")),
+        };
+        return SettingsError::UnknownKey {
+            path,
+            line,
+            key: full(typed),
+            mend,
+        };
+    }
+    let last = key.rsplit('.').next().unwrap_or_default();
+    let is_secret = matches!(
+        last,
+        "api_key" | "auth_token" | "api_secret" | "token" | "secret"
+    );
+    let cause = if is_secret {
+        "write it as text in quotes".to_owned()
+    } else {
+        one_line(message)
+    };
+    SettingsError::WrongType {
+        path,
+        line,
+        key,
+        cause,
+    }
+}
+
+fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> usize {
+    let start = span.map_or(0, |span| span.start).min(text.len());
+    1 + text.as_bytes()[..start]
+        .iter()
+        .filter(|byte| **byte == b'\n')
+        .count()
+}
+
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,375 @@
+//! Configuration: a TOML file overridden by the environment, read once at start.
+//!
+//! Three stages, one file each: `fragments` (the file as read) → `inputs` (merged with the environment and the table
+//! of defaults in [`keys`]) → [`Settings`] (validated by `rules`, `agent_rules` and `tools`). Nothing past this module
+//! sees an unchecked value, and nothing here opens a socket. Settings have no `Debug`: they hold secrets.
+
+mod agent_rules;
+pub(crate) mod agents;
+mod env;
+mod error;
+mod fragments;
+mod inputs;
+pub mod keys;
+mod model_rules;
+pub mod models;
+mod read;
+mod rules;
+mod summary;
+mod tools;
+mod types;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+pub use agents::{
+    Agent, BUILT_IN_AGENT, BUILT_IN_INSTRUCTIONS, BUILT_IN_TOOLS, Eagerness, Effort, Greeting,
+    ModelOptions, NoiseReduction, Silence, ToolRef, Transcription, TurnDetection, VOICES, Voice,
+};
+pub use env::{Env, ProcessEnv};
+pub use error::SettingsError;
+pub use tools::{Fallback, Tool, ToolKind};
+pub use types::{PhoneNumber, PublicUrl};
+
+use fragments::File;
+use inputs::Inputs;
+
+/// The validated configuration.
+#[derive(Clone)]
+pub struct Settings {
+    /// What Twilio reaches.
+    pub server: Server,
+    /// What the operator reaches: the admin listener's address. Its token is in [`Trust`].
+    pub admin_listen: SocketAddr,
+    /// Where data is kept.
+    pub data: Data,
+    /// Bounds of the whole service.
+    pub limits: Limits,
+    /// The model's server.
+    pub openai: OpenAi,
+    /// Twilio's REST API and stream checks.
+    pub twilio: Twilio,
+    /// How log lines are written.
+    pub log: Log,
+    /// Tools defined in the file, by name.
+    pub tools: BTreeMap<String, Tool>,
+    /// What a caller hears when the model cannot be had, for agents without their own.
+    pub fallback: Fallback,
+    /// Where calls can be transferred, by name.
+    pub transfer_targets: BTreeMap<String, PhoneNumber>,
+    /// What works today and will not for ever; for the log at start.
+    pub warnings: Vec<Warning>,
+    agents: BTreeMap<String, Arc<Agent>>,
+    default_agent: Arc<Agent>,
+    agent_by_number: HashMap<String, Arc<Agent>>,
+    /// The configuration file that was read.
+    file_path: Option<PathBuf>,
+    /// Lines of the table of defaults, masked.
+    summary: Vec<String>,
+}
+
+/// The public listener.
+#[derive(Clone)]
+pub struct Server {
+    /// Where it listens; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Worker threads.
+    pub workers: usize,
+    /// Whom the service believes.
+    pub trust: Trust,
+}
+
+/// Whom the service believes, and what it needs for that.
+#[derive(Clone)]
+pub enum Trust {
+    /// Development on loopback: everybody.
+    Dev {
+        /// The address to give to Twilio; `None`: the public listener's own.
+        public_url: Option<PublicUrl>,
+    },
+    /// Signed webhooks and operators with the token.
+    Verified {
+        /// The service's address as Twilio sees it.
+        public_url: PublicUrl,
+        /// Verifies webhook signatures.
+        auth_token: SecretString,
+        /// The operator's bearer token.
+        admin_token: SecretString,
+    },
+}
+
+/// Where data is kept.
+#[derive(Clone)]
+pub struct Data {
+    /// Directory of the embedded store and recordings.
+    pub dir: PathBuf,
+    /// Kind of the call store.
+    pub store: Store,
+}
+
+/// Kind of the call store.
+#[derive(Clone)]
+pub enum Store {
+    /// A file under the data directory.
+    Sqlite,
+    /// Nothing outlives the process.
+    Memory,
+    /// A Redis or Valkey server; the URL may hold a password.
+    Redis(SecretString),
+}
+
+/// Bounds of the whole service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls at once.
+    pub max_calls: usize,
+    /// Longest call, for agents that set none.
+    pub max_call: Duration,
+    /// How long a drain waits for live calls.
+    pub drain: Duration,
+}
+
+/// The model's server.
+#[derive(Clone)]
+pub struct OpenAi {
+    /// Its key.
+    pub api_key: SecretString,
+    /// Its address, without the model.
+    pub url: Url,
+    /// The model of agents that name none.
+    pub model: String,
+    /// When a session is opened.
+    pub dial: DialAt,
+}
+
+/// When a call's model session is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DialAt {
+    /// When the media socket is accepted, on the call's own thread.
+    Socket,
+    /// When the webhook comes, on whichever thread took it; closed if no media socket follows.
+    Webhook,
+}
+
+/// Twilio's REST API and stream checks.
+#[derive(Clone)]
+pub struct Twilio {
+    /// The REST host.
+    pub api_url: Url,
+    /// Who we are there; `None`: nothing can be asked of Twilio.
+    pub rest: Option<RestCredentials>,
+    /// What to do with the signature of a media socket.
+    pub stream_signature: StreamSignature,
+}
+
+/// HTTP Basic credentials for Twilio's REST API.
+#[derive(Clone)]
+pub struct RestCredentials {
+    /// `AC…`, part of every path.
+    pub account_sid: String,
+    /// What the request authenticates with.
+    pub login: RestLogin,
+}
+
+/// What a REST request authenticates with.
+#[derive(Clone)]
+pub enum RestLogin {
+    /// The account SID and its auth token.
+    AuthToken(SecretString),
+    /// An API key and its secret; it cannot read the account itself.
+    ApiKey {
+        /// `SK…`.
+        key: SecretString,
+        /// Its secret.
+        secret: SecretString,
+    },
+}
+
+/// What to do with the signature of a media socket's handshake. Webhooks are always checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamSignature {
+    /// Refuse a wrong or missing one.
+    Require,
+    /// Log it and go on: the ticket in the path still stands.
+    Log,
+    /// Do not look.
+    Off,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Filter in the syntax of `RUST_LOG`.
+    pub filter: String,
+    /// The face of a line.
+    pub format: LogFormat,
+    /// Whether what was said may be logged.
+    pub transcripts: bool,
+}
+
+/// The face of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `Human` on a terminal, else `Json`.
+    Auto,
+    /// For eyes.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What works today and will not for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Warning {
+    /// A model with a last day.
+    ModelDeprecated {
+        /// The key that names it.
+        key: String,
+        /// The model.
+        model: String,
+        /// Its last day, ISO 8601.
+        shutdown: &'static str,
+        /// What to move to.
+        successor: &'static str,
+    },
+    /// Development mode behind a tunnel: whoever finds the address is believed.
+    DevInPublic {
+        /// The address.
+        public_url: String,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ModelDeprecated {
+                key,
+                model,
+                shutdown,
+                successor,
+            } => {
+                write!(
+                    out,
+                    "{key} names {model}, which is shut down on {shutdown}; use {successor}"
+                )
+            }
+            Self::DevInPublic { public_url } => {
+                write!(
+                    out,
+                    "server.dev (SWITCHBOARD_DEV) is on while {public_url} leads here: no signature is checked"
+                )
+            }
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the file (`config`, else `SWITCHBOARD_CONFIG`, else `./switchboard.toml` if it exists), merges the
+    /// environment over it and validates the whole.
+    ///
+    /// # Errors
+    /// The first thing found wrong, as a sentence for the operator.
+    pub fn load(config: Option<&Path>, env: &dyn Env) -> Result<Self, SettingsError> {
+        let Some(path) = config_path(config, env)? else {
+            return rules::validate(Inputs::merge(File::default(), None, env)?);
+        };
+        let text =
+            std::fs::read_to_string(&path).map_err(|error| SettingsError::FileUnreadable {
+                path: path.clone(),
+                cause: error.to_string(),
+            })?;
+        let file = fragments::parse(&text, &path)?;
+        rules::validate(Inputs::merge(file, Some(&path), env)?)
+    }
+
+    /// The same from text in memory. `path` stands for the file: in messages, and as the place where relative file
+    /// names begin; it need not exist.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_toml(text: &str, path: &Path, env: &dyn Env) -> Result<Self, SettingsError> {
+        let file = fragments::parse(text, path)?;
+        rules::validate(Inputs::merge(file, Some(path), env)?)
+    }
+
+    /// Whether the service believes everybody.
+    pub fn is_dev(&self) -> bool {
+        matches!(self.server.trust, Trust::Dev { .. })
+    }
+
+    /// The service's address as Twilio sees it; `None` only in development.
+    pub fn public_url(&self) -> Option<&PublicUrl> {
+        match &self.server.trust {
+            Trust::Dev { public_url } => public_url.as_ref(),
+            Trust::Verified { public_url, .. } => Some(public_url),
+        }
+    }
+
+    /// The agent that answers a called number, and its name.
+    pub fn agent_for(&self, called_number: &str) -> (&str, Arc<Agent>) {
+        let agent = self
+            .agent_by_number
+            .get(called_number)
+            .unwrap_or(&self.default_agent);
+        (&agent.name, Arc::clone(agent))
+    }
+
+    /// An agent by name, for outbound calls.
+    pub fn agent(&self, name: &str) -> Option<&Arc<Agent>> {
+        self.agents.get(name)
+    }
+
+    /// All agents by name.
+    pub fn agents(&self) -> &BTreeMap<String, Arc<Agent>> {
+        &self.agents
+    }
+
+    /// The agent that takes every number no other claims.
+    pub fn default_agent(&self) -> &Arc<Agent> {
+        &self.default_agent
+    }
+
+    /// The settings for people, a line each, with secrets and phone numbers masked.
+    pub fn masked_summary(&self) -> String {
+        summary::of(self)
+    }
+}
+
+impl OpenAi {
+    /// The address to dial for a model.
+    pub fn url_for(&self, model: &str) -> Url {
+        let mut url = self.url.clone();
+        url.query_pairs_mut().append_pair("model", model);
+        url
+    }
+}
+
+impl RestCredentials {
+    /// User name and password for HTTP Basic.
+    pub fn basic(&self) -> (&str, &str) {
+        use secrecy::ExposeSecret as _;
+        match &self.login {
+            RestLogin::AuthToken(token) => (&self.account_sid, token.expose_secret()),
+            RestLogin::ApiKey { key, secret } => (key.expose_secret(), secret.expose_secret()),
+        }
+    }
+}
+
+fn config_path(config: Option<&Path>, env: &dyn Env) -> Result<Option<PathBuf>, SettingsError> {
+    if let Some(path) = config {
+        return Ok(Some(path.to_owned()));
+    }
+    if let Some(path) = env::non_empty(env, keys::CONFIG_ENV)? {
+        return Ok(Some(PathBuf::from(path)));
+    }
+    let usual = Path::new(keys::CONFIG_FILE);
+    Ok(usual.exists().then(|| usual.to_owned()))
+}

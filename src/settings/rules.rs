@@ -1,0 +1,532 @@
+//! Third stage: the rules that make [`Settings`] from merged inputs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
+
+use super::agent_rules::{self, Surroundings};
+use super::agents::{Agent, BUILT_IN_AGENT};
+use super::error::SettingsError;
+use super::inputs::{Given, GivenSecret, Inputs};
+use super::keys::{self, Key};
+use super::model_rules::{check_standing, model_name};
+use super::tools::{self, Fallback};
+use super::types::{PublicUrl, is_loopback};
+use super::{
+    Data, DialAt, Limits, Log, LogFormat, OpenAi, RestCredentials, RestLogin, Server, Settings,
+    Store, StreamSignature, Trust, Twilio, Warning, models, read,
+};
+
+/// Shorter tokens can be guessed.
+const MIN_ADMIN_TOKEN_CHARS: usize = 16;
+
+/// Applies every rule.
+pub(super) fn validate(inputs: Inputs) -> Result<Settings, SettingsError> {
+    let summary = inputs.summary();
+    let mut warnings = Vec::new();
+    let dev = read::switch(required(&inputs.dev, &keys::DEV)?)?;
+    let listen = public_listener(&inputs)?;
+    let admin_listen = listener(required(&inputs.admin_listen, &keys::ADMIN_LISTEN)?)?;
+    if listen == admin_listen && listen.port() != 0 {
+        return Err(SettingsError::invalid(
+            keys::ADMIN_LISTEN.name(),
+            format!("is {admin_listen}, the address of the public listener"),
+            "give it another port",
+        ));
+    }
+    let openai = openai(&inputs, dev, &mut warnings)?;
+    let trust = trust(&inputs, dev, listen, admin_listen)?;
+    if let Trust::Dev {
+        public_url: Some(public_url),
+    } = &trust
+        && !public_url.is_loopback()
+    {
+        warnings.push(Warning::DevInPublic {
+            public_url: public_url.as_str().to_owned(),
+        });
+    }
+    let limits = Limits {
+        max_calls: read::number_in(required(&inputs.max_calls, &keys::MAX_CALLS)?, 1, 100_000)?,
+        max_call: seconds(
+            required(&inputs.max_call_seconds, &keys::MAX_CALL_SECONDS)?,
+            10,
+        )?,
+        drain: seconds(required(&inputs.drain_seconds, &keys::DRAIN_SECONDS)?, 0)?,
+    };
+
+    let folder = inputs
+        .file_path
+        .as_deref()
+        .and_then(Path::parent)
+        .unwrap_or(Path::new(""))
+        .to_owned();
+    let tools = tools::tools(&inputs.file.tools, &folder)?;
+    let transfer_targets = tools::targets(&inputs.file.transfer.targets)?;
+    let fallback = Fallback::read("fallback", Some(&inputs.file.fallback), None)?;
+    let around = Surroundings {
+        folder: &folder,
+        model: &openai.model,
+        max_call: limits.max_call,
+        fallback: &fallback,
+        tools: &tools,
+        targets: &transfer_targets,
+    };
+    let agents = agents(&inputs, &around, &mut warnings)?;
+    let default_agent = default_agent(&inputs, &agents)?;
+    let agent_by_number = numbers(&agents)?;
+
+    Ok(Settings {
+        server: Server {
+            listen,
+            workers: workers(inputs.workers.as_ref())?,
+            trust,
+        },
+        admin_listen,
+        data: data(&inputs)?,
+        limits,
+        twilio: twilio(&inputs)?,
+        log: log(&inputs)?,
+        openai,
+        tools,
+        fallback,
+        transfer_targets,
+        warnings,
+        agents,
+        default_agent,
+        agent_by_number,
+        file_path: inputs.file_path,
+        summary,
+    })
+}
+
+/// A value that the table of defaults always fills in.
+fn required<'a>(given: &'a Option<Given>, key: &Key) -> Result<&'a Given, SettingsError> {
+    given
+        .as_ref()
+        .ok_or_else(|| SettingsError::missing(key.name(), "set it"))
+}
+
+fn listener(given: &Given) -> Result<SocketAddr, SettingsError> {
+    given.text.parse().map_err(|_| {
+        SettingsError::invalid(
+            given.name(),
+            format!("is {:?}, not an address with a port", given.text),
+            "write it like 127.0.0.1:5050",
+        )
+    })
+}
+
+fn public_listener(inputs: &Inputs) -> Result<SocketAddr, SettingsError> {
+    let mut listen = listener(required(&inputs.listen, &keys::LISTEN)?)?;
+    if let Some(port) = &inputs.port {
+        listen.set_port(read::number_in(port, 0, u16::MAX)?);
+    }
+    Ok(listen)
+}
+
+fn trust(
+    inputs: &Inputs,
+    dev: bool,
+    listen: SocketAddr,
+    admin_listen: SocketAddr,
+) -> Result<Trust, SettingsError> {
+    let public_url = match &inputs.public_url {
+        Some(given) => Some(
+            PublicUrl::parse(&given.text, dev)
+                .map_err(|(trouble, mend)| SettingsError::invalid(given.name(), trouble, mend))?,
+        ),
+        None => None,
+    };
+    if dev {
+        for (key, address) in [(keys::LISTEN, listen), (keys::ADMIN_LISTEN, admin_listen)] {
+            if !address.ip().is_loopback() {
+                return Err(SettingsError::DevNotOnLoopback {
+                    key: keys::DEV.name(),
+                    listener: key.name(),
+                    address: address.to_string(),
+                });
+            }
+        }
+        return Ok(Trust::Dev { public_url });
+    }
+    let dev_hint = "or set SWITCHBOARD_DEV=1 on loopback";
+    let public_url = public_url.ok_or_else(|| {
+        SettingsError::missing(
+            keys::PUBLIC_URL.name(),
+            format!("set it to the https:// address Twilio reaches, {dev_hint}"),
+        )
+    })?;
+    let auth_token = secret(&inputs.auth_token)?.ok_or_else(|| {
+        SettingsError::missing(
+            keys::TWILIO_AUTH_TOKEN.name(),
+            format!("set it to the account's auth token, which verifies webhooks, {dev_hint}"),
+        )
+    })?;
+    let admin_token = secret(&inputs.admin_token)?.ok_or_else(|| {
+        SettingsError::missing(
+            keys::ADMIN_TOKEN.name(),
+            format!(
+                "set it to a random text of at least {MIN_ADMIN_TOKEN_CHARS} characters, {dev_hint}"
+            ),
+        )
+    })?;
+    if admin_token.expose_secret().chars().count() < MIN_ADMIN_TOKEN_CHARS {
+        return Err(SettingsError::invalid(
+            keys::ADMIN_TOKEN.name(),
+            format!("has fewer than {MIN_ADMIN_TOKEN_CHARS} characters"),
+            "use a longer random text",
+        ));
+    }
+    Ok(Trust::Verified {
+        public_url,
+        auth_token,
+        admin_token,
+    })
+}
+
+/// A secret that can stand in a header: visible ASCII, as all of Twilio's and OpenAI's are.
+fn secret(given: &Option<GivenSecret>) -> Result<Option<SecretString>, SettingsError> {
+    secret_of(given, |byte| byte.is_ascii_graphic())
+}
+
+fn secret_of(
+    given: &Option<GivenSecret>,
+    fits: fn(u8) -> bool,
+) -> Result<Option<SecretString>, SettingsError> {
+    let Some(given) = given else { return Ok(None) };
+    let text = given.text.expose_secret().trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if !text.bytes().all(fits) {
+        return Err(SettingsError::invalid(
+            given.key.name(),
+            "has spaces or characters that no HTTP header can carry",
+            "copy it again, without quotes and line breaks",
+        ));
+    }
+    Ok(Some(text.to_owned().into()))
+}
+
+fn openai(
+    inputs: &Inputs,
+    dev: bool,
+    warnings: &mut Vec<Warning>,
+) -> Result<OpenAi, SettingsError> {
+    let url = model_url(required(&inputs.openai_url, &keys::OPENAI_URL)?)?;
+    let given_model = required(&inputs.openai_model, &keys::OPENAI_MODEL)?;
+    let model = model_name(&given_model.name(), &given_model.text)?;
+    check_standing(
+        &given_model.name(),
+        &model,
+        models::realtime(&model),
+        warnings,
+    )?;
+    let is_openai = url
+        .host_str()
+        .is_some_and(|host| host == "openai.com" || host.ends_with(".openai.com"));
+    let given_key = if is_openai {
+        secret(&inputs.openai_api_key)?
+    } else {
+        // Compatible servers have keys of their own making.
+        secret_of(&inputs.openai_api_key, |byte| {
+            byte.is_ascii_graphic() || byte == b' '
+        })?
+    };
+    let api_key = match given_key {
+        Some(api_key) => api_key,
+        // An emulated model asks for no key.
+        None if dev && is_loopback(&url) => "dev".to_owned().into(),
+        None => {
+            return Err(SettingsError::missing(
+                keys::OPENAI_API_KEY.name(),
+                "set it to the key of the model's server",
+            ));
+        }
+    };
+    let dial = match inputs.file.openai.dial.as_deref() {
+        None | Some("socket") => DialAt::Socket,
+        Some("webhook") => DialAt::Webhook,
+        Some(other) => {
+            return Err(SettingsError::invalid(
+                "openai.dial",
+                format!("is {other:?}"),
+                "use socket or webhook",
+            ));
+        }
+    };
+    Ok(OpenAi {
+        api_key,
+        url,
+        model,
+        dial,
+    })
+}
+
+fn model_url(given: &Given) -> Result<Url, SettingsError> {
+    let mend = "write it like wss://api.openai.com/v1/realtime";
+    let invalid = |trouble: &str| SettingsError::invalid(given.name(), trouble, mend);
+    let url =
+        Url::parse(&given.text).map_err(|error| invalid(&format!("is not a URL ({error})")))?;
+    if url.host().is_none() {
+        return Err(invalid("has no host"));
+    }
+    match url.scheme() {
+        "wss" => {}
+        "ws" if is_loopback(&url) => {}
+        "ws" => {
+            return Err(invalid(
+                "is ws:// to another machine, which would send the key and the call in clear",
+            ));
+        }
+        _ => return Err(invalid("is not a WebSocket address")),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(invalid("carries a user name or password"));
+    }
+    if url.fragment().is_some() {
+        return Err(invalid("carries a fragment"));
+    }
+    if url.query_pairs().any(|(name, _)| name == "model") {
+        return Err(SettingsError::invalid(
+            given.name(),
+            "names a model",
+            format!("remove it there and set {}", keys::OPENAI_MODEL.name()),
+        ));
+    }
+    Ok(url)
+}
+
+fn twilio(inputs: &Inputs) -> Result<Twilio, SettingsError> {
+    let given = required(&inputs.api_url, &keys::TWILIO_API_URL)?;
+    let mend = "write it like https://api.twilio.com";
+    let invalid = |trouble: &str| SettingsError::invalid(given.name(), trouble, mend);
+    let api_url =
+        Url::parse(&given.text).map_err(|error| invalid(&format!("is not a URL ({error})")))?;
+    let scheme_fits =
+        api_url.scheme() == "https" || (api_url.scheme() == "http" && is_loopback(&api_url));
+    if api_url.host().is_none() || !scheme_fits {
+        return Err(invalid(
+            "is not an https:// address (http:// is for loopback only)",
+        ));
+    }
+    if !api_url.username().is_empty() || api_url.query().is_some() || api_url.fragment().is_some() {
+        return Err(invalid("carries a user name, a query or a fragment"));
+    }
+    let stream_signature = match inputs.file.twilio.stream_signature.as_deref() {
+        None | Some("require") => StreamSignature::Require,
+        Some("log") => StreamSignature::Log,
+        Some("off") => StreamSignature::Off,
+        Some(other) => {
+            return Err(SettingsError::invalid(
+                "twilio.stream_signature",
+                format!("is {other:?}"),
+                "use require, log or off",
+            ));
+        }
+    };
+    Ok(Twilio {
+        api_url,
+        rest: rest_credentials(inputs)?,
+        stream_signature,
+    })
+}
+
+fn rest_credentials(inputs: &Inputs) -> Result<Option<RestCredentials>, SettingsError> {
+    let api_key = secret(&inputs.api_key)?;
+    let api_secret = secret(&inputs.api_secret)?;
+    let api_login = match (api_key, api_secret) {
+        (Some(key), Some(secret)) => {
+            if !key.expose_secret().starts_with("SK") {
+                return Err(SettingsError::invalid(
+                    keys::TWILIO_API_KEY.name(),
+                    "does not begin with SK",
+                    "use the SID of an API key",
+                ));
+            }
+            Some(RestLogin::ApiKey { key, secret })
+        }
+        (Some(_), None) => {
+            return Err(SettingsError::missing(
+                keys::TWILIO_API_SECRET.name(),
+                format!("set it too, since {} is set", keys::TWILIO_API_KEY.name()),
+            ));
+        }
+        (None, Some(_)) => {
+            return Err(SettingsError::missing(
+                keys::TWILIO_API_KEY.name(),
+                format!(
+                    "set it too, since {} is set",
+                    keys::TWILIO_API_SECRET.name()
+                ),
+            ));
+        }
+        (None, None) => None,
+    };
+    let Some(given) = &inputs.account_sid else {
+        if api_login.is_some() {
+            return Err(SettingsError::missing(
+                keys::TWILIO_ACCOUNT_SID.name(),
+                "set it too: it is part of every REST path",
+            ));
+        }
+        return Ok(None);
+    };
+    let hex = given.text.strip_prefix("AC").unwrap_or_default();
+    if hex.len() != 32 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(SettingsError::invalid(
+            given.name(),
+            "is not an account SID",
+            "copy it from the Twilio console: AC and 32 hexadecimal digits",
+        ));
+    }
+    let login = match api_login {
+        Some(login) => Some(login),
+        None => secret(&inputs.auth_token)?.map(RestLogin::AuthToken),
+    };
+    Ok(login.map(|login| RestCredentials {
+        account_sid: given.text.clone(),
+        login,
+    }))
+}
+
+fn seconds(given: &Given, least: u64) -> Result<Duration, SettingsError> {
+    Ok(Duration::from_secs(read::number_in(given, least, 86_400)?))
+}
+
+fn workers(given: Option<&Given>) -> Result<usize, SettingsError> {
+    match given {
+        Some(given) => read::number_in(given, 1, 256),
+        None => Ok(std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(256)),
+    }
+}
+
+fn data(inputs: &Inputs) -> Result<Data, SettingsError> {
+    let dir = required(&inputs.data_dir, &keys::DATA_DIR)?;
+    let store = required(&inputs.store, &keys::STORE)?;
+    let kind = match store.text.as_str() {
+        "sqlite" => Store::Sqlite,
+        "memory" => Store::Memory,
+        text if text.starts_with("redis://") || text.starts_with("rediss://") => {
+            Store::Redis(text.to_owned().into())
+        }
+        // Not quoted: a mistyped store URL may hold a password.
+        _ => {
+            return Err(SettingsError::invalid(
+                store.name(),
+                "is not a store",
+                "use sqlite, memory or redis://host",
+            ));
+        }
+    };
+    if dir.text.is_empty() {
+        return Err(SettingsError::invalid(
+            dir.name(),
+            "is empty",
+            "name a directory",
+        ));
+    }
+    Ok(Data {
+        dir: PathBuf::from(&dir.text),
+        store: kind,
+    })
+}
+
+fn log(inputs: &Inputs) -> Result<Log, SettingsError> {
+    let format = match &inputs.log_format {
+        None => LogFormat::Auto,
+        Some(given) => match given.text.as_str() {
+            "human" => LogFormat::Human,
+            "json" => LogFormat::Json,
+            other => {
+                return Err(SettingsError::invalid(
+                    given.name(),
+                    format!("is {other:?}"),
+                    "use human or json",
+                ));
+            }
+        },
+    };
+    let filter = required(&inputs.log_filter, &keys::RUST_LOG)?.text.clone();
+    Ok(Log {
+        filter,
+        format,
+        transcripts: inputs.file.log.transcripts.unwrap_or(false),
+    })
+}
+
+fn agents(
+    inputs: &Inputs,
+    around: &Surroundings<'_>,
+    warnings: &mut Vec<Warning>,
+) -> Result<BTreeMap<String, Arc<Agent>>, SettingsError> {
+    let mut agents = BTreeMap::new();
+    for (name, given) in &inputs.file.agents {
+        agents.insert(
+            name.clone(),
+            Arc::new(agent_rules::agent(name, given, around, warnings)?),
+        );
+    }
+    if agents.is_empty() {
+        let agent = Agent::built_in(around.model, around.max_call, around.fallback.clone());
+        agents.insert(BUILT_IN_AGENT.to_owned(), Arc::new(agent));
+    }
+    Ok(agents)
+}
+
+fn default_agent(
+    inputs: &Inputs,
+    agents: &BTreeMap<String, Arc<Agent>>,
+) -> Result<Arc<Agent>, SettingsError> {
+    let names = || agents.keys().cloned().collect::<Vec<_>>().join(", ");
+    match &inputs.file.default_agent {
+        Some(name) => agents
+            .get(name)
+            .cloned()
+            .ok_or_else(|| SettingsError::UnknownName {
+                key: "default_agent".to_owned(),
+                name: name.clone(),
+                mend: format!("use one of {}", names()),
+            }),
+        None => match agents.values().next() {
+            Some(only) if agents.len() == 1 => Ok(Arc::clone(only)),
+            _ => Err(SettingsError::missing(
+                "default_agent",
+                format!(
+                    "name the agent that takes every other number, one of {}",
+                    names()
+                ),
+            )),
+        },
+    }
+}
+
+fn numbers(
+    agents: &BTreeMap<String, Arc<Agent>>,
+) -> Result<HashMap<String, Arc<Agent>>, SettingsError> {
+    let mut by_number: HashMap<String, Arc<Agent>> = HashMap::new();
+    for agent in agents.values() {
+        for number in &agent.numbers {
+            let Some(other) = by_number.insert(number.as_str().to_owned(), Arc::clone(agent))
+            else {
+                continue;
+            };
+            if other.name == agent.name {
+                continue;
+            }
+            return Err(SettingsError::NumberClaimedTwice {
+                first: other.name.clone(),
+                second: agent.name.clone(),
+                number: number.masked(),
+            });
+        }
+    }
+    Ok(by_number)
+}

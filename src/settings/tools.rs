@@ -1,0 +1,237 @@
+//! Tools, the fallback and transfer targets: types, and the rules that make them from the file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::agents::BUILT_IN_TOOLS;
+use super::env::secret_file;
+use super::error::SettingsError;
+use super::fragments;
+use super::read;
+use super::types::{PhoneNumber, is_loopback};
+
+/// What a caller hears when the configuration says nothing about it.
+const DEFAULT_SAY: &str =
+    "I am sorry, we have a technical problem. Please call again in a few minutes.";
+/// Twilio speaks 4,096 characters a `<Say>` at most (twilio.com/docs/voice/twiml/say); a caller in trouble needs less.
+const MAX_SAY_CHARS: usize = 1_000;
+/// A description is part of every prompt; a longer one is a manual.
+const MAX_DESCRIPTION_CHARS: usize = 1_024;
+const DEFAULT_TIMEOUT_MS: i64 = 5_000;
+
+/// A `[tools.NAME]`. No `Debug`: the URL may carry a key.
+#[derive(Clone)]
+pub struct Tool {
+    /// Its name, as the model and the agents' lists use it.
+    pub name: String,
+    /// How it is reached.
+    pub kind: ToolKind,
+    /// What the model is told it does.
+    pub description: String,
+    /// Where it is.
+    pub url: Url,
+    /// It changes something: run exactly once, journalled.
+    pub effects: bool,
+    /// How long the model waits for it.
+    pub timeout: Duration,
+    /// It may reach loopback and private addresses.
+    pub allow_private: bool,
+    /// Signs requests.
+    pub secret: Option<SecretString>,
+}
+
+/// How a tool is reached.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToolKind {
+    /// A signed POST.
+    Http {
+        /// JSON Schema of its arguments.
+        parameters: serde_json::Value,
+    },
+    /// A Model Context Protocol server, which describes its own tools.
+    Mcp,
+}
+
+/// What a caller hears when the model cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fallback {
+    /// The words.
+    pub say: String,
+    /// Who takes the call then; `None`: nobody, hang up.
+    pub dial: Option<PhoneNumber>,
+}
+
+impl Fallback {
+    /// Reads `[fallback]` or an agent's own; what it leaves out comes from `base`.
+    pub(super) fn read(
+        prefix: &str,
+        given: Option<&fragments::Fallback>,
+        base: Option<&Fallback>,
+    ) -> Result<Self, SettingsError> {
+        let mut fallback = base.cloned().unwrap_or_else(|| Self {
+            say: DEFAULT_SAY.to_owned(),
+            dial: None,
+        });
+        let Some(given) = given else {
+            return Ok(fallback);
+        };
+        if let Some(say) = &given.say {
+            let key = format!("{prefix}.say");
+            fallback.say = read::text(
+                &key,
+                say,
+                MAX_SAY_CHARS,
+                "write what the caller should hear",
+            )?;
+        }
+        match given.dial.as_deref() {
+            None => {}
+            Some("") => fallback.dial = None,
+            Some(number) => fallback.dial = Some(read::number(&format!("{prefix}.dial"), number)?),
+        }
+        Ok(fallback)
+    }
+}
+
+/// Reads `[transfer.targets]`.
+pub(super) fn targets(
+    given: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, PhoneNumber>, SettingsError> {
+    let mut targets = BTreeMap::new();
+    for (name, number) in given {
+        let key = format!("transfer.targets.{name}");
+        read::name(&key, name)?;
+        targets.insert(name.clone(), read::number(&key, number)?);
+    }
+    Ok(targets)
+}
+
+/// Reads all `[tools.NAME]`. `folder` is where relative file names begin.
+pub(super) fn tools(
+    given: &BTreeMap<String, fragments::Tool>,
+    folder: &Path,
+) -> Result<BTreeMap<String, Tool>, SettingsError> {
+    let mut tools = BTreeMap::new();
+    for (name, fragment) in given {
+        tools.insert(name.clone(), tool(name, fragment, folder)?);
+    }
+    Ok(tools)
+}
+
+fn tool(name: &str, given: &fragments::Tool, folder: &Path) -> Result<Tool, SettingsError> {
+    let key = |field: &str| format!("tools.{name}.{field}");
+    read::name(&format!("tools.{name}"), name)?;
+    if BUILT_IN_TOOLS.contains(&name) {
+        return Err(SettingsError::invalid(
+            format!("tools.{name}"),
+            "takes the name of a built-in tool",
+            "give it another name",
+        ));
+    }
+    let description = match &given.description {
+        Some(text) => read::text(
+            &key("description"),
+            text,
+            MAX_DESCRIPTION_CHARS,
+            "say what the tool does",
+        )?,
+        None => {
+            return Err(SettingsError::missing(
+                key("description"),
+                "say in a sentence what the tool does",
+            ));
+        }
+    };
+    let allow_private = given.allow_private.unwrap_or(false);
+    let timeout_ms = read::ranged(
+        &key("timeout_ms"),
+        given.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS),
+        100,
+        60_000,
+    )?;
+    Ok(Tool {
+        name: name.to_owned(),
+        kind: kind(&key, given)?,
+        description,
+        url: tool_url(&key("url"), given.url.as_deref(), allow_private)?,
+        effects: given.effects.unwrap_or(false),
+        timeout: Duration::from_millis(timeout_ms),
+        allow_private,
+        secret: tool_secret(&key, given, folder)?,
+    })
+}
+
+fn kind(key: &dyn Fn(&str) -> String, given: &fragments::Tool) -> Result<ToolKind, SettingsError> {
+    match given.kind.as_deref() {
+        Some("http") => {
+            let empty = || serde_json::json!({ "type": "object", "properties": {} });
+            let parameters = given.parameters.clone().unwrap_or_else(empty);
+            if parameters.get("type").and_then(serde_json::Value::as_str) != Some("object") {
+                return Err(SettingsError::invalid(
+                    key("parameters"),
+                    "is not the schema of an object",
+                    "begin it with type = \"object\"",
+                ));
+            }
+            Ok(ToolKind::Http { parameters })
+        }
+        Some("mcp") if given.parameters.is_some() => Err(SettingsError::invalid(
+            key("parameters"),
+            "is set, but an mcp server describes its own tools",
+            "remove it",
+        )),
+        Some("mcp") => Ok(ToolKind::Mcp),
+        Some(other) => Err(SettingsError::invalid(
+            key("kind"),
+            format!("is {other:?}"),
+            "use http or mcp",
+        )),
+        None => Err(SettingsError::missing(key("kind"), "use http or mcp")),
+    }
+}
+
+fn tool_url(key: &str, given: Option<&str>, allow_private: bool) -> Result<Url, SettingsError> {
+    let mend = "write an https:// address";
+    let text = given.ok_or_else(|| SettingsError::missing(key, mend))?;
+    let url = Url::parse(text)
+        .map_err(|error| SettingsError::invalid(key, format!("is not a URL ({error})"), mend))?;
+    if url.host().is_none() || !matches!(url.scheme(), "https" | "http") {
+        return Err(SettingsError::invalid(key, "is not an http address", mend));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(SettingsError::invalid(
+            key,
+            "carries a user name or password",
+            "use secret instead",
+        ));
+    }
+    if !allow_private && (url.scheme() == "http" || is_loopback(&url)) {
+        return Err(SettingsError::invalid(
+            key,
+            "is plain http or this machine",
+            "use https, or set allow_private = true for a tool inside your own network",
+        ));
+    }
+    Ok(url)
+}
+
+fn tool_secret(
+    key: &dyn Fn(&str) -> String,
+    given: &fragments::Tool,
+    folder: &Path,
+) -> Result<Option<SecretString>, SettingsError> {
+    match (&given.secret, &given.secret_file) {
+        (Some(_), Some(_)) => Err(SettingsError::invalid(
+            key("secret"),
+            "and secret_file are both set",
+            "remove one of them",
+        )),
+        (Some(secret), None) => Ok(Some(secret.clone())),
+        (None, Some(file)) => Ok(Some(secret_file(&key("secret_file"), &folder.join(file))?)),
+        (None, None) => Ok(None),
+    }
+}

@@ -1,0 +1,109 @@
+//! An emulated Realtime server: the GA interface of the OpenAI Realtime API over WebSocket, as of November 2026.
+//!
+//! It checks what a client says as strictly as the real one, hears the caller with a voice activity detector on the
+//! sample clock, answers with recorded speech after a script, and misbehaves on demand ([`Fault`]). What it received and
+//! what it knows to be true about each item can be looked at while it runs ([`Session`]).
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+//! use switchboard_kit::realtime::{Fault, Realtime, Script, When};
+//!
+//! let server = Realtime::builder().script(Script::spa()).speed(5.0).start().await?;
+//! assert!(server.url().starts_with("ws://127.0.0.1:"));
+//! server.faults().nth(2, Fault::Reset { when: When::AfterDeltas(3) });
+//! // … dial server.url(), then look:
+//! assert!(server.sessions().is_empty());
+//! server.stop().await;
+//! # Ok(()) }
+//! ```
+//!
+//! # Scripts
+//!
+//! TOML or JSON. A response takes the next of `turns`, whether it was asked for by the end of a caller's turn or, after
+//! a tool output, by `response.create`.
+//!
+//! ```
+//! use switchboard_kit::realtime::Script;
+//!
+//! let script: Script = r#"
+//!     name = "example"
+//!
+//!     ## Answers a `response.create` before the caller has spoken.
+//!     [greeting]
+//!     says = [{ clip = "greeting" }]
+//!
+//!     ## One answer after the other. `hears` is the transcript of the caller's turn.
+//!     [[turns]]
+//!     hears = "Do you know me?"
+//!     says = [{ clip = "moment" }]
+//!     tools = [{ name = "crm_lookup", arguments = { phone = "+15550142" } }]
+//!
+//!     ## No `hears`: follows the tool's output.
+//!     [[turns]]
+//!     says = [{ tone_hz = 440, ms = 800, text = "Welcome back!" }, { file = "more.wav", text = "And more." }]
+//!     think_ms = 900
+//!
+//!     [[turns]]
+//!     hears = "And now?"
+//!     says = [{ written = "Text where speech was asked for." }]
+//!
+//!     ## completed (default), max_output_tokens, content_filter, server_error, quota, hangs, or this:
+//!     [[turns]]
+//!     status = { rate_limited = "6.232s" }
+//!
+//!     [otherwise]     # when the turns are used up
+//!     says = [{ clip = "sorry" }]
+//!     [idle]          # when idle_timeout_ms has passed
+//!     says = [{ clip = "still_there" }]
+//!     [unprompted]    # a response.create that nothing has asked for
+//!     says = [{ clip = "filler" }]
+//!     [aside]         # a response.create with conversation "none"
+//!     says = [{ written = "A summary." }]
+//! "#
+//! .parse()?;
+//! assert_eq!(script.turns.len(), 4);
+//! # Ok::<(), switchboard_kit::realtime::ScriptError>(())
+//! ```
+//!
+//! # What is left out
+//!
+//! Asking MCP servers (tools of that type are accepted and never called), transcription and translation sessions, DTMF
+//! and the `output_audio_buffer` events of SIP and WebRTC. `audio.output.speed` is accepted and changes nothing.
+
+mod answer;
+mod armed;
+mod check;
+mod config;
+mod conversation;
+mod door;
+mod echo;
+mod engine;
+mod faults;
+mod input;
+mod inspect;
+mod outbox;
+mod outcome;
+mod output;
+mod plan;
+mod prompter;
+mod requests;
+mod schema;
+mod script;
+mod server;
+mod session;
+mod sound;
+mod stage;
+#[cfg(test)]
+mod time_tests;
+mod turns;
+mod vad;
+mod wire;
+
+pub use faults::{Fault, Faults, When};
+pub use inspect::{Ended, Greeting, ItemTruth, Logged, Recording, ResponseTruth, Session};
+pub use plan::DeltaSize;
+pub use prompter::{Resume, Source};
+pub use schema::Model;
+pub use script::{Ending, Say, Script, ScriptError, Step, ToolCall};
+pub use server::{Realtime, Running};
+pub use sound::Format;
