@@ -30,6 +30,11 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Unacknowledged data kills a socket after this long: the actor of a stalled socket is not polled and cannot.
 const USER_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How long a closed socket is still read. Closing at once would answer the audio on its way here with a reset, which
+/// can overtake the close frame; but what follows `<Connect>` may wait for the end of the connection, and the caller
+/// hears nothing meanwhile.
+const LINGER: Duration = Duration::from_millis(150);
+
 /// Handed-over calls close their sockets by then.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -213,6 +218,7 @@ fn serve_public(
     })
     .workers(workers)
     .client_request_timeout(HEAD_TIMEOUT)
+    .client_disconnect_timeout(LINGER)
     .tcp_nodelay(true)
     .on_connect(set_socket_options)
     .disable_signals()

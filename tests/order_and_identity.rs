@@ -251,6 +251,32 @@ async fn a_format_that_is_not_mulaw_is_refused() {
 }
 
 #[tokio::test]
+async fn custom_parameters_are_bounded_and_name_nothing_of_ours() {
+    let house = house().await;
+    let mut leg = house.pick_up(&sid("CA")).await;
+    let mut start = leg.start_message();
+    let mut many = serde_json::Map::new();
+    // Short ones, a long one, one with control characters, and names that are ours.
+    for number in 0..1_000 {
+        many.insert(format!("p{number}"), json!("v"));
+    }
+    many.insert("long".to_owned(), json!("x".repeat(10_000)));
+    many.insert("lines".to_owned(), json!("a\nb"));
+    many.insert("agent".to_owned(), json!("another"));
+    many.insert("callSid".to_owned(), json!(sid("CA")));
+    start["start"]["customParameters"] = many.into();
+    leg.connected().await;
+    leg.send(&start).await;
+    goes_on(&house, &mut leg).await;
+    let row = house.calls().await["calls"][0].clone();
+    assert_eq!(
+        (&row["agent"], &row["call_sid"]),
+        (&"spa".into(), &leg.call.clone().into())
+    );
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn unknown_events_are_counted_and_the_call_goes_on() {
     let house = house().await;
     let mut leg = house.pick_up(&sid("CA")).await;

@@ -12,7 +12,6 @@ pub(crate) mod socket;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -275,10 +274,7 @@ pub(crate) fn tone(hz: u32, ms: u64, text: &str) -> Answer {
 }
 
 /// Asks again every few milliseconds until it is so.
-pub(crate) async fn until<F>(what: &str, within: Duration, mut is_so: impl FnMut() -> F)
-where
-    F: Future<Output = bool>,
-{
+pub(crate) async fn until(what: &str, within: Duration, mut is_so: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !is_so().await {
         assert!(began.elapsed() < within, "not within {within:?}: {what}");

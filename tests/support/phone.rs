@@ -1,5 +1,6 @@
 //! A phone leg by hand: webhook, ticket, media socket, and whatever messages a test wants to send on it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,24 +69,7 @@ impl House {
 
     /// Opens a media socket with these signatures.
     pub(crate) async fn open_signed(&self, path: &str, signatures: &[&str]) -> Result<Leg, u16> {
-        let url = format!("ws://spa.example{path}");
-        let mut request = url.into_client_request().unwrap();
-        for signature in signatures {
-            request
-                .headers_mut()
-                .append("x-twilio-signature", signature.parse().unwrap());
-        }
-        let stream = TcpStream::connect(self.public).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        let opening = tokio_tungstenite::client_async(request, stream);
-        match tokio::time::timeout(SOON, opening)
-            .await
-            .expect("an answer")
-        {
-            Ok((socket, _)) => Ok(Leg::new(socket)),
-            Err(Error::Http(response)) => Err(response.status().as_u16()),
-            Err(error) => panic!("no upgrade: {error}"),
-        }
+        Leg::open(self.public, path, signatures).await
     }
 
     /// Announces a call and opens its media socket.
@@ -116,6 +100,28 @@ pub(crate) enum Closed {
 }
 
 impl Leg {
+    /// Opens a media socket with these signatures; the error is the HTTP status of the refusal.
+    pub(crate) async fn open(to: SocketAddr, path: &str, signatures: &[&str]) -> Result<Self, u16> {
+        let url = format!("ws://spa.example{path}");
+        let mut request = url.into_client_request().unwrap();
+        for signature in signatures {
+            request
+                .headers_mut()
+                .append("x-twilio-signature", signature.parse().unwrap());
+        }
+        let stream = TcpStream::connect(to).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let opening = tokio_tungstenite::client_async(request, stream);
+        match tokio::time::timeout(SOON, opening)
+            .await
+            .expect("an answer")
+        {
+            Ok((socket, _)) => Ok(Self::new(socket)),
+            Err(Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("no upgrade: {error}"),
+        }
+    }
+
     fn new(socket: WebSocketStream<TcpStream>) -> Self {
         Self {
             socket,
