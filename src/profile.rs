@@ -97,6 +97,12 @@ pub(crate) fn profile(
     }))
 }
 
+/// Tools an agent names that this version does not run.
+pub(crate) fn unavailable(agent: &agents::Agent) -> impl Iterator<Item = &str> {
+    let tools = agent.tools.iter().map(agents::ToolRef::name);
+    tools.filter(|name| *name != END_CALL && *name != TRANSFER_CALL)
+}
+
 /// The built-in tools of the agent that the call itself carries out, as the model is told of them.
 fn tools(agent: &agents::Agent, targets: &[String]) -> Vec<Value> {
     let wants = |name: &str| agent.tools.iter().any(|tool| tool.name() == name);

@@ -104,6 +104,11 @@ impl Service {
             || format!("http://{public_address}"),
             |url| url.as_str().to_owned(),
         );
+        for agent in settings.agents().values() {
+            for tool in crate::profile::unavailable(agent) {
+                log::warn!(target: "switchboard", agent = agent.name.as_str(), tool; "tool is not built yet and is not offered to the model");
+            }
+        }
         let endpoint = endpoint(&settings)?;
         let registry = Registry::new(settings.limits.max_calls).start();
         let (workers, drain) = (settings.server.workers, settings.limits.drain);

@@ -21,6 +21,7 @@ use call_protocol::ids::{CallSid, StreamSid};
 use call_protocol::model::command::ModelCommand;
 use call_protocol::payload::Payload;
 
+use crate::call::{Bridge, BridgeLatency};
 use crate::openai::ModelLine;
 use crate::registry::Row;
 
@@ -104,8 +105,8 @@ pub struct Push {
     pub key: CallKey,
     /// Its machine.
     pub snapshot: Box<Snapshot>,
-    /// Microseconds the bridge added to a frame: median and 99th percentile.
-    pub bridge_us: (Option<u64>, Option<u64>),
+    /// What the bridge adds to a frame.
+    pub bridge: BridgeLatency,
     /// How often its machine was built anew.
     pub restarts: u64,
 }
@@ -319,8 +320,18 @@ pub struct Order(pub OperatorEvent);
 
 /// What a call's page shows beyond its row.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Detail, ()>")]
+#[rtype(result = "Result<Inspected, ()>")]
 pub struct Inspect;
+
+/// Answer to [`Inspect`].
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Inspected {
+    /// The machine.
+    #[serde(flatten)]
+    pub detail: Detail,
+    /// What the bridge adds to a frame, by the way it goes; what the model takes stands at each turn.
+    pub bridge_latency_by_way_us: Bridge,
+}
 
 /// A fault put into a call on purpose.
 #[cfg(feature = "fault-hook")]

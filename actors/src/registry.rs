@@ -13,6 +13,7 @@ use call_protocol::call::state::StateName;
 use call_protocol::ids::{CallSid, StreamSid};
 use serde::Serialize;
 
+use crate::call::BridgeLatency;
 use crate::limits::{ENDING_LIFE, ENDINGS, RETURNS, TICKET_LIFE};
 use crate::messages::{
     Arrive, Arrived, CallKey, Claim, ClaimError, Claimed, Count, Down, Drain, Ending, Find, Found,
@@ -56,15 +57,6 @@ pub struct Row {
     pub bridge_latency_us: BridgeLatency,
     /// US dollars.
     pub cost_usd: f64,
-}
-
-/// What the bridge adds to a frame, in microseconds.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct BridgeLatency {
-    /// Half were faster.
-    pub p50: Option<u64>,
-    /// All but one in a hundred were faster.
-    pub p99: Option<u64>,
 }
 
 /// A call's actor makes itself known.
@@ -219,10 +211,7 @@ impl Registry {
             frames: snapshot.frames,
             turns: snapshot.turns,
             turn_latency_ms: snapshot.turn_latency_ms,
-            bridge_latency_us: BridgeLatency {
-                p50: push.bridge_us.0,
-                p99: push.bridge_us.1,
-            },
+            bridge_latency_us: push.bridge,
             cost_usd: (snapshot.cost_usd * 10_000.0).round() / 10_000.0,
         })
     }

@@ -66,7 +66,7 @@ pub enum Aftermath {
 
 impl EndReason {
     /// Every reason.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::CallerHungUp,
         Self::PhoneLost,
         Self::PhoneStalled,
@@ -83,6 +83,10 @@ impl EndReason {
         Self::SocketFault(SocketFault::Flood),
         Self::ModelRefused,
         Self::ModelLost,
+        Self::AgentHungUp,
+        Self::Transferred,
+        Self::CallerSilent,
+        Self::NobodyThere,
         Self::OperatorHangUp,
         Self::HandedOver,
         Self::TooLong,
