@@ -145,21 +145,6 @@ async fn a_quota_that_is_used_up_in_the_call_leads_to_the_fallback() {
     house.stop().await;
 }
 
-#[tokio::test]
-async fn a_model_that_insists_on_another_format_is_refused_and_nothing_of_it_is_played() {
-    let house = House::start(Options::default().model(brief().fault(Fault::OtherFormats))).await;
-    let Fallen { outcome, .. } = falls_back(&house).await;
-    assert_eq!(outcome.streams[0].media_bytes, 0);
-    let scrape = house.metrics().await;
-    assert_eq!(
-        scrape.violations("model", "wrong_format"),
-        2.0,
-        "the full wish and the least"
-    );
-    assert_eq!(outcomes(&scrape, "model_refused"), 1.0);
-    house.stop().await;
-}
-
 // ---- away for good ----
 
 #[tokio::test]
