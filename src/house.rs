@@ -10,10 +10,11 @@ use call_protocol::call::AgentProfile;
 use switchboard_actors::call::{CallSeed, Shared, Tap};
 use switchboard_actors::messages::{CallKey, Visit};
 use switchboard_actors::metrics::Metrics;
-use switchboard_actors::openai::Dialler;
+use switchboard_actors::openai::{Dialler, ModelLine};
 use switchboard_actors::registry::Registry;
 
 use crate::phone::ticket::{Mint, TokenEq};
+use crate::profile::ProfileError;
 use crate::settings::{Fallback, Settings, Trust};
 
 /// Longest wait for an answer of the registry; it answers in microseconds.
@@ -34,6 +35,7 @@ pub(crate) struct House {
     pub(crate) public_ws: String,
     pub(crate) tap: Option<Tap>,
     profiles: BTreeMap<String, (Arc<AgentProfile>, Arc<str>)>,
+    default_profile: Arc<AgentProfile>,
     draining: AtomicBool,
 }
 
@@ -45,21 +47,24 @@ impl House {
         mint: Mint,
         public_base: String,
         tap: Option<Tap>,
-    ) -> Self {
-        let profiles = settings
-            .agents()
-            .iter()
-            .map(|(name, agent)| {
-                let url: Arc<str> = settings.openai.url_for(&agent.model.name).as_str().into();
-                (name.clone(), (crate::profile::profile(agent), url))
-            })
-            .collect();
+    ) -> Result<Self, ProfileError> {
+        let targets: Vec<String> = settings.transfer_targets.keys().cloned().collect();
+        let mut profiles = BTreeMap::new();
+        for (name, agent) in settings.agents() {
+            let url: Arc<str> = settings.openai.url_for(&agent.model.name).as_str().into();
+            profiles.insert(
+                name.clone(),
+                (crate::profile::profile(agent, &targets)?, url),
+            );
+        }
+        let default_profile = crate::profile::profile(settings.default_agent(), &targets)?;
         let admin_token = match &settings.server.trust {
             Trust::Dev { .. } => None,
             Trust::Verified { admin_token, .. } => Some(TokenEq::new(admin_token)),
         };
         let public_ws = public_base.replacen("http", "ws", 1);
-        Self {
+        Ok(Self {
+            default_profile,
             registry,
             metrics,
             mint,
@@ -71,7 +76,7 @@ impl House {
             profiles,
             draining: AtomicBool::new(false),
             settings,
-        }
+        })
     }
 
     /// Who answers a number.
@@ -82,14 +87,10 @@ impl House {
 
     /// The profile of an agent; the default agent's if there is none by that name.
     fn profile(&self, name: &str) -> Arc<AgentProfile> {
-        let found = self
-            .profiles
-            .get(name)
-            .or_else(|| self.profiles.get(&self.settings.default_agent().name));
-        match found.or_else(|| self.profiles.values().next()) {
-            Some((profile, _)) => profile.clone(),
-            None => crate::profile::profile(self.settings.default_agent()),
-        }
+        self.profiles.get(name).map_or_else(
+            || self.default_profile.clone(),
+            |(profile, _)| profile.clone(),
+        )
     }
 
     /// The agent's fallback: what the caller hears when the model cannot be had.
@@ -99,22 +100,35 @@ impl House {
             .map_or(&self.settings.fallback, |agent| &agent.fallback)
     }
 
+    /// The URL of an agent's model socket.
+    pub(crate) fn model_url(&self, agent: &str) -> Arc<str> {
+        let found = self
+            .profiles
+            .get(agent)
+            .or_else(|| self.profiles.values().next());
+        found.map_or_else(|| Arc::from(""), |(_, url)| url.clone())
+    }
+
     /// What a call on an accepted socket is started with.
-    pub(crate) fn seed(&self, key: CallKey, visit: Option<Visit>, dialler: &Dialler) -> CallSeed {
+    pub(crate) fn seed(
+        &self,
+        key: CallKey,
+        visit: Option<Visit>,
+        early: Option<ModelLine>,
+        dialler: &Dialler,
+    ) -> CallSeed {
         let agent = visit
             .as_ref()
             .map_or_else(|| self.profile(""), |visit| visit.agent.clone());
         let settings = self.settings.agent(&agent.name);
-        let model_url = self
-            .profiles
-            .get(&agent.name)
-            .map_or_else(|| Arc::from(""), |(_, url)| url.clone());
+        let model_url = self.model_url(&agent.name);
         CallSeed {
             key,
             visit,
             max_length: settings.map_or(self.settings.limits.max_call, |agent| agent.max_call),
             agent,
             model_url,
+            early,
             dialler: dialler.clone(),
             registry: self.registry.clone(),
             shared: Shared::new(self.metrics.clone(), self.tap.clone()),

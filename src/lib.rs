@@ -1,4 +1,68 @@
-//! switchboard.
+//! switchboard answers phone calls with a realtime voice model: Twilio Media Streams on one side, the OpenAI Realtime
+//! API on the other, one supervised actor a call in between. This page is the map; the README is for those who run it.
+//!
+//! # The idea in five sentences
+//!
+//! 1. A phone call is a **value**: [`Call`](call_protocol::call::Call) takes an event and the time and gives back
+//!    effects. No clock, no socket, no actor, no `async` in it; all rules about the call are there and nowhere else.
+//! 2. **Actors carry it**: `CallActor` owns that value, `TwilioSession` and `OpenAiSession` own one socket each. They
+//!    exchange typed messages; the stream SID is a field of a message, never a shared variable.
+//! 3. **Sockets outlive faults**: a fault in a call's step builds the call anew on the sockets it has; a lost model is
+//!    dialled again and told the conversation; what cannot be mended is answered through the TwiML behind `<Connect>`.
+//! 4. **Everything is bounded**: each queue has a size, a policy for "full", and a counter
+//!    ([`limits`](switchboard_actors::limits)).
+//! 5. **Heard is the truth**: the [playback ledger](call_protocol::playback) knows what left, what was heard, what was
+//!    cut; truncation, transcript and replay read it.
+//!
+//! # The packages
+//!
+//! Dependencies run one way: `switchboard` (this crate) → `switchboard-actors` → `call-protocol`; `switchboard-kit`
+//! depends on `call-protocol` only.
+//!
+//! | package | folder | is | knows nothing of |
+//! | --- | --- | --- | --- |
+//! | `call-protocol` | `actors/protocol` | the call as a value, both wire formats, the ledger | sockets, clocks, actors |
+//! | `switchboard-actors` | `actors` | three actors a call, the registry, metrics | HTTP routes, settings |
+//! | `switchboard` | `src` | settings, both listeners, commands | what a call does |
+//! | `switchboard-kit` | `tests/kit` | emulated Twilio, emulated Realtime server, recorded speech, load | the service |
+//!
+//! # This crate
+//!
+//! | file | question it answers |
+//! | --- | --- |
+//! | [`cli`], `main.rs` | which command, which exit code |
+//! | [`commands`] | serve, demo, call, load, emulate-model, check: one file each |
+//! | [`settings`] | file and environment → validated [`Settings`](settings::Settings); the table of defaults |
+//! | [`profile`] | an agent of the settings → what the call machine wants |
+//! | [`service`] | two listeners, one registry, drain and stop |
+//! | [`phone`] | what Twilio calls: webhook, media socket, after-stream, callbacks, signatures, tickets, TwiML |
+//! | `desk` | what the operator calls: calls, hang-up, drain, metrics; behind the token |
+//! | [`telemetry`] | log lines of one line, masked numbers, the panic hook |
+//!
+//! # From ringing to hang-up
+//!
+//! 1. Twilio posts to `/incoming-call`. The signature is checked against the configured public URL, the registry keeps a
+//!    place (the limit of calls is exact, because one actor counts), and the answer names a media socket with a
+//!    single-use ticket in its path.
+//! 2. Twilio opens that socket. Signature and ticket are checked before the upgrade; `TwilioSession`, `CallActor` and
+//!    `OpenAiSession` start on this worker thread and stay on it. The model is dialled at once.
+//! 3. `connected`, `start`, media. What the model says before `start` is held; what the caller says before the model is
+//!    ready is held, too. From then on a frame costs one read and one write.
+//! 4. The end has a name ([`EndReason`](call_protocol::call::end::EndReason)), which log, metrics and the admin pages
+//!    share, and which decides what `/after-stream` answers: hang up, transfer, speak the fallback, connect again.
+//!
+//! *Architecture invariants.* Only `actors/src/twilio/session.rs` imports `actix_web_actors`; only `actors/src/openai/`
+//! (and [`commands::check`], which has no call) imports `awc`; `call-protocol` imports neither and asks nobody for the
+//! time. Handlers here contain no rule about a call. No file here is read or written after start but by commands.
+//!
+//! # Where this differs from the first design
+//!
+//! * **Metrics live in `switchboard-actors`**: the actors count, and dependencies run one way.
+//! * **The pacer is in the machine, not in the phone session**: what was heard can only be known where marks, clock and
+//!   queue meet, and a paced queue bounds the socket's own (it cannot be bounded from outside).
+//! * **Back-links**: `CallActor` keeps one strong address of its `TwilioSession` for the life of the call (a new one for
+//!   each message would make the mailbox bound void). It keeps nobody alive: a WebSocket actor lives as long as its
+//!   connection.
 #![forbid(unsafe_code)]
 
 pub mod cli;
@@ -6,7 +70,7 @@ pub mod commands;
 mod desk;
 mod house;
 pub mod phone;
-mod profile;
+pub mod profile;
 pub mod service;
 pub mod settings;
 pub mod telemetry;

@@ -1,17 +1,40 @@
 //! An agent of the settings as the call machine wants it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use call_protocol::call::{AgentProfile, Greeting};
+use call_protocol::call::{AgentProfile, END_CALL, Greeting, Silence, TRANSFER_CALL};
 use call_protocol::model::command::{
     SessionOptions, SessionSetup, Transcription, TurnDetection, Voice,
 };
 
+use call_protocol::payload::Payload;
+use call_protocol::wav;
+use serde_json::{Value, json};
+
 use crate::settings::agents;
 use crate::settings::models;
 
-/// Makes the profile of an agent.
-pub(crate) fn profile(agent: &agents::Agent) -> Arc<AgentProfile> {
+/// Without a turn of the caller for this long a call ends.
+const LONGEST_MONOLOGUE: Duration = Duration::from_secs(10 * 60);
+
+/// Why an agent cannot answer.
+#[derive(Debug, thiserror::Error)]
+#[error("agents.{agent}.greeting.file: {} {trouble}; give a WAV file", file.display())]
+pub struct ProfileError {
+    agent: String,
+    file: std::path::PathBuf,
+    trouble: String,
+}
+
+/// Makes the profile of an agent; `targets` are the names calls can be transferred to.
+///
+/// # Errors
+/// When the greeting clip cannot be read.
+pub(crate) fn profile(
+    agent: &agents::Agent,
+    targets: &[String],
+) -> Result<Arc<AgentProfile>, ProfileError> {
     let voice = match &agent.voice {
         agents::Voice::Named(name) => Voice::Named((*name).to_owned()),
         agents::Voice::Custom(id) => Voice::Custom(id.clone()),
@@ -29,15 +52,35 @@ pub(crate) fn profile(agent: &agents::Agent) -> Arc<AgentProfile> {
             .filter(|_| models::reasons(&agent.model.name))
             .map(|effort| effort.as_str().to_owned()),
         max_output_tokens: agent.model.max_output_tokens.map(u32::from),
-        tools: Vec::new(),
+        tools: tools(agent, targets),
     };
     let greeting = match &agent.greeting {
         agents::Greeting::Model { text } => Greeting::Model {
             instructions: text.clone(),
         },
-        agents::Greeting::Wait | agents::Greeting::Clip { .. } => Greeting::Wait,
+        agents::Greeting::Wait => Greeting::Wait,
+        agents::Greeting::Clip { file, text } => {
+            let trouble = |trouble: String| ProfileError {
+                agent: agent.name.clone(),
+                file: file.clone(),
+                trouble,
+            };
+            let bytes = std::fs::read(file)
+                .map_err(|error| trouble(format!("cannot be read ({error})")))?;
+            let audio = wav::read(&bytes)
+                .map_err(|error| trouble(format!("cannot be played ({error})")))?;
+            Greeting::Clip {
+                audio: Payload::from_audio(&audio),
+                text: text.clone().unwrap_or_default(),
+            }
+        }
     };
-    Arc::new(AgentProfile {
+    let silence = agent.silence.as_ref().map(|silence| Silence {
+        after: silence.after,
+        instructions: silence.text.clone(),
+        attempts: silence.attempts,
+    });
+    Ok(Arc::new(AgentProfile {
         name: agent.name.clone(),
         model: agent.model.name.clone(),
         session: SessionSetup {
@@ -46,7 +89,43 @@ pub(crate) fn profile(agent: &agents::Agent) -> Arc<AgentProfile> {
             options: Some(options),
         },
         greeting,
-    })
+        silence,
+        longest_monologue: LONGEST_MONOLOGUE,
+        keys: agent.keys.clone(),
+        mask_digits: agent.mask_digits,
+        transfer_targets: targets.to_vec(),
+    }))
+}
+
+/// Tools an agent names that this version does not run.
+pub(crate) fn unavailable(agent: &agents::Agent) -> impl Iterator<Item = &str> {
+    let tools = agent.tools.iter().map(agents::ToolRef::name);
+    tools.filter(|name| *name != END_CALL && *name != TRANSFER_CALL)
+}
+
+/// The built-in tools of the agent that the call itself carries out, as the model is told of them.
+fn tools(agent: &agents::Agent, targets: &[String]) -> Vec<Value> {
+    let wants = |name: &str| agent.tools.iter().any(|tool| tool.name() == name);
+    let mut tools = Vec::new();
+    if wants(END_CALL) {
+        tools.push(json!({
+            "type": "function", "name": END_CALL,
+            "description": "Ends the call. Say goodbye first, then call this; the line is cut when the caller has heard it.",
+            "parameters": {"type": "object", "properties": {}},
+        }));
+    }
+    if wants(TRANSFER_CALL) && !targets.is_empty() {
+        tools.push(json!({
+            "type": "function", "name": TRANSFER_CALL,
+            "description": "Connects the caller with a person. Say that you are doing so first, then call this.",
+            "parameters": {
+                "type": "object",
+                "properties": {"target": {"type": "string", "enum": targets, "description": "Who takes the call."}},
+                "required": ["target"],
+            },
+        }));
+    }
+    tools
 }
 
 fn turns(turns: &agents::TurnDetection) -> TurnDetection {

@@ -21,6 +21,7 @@ use switchboard_actors::registry::Registry;
 use crate::house::{House, REGISTRY_ANSWERS};
 use crate::phone::media_stream::DiallerOfThread;
 use crate::phone::ticket::Mint;
+use crate::profile::ProfileError;
 use crate::settings::{Settings, Trust};
 
 /// A request head must be complete by then.
@@ -28,6 +29,11 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Unacknowledged data kills a socket after this long: the actor of a stalled socket is not polled and cannot.
 const USER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a closed socket is still read. Closing at once would answer the audio on its way here with a reset, which
+/// can overtake the close frame; but what follows `<Connect>` may wait for the end of the connection, and the caller
+/// hears nothing meanwhile.
+const LINGER: Duration = Duration::from_millis(150);
 
 /// Handed-over calls close their sockets by then.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -66,6 +72,9 @@ pub enum StartError {
     /// The metrics could not be set up.
     #[error("cannot set up metrics: {0}")]
     Metrics(String),
+    /// An agent cannot answer.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// No randomness, or no TLS.
     #[error("cannot set up cryptography: {0}")]
     Crypto(String),
@@ -95,10 +104,15 @@ impl Service {
             || format!("http://{public_address}"),
             |url| url.as_str().to_owned(),
         );
+        for agent in settings.agents().values() {
+            for tool in crate::profile::unavailable(agent) {
+                log::warn!(target: "switchboard", agent = agent.name.as_str(), tool; "tool is not built yet and is not offered to the model");
+            }
+        }
         let endpoint = endpoint(&settings)?;
         let registry = Registry::new(settings.limits.max_calls).start();
         let (workers, drain) = (settings.server.workers, settings.limits.drain);
-        let house = House::new(settings, registry.clone(), metrics.clone(), mint, base, tap);
+        let house = House::new(settings, registry.clone(), metrics.clone(), mint, base, tap)?;
         let house = web::Data::new(house);
         let servers = vec![
             serve_public(public, workers, house.clone(), endpoint)?,
@@ -209,6 +223,7 @@ fn serve_public(
     })
     .workers(workers)
     .client_request_timeout(HEAD_TIMEOUT)
+    .client_disconnect_timeout(LINGER)
     .tcp_nodelay(true)
     .on_connect(set_socket_options)
     .disable_signals()

@@ -1,4 +1,50 @@
 //! The actors that carry a phone call.
+//!
+//! # Who owns whom
+//!
+//! ```text
+//!   worker thread (one actix arbiter; a call never leaves it)                     main thread
+//!  ┌───────────────────────────────────────────────────────────────────┐
+//!  │  Twilio ⇄ TwilioSession ══strong══▶ CallActor ══strong══▶ OpenAiSession ⇄ model
+//!  │  (WebSocket)      ▲     ◀──weak──      │   owns Call     (WebSocket) │
+//!  │                   └──── ToPhone ───────┤                             │      ┌──────────┐
+//!  └────────────────────────────────────────┼─────────────────────────────┘      │ Registry │
+//!                                           └──── rows, death notices ─────────▶ └──────────┘
+//! ```
+//!
+//! * `TwilioSession` is **temporary**: its end is the call's end. It starts the call when its socket is accepted.
+//! * `CallActor` is **permanent** under an `actix::Supervisor`: a fault in a step of its machine is caught
+//!   (`catch_unwind`), counted, and answered by a restart that builds the machine anew on the same sockets. After
+//!   [`limits::RESTARTS`] in [`limits::RESTART_WINDOW`] the call ends and its caller meets the fallback. actix does not
+//!   restart an actor after a panic, so a panic elsewhere in the actor ends the call (close code 1011, then the same).
+//! * `OpenAiSession` is **transient**: its end is an event for the machine, which decides whether to dial again.
+//!   Dropping the call's hold on it hangs up, whatever it is doing.
+//! * [`Registry`](registry::Registry) is the only actor elsewhere. Rows are *pushed* to it, so a list of calls never
+//!   waits for a call, and it admits calls, so their limit is exact.
+//!
+//! # Who may end whom
+//!
+//! | who | ends | how |
+//! | --- | --- | --- |
+//! | the machine | both sockets | effects `ClosePhone`, `CloseModel` |
+//! | Twilio | the call | `stop`, close, silence, a broken rule |
+//! | the model | its session only | close, error, silence; the machine dials again or gives up |
+//! | the operator | a call, or all | [`messages::Order`], [`messages::OrderAll`] |
+//!
+//! In a supervised actor `ctx.stop()` means "start me again". A call that is over lets go of its sockets and its timer;
+//! the phone session then lets go of the call, which ends by itself.
+//!
+//! # Invariants
+//!
+//! * A handler turns a message into an event, steps the machine, carries out effects. An `if` about the protocol is in
+//!   the wrong crate.
+//! * Every message between actors is on one page, with what happens when it does not fit: [`messages`].
+//! * One `Addr` a peer for the life of the call: a clone for each message would make the mailbox bound void.
+//! * The first error of a WebSocket stream is the last: the codec repeats some for ever.
+//! * One real timer a call, for the machine's next deadline. Deadlines are compared, ticks never counted.
+//! * Nothing reachable from `Drop` or `stopped` can panic.
+//! * The model socket's pump reads at most [`limits::MODEL_READS`] frames before the call has its turn, which is what
+//!   bounds the weak link towards the call.
 #![forbid(unsafe_code)]
 
 pub mod call;

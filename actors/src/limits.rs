@@ -57,3 +57,9 @@ pub const ENDINGS: usize = 20_000;
 
 /// Times a call may come back after its stream ended: a leg that cannot be kept goes to the fallback in the end.
 pub const RETURNS: u32 = 5;
+
+/// A model session dialled for a call whose media socket does not come is closed after this long.
+pub const UNCLAIMED: Duration = Duration::from_secs(15);
+
+/// Events kept of such a session until a call takes it.
+pub const EARLY_EVENTS: usize = 16;

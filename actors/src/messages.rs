@@ -21,6 +21,8 @@ use call_protocol::ids::{CallSid, StreamSid};
 use call_protocol::model::command::ModelCommand;
 use call_protocol::payload::Payload;
 
+use crate::call::{Bridge, BridgeLatency};
+use crate::openai::ModelLine;
 use crate::registry::Row;
 
 /// Names one call of this process, from the socket to the end.
@@ -103,8 +105,8 @@ pub struct Push {
     pub key: CallKey,
     /// Its machine.
     pub snapshot: Box<Snapshot>,
-    /// Microseconds the bridge added to a frame: median and 99th percentile.
-    pub bridge_us: (Option<u64>, Option<u64>),
+    /// What the bridge adds to a frame.
+    pub bridge: BridgeLatency,
     /// How often its machine was built anew.
     pub restarts: u64,
 }
@@ -121,7 +123,7 @@ pub struct Down {
 
 /// A call was announced by a webhook: keep a place for it.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<String, Refused>")]
+#[rtype(result = "Result<Arrived, Refused>")]
 pub struct Arrive {
     /// The visitor.
     pub visit: Visit,
@@ -129,6 +131,15 @@ pub struct Arrive {
     pub token: String,
     /// Whether a call that ended here may come again: Twilio asks what follows.
     pub again: bool,
+}
+
+/// Answer to [`Arrive`].
+#[derive(Clone, Debug)]
+pub struct Arrived {
+    /// The call's media token.
+    pub token: String,
+    /// Whether this is the first answer to the call, not the same one again.
+    pub first: bool,
 }
 
 /// Who calls, and who answers.
@@ -171,12 +182,32 @@ impl Refused {
 
 /// A media socket presents its ticket.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<(CallKey, Visit), ClaimError>")]
+#[rtype(result = "Result<Claimed, ClaimError>")]
 pub struct Claim {
     /// The call the ticket is for.
     pub call: CallSid,
     /// The ticket, already known to be genuine.
     pub token: String,
+}
+
+/// Answer to [`Claim`].
+pub struct Claimed {
+    /// The call's number in this process.
+    pub key: CallKey,
+    /// Who calls, and who answers.
+    pub visit: Visit,
+    /// The model session dialled for it, if there is one.
+    pub early: Option<ModelLine>,
+}
+
+/// A model session was dialled for an announced call: keep it until the call comes.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Keep {
+    /// The call.
+    pub call: CallSid,
+    /// Its session; hung up if nobody comes.
+    pub early: ModelLine,
 }
 
 /// A media socket without a ticket, in dev mode.
@@ -266,6 +297,8 @@ pub struct HowEnded(pub CallSid);
 pub struct Ending {
     /// Why; `None` if the call's actors died without a word.
     pub reason: Option<EndReason>,
+    /// Where the caller goes now, by the name of a transfer target.
+    pub transfer_to: Option<String>,
     /// Who it was.
     pub visit: Visit,
 }
@@ -287,8 +320,18 @@ pub struct Order(pub OperatorEvent);
 
 /// What a call's page shows beyond its row.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Detail, ()>")]
+#[rtype(result = "Result<Inspected, ()>")]
 pub struct Inspect;
+
+/// Answer to [`Inspect`].
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Inspected {
+    /// The machine.
+    #[serde(flatten)]
+    pub detail: Detail,
+    /// What the bridge adds to a frame, by the way it goes; what the model takes stands at each turn.
+    pub bridge_latency_by_way_us: Bridge,
+}
 
 /// A fault put into a call on purpose.
 #[cfg(feature = "fault-hook")]

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use call_protocol::call::end::EndReason;
 use prometheus::core::Collector;
 use prometheus::{
     Counter, Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
@@ -15,20 +16,23 @@ use prometheus::{
 /// The four states of a call's machine, the label set of `switchboard_calls_active`.
 pub const CALL_STATES: [&str; 4] = ["connected", "start", "media", "stop"];
 /// How dialling the model ended.
-pub const MODEL_CONNECT_RESULTS: [&str; 3] = ["ready", "refused", "failed"];
+pub const MODEL_CONNECT_RESULTS: [&str; 7] = [
+    "ok",
+    "unauthorized",
+    "rate_limited",
+    "server_error",
+    "refused",
+    "timeout",
+    "network",
+];
 /// How a change to a fresh model session, or a call's continuation from its checkpoint, ended.
 pub const ATTEMPT_RESULTS: [&str; 2] = ["ok", "failed"];
 /// What tokens were billed as.
-pub const TOKEN_KINDS: [&str; 6] = [
-    "input_text",
-    "input_audio",
-    "input_text_cached",
-    "input_audio_cached",
-    "output_text",
-    "output_audio",
-];
+pub const TOKEN_KINDS: [&str; 5] = ["text_in", "audio_in", "cached_in", "text_out", "audio_out"];
+/// Outcome of a call whose actor died by a panic, beside the labels of [`EndReason`].
+pub const PANICKED: &str = "panicked";
 /// Which socket broke its protocol.
-pub const PEERS: [&str; 2] = ["twilio", "openai"];
+pub const PEERS: [&str; 2] = ["twilio", "model"];
 
 /// From 10 µs, since forwarding a frame costs tens of them, to the 100 ms at which a caller would hear it.
 const BRIDGE_BUCKETS: &[f64] = &[
@@ -260,13 +264,10 @@ impl Metrics {
         for kind in TOKEN_KINDS {
             self.tokens.with_label_values(&[kind]);
         }
-    }
-
-    /// Shows all outcomes of calls from the first scrape; they are named where calls end.
-    pub fn show_outcomes(&self, outcomes: &[&'static str]) {
-        for outcome in outcomes {
-            self.calls.with_label_values(&[*outcome]);
+        for reason in EndReason::ALL {
+            self.calls.with_label_values(&[reason.label()]);
         }
+        self.calls.with_label_values(&[PANICKED]);
     }
 
     /// The gauge of live calls in one of [`CALL_STATES`].
@@ -522,9 +523,9 @@ mod tests {
             "switchboard_audio_frames_total{direction=\"to_caller\",result=\"dropped\"} 0",
             "switchboard_bridge_latency_seconds_count{direction=\"to_caller\"} 0",
             "switchboard_bridge_latency_seconds_bucket{direction=\"from_caller\",le=\"0.00001\"} 0",
-            "switchboard_model_connects_total{result=\"refused\"} 0",
+            "switchboard_model_connects_total{result=\"unauthorized\"} 0",
             "switchboard_resumes_total{result=\"ok\"} 0",
-            "switchboard_tokens_total{kind=\"input_audio_cached\"} 0",
+            "switchboard_tokens_total{kind=\"cached_in\"} 0",
             "switchboard_cost_usd_total 0",
             "switchboard_panics_total 0",
             "switchboard_turn_latency_seconds_count 0",
@@ -540,7 +541,6 @@ mod tests {
     #[test]
     fn a_call_is_counted_from_state_to_state_to_its_outcome() {
         let metrics = metrics();
-        metrics.show_outcomes(&["caller_hung_up", "model_lost"]);
         metrics.call_began("connected");
         metrics.call_moved("connected", "media");
         assert_eq!(
@@ -577,7 +577,7 @@ mod tests {
         metrics.call_restarted("panic");
         metrics.turn_answered(Duration::from_millis(612));
         metrics.first_audio(Duration::from_millis(900));
-        metrics.model_connected("ready");
+        metrics.model_connected("ok");
         metrics.model_reconnected(Duration::from_secs(1));
         metrics.session_rolled_over("ok");
         metrics.resumed("failed");
@@ -586,7 +586,7 @@ mod tests {
         metrics.stream_rejected("expired");
         metrics.protocol_violated("twilio", "bad_json");
         metrics.tool_ran("end_call", "ok", Duration::from_millis(3));
-        metrics.tokens_used("output_audio", 120);
+        metrics.tokens_used("audio_out", 120);
         metrics.spent_usd(0.5);
         metrics.spent_usd(f64::NAN);
         metrics.spent_usd(-1.0);
@@ -600,7 +600,7 @@ mod tests {
             "switchboard_call_restarts_total{reason=\"panic\"} 1",
             "switchboard_turn_latency_seconds_sum 0.612",
             "switchboard_first_audio_seconds_sum 0.9",
-            "switchboard_model_connects_total{result=\"ready\"} 1",
+            "switchboard_model_connects_total{result=\"ok\"} 1",
             "switchboard_model_reconnect_seconds_sum 1",
             "switchboard_session_rollovers_total{result=\"ok\"} 1",
             "switchboard_resumes_total{result=\"failed\"} 1",
@@ -609,7 +609,7 @@ mod tests {
             "switchboard_stream_rejected_total{reason=\"expired\"} 1",
             "switchboard_protocol_violations_total{kind=\"bad_json\",peer=\"twilio\"} 1",
             "switchboard_tool_seconds_count{result=\"ok\",tool=\"end_call\"} 1",
-            "switchboard_tokens_total{kind=\"output_audio\"} 120",
+            "switchboard_tokens_total{kind=\"audio_out\"} 120",
             "switchboard_cost_usd_total 0.5",
         ] {
             assert!(

@@ -13,11 +13,14 @@ use call_protocol::call::state::StateName;
 use call_protocol::ids::{CallSid, StreamSid};
 use serde::Serialize;
 
+use crate::call::BridgeLatency;
 use crate::limits::{ENDING_LIFE, ENDINGS, RETURNS, TICKET_LIFE};
 use crate::messages::{
-    Arrive, CallKey, Claim, ClaimError, Count, Down, Drain, Ending, Find, Found, HowEnded, Inspect,
-    List, Listing, Occupancy, Order, OrderAll, Push, Refused, Visit, WalkIn,
+    Arrive, Arrived, CallKey, Claim, ClaimError, Claimed, Count, Down, Drain, Ending, Find, Found,
+    HowEnded, Inspect, Keep, List, Listing, Occupancy, Order, OrderAll, Push, Refused, Visit,
+    WalkIn,
 };
+use crate::openai::ModelLine;
 
 /// A live call as the operator sees it.
 #[derive(Clone, Debug, Serialize)]
@@ -56,15 +59,6 @@ pub struct Row {
     pub cost_usd: f64,
 }
 
-/// What the bridge adds to a frame, in microseconds.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct BridgeLatency {
-    /// Half were faster.
-    pub p50: Option<u64>,
-    /// All but one in a hundred were faster.
-    pub p99: Option<u64>,
-}
-
 /// A call's actor makes itself known.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
@@ -84,6 +78,7 @@ enum Place {
     /// It is over.
     Over {
         reason: Option<EndReason>,
+        transfer_to: Option<String>,
         at: Instant,
     },
 }
@@ -93,6 +88,8 @@ struct Guest {
     token: String,
     /// How often it came back after its stream had ended.
     returns: u32,
+    /// A model session dialled for it.
+    early: Option<ModelLine>,
     place: Place,
 }
 
@@ -103,6 +100,7 @@ struct Live {
     started_at: SystemTime,
     last: Option<Push>,
     ended: Option<EndReason>,
+    transfer_to: Option<String>,
     inspect: Option<WeakRecipient<Inspect>>,
     orders: Option<WeakRecipient<Order>>,
 }
@@ -182,6 +180,7 @@ impl Registry {
             started_at: SystemTime::now(),
             last: None,
             ended: None,
+            transfer_to: None,
             inspect: None,
             orders: None,
         };
@@ -212,10 +211,7 @@ impl Registry {
             frames: snapshot.frames,
             turns: snapshot.turns,
             turn_latency_ms: snapshot.turn_latency_ms,
-            bridge_latency_us: BridgeLatency {
-                p50: push.bridge_us.0,
-                p99: push.bridge_us.1,
-            },
+            bridge_latency_us: push.bridge,
             cost_usd: (snapshot.cost_usd * 10_000.0).round() / 10_000.0,
         })
     }
@@ -235,7 +231,7 @@ impl Actor for Registry {
 }
 
 impl Handler<Arrive> for Registry {
-    type Result = Result<String, Refused>;
+    type Result = Result<Arrived, Refused>;
 
     fn handle(&mut self, message: Arrive, _: &mut Context<Self>) -> Self::Result {
         let now = Instant::now();
@@ -245,7 +241,10 @@ impl Handler<Arrive> for Registry {
             let waits = matches!(guest.place, Place::Waiting { .. });
             if waits || !message.again {
                 // The same webhook again: the same answer, and no second ticket.
-                return Ok(guest.token.clone());
+                return Ok(Arrived {
+                    token: guest.token.clone(),
+                    first: false,
+                });
             }
         }
         let returns = self
@@ -266,15 +265,19 @@ impl Handler<Arrive> for Registry {
                 visit: message.visit,
                 token: message.token.clone(),
                 returns,
+                early: None,
                 place,
             },
         );
-        Ok(message.token)
+        Ok(Arrived {
+            token: message.token,
+            first: true,
+        })
     }
 }
 
 impl Handler<Claim> for Registry {
-    type Result = Result<(CallKey, Visit), ClaimError>;
+    type Result = Result<Claimed, ClaimError>;
 
     fn handle(&mut self, message: Claim, _: &mut Context<Self>) -> Self::Result {
         let now = Instant::now();
@@ -289,10 +292,25 @@ impl Handler<Claim> for Registry {
         let visit = guest.visit.clone();
         self.waiting -= 1;
         let key = self.enter(Some(message.call), Some(visit.clone()));
-        if let Some(guest) = self.guests.get_mut(&message.call) {
+        let guest = self.guests.get_mut(&message.call);
+        let early = guest.and_then(|guest| {
             guest.place = Place::Live(key);
+            guest.early.take()
+        });
+        Ok(Claimed { key, visit, early })
+    }
+}
+
+impl Handler<Keep> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, message: Keep, _: &mut Context<Self>) {
+        // A call that came and went meanwhile needs no session: dropping it hangs up.
+        if let Some(guest) = self.guests.get_mut(&message.call)
+            && matches!(guest.place, Place::Waiting { .. })
+        {
+            guest.early = Some(message.early);
         }
-        Ok((key, visit))
     }
 }
 
@@ -327,6 +345,7 @@ impl Handler<Push> for Registry {
         if let Some(live) = self.live.get_mut(&message.key) {
             live.call = live.call.or(message.snapshot.call_sid);
             live.ended = message.snapshot.ended;
+            live.transfer_to.clone_from(&message.snapshot.transfer_to);
             live.last = Some(message);
         }
     }
@@ -347,6 +366,7 @@ impl Handler<Down> for Registry {
         if let Some(guest) = self.guests.get_mut(&call) {
             guest.place = Place::Over {
                 reason: live.ended,
+                transfer_to: live.transfer_to,
                 at: now,
             };
             self.expiries.push_back((now + ENDING_LIFE, call));
@@ -413,14 +433,25 @@ impl Handler<HowEnded> for Registry {
 
     fn handle(&mut self, HowEnded(call): HowEnded, _: &mut Context<Self>) -> Self::Result {
         let ending = self.guests.get(&call).map(|guest| {
-            let reason = match guest.place {
-                Place::Over { reason, .. } => reason,
+            let (reason, transfer_to) = match &guest.place {
+                Place::Over {
+                    reason,
+                    transfer_to,
+                    ..
+                } => (*reason, transfer_to.clone()),
                 // Twilio may ask before the last word of the call has arrived here.
-                Place::Live(key) => self.live.get(&key).and_then(|live| live.ended),
-                Place::Waiting { .. } => None,
+                Place::Live(key) => {
+                    let live = self.live.get(key);
+                    (
+                        live.and_then(|live| live.ended),
+                        live.and_then(|live| live.transfer_to.clone()),
+                    )
+                }
+                Place::Waiting { .. } => (None, None),
             };
             Ending {
                 reason,
+                transfer_to,
                 visit: guest.visit.clone(),
             }
         });

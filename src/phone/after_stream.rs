@@ -32,6 +32,9 @@ pub(crate) async fn handle(
         Aftermath::Reconnect,
         call_protocol::call::end::EndReason::aftermath,
     );
+    let target = ending
+        .as_ref()
+        .and_then(|ending| ending.transfer_to.clone());
     let visit = ending.map_or_else(
         || incoming_call::visit(&house, &webhook),
         |ending| ending.visit,
@@ -39,9 +42,10 @@ pub(crate) async fn handle(
     let agent = visit.agent.name.clone();
     let document = match aftermath {
         Aftermath::HangUp => Response::new().hangup(),
+        Aftermath::Transfer => answer::transfer(&house, &agent, target.as_deref()),
         Aftermath::Fallback => answer::fallback(&house, &agent),
         Aftermath::Reconnect => match incoming_call::arrive(&house, visit, true).await {
-            Ok(token) => answer::connect(&house, &agent, &token),
+            Ok(arrived) => answer::connect(&house, &agent, &arrived.token),
             Err(reason) => {
                 house.metrics.admission_rejected(reason);
                 answer::fallback(&house, &agent)

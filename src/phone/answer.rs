@@ -38,6 +38,14 @@ pub(crate) fn fallback(house: &House, agent: &str) -> Response {
     fall_back(Response::new(), house.fallback(agent))
 }
 
+/// Connects the caller with a transfer target; nobody by that name is a fallback.
+pub(crate) fn transfer(house: &House, agent: &str, target: Option<&str>) -> Response {
+    match target.and_then(|target| house.settings.transfer_targets.get(target)) {
+        Some(number) => Response::new().dial(number.as_str(), None, None),
+        None => fallback(house, agent),
+    }
+}
+
 fn fall_back(document: Response, fallback: &Fallback) -> Response {
     let document = document.say(&fallback.say);
     match &fallback.dial {

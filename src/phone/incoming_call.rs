@@ -1,15 +1,21 @@
 //! `/incoming-call`: somebody rings.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use switchboard_actors::messages::{Arrive, Refused, Visit};
+use call_protocol::ids::CallSid;
+use switchboard_actors::call::Shared;
+use switchboard_actors::messages::{Arrive, Arrived, Keep, Refused, Visit};
+use switchboard_actors::openai::ModelLine;
 
 use super::answer;
+use super::media_stream::DiallerOfThread;
 use super::webhook::Webhook;
 use crate::house::{House, REGISTRY_ANSWERS};
+use crate::settings::DialAt;
 use crate::telemetry::mask_number;
 
 pub(crate) async fn handle(
     house: web::Data<House>,
+    dialler: web::Data<DiallerOfThread>,
     request: HttpRequest,
     body: web::Payload,
 ) -> HttpResponse {
@@ -20,13 +26,25 @@ pub(crate) async fn handle(
     let visit = visit(&house, &webhook);
     let agent = visit.agent.name.clone();
     match arrive(&house, visit, false).await {
-        Ok(token) => answer::twiml(&answer::connect(&house, &agent, &token)),
+        Ok(arrived) => {
+            if arrived.first && house.settings.openai.dial == DialAt::Webhook {
+                dial_early(&house, &dialler, webhook.call, &agent);
+            }
+            answer::twiml(&answer::connect(&house, &agent, &arrived.token))
+        }
         Err(reason) => {
             house.metrics.admission_rejected(reason);
             log::warn!(target: "switchboard::phone", call_sid = webhook.call.as_str(), reason; "call turned away");
             answer::twiml(&answer::turned_away(&house, &agent))
         }
     }
+}
+
+/// Opens the model session while Twilio still opens the media socket; it is closed if that does not come.
+fn dial_early(house: &House, dialler: &DiallerOfThread, call: CallSid, agent: &str) {
+    let shared = Shared::new(house.metrics.clone(), None);
+    let early = ModelLine::early(&house.model_url(agent), &dialler.0, &shared);
+    house.registry.do_send(Keep { call, early });
 }
 
 /// Who calls, and who answers.
@@ -56,7 +74,7 @@ pub(crate) async fn arrive(
     house: &House,
     visit: Visit,
     again: bool,
-) -> Result<String, &'static str> {
+) -> Result<Arrived, &'static str> {
     let now = std::time::SystemTime::now();
     let token = house.mint.mint(visit.call.as_str(), now).map_err(|error| {
         log::error!(target: "switchboard::phone", error:% = error; "cannot mint a ticket");

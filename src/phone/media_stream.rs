@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use call_protocol::ids::CallSid;
 use secrecy::ExposeSecret as _;
-use switchboard_actors::messages::{CallKey, Claim, Visit, WalkIn};
+use switchboard_actors::messages::{Claim, Claimed, WalkIn};
 use switchboard_actors::openai::Dialler;
 
 use super::signature::{Algorithm, Signed, is_valid};
@@ -22,8 +22,8 @@ pub(crate) async fn with_ticket(
 ) -> Result<HttpResponse, Error> {
     // Refused before the upgrade and before any model socket: a stranger costs nothing.
     match admit(&house, &request, &token).await {
-        Ok((key, visit)) => {
-            let seed = house.seed(key, Some(visit), &dialler.0);
+        Ok(Claimed { key, visit, early }) => {
+            let seed = house.seed(key, Some(visit), early, &dialler.0);
             switchboard_actors::twilio::accept(seed, &request, stream)
         }
         Err(reason) => Ok(refuse(&house, reason)),
@@ -42,9 +42,11 @@ pub(crate) async fn without_ticket(
     }
     let asked = actix::clock::timeout(REGISTRY_ANSWERS, house.registry.send(WalkIn)).await;
     match asked {
-        Ok(Ok(Ok(key))) => {
-            switchboard_actors::twilio::accept(house.seed(key, None, &dialler.0), &request, stream)
-        }
+        Ok(Ok(Ok(key))) => switchboard_actors::twilio::accept(
+            house.seed(key, None, None, &dialler.0),
+            &request,
+            stream,
+        ),
         Ok(Ok(Err(refused))) => Ok(refuse(&house, refused.label())),
         Ok(Err(_)) | Err(_) => Ok(refuse(&house, "registry_silent")),
     }
@@ -53,11 +55,7 @@ pub(crate) async fn without_ticket(
 /// The model dialler of this worker thread; `awc` clients do not leave it.
 pub(crate) struct DiallerOfThread(pub(crate) Dialler);
 
-async fn admit(
-    house: &House,
-    request: &HttpRequest,
-    token: &str,
-) -> Result<(CallKey, Visit), &'static str> {
+async fn admit(house: &House, request: &HttpRequest, token: &str) -> Result<Claimed, &'static str> {
     check_signature(house, request)?;
     let claim = house
         .mint

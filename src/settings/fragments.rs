@@ -75,6 +75,7 @@ pub(super) struct OpenAi {
     pub(super) api_key: Option<SecretString>,
     pub(super) url: Option<String>,
     pub(super) model: Option<String>,
+    pub(super) dial: Option<String>,
 }
 
 #[derive(Default, Deserialize)]

@@ -145,6 +145,17 @@ pub struct OpenAi {
     pub url: Url,
     /// The model of agents that name none.
     pub model: String,
+    /// When a session is opened.
+    pub dial: DialAt,
+}
+
+/// When a call's model session is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DialAt {
+    /// When the media socket is accepted, on the call's own thread.
+    Socket,
+    /// When the webhook comes, on whichever thread took it; closed if no media socket follows.
+    Webhook,
 }
 
 /// Twilio's REST API and stream checks.

@@ -18,8 +18,8 @@ use super::model_rules::{check_standing, model_name};
 use super::tools::{self, Fallback};
 use super::types::{PublicUrl, is_loopback};
 use super::{
-    Data, Limits, Log, LogFormat, OpenAi, RestCredentials, RestLogin, Server, Settings, Store,
-    StreamSignature, Trust, Twilio, Warning, models, read,
+    Data, DialAt, Limits, Log, LogFormat, OpenAi, RestCredentials, RestLogin, Server, Settings,
+    Store, StreamSignature, Trust, Twilio, Warning, models, read,
 };
 
 /// Shorter tokens can be guessed.
@@ -249,10 +249,22 @@ fn openai(
             ));
         }
     };
+    let dial = match inputs.file.openai.dial.as_deref() {
+        None | Some("socket") => DialAt::Socket,
+        Some("webhook") => DialAt::Webhook,
+        Some(other) => {
+            return Err(SettingsError::invalid(
+                "openai.dial",
+                format!("is {other:?}"),
+                "use socket or webhook",
+            ));
+        }
+    };
     Ok(OpenAi {
         api_key,
         url,
         model,
+        dial,
     })
 }
 

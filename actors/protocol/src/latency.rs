@@ -67,6 +67,16 @@ impl Histogram {
         self.last = micros;
     }
 
+    /// Counts what another histogram counted, too.
+    #[must_use]
+    pub fn with(mut self, other: &Self) -> Self {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count = count.saturating_add(*more);
+        }
+        self.total += other.total;
+        self
+    }
+
     /// The upper edge, in microseconds, of the bucket in which the quantile lies; `None` while nothing was counted.
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> Option<u64> {
@@ -145,6 +155,7 @@ mod tests {
             meter.record(micros);
         }
         let read = meter.read();
+        assert_eq!(read.clone().with(&read).count(), 6);
         assert_eq!(read.count(), 3);
         assert!(
             read.quantile(0.5)

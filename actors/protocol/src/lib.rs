@@ -16,3 +16,4 @@ pub mod playback;
 pub mod preroll;
 pub mod time;
 pub mod twilio;
+pub mod wav;

@@ -176,6 +176,9 @@ pub struct Playback {
     dropped: u64,
     /// At this time the caller had heard up to this position.
     anchor: (Time, u64),
+    /// The same for pacing: when the last run of audio was sent off. It does not move back when a mark comes late, as
+    /// every mark does by the way there and back; pacing by `anchor` would starve a distant phone.
+    pace: (Time, u64),
     marks: VecDeque<MarkOut>,
     /// When the oldest mark should have been back, once playback went on from an empty queue without it.
     owed_since: Option<Time>,
@@ -282,7 +285,7 @@ impl Playback {
         }
         let wanted = (part.sendable() as u64).min(ms_to_bytes(CHUNK_MS));
         let allowed = ms_to_bytes(LEAD_MS) - wanted;
-        let excess = self.outstanding(now).saturating_sub(allowed);
+        let excess = self.ahead(now).saturating_sub(allowed);
         Some(now + Duration::from_micros(excess * 1_000 / BYTES_PER_MS))
     }
 
@@ -305,6 +308,9 @@ impl Playback {
                 break;
             }
             self.anchor = (now, mark.position);
+            if along(self.pace, now, self.sent) < mark.position {
+                self.pace = (now, mark.position);
+            }
             self.owed_since = None;
             self.marks.pop_front();
         }
@@ -330,6 +336,7 @@ impl Playback {
         self.flushed += self.sent - heard_to;
         self.waiting = 0;
         self.anchor = (now, self.sent);
+        self.pace = (now, self.sent);
         self.void_to = self.marked;
         self.marks.clear();
         self.owed_since = None;
@@ -468,6 +475,9 @@ impl Playback {
                 part.begin_is_final = true;
             }
         }
+        if self.ahead(now) == 0 {
+            self.pace = (now, self.sent);
+        }
         let begins = now + Duration::from_millis(bytes_to_ms(self.outstanding(now)));
         let part = &mut self.parts[index];
         if part.sent == 0 {
@@ -496,12 +506,12 @@ impl Playback {
     }
 
     fn heard_position(&self, now: Time) -> u64 {
-        let (since, position) = self.anchor;
-        // Microseconds times 8 / 1000, so that a fraction of a millisecond counts.
-        let micros = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
-        let played =
-            (micros / 1_000).saturating_mul(BYTES_PER_MS) + (micros % 1_000) * BYTES_PER_MS / 1_000;
-        position.saturating_add(played).min(self.sent)
+        along(self.anchor, now, self.sent)
+    }
+
+    /// Bytes that went ahead of the time at which they are played.
+    fn ahead(&self, now: Time) -> u64 {
+        self.sent - along(self.pace, now, self.sent)
     }
 
     fn outstanding(&self, now: Time) -> u64 {
@@ -509,12 +519,21 @@ impl Playback {
     }
 
     fn room(&self, now: Time) -> u64 {
-        ms_to_bytes(LEAD_MS).saturating_sub(self.outstanding(now))
+        ms_to_bytes(LEAD_MS).saturating_sub(self.ahead(now))
     }
 
     fn is_stalled(&self, now: Time) -> bool {
         self.overdue(now).is_some_and(|late| late > MARK_GRACE)
     }
+}
+
+/// Where playback is at `now` if it was at `position` at `since`, at eight bytes a millisecond, never beyond `sent`.
+fn along((since, position): (Time, u64), now: Time, sent: u64) -> u64 {
+    // Microseconds times 8 / 1000, so that a fraction of a millisecond counts.
+    let micros = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
+    let played =
+        (micros / 1_000).saturating_mul(BYTES_PER_MS) + (micros % 1_000) * BYTES_PER_MS / 1_000;
+    position.saturating_add(played).min(sent)
 }
 
 #[cfg(test)]

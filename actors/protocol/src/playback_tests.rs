@@ -223,6 +223,51 @@ fn too_much_waiting_audio_is_dropped_and_counted() {
 }
 
 #[test]
+fn a_distant_phone_is_never_starved() {
+    for one_way in [0, 20, 125, 300] {
+        let mut bench = Bench::default();
+        let part = key("r", "i", 0);
+        bench.play(&part, audio(10_000), at(0));
+        bench.finish(&part, at(0));
+        let (mut arrivals, mut seen, mut returned) = (Vec::new(), 0, 0);
+        let mut marks_at: Vec<(u64, u64)> = Vec::new();
+        for now in 0..12_000 {
+            if bench
+                .ledger
+                .next_send(at(now))
+                .is_some_and(|due| due <= at(now))
+            {
+                bench.send(at(now));
+            }
+            while seen < bench.sent.len() {
+                arrivals.push((now + one_way, bench.sent[seen]));
+                seen += 1;
+            }
+            let sent: u64 = bench.total_sent();
+            while marks_at.len() < bench.marks.len() {
+                // Played one way later than sent, told one way later than played.
+                marks_at.push((2 * one_way + sent, bench.marks[marks_at.len()]));
+            }
+            while returned < marks_at.len() && marks_at[returned].0 <= now {
+                bench.mark_back(marks_at[returned].1, at(now));
+                returned += 1;
+            }
+            let arrived: u64 = arrivals
+                .iter()
+                .filter(|(when, _)| *when <= now)
+                .map(|(_, ms)| ms)
+                .sum();
+            let played = now.saturating_sub(one_way).min(10_000);
+            assert!(
+                arrived >= played,
+                "{one_way} ms one way: {played} ms due at {now}, {arrived} there"
+            );
+        }
+        assert_eq!(bench.total_sent(), 10_000);
+    }
+}
+
+#[test]
 fn a_phone_that_acknowledges_nothing_is_sent_nothing_more() {
     let mut bench = Bench::default();
     let part = key("r", "i", 0);

@@ -4,6 +4,7 @@
 
 mod common;
 mod properties {
+    pub(crate) mod sockets;
     pub(crate) mod steps;
     pub(crate) mod watch;
 }

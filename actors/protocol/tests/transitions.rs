@@ -129,7 +129,12 @@ fn drawn(rows: &[Row], first: &str, last: &str) -> String {
             states.push(state_of(&row.from));
         }
     }
-    let place_of = |state: &str| states.iter().position(|name| *name == state).unwrap();
+    let place_of = |state: &str| {
+        states
+            .iter()
+            .position(|name| *name == state)
+            .expect("a state of the table")
+    };
     let mut edges: BTreeMap<(usize, usize), Vec<&str>> = BTreeMap::new();
     for row in rows.iter().filter(|row| state_of(&row.from) != row.to) {
         let edge = (place_of(state_of(&row.from)), place_of(&row.to));

@@ -14,7 +14,7 @@ use call_protocol::time::Time;
 use super::shared::{CallSeed, LogContext, Shared};
 use crate::down::DownGuard;
 use crate::limits::{CALL_MAILBOX, PUSH_EVERY, RESTART_WINDOW, RESTARTS};
-use crate::messages::{CallKey, Inspect, ModelSaid, Order, PhoneSaid, Push};
+use crate::messages::{CallKey, Inspect, Inspected, ModelSaid, Order, PhoneSaid, Push};
 use crate::openai::{Dialler, ModelLine};
 use crate::registry::{Enter, Registry};
 use crate::twilio::TwilioSession;
@@ -31,6 +31,7 @@ pub(crate) struct CallActor {
     /// Number of the model session in use; words of earlier ones are ignored.
     pub(super) session: u32,
     pub(super) model_url: std::sync::Arc<str>,
+    pub(super) early: Option<ModelLine>,
     pub(super) dialler: Dialler,
     pub(super) registry: Addr<Registry>,
     pub(super) shared: Shared,
@@ -76,6 +77,7 @@ impl CallActor {
                 model: None,
                 session: 0,
                 model_url: seed.model_url,
+                early: seed.early,
                 dialler: seed.dialler,
                 _guard: DownGuard::new(seed.key, seed.registry.clone()),
                 registry: seed.registry,
@@ -206,11 +208,11 @@ impl CallActor {
     pub(super) fn push(&mut self) {
         self.pushed = Some(Instant::now());
         let snapshot = Box::new(self.call.snapshot(self.now()));
-        let bridge_us = self.shared.bridge_us();
+        let bridge = self.shared.bridge().both;
         self.registry.do_send(Push {
             key: self.key,
             snapshot,
-            bridge_us,
+            bridge,
             restarts: self.restarts,
         });
     }
@@ -243,7 +245,7 @@ impl Drop for CallActor {
         if self.state != StateName::Stop {
             self.shared.metrics.call_ended(
                 self.state.label(),
-                "panicked",
+                crate::metrics::PANICKED,
                 self.shared.accepted().elapsed(),
             );
         }
@@ -287,11 +289,16 @@ impl Handler<Order> for CallActor {
 }
 
 impl Handler<Inspect> for CallActor {
-    type Result = Result<call_protocol::call::snapshot::Detail, ()>;
+    type Result = Result<Inspected, ()>;
 
     fn handle(&mut self, _: Inspect, _: &mut Self::Context) -> Self::Result {
         let now = self.now();
-        catch_unwind(AssertUnwindSafe(|| self.call.detail(now))).map_err(drop)
+        let detail = catch_unwind(AssertUnwindSafe(|| self.call.detail(now))).map_err(drop)?;
+        let bridge_latency_by_way_us = self.shared.bridge();
+        Ok(Inspected {
+            detail,
+            bridge_latency_by_way_us,
+        })
     }
 }
 

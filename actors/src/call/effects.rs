@@ -26,16 +26,7 @@ impl CallActor {
                 Effect::Mark { stream, name } => self.to_phone(ToPhone::Mark { stream, name }),
                 Effect::Clear { stream } => self.to_phone(ToPhone::Clear { stream }),
                 Effect::ClosePhone { code } => self.phone.do_send(ToPhone::Close { code }),
-                Effect::DialModel => {
-                    self.session += 1;
-                    self.model = Some(ModelLine::dial(
-                        self.session,
-                        &self.model_url,
-                        &self.dialler,
-                        &self.shared,
-                        ctx.address().downgrade(),
-                    ));
-                }
+                Effect::DialModel => self.dial_model(ctx),
                 // Dropping the line hangs up, whatever the socket is doing.
                 Effect::CloseModel => {
                     self.session += 1;
@@ -44,6 +35,26 @@ impl CallActor {
                 Effect::Report(report) => self.tell(report),
             }
         }
+    }
+
+    /// Takes the session that was dialled early, or dials one.
+    fn dial_model(&mut self, ctx: &mut Context<Self>) {
+        self.session += 1;
+        let call = ctx.address().downgrade();
+        if let Some(early) = self.early.take()
+            && early.adopt(self.session, &self.shared, call.clone())
+        {
+            self.model = Some(early);
+            return;
+        }
+        let line = ModelLine::dial(
+            self.session,
+            &self.model_url,
+            &self.dialler,
+            &self.shared,
+            call,
+        );
+        self.model = Some(line);
     }
 
     fn to_phone(&mut self, message: ToPhone) {

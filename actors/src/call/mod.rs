@@ -8,7 +8,7 @@ mod effects;
 mod report;
 mod shared;
 
-pub use shared::{CallSeed, Shared, Tap, TapLine, Wire};
+pub use shared::{Bridge, BridgeLatency, CallSeed, Shared, Tap, TapLine, Wire};
 
 pub(crate) use actor::CallActor;
 pub(crate) use shared::LogContext;

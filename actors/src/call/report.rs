@@ -75,6 +75,9 @@ impl CallActor {
                 metrics.turn_answered(Duration::from_micros(latency_us))
             }
             Report::Turn(turn) => self.tell_turn(&turn),
+            Report::Transcoding => {
+                line!(warn, self, format = "pcm24k"; "model audio is not what was asked for, transcoding");
+            }
             Report::Interrupted { heard_ms } => {
                 metrics.barge_ins.inc();
                 line!(debug, self, heard_ms; "interrupted");

@@ -8,13 +8,14 @@ use bytes::Bytes;
 use call_protocol::audio::FRAME_BYTES;
 use call_protocol::call::AgentProfile;
 use call_protocol::call::effect::Report;
-use call_protocol::latency::Meter;
+use call_protocol::latency::{Histogram, Meter};
 use call_protocol::payload::Payload;
+use serde::Serialize;
 use tokio::sync::mpsc::Sender;
 
 use crate::messages::{CallKey, Visit};
 use crate::metrics::Metrics;
-use crate::openai::Dialler;
+use crate::openai::{Dialler, ModelLine};
 use crate::registry::Registry;
 
 /// All that a call is started with.
@@ -29,6 +30,8 @@ pub struct CallSeed {
     pub max_length: Duration,
     /// The URL of a model socket, with the model in it.
     pub model_url: Arc<str>,
+    /// A model session dialled when the webhook came, perhaps on another thread.
+    pub early: Option<ModelLine>,
     /// Opens model sockets from this thread.
     pub dialler: Dialler,
     /// Where the call makes itself known.
@@ -42,7 +45,7 @@ pub struct CallSeed {
 pub struct Shared {
     /// The process's metrics.
     pub metrics: Arc<Metrics>,
-    bridge: Arc<Meter>,
+    bridge: Arc<[Meter; 2]>,
     tap: Option<Tap>,
     accepted: Instant,
 }
@@ -124,7 +127,7 @@ impl Shared {
         if let Some(since) = since {
             let added = since.elapsed();
             self.metrics.bridge_to_caller.observe(added.as_secs_f64());
-            self.bridge.record(micros(added));
+            self.bridge[TO_CALLER].record(micros(added));
         }
     }
 
@@ -133,13 +136,51 @@ impl Shared {
         let added = since.elapsed();
         self.metrics.frames_from_caller.forwarded.inc();
         self.metrics.bridge_from_caller.observe(added.as_secs_f64());
-        self.bridge.record(micros(added));
+        self.bridge[FROM_CALLER].record(micros(added));
     }
 
-    /// Microseconds the bridge adds to a frame: median and 99th percentile.
-    pub(crate) fn bridge_us(&self) -> (Option<u64>, Option<u64>) {
-        let added = self.bridge.read();
-        (added.quantile(0.5), added.quantile(0.99))
+    /// What the bridge adds to a frame, from and to the caller.
+    pub(crate) fn bridge(&self) -> Bridge {
+        let [from_caller, to_caller] = [FROM_CALLER, TO_CALLER].map(|way| self.bridge[way].read());
+        Bridge {
+            both: from_caller.clone().with(&to_caller).into(),
+            from_caller: from_caller.into(),
+            to_caller: to_caller.into(),
+        }
+    }
+}
+
+/// Ways through the bridge.
+const FROM_CALLER: usize = 0;
+const TO_CALLER: usize = 1;
+
+/// What the bridge adds to a frame, by the way it goes.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Bridge {
+    /// Both ways together.
+    #[serde(skip)]
+    pub both: BridgeLatency,
+    /// From Twilio's socket to the model's.
+    pub from_caller: BridgeLatency,
+    /// From the model's socket to Twilio's.
+    pub to_caller: BridgeLatency,
+}
+
+/// Microseconds, as far as anything was measured.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct BridgeLatency {
+    /// Half were faster.
+    pub p50: Option<u64>,
+    /// All but one in a hundred were faster.
+    pub p99: Option<u64>,
+}
+
+impl From<Histogram> for BridgeLatency {
+    fn from(added: Histogram) -> Self {
+        Self {
+            p50: added.quantile(0.5),
+            p99: added.quantile(0.99),
+        }
     }
 }
 

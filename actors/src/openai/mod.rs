@@ -5,4 +5,4 @@ mod pump;
 mod session;
 
 pub use connect::{Dialler, Endpoint};
-pub(crate) use session::ModelLine;
+pub use session::ModelLine;

@@ -21,13 +21,14 @@ use super::connect::{Dialler, Socket};
 use super::pump::Pump;
 use crate::call::{CallActor, Shared, Wire};
 use crate::limits::{
-    CONTROL_FRAMES, MODEL_BACKLOG, MODEL_BACKLOG_FATAL, MODEL_MAILBOX, MODEL_PING, MODEL_SILENCE,
+    CONTROL_FRAMES, EARLY_EVENTS, MODEL_BACKLOG, MODEL_BACKLOG_FATAL, MODEL_MAILBOX, MODEL_PING,
+    MODEL_SILENCE, UNCLAIMED,
 };
 use crate::messages::{ModelSaid, ToModel};
 use crate::twilio::Assembler;
 
 /// A call's hold on its model session: dropping it hangs up, on every path.
-pub(crate) struct ModelLine(Addr<OpenAiSession>);
+pub struct ModelLine(Addr<OpenAiSession>);
 
 impl ModelLine {
     /// Starts a session on this thread and dials.
@@ -38,10 +39,28 @@ impl ModelLine {
         shared: &Shared,
         call: WeakAddr<CallActor>,
     ) -> Self {
+        Self::start(Owner::Call { number, call }, url, dialler, shared)
+    }
+
+    /// Dials for a call that was announced and has no actor yet; nobody may come, then it hangs up by itself.
+    #[must_use]
+    pub fn early(url: &Arc<str>, dialler: &Dialler, shared: &Shared) -> Self {
+        let waiting = Vec::new();
+        Self::start(
+            Owner::Nobody {
+                since: Instant::now(),
+                waiting,
+            },
+            url,
+            dialler,
+            shared,
+        )
+    }
+
+    fn start(owner: Owner, url: &Arc<str>, dialler: &Dialler, shared: &Shared) -> Self {
         let session = OpenAiSession {
-            number,
+            owner,
             url: url.clone(),
-            call,
             dialler: dialler.clone(),
             shared: shared.clone(),
             socket: None,
@@ -65,6 +84,18 @@ impl ModelLine {
         }
     }
 
+    /// Gives the session to a call; false if it is gone already.
+    pub(crate) fn adopt(&self, number: u32, shared: &Shared, call: WeakAddr<CallActor>) -> bool {
+        let shared = shared.clone();
+        self.0
+            .try_send(Adopt {
+                number,
+                shared,
+                call,
+            })
+            .is_ok()
+    }
+
     /// Says something that must arrive.
     pub(crate) fn tell(&self, message: ToModel) {
         self.0.do_send(message);
@@ -77,12 +108,33 @@ impl Drop for ModelLine {
     }
 }
 
+/// A call takes a session that was dialled before it had an actor.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+struct Adopt {
+    number: u32,
+    shared: Shared,
+    call: WeakAddr<CallActor>,
+}
+
+/// Whose session it is.
+enum Owner {
+    /// Dialled early; what it says waits.
+    Nobody {
+        since: Instant,
+        waiting: Vec<ModelEvent>,
+    },
+    /// A call's, by the number the call gave it. Weak: the call owns the session, not the other way round.
+    Call {
+        number: u32,
+        call: WeakAddr<CallActor>,
+    },
+}
+
 /// The actor of one realtime socket.
 pub(super) struct OpenAiSession {
-    number: u32,
+    owner: Owner,
     url: Arc<str>,
-    /// Weak: the call owns the session, not the other way round.
-    call: WeakAddr<CallActor>,
     dialler: Dialler,
     shared: Shared,
     pub(super) socket: Option<Box<Socket>>,
@@ -99,17 +151,28 @@ pub(super) struct OpenAiSession {
 }
 
 impl OpenAiSession {
-    fn say(&self, event: ModelEvent) -> bool {
-        match self.call.upgrade() {
-            Some(call) => {
-                call.do_send(ModelSaid {
-                    session: self.number,
-                    event,
-                    at: Instant::now(),
-                });
-                true
+    /// Tells the call; false if it is gone.
+    fn say(&mut self, event: ModelEvent) -> bool {
+        match &mut self.owner {
+            Owner::Nobody { waiting, .. } => {
+                // Before it is configured a session says three things at most.
+                let room = waiting.len() < EARLY_EVENTS;
+                if room {
+                    waiting.push(event);
+                }
+                room
             }
-            None => false,
+            Owner::Call { number, call } => match call.upgrade() {
+                Some(call) => {
+                    call.do_send(ModelSaid {
+                        session: *number,
+                        event,
+                        at: Instant::now(),
+                    });
+                    true
+                }
+                None => false,
+            },
         }
     }
 
@@ -132,6 +195,11 @@ impl OpenAiSession {
 
     /// Pings a quiet server, and gives up one that answers nothing.
     fn watch(&mut self, ctx: &mut Context<Self>) {
+        if matches!(&self.owner, Owner::Nobody { since, .. } if since.elapsed() >= UNCLAIMED) {
+            log::info!(target: "switchboard::openai", "early session closed, nobody came");
+            self.close(1000);
+            return;
+        }
         let quiet = self.heard_at.elapsed();
         if quiet >= MODEL_SILENCE {
             self.lose("silent", ctx);
@@ -284,6 +352,23 @@ impl Actor for OpenAiSession {
             dial.into_actor(self)
                 .map(|result, session, ctx| session.on_dialled(result, ctx)),
         );
+    }
+}
+
+impl Handler<Adopt> for OpenAiSession {
+    type Result = ();
+
+    fn handle(&mut self, adopt: Adopt, _: &mut Self::Context) {
+        self.shared = adopt.shared;
+        let owner = Owner::Call {
+            number: adopt.number,
+            call: adopt.call,
+        };
+        if let Owner::Nobody { waiting, .. } = std::mem::replace(&mut self.owner, owner) {
+            for event in waiting {
+                self.say(event);
+            }
+        }
     }
 }
 

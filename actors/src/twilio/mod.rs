@@ -1,6 +1,7 @@
 //! The phone leg: Twilio's media stream.
 
 mod assembler;
+mod gate;
 mod session;
 
 pub(crate) use assembler::Assembler;

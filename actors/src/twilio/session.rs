@@ -4,11 +4,13 @@
 //! codec below it answers no ping, echoes no close, joins no fragments and repeats some errors for ever: all that is
 //! done here.
 
+use std::io;
 use std::time::Instant;
 
 use actix::prelude::SendError;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Handler, Running, StreamHandler};
 use actix_http::ws::{CloseCode, CloseReason, Message, ProtocolError};
+use actix_web::error::PayloadError;
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{WebsocketContext, WsResponseBuilder};
 use bytes::{Bytes, BytesMut};
@@ -17,6 +19,7 @@ use call_protocol::call::event::{PhoneEvent, SocketFault};
 use call_protocol::twilio::{self, MAX_MESSAGE};
 
 use super::assembler::Assembler;
+use super::gate::Gate;
 use crate::call::{CallActor, CallSeed};
 use crate::limits::{CONTROL_FRAMES, PHONE_MAILBOX, PHONE_PING};
 use crate::messages::{PhoneSaid, ToPhone};
@@ -31,7 +34,7 @@ pub fn accept(
     stream: web::Payload,
 ) -> Result<HttpResponse, Error> {
     let session = TwilioSession::new(seed);
-    WsResponseBuilder::new(session, request, stream)
+    WsResponseBuilder::new(session, request, Gate::new(stream, MAX_MESSAGE))
         .frame_size(MAX_MESSAGE)
         .start()
 }
@@ -209,8 +212,10 @@ impl StreamHandler<Result<Message, ProtocolError>> for TwilioSession {
             }
             Ok(Message::Nop) => {}
             Err(ProtocolError::Overflow) => self.reject(SocketFault::TooLarge, ctx),
-            // The codec tells a vanished peer and broken UTF-8 by the same kind of error.
-            Err(ProtocolError::Io(error)) if !error.to_string().starts_with("invalid utf-8") => {
+            Err(ProtocolError::Io(error)) if is_overflow(&error) => {
+                self.reject(SocketFault::TooLarge, ctx);
+            }
+            Err(ProtocolError::Io(error)) if is_vanished(&error) => {
                 self.tell_last(PhoneEvent::Closed { code: None });
                 ctx.stop();
             }
@@ -258,6 +263,16 @@ impl Handler<ToPhone> for TwilioSession {
             }
         }
     }
+}
+
+/// The gate's error has lost its type on the way here.
+fn is_overflow(error: &io::Error) -> bool {
+    error.to_string() == PayloadError::Overflow.to_string()
+}
+
+/// A vanished peer, broken UTF-8 and reserved bits are told by the same error; only the first leaves nobody to answer.
+fn is_vanished(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Other && !error.to_string().contains("utf-8")
 }
 
 fn close(ctx: &mut WebsocketContext<TwilioSession>, code: u16) {

@@ -65,6 +65,34 @@ pub enum Aftermath {
 }
 
 impl EndReason {
+    /// Every reason.
+    pub const ALL: [Self; 24] = [
+        Self::CallerHungUp,
+        Self::PhoneLost,
+        Self::PhoneStalled,
+        Self::NoStart,
+        Self::MediaBeforeStart,
+        Self::SecondStart,
+        Self::BadIdentifiers,
+        Self::ForeignCall,
+        Self::UnsupportedFormat,
+        Self::TooManyBadMessages,
+        Self::SocketFault(SocketFault::Protocol),
+        Self::SocketFault(SocketFault::TooLarge),
+        Self::SocketFault(SocketFault::Binary),
+        Self::SocketFault(SocketFault::Flood),
+        Self::ModelRefused,
+        Self::ModelLost,
+        Self::AgentHungUp,
+        Self::Transferred,
+        Self::CallerSilent,
+        Self::NobodyThere,
+        Self::OperatorHangUp,
+        Self::HandedOver,
+        Self::TooLong,
+        Self::Fault,
+    ];
+
     /// The reason's name in the log, the metrics and the admin pages.
     #[must_use]
     pub const fn label(self) -> &'static str {

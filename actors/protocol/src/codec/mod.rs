@@ -17,12 +17,17 @@ use crate::playback::PartKey;
 use judge::{ENOUGH, Judgement, judge};
 use transcoder::Transcoder;
 
+/// Stretches looked at after the first one that looked right: a session may begin with silence, which tells little.
+const PROBATION: u8 = 8;
+
 /// What is known about a session's audio.
 #[derive(Debug, Default)]
 pub struct Guard {
     state: State,
     /// The part whose audio came last.
     part: Option<PartKey>,
+    /// Whether what was passed of it so far ended in the middle of a sample, if it was linear.
+    odd: bool,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +37,8 @@ enum State {
     Open,
     /// Nothing decided; what came of the part waits here.
     Waiting(BytesMut),
+    /// It looks like what was asked for; so many more stretches are looked at.
+    Probation(u8),
     /// It is what was asked for.
     Trusted,
     /// It is 24 kHz linear audio.
@@ -62,22 +69,32 @@ impl Guard {
         }
         let mut bytes = match &mut self.state {
             State::Waiting(bytes) => std::mem::take(bytes),
-            State::Open | State::Trusted | State::Linear(_) => BytesMut::new(),
+            State::Open | State::Probation(_) | State::Trusted | State::Linear(_) => {
+                BytesMut::new()
+            }
         };
         payload.decode_into(&mut bytes);
-        if let State::Linear(transcoder) = &mut self.state {
-            return transcoder.take(&bytes);
+        match &mut self.state {
+            State::Linear(transcoder) => return transcoder.take(&bytes),
+            State::Probation(left) if bytes.len() >= ENOUGH => {
+                *left -= 1;
+                if *left == 0 {
+                    self.state = State::Trusted;
+                }
+            }
+            State::Probation(_) => {
+                self.odd ^= !bytes.len().is_multiple_of(2);
+                return Some(payload);
+            }
+            State::Open | State::Waiting(_) | State::Trusted if bytes.len() < ENOUGH => {
+                self.state = State::Waiting(bytes);
+                return None;
+            }
+            State::Open | State::Waiting(_) | State::Trusted => {
+                self.state = State::Probation(PROBATION);
+            }
         }
-        if bytes.len() < ENOUGH {
-            self.state = State::Waiting(bytes);
-            return None;
-        }
-        let judgement = judge(&bytes);
-        self.state = match judgement {
-            Judgement::Mulaw => State::Trusted,
-            Judgement::Linear | Judgement::Unclear => State::Open,
-        };
-        self.judged(judgement, &bytes)
+        self.judged(&bytes)
     }
 
     /// The part has no more audio: what waited is played, judged by what there is.
@@ -91,7 +108,7 @@ impl Guard {
         let bytes = std::mem::take(bytes);
         // Too little to trust what comes after it.
         self.state = State::Open;
-        self.judged(judge(&bytes), &bytes)
+        self.judged(&bytes)
     }
 
     /// The part of this response that still waits, if there is one.
@@ -107,23 +124,29 @@ impl Guard {
     /// Another part begins: nothing of the one before, which may have been cut anywhere, belongs to it.
     fn begin(&mut self, part: &PartKey) {
         self.part = Some(part.clone());
+        self.odd = false;
         match &mut self.state {
             State::Waiting(_) => self.state = State::Open,
             State::Linear(transcoder) => transcoder.restart(),
-            State::Open | State::Trusted => {}
+            State::Open | State::Probation(_) | State::Trusted => {}
         }
     }
 
-    fn judged(&mut self, judgement: Judgement, bytes: &[u8]) -> Option<Payload> {
-        match judgement {
+    fn judged(&mut self, bytes: &[u8]) -> Option<Payload> {
+        let was_odd = self.odd;
+        self.odd ^= !bytes.len().is_multiple_of(2);
+        match judge(bytes) {
             Judgement::Mulaw => Some(Payload::from_audio(bytes)),
             Judgement::Linear => {
-                let mut transcoder = Box::<Transcoder>::default();
+                let mut transcoder = Box::new(Transcoder::begun(was_odd));
                 let audio = transcoder.take(bytes);
                 self.state = State::Linear(transcoder);
                 audio
             }
-            Judgement::Unclear => None,
+            Judgement::Unclear => {
+                self.state = State::Open;
+                None
+            }
         }
     }
 }
@@ -275,8 +298,42 @@ mod tests {
         let mut guard = Guard::default();
         let mut audio = vec![0; 960];
         audio.extend(linear_tone(400.0, 200));
-        let out = through(&mut guard, &audio, 480);
+        // An odd length: what is skipped may end in the middle of a sample.
+        let out = through(&mut guard, &audio, 481);
         assert!(guard.is_transcoding());
-        assert!(out.len() >= 1_500);
+        assert!(out.len() >= 1_400);
+        let heard = level(&out[300..]);
+        assert!(
+            (heard / level(&mulaw_tone(400.0, 200)) - 1.0).abs() < 0.1,
+            "{heard}"
+        );
+    }
+
+    #[test]
+    fn quiet_linear_audio_is_not_taken_for_mulaw() {
+        let mut guard = Guard::default();
+        let mut audio: Vec<u8> = (0..2_400i16)
+            .flat_map(|n| ((n * 7 % 17) - 8).to_le_bytes())
+            .collect();
+        audio.extend(linear_tone(400.0, 200));
+        let out = through(&mut guard, &audio, 960);
+        assert!(guard.is_transcoding());
+        assert!(level(&out[..80]) < 100.0, "a bang");
+        assert_eq!(out.len(), audio.len() / 6);
+    }
+
+    #[test]
+    fn linear_audio_that_begins_like_the_silence_of_a_phone_line_is_found_out_later() {
+        let mut guard = Guard::default();
+        let mut audio = vec![0xFF; 1_923];
+        audio.push(0xFF);
+        audio.extend(linear_tone(400.0, 300));
+        let out = through(&mut guard, &audio, 961);
+        assert!(guard.is_transcoding());
+        let heard = level(&out[out.len() - 1_000..]);
+        assert!(
+            (heard / level(&mulaw_tone(400.0, 200)) - 1.0).abs() < 0.1,
+            "{heard}"
+        );
     }
 }

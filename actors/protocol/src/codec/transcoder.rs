@@ -27,6 +27,14 @@ impl Default for Transcoder {
 }
 
 impl Transcoder {
+    /// A transcoder for audio that begins with the second half of a sample, or with a whole one.
+    pub(super) fn begun(in_a_sample: bool) -> Self {
+        Self {
+            half: in_a_sample.then_some(0),
+            ..Self::default()
+        }
+    }
+
     /// Forgets the stretch before: what comes next has nothing to do with it.
     pub(super) fn restart(&mut self) {
         *self = Self::default();

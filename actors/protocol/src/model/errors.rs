@@ -98,7 +98,7 @@ pub const fn refusal_is_fatal(refusal: &Refusal) -> bool {
     }
 }
 
-/// The wait in "Please try again in 6.232s", also `174ms` and `1m26.4s`; at most [`LONGEST_WAIT`].
+/// The wait in "Please try again in 6.232s", also `174ms` and `1m26.4s`; at most eight seconds.
 #[must_use]
 pub fn wait_in(message: &str) -> Option<Duration> {
     let (_, rest) = message.split_once("try again in ")?;

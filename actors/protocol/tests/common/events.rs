@@ -75,19 +75,19 @@ pub(crate) fn voice(tag: u8, ms: u64) -> Payload {
 }
 
 pub(crate) fn stream_sid() -> StreamSid {
-    StreamSid::parse(&format!("MZ{}", "1".repeat(32))).unwrap()
+    StreamSid::parse(&format!("MZ{}", "1".repeat(32))).expect("well formed")
 }
 
 pub(crate) fn foreign_stream() -> StreamSid {
-    StreamSid::parse(&format!("MZ{}", "9".repeat(32))).unwrap()
+    StreamSid::parse(&format!("MZ{}", "9".repeat(32))).expect("well formed")
 }
 
 pub(crate) fn call_sid() -> CallSid {
-    CallSid::parse(&format!("CA{}", "2".repeat(32))).unwrap()
+    CallSid::parse(&format!("CA{}", "2".repeat(32))).expect("well formed")
 }
 
 pub(crate) fn foreign_call() -> CallSid {
-    CallSid::parse(&format!("CA{}", "9".repeat(32))).unwrap()
+    CallSid::parse(&format!("CA{}", "9".repeat(32))).expect("well formed")
 }
 
 // ---- the phone leg ----

@@ -37,9 +37,7 @@ macro_rules! events {
 
         /// Every event, in the order of their kinds.
         pub(crate) fn samples() -> Vec<Sample> {
-            let mut samples = Vec::new();
-            $($(samples.push(Sample { name: $name, detail: $detail, event: $event });)+)+
-            samples
+            vec![$($(Sample { name: $name, detail: $detail, event: $event },)+)+]
         }
     };
 }

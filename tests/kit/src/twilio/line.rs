@@ -44,6 +44,8 @@ pub struct Line {
     pub delivery: Delivery,
     /// How the media socket begins.
     pub opening: Opening,
+    /// Between the TwiML and dialling the media socket: TCP, TLS and Twilio's own time.
+    pub socket_delay: Duration,
     /// Between the upgrade and `connected`, and again between `connected` and `start`.
     pub start_delay: Duration,
     /// The timestamp of the first media message, in ms.
@@ -84,6 +86,7 @@ impl Line {
             status_events: vec![CallProgress::Completed],
             delivery: Delivery::InOrder,
             opening: Opening::Normal,
+            socket_delay: Duration::ZERO,
             start_delay: Duration::ZERO,
             first_timestamp_ms: 57,
             webhook_limit: Duration::from_secs(15),

@@ -44,6 +44,7 @@ impl MediaSocket {
     /// Dials `url` (already stripped by [`stream_url`]) as Twilio does: signed, no origin, no subprotocol, no extension.
     pub(crate) async fn open(line: &Line, url: &str) -> Result<Self, StreamEnd> {
         check_scheme(url)?;
+        tokio::time::sleep(line.socket_delay).await;
         match tokio::time::timeout(line.upgrade_limit, dial(line, url)).await {
             Ok(dialled) => dialled,
             Err(_) => Err(refused(31_901, None, "no answer to the upgrade")),

@@ -1,0 +1,83 @@
+//! Steps that need no memory: what the phone, the operator and the model's socket bring.
+
+use call_protocol::call::event::{
+    AudioFormat, Event, OperatorEvent, PhoneEvent, Refusal, SocketFault,
+};
+use call_protocol::twilio::ReadError;
+
+use super::steps::Step;
+use crate::common::events::{
+    configured_as, connected, foreign_call, foreign_stream, frame_on, good_start, hang_up, key,
+    mark, model_closed, opened, phone_closed, refused, session_created, start_of, stream_sid,
+};
+
+/// The event of a step, unless it is one of the conversation or none at all.
+pub(crate) fn event_of(step: &Step) -> Option<Event> {
+    let stream = |foreign: bool| {
+        Some(if foreign {
+            foreign_stream()
+        } else {
+            stream_sid()
+        })
+    };
+    Some(match step {
+        Step::Connected => connected(),
+        Step::Start {
+            foreign_call: another,
+            linear,
+        } => {
+            let mut start = good_start();
+            if *another {
+                start.call = Some(foreign_call());
+            }
+            if *linear {
+                start.format.sample_rate = 16_000;
+            }
+            start_of(start)
+        }
+        Step::Frame { foreign, sequence } => frame_on(stream(*foreign), 0xFE, *sequence),
+        Step::Key { foreign: false } => key('1'),
+        Step::Key { foreign: true } => Event::Phone(PhoneEvent::Key {
+            stream: stream(true),
+            digit: '1',
+        }),
+        Step::MarkLie(number) => mark(&format!("m0-{number}")),
+        Step::Stop { foreign } => Event::Phone(PhoneEvent::Stop {
+            stream: stream(*foreign),
+        }),
+        Step::PhoneUnusable => Event::Phone(PhoneEvent::Unusable(ReadError::Malformed)),
+        Step::PhoneUnknown => Event::Phone(PhoneEvent::Unknown {
+            event: "brand_new".to_owned(),
+        }),
+        Step::PhoneRejected(fault) => {
+            let faults = [
+                SocketFault::Protocol,
+                SocketFault::TooLarge,
+                SocketFault::Binary,
+                SocketFault::Flood,
+            ];
+            Event::Phone(PhoneEvent::Rejected(faults[usize::from(*fault)]))
+        }
+        Step::PhoneClosed => phone_closed(),
+        Step::OperatorHangUp => hang_up(),
+        Step::HandOver => Event::Operator(OperatorEvent::HandOver),
+        Step::Opened => opened(),
+        Step::SessionCreated => session_created(),
+        Step::Configured(0) => configured_as(AudioFormat::Pcm24k),
+        Step::Configured(_) => configured_as(AudioFormat::Mulaw),
+        Step::Refused(how) => refused(match how {
+            0 => Refusal::Status(401),
+            1 => Refusal::Status(429),
+            2 => Refusal::Status(503),
+            3 => Refusal::Timeout,
+            _ => Refusal::Network,
+        }),
+        Step::ModelClosed(how) => model_closed(match how {
+            0 => None,
+            1 => Some(1_000),
+            2 => Some(1_001),
+            _ => Some(1_011),
+        }),
+        _ => return None,
+    })
+}

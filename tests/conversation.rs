@@ -1,0 +1,498 @@
+//! The conversation itself, over real sockets: interruption, goodbye, silence, keys, holes, wrong audio, the first word.
+//!
+//! Each test prints its figure last.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
+
+mod support;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::{House, Options, brief, brief_with, caller, listen, say, tone};
+use switchboard_kit::realtime::{Fault, Realtime, Session, ToolCall};
+use switchboard_kit::twilio::twiml::Verb;
+use switchboard_kit::twilio::{
+    CallEnd, CallOutcome, DialAnswer, Fault as LineFault, PlaybackStep, Step, StreamEnd,
+    StreamOutcome, wav,
+};
+
+/// A model that greets briefly and then says something long, to be interrupted.
+fn long_winded() -> Realtime {
+    brief_with(|script| {
+        script.otherwise = tone(660, 9_000, "a long list of times that nobody waits for")
+    })
+}
+
+/// The error events the model sent.
+fn complaints(session: &Session) -> Vec<Value> {
+    session.sent_of("error")
+}
+
+/// How much of the audio between two moments the caller heard before the `clear`, by the phone's own books.
+fn heard_before_clear(stream: &StreamOutcome, nth: usize) -> (u64, u64) {
+    let mut clears = 0;
+    let mut run_bytes = 0;
+    for entry in &stream.playback {
+        match &entry.what {
+            PlaybackStep::Media {
+                bytes,
+                after_silence,
+                ..
+            } => {
+                if *after_silence {
+                    run_bytes = 0;
+                }
+                run_bytes += *bytes as u64;
+            }
+            PlaybackStep::Cleared { discarded_ms, .. } => {
+                if clears == nth {
+                    return (run_bytes / 8 - discarded_ms, entry.at_ms);
+                }
+                clears += 1;
+                run_bytes = 0;
+            }
+            PlaybackStep::MarkReceived { .. } | PlaybackStep::MarkEchoed { .. } => {}
+        }
+    }
+    panic!("no clear number {nth}");
+}
+
+async fn house(model: Realtime, agent: &str) -> House {
+    let mut options = Options::default().model(model);
+    options.toml = format!(
+        "[agents.spa]\ninstructions = \"You answer the phone of a spa.\"\n{agent}\n[fallback]\nsay = \"We have a technical problem.\"\ndial = \"+15550199\"\n\
+         [transfer.targets]\nfront_desk = \"+15550111\"\n"
+    );
+    House::start(options).await
+}
+
+const GREETS: &str = "greeting = { mode = \"model\", text = \"Greet the caller.\" }";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interruption_cuts_the_model_s_memory_at_what_was_heard() {
+    let house = house(long_winded(), GREETS).await;
+    let steps = [
+        listen(),
+        say("hello"),
+        Step::WaitToInterrupt { after_ms: 1_700 },
+        say("interrupt"),
+        Step::WaitToInterrupt { after_ms: 900 },
+        say("yes"),
+        Step::WaitToInterrupt { after_ms: 500 },
+        Step::HangUp,
+    ];
+    let outcome = house.line().call(caller(steps)).await;
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    assert_eq!(outcome.complaints(), []);
+    let session = house.model.session(1).unwrap();
+    assert_eq!(complaints(&session), Vec::<Value>::new());
+    assert_eq!(
+        session.received_of("response.cancel"),
+        Vec::<Value>::new(),
+        "the server cancels by itself"
+    );
+    let stream = &outcome.streams[0];
+    let cut: Vec<u64> = session
+        .items()
+        .iter()
+        .filter_map(|item| item.truncated_to_ms)
+        .collect();
+    assert_eq!(cut.len(), 2, "{cut:?}");
+    for (nth, cut_ms) in cut.iter().enumerate() {
+        let (heard_ms, _) = heard_before_clear(stream, nth);
+        assert!(
+            cut_ms.abs_diff(heard_ms) <= 40,
+            "cut at {cut_ms} ms, heard {heard_ms} ms"
+        );
+        println!(
+            "truncation error: {} ms (cut at {cut_ms} ms, heard {heard_ms} ms)",
+            cut_ms.abs_diff(heard_ms)
+        );
+    }
+    let (_, cleared_at) = heard_before_clear(stream, 0);
+    let speech = stream.caller_speech[1].from_ms;
+    println!(
+        "clear came {} ms after the caller's first sound (voice activity needs 60 ms of it)",
+        cleared_at - speech
+    );
+    assert!(
+        stream.overlaps()[0] <= 300,
+        "the agent went on for {} ms",
+        stream.overlaps()[0]
+    );
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_greeting_can_be_interrupted() {
+    let model =
+        brief_with(|script| script.greeting = tone(440, 6_000, "A very long welcome to the spa."));
+    let house = house(model, GREETS).await;
+    let steps = [
+        Step::WaitToInterrupt { after_ms: 800 },
+        say("yes"),
+        listen(),
+        Step::HangUp,
+    ];
+    let outcome = house.line().call(caller(steps)).await;
+    assert_eq!(outcome.complaints(), []);
+    let session = house.model.session(1).unwrap();
+    assert_eq!(complaints(&session), Vec::<Value>::new());
+    let (heard_ms, _) = heard_before_clear(&outcome.streams[0], 0);
+    let cut_ms = session
+        .items()
+        .iter()
+        .find_map(|item| item.truncated_to_ms)
+        .expect("the greeting was cut");
+    assert!(
+        cut_ms.abs_diff(heard_ms) <= 40,
+        "cut at {cut_ms} ms, heard {heard_ms} ms"
+    );
+    println!("greeting cut at {cut_ms} ms, heard {heard_ms} ms");
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_server_does_not_cancel_we_do() {
+    let agent = format!(
+        "{GREETS}\nturn_detection = {{ type = \"server_vad\", silence_duration_ms = 500, interrupt_response = false }}"
+    );
+    let slow = long_winded().speed(1.2);
+    let house = house(slow, &agent).await;
+    let steps = [
+        listen(),
+        say("yes"),
+        Step::WaitToInterrupt { after_ms: 1_000 },
+        say("yes"),
+        listen(),
+        Step::HangUp,
+    ];
+    let outcome = house.line().call(caller(steps)).await;
+    assert_eq!(outcome.complaints(), []);
+    let session = house.model.session(1).unwrap();
+    assert_eq!(session.received_of("response.cancel").len(), 1);
+    assert_eq!(complaints(&session), Vec::<Value>::new());
+    house.stop().await;
+}
+
+/// A model that says goodbye and ends the call in the same answer.
+fn polite(farewell_ms: u64) -> Realtime {
+    brief_with(|script| {
+        let mut answer = tone(660, farewell_ms, "Goodbye then.");
+        answer.tools = vec![ToolCall {
+            name: "end_call".to_owned(),
+            arguments: json!({}),
+        }];
+        script.turns = vec![answer];
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_is_cut_when_the_farewell_was_heard_and_not_before() {
+    let house = house(polite(2_000), &format!("{GREETS}\ntools = [\"end_call\"]")).await;
+    let outcome = house
+        .line()
+        .call(caller([listen(), say("thanks"), listen()]))
+        .await;
+    assert_eq!(outcome.end, CallEnd::HungUp);
+    let stream = &outcome.streams[0];
+    assert!(
+        matches!(
+            stream.end,
+            StreamEnd::ServerClosed {
+                code: Some(1_000),
+                ..
+            }
+        ),
+        "{:?}",
+        stream.end
+    );
+    let farewell = stream.agent_speech.last().unwrap();
+    let heard_ms = farewell.to_ms - farewell.from_ms;
+    assert!(heard_ms >= 1_960, "{heard_ms} ms of 2,000 were heard");
+    println!(
+        "farewell: {heard_ms} of 2000 ms heard, closed {} ms later",
+        stream.duration_ms - farewell.to_ms
+    );
+    assert!(stream.duration_ms - farewell.to_ms <= 500);
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_speaks_into_the_farewell_keeps_the_call() {
+    let house = house(polite(6_000), &format!("{GREETS}\ntools = [\"end_call\"]")).await;
+    let steps = [
+        listen(),
+        say("yes"),
+        Step::WaitToInterrupt { after_ms: 2_500 },
+        say("yes"),
+        listen(),
+        Step::HangUp,
+    ];
+    let outcome = house.line().call(caller(steps)).await;
+    assert_eq!(
+        outcome.end,
+        CallEnd::CallerHungUp,
+        "the call went on until the caller hung up"
+    );
+    let session = house.model.session(1).unwrap();
+    assert_eq!(complaints(&session), Vec::<Value>::new());
+    let outputs = session
+        .items()
+        .iter()
+        .filter(|item| item.kind == "function_call_output")
+        .count();
+    assert_eq!(outputs, 1, "the tool call was answered once");
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_caller_is_asked_and_then_taken_leave_of() {
+    let agent = format!("{GREETS}\nsilence = {{ after_ms = 3000, attempts = 1 }}");
+    let house = house(brief(), &agent).await;
+    let outcome = house.line().call(caller([])).await;
+    assert_eq!(outcome.end, CallEnd::HungUp);
+    let stream = &outcome.streams[0];
+    // The greeting, the question, the goodbye.
+    assert_eq!(stream.agent_speech.len(), 3, "{:?}", stream.agent_speech);
+    let waited = stream.agent_speech[1].from_ms - stream.agent_speech[0].to_ms;
+    assert!((3_000..3_600).contains(&waited), "asked after {waited} ms");
+    println!("asked {waited} ms after the caller had heard the last word");
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_become_one_item_of_the_conversation() {
+    let house = house(brief(), GREETS).await;
+    let steps = [
+        listen(),
+        Step::Keys("12#".to_owned()),
+        listen(),
+        Step::HangUp,
+    ];
+    let outcome = house.line().call(caller(steps)).await;
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    let session = house.model.session(1).unwrap();
+    let typed: Vec<String> = session
+        .items()
+        .iter()
+        .filter(|item| item.from_client && item.text.contains("keys"))
+        .map(|item| item.text.clone())
+        .collect();
+    assert_eq!(typed.len(), 1, "{typed:?}");
+    assert!(typed[0].contains("12#"), "{typed:?}");
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_can_lead_to_the_front_desk() {
+    let house = house(
+        brief(),
+        &format!("{GREETS}\nkeys = {{ \"0\" = \"front_desk\" }}"),
+    )
+    .await;
+    let mut line = house.line();
+    line.dial = vec![DialAnswer::Answered { talk_ms: 100 }];
+    let outcome = line
+        .call(caller([listen(), Step::Keys("0".to_owned())]))
+        .await;
+    assert_eq!(outcome.dialled(), ["+15550111"]);
+    // The greeting, and the word that the caller is being connected.
+    assert_eq!(outcome.streams[0].agent_speech.len(), 2);
+    assert!(
+        outcome
+            .verbs
+            .iter()
+            .any(|record| matches!(record.verb, Verb::Dial { .. }))
+    );
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_that_are_lost_while_the_caller_speaks_do_not_leave_the_turn_open() {
+    let house = house(brief(), GREETS).await;
+    let steps = [
+        listen(),
+        say("hello"),
+        Step::Fault(LineFault::LoseFrames(60)),
+        listen(),
+        Step::HangUp,
+    ];
+    let outcome = house.line().call(caller(steps)).await;
+    assert_eq!(outcome.end, CallEnd::CallerHungUp, "the answer came");
+    let session = house.model.session(1).unwrap();
+    assert_eq!(
+        session.sent_of("input_audio_buffer.speech_stopped").len(),
+        1
+    );
+    let sent_ms = outcome.streams[0].frames_sent * 20 + 1_200;
+    let appended_ms = session.appended_bytes() / 8;
+    println!(
+        "caller frames: {sent_ms} ms made, 1200 ms of it lost, {appended_ms} ms given to the model"
+    );
+    // Frames that are only late (a busy machine) are not missing: silence may be sent for them, too.
+    assert!(
+        (sent_ms - 400..sent_ms + 1_500).contains(&appended_ms),
+        "{sent_ms} ms against {appended_ms} ms"
+    );
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn linear_audio_in_the_place_of_mulaw_is_heard_as_speech_and_not_as_noise() {
+    for (fault, named) in [
+        (Fault::WrongAudio, "claimed as µ-law"),
+        (Fault::OtherFormats, "declared"),
+    ] {
+        let house = house(Realtime::builder().think_ms(50).fault(fault), GREETS).await;
+        let outcome = house.line().call(caller([listen(), Step::HangUp])).await;
+        assert_eq!(outcome.end, CallEnd::CallerHungUp);
+        let (like, unlike) = likeness(&outcome);
+        println!(
+            "linear audio {named}: correlation with the clip {like:.2}, with another clip {unlike:.2}"
+        );
+        assert!(like > 0.85, "{named}: {like}");
+        assert!(house.metrics().await.violations("model", "wrong_format") >= 1.0);
+        house.stop().await;
+    }
+}
+
+/// How much the envelope of what the caller heard looks like the greeting's, and like another clip's.
+fn likeness(outcome: &CallOutcome) -> (f64, f64) {
+    let stream = &outcome.streams[0];
+    let speech = stream.agent_speech[0];
+    let heard = &stream.heard[(speech.from_ms * 8) as usize..(speech.to_ms * 8) as usize];
+    let clip = |name| envelope(switchboard_kit::speech::receptionist(name).unwrap().mulaw());
+    let heard = envelope(heard);
+    (
+        correlation(&heard, &clip("greeting")),
+        correlation(&heard, &clip("times_long")),
+    )
+}
+
+/// Loudness of each 20 ms.
+fn envelope(audio: &[u8]) -> Vec<f64> {
+    let level = |frame: &[u8]| {
+        let sum: f64 = frame
+            .iter()
+            .map(|byte| f64::from(call_protocol::audio::decode_sample(*byte)).powi(2))
+            .sum();
+        (sum / frame.len() as f64).sqrt()
+    };
+    audio.chunks(160).map(level).collect()
+}
+
+/// The best correlation of two envelopes when one is moved a little against the other.
+fn correlation(a: &[f64], b: &[f64]) -> f64 {
+    let at = |lag: usize| {
+        let pairs: Vec<(f64, f64)> = a
+            .iter()
+            .zip(b.iter().skip(lag))
+            .map(|(x, y)| (*x, *y))
+            .collect();
+        let count = pairs.len() as f64;
+        let mean = |pick: fn(&(f64, f64)) -> f64| pairs.iter().map(pick).sum::<f64>() / count;
+        let (mean_a, mean_b) = (mean(|pair| pair.0), mean(|pair| pair.1));
+        let cross: f64 = pairs.iter().map(|(x, y)| (x - mean_a) * (y - mean_b)).sum();
+        let spread = |pick: fn(&(f64, f64)) -> f64, mean: f64| {
+            pairs
+                .iter()
+                .map(|pair| (pick(pair) - mean).powi(2))
+                .sum::<f64>()
+                .sqrt()
+        };
+        cross / (spread(|pair| pair.0, mean_a) * spread(|pair| pair.1, mean_b)).max(1.0)
+    };
+    (0..10).map(at).fold(0.0, f64::max)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_greeting_plays_at_once_and_the_model_knows_of_it() {
+    let folder = std::env::temp_dir().join(format!("switchboard-clip-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("welcome.wav");
+    wav::write_mono_file(
+        &file,
+        switchboard_kit::speech::receptionist("greeting")
+            .unwrap()
+            .mulaw(),
+    )
+    .unwrap();
+    let agent = format!(
+        "greeting = {{ mode = \"clip\", clip = \"{}\", text = \"Good morning, Casa Verde Spa.\" }}",
+        file.display()
+    );
+    // The model needs half a second to answer the handshake: the clip does not wait for it.
+    let house = house(brief().fault(Fault::SlowHandshake { ms: 500 }), &agent).await;
+    let outcome = house
+        .line()
+        .call(caller([listen(), say("yes"), listen(), Step::HangUp]))
+        .await;
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    let first = outcome.streams[0].first_audio_ms.unwrap();
+    assert!(first <= 50, "first audio after {first} ms");
+    let session = house.model.session(1).unwrap();
+    let told = session
+        .items()
+        .iter()
+        .any(|item| item.from_client && item.text.contains("Casa Verde"));
+    assert!(told, "{:?}", session.items());
+    assert_eq!(complaints(&session), Vec::<Value>::new());
+    println!(
+        "first audio of a stored greeting: {first} ms after start, the model's handshake takes 500 ms"
+    );
+    std::fs::remove_dir_all(&folder).unwrap();
+    house.stop().await;
+}
+
+/// Median of the time from the webhook's answer to the first audio, over a few calls one after the other.
+async fn first_audio(dial: &str) -> u64 {
+    let mut options = Options::default().model(brief().fault(Fault::SlowHandshake { ms: 300 }));
+    options.toml = format!("{}\n[openai]\ndial = \"{dial}\"\n", support::AGENT);
+    let house = House::start(options).await;
+    let mut waits = Vec::new();
+    for _ in 0..7 {
+        let mut line = house.line();
+        // What Twilio takes to open a media socket: TCP, TLS and its own time.
+        line.socket_delay = Duration::from_millis(150);
+        let outcome = line.call(caller([listen(), Step::HangUp])).await;
+        waits.push(outcome.streams[0].first_audio_ms.unwrap());
+    }
+    house.stop().await;
+    waits.sort_unstable();
+    waits[waits.len() / 2]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_dialled_at_the_webhook_speaks_earlier() {
+    let (socket, webhook) = (first_audio("socket").await, first_audio("webhook").await);
+    println!(
+        "first audio after start, 300 ms handshake: dialled at the socket {socket} ms, at the webhook {webhook} ms"
+    );
+    assert!(webhook + 80 <= socket, "{webhook} ms against {socket} ms");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_nobody_comes_for_is_closed() {
+    let mut options = Options::default().model(brief());
+    options.toml = format!("{}\n[openai]\ndial = \"webhook\"\n", support::AGENT);
+    let house = House::start(options).await;
+    house.ring(&support::phone::sid("CA")).await;
+    let session = house
+        .model
+        .wait_for_session(1, support::SOON)
+        .await
+        .expect("dialled at the webhook");
+    let began = std::time::Instant::now();
+    assert!(
+        session
+            .until(Duration::from_secs(22), |session| session.ended().is_some())
+            .await
+    );
+    println!(
+        "unclaimed session closed after {:.1} s",
+        began.elapsed().as_secs_f64()
+    );
+    house.stop().await;
+}

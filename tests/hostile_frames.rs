@@ -1,0 +1,305 @@
+//! Bytes that no WebSocket library would send, from a peer that has a ticket and means harm.
+//!
+//! The codec below the phone leg repeats some errors for ever and buffers what it is told will come; two bytes from
+//! anyone must not pin a core, nor a header fill the memory.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use support::phone::sid;
+use support::socket::{
+    BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, PONG, TEXT, Verdict, frame, head,
+};
+use support::{House, Options, SOON, brief_with, caller, tone, until};
+use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
+use tokio::task::JoinHandle;
+
+/// What one attacker sends, and the close code he gets.
+struct Attack {
+    name: &'static str,
+    bytes: Vec<u8>,
+    code: u16,
+}
+
+fn attack(name: &'static str, bytes: Vec<u8>, code: u16) -> Attack {
+    Attack { name, bytes, code }
+}
+
+fn attacks() -> Vec<Attack> {
+    let text = FIN | TEXT;
+    let many = |count: usize, frame: Vec<u8>| frame.repeat(count);
+    let fragments = |count: usize, size: usize| {
+        let mut bytes = frame(TEXT, b"{");
+        bytes.extend(many(count, frame(CONTINUATION, &vec![b' '; size])));
+        bytes
+    };
+    vec![
+        attack(
+            "a reserved bit, as a compressed frame has",
+            frame(text | 0x40, b"{}"),
+            1002,
+        ),
+        attack("all reserved bits", frame(text | 0x70, b"{}"), 1002),
+        attack("an unmasked frame", vec![text, 2, b'{', b'}'], 1002),
+        attack("an unknown opcode", frame(FIN | 0x3, b"{}"), 1002),
+        attack("an unknown control opcode", frame(FIN | 0xB, b""), 1002),
+        attack("text that is not UTF-8", frame(text, &[0xC3, 0x28]), 1002),
+        attack(
+            "text that ends inside a character",
+            frame(text, &[0xE2, 0x82]),
+            1002,
+        ),
+        attack(
+            "a continuation of nothing",
+            frame(FIN | CONTINUATION, b"{}"),
+            1002,
+        ),
+        attack(
+            "a message inside a message",
+            [frame(TEXT, b"{"), frame(text, b"{}")].concat(),
+            1002,
+        ),
+        attack("a fragmented ping", frame(PING, b""), 1002),
+        attack(
+            "a control frame over 125 bytes",
+            frame(FIN | PING, &[0; 126]),
+            1002,
+        ),
+        attack(
+            "a close frame with half a code",
+            frame(FIN | CLOSE, &[3]),
+            1002,
+        ),
+        attack("65,537 bytes of text", frame(text, &[b' '; 65_537]), 1009),
+        attack("the head of a frame of 4 GiB", head(text, 4 << 30), 1009),
+        attack(
+            "the head of a frame of 2^63 bytes",
+            head(text, 1 << 63),
+            1009,
+        ),
+        attack(
+            "the head of a ping of 4 GiB",
+            head(FIN | PING, 4 << 30),
+            1009,
+        ),
+        attack("a thousand fragments", fragments(1_000, 1), 1009),
+        attack("fragments of 80 KiB together", fragments(20, 4_096), 1009),
+        attack("a binary frame", frame(FIN | BINARY, &[0xFF; 160]), 1003),
+        attack(
+            "a fragmented binary frame",
+            frame(BINARY, &[0xFF; 160]),
+            1003,
+        ),
+        attack(
+            "a thousand pings",
+            many(1_000, frame(FIN | PING, b"!")),
+            1008,
+        ),
+        attack(
+            "a thousand pongs",
+            many(1_000, frame(FIN | PONG, b"")),
+            1008,
+        ),
+    ]
+}
+
+/// A service with a neighbour on the line, who listens to one long tone.
+async fn house_with_neighbour(listens_ms: u64) -> (House, JoinHandle<CallOutcome>) {
+    let model = brief_with(|script| script.greeting = tone(440, listens_ms, "Hello."));
+    let house = House::start(Options::default().model(model)).await;
+    let line = house.line();
+    let steps = [Step::WaitForAgent { quiet_ms: 600 }, Step::HangUp];
+    let call = tokio::spawn(async move { line.call(caller(steps)).await });
+    until("the neighbour hears the agent", SOON, async || {
+        house.calls().await["calls"][0]["frames"]["to_caller"]
+            .as_u64()
+            .unwrap_or(0)
+            > 0
+    })
+    .await;
+    (house, call)
+}
+
+/// The neighbour heard the whole tone without a gap.
+async fn was_undisturbed(neighbour: JoinHandle<CallOutcome>, listens_ms: u64) {
+    let outcome = neighbour.await.unwrap();
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    assert_eq!(outcome.complaints(), []);
+    let stream = &outcome.streams[0];
+    assert_eq!(stream.agent_speech.len(), 1, "{:?}", stream.agent_speech);
+    assert_eq!(stream.underruns.count, 0, "{:?}", stream.underruns);
+    let spoken = stream.agent_speech[0].to_ms - stream.agent_speech[0].from_ms;
+    assert!(
+        spoken.abs_diff(listens_ms) <= 40,
+        "{spoken} ms of {listens_ms}"
+    );
+}
+
+/// CPU time of this process so far: utime and stime of `/proc/self/stat`, in ticks of 10 ms.
+fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let after_name = stat.rsplit_once(')').unwrap().1;
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    Duration::from_millis(ticks * 10)
+}
+
+/// The share of a core this process uses in that time.
+async fn cores_used(over: Duration) -> f64 {
+    let (began, before) = (Instant::now(), cpu_time());
+    tokio::time::sleep(over).await;
+    (cpu_time() - before).as_secs_f64() / began.elapsed().as_secs_f64()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_hostile_frame_ends_its_own_call_and_nothing_else() {
+    let listens_ms = 14_000;
+    let (house, neighbour) = house_with_neighbour(listens_ms).await;
+    let mut open = Vec::new();
+    let mut busiest: f64 = 0.0;
+    let attacks = attacks();
+    for Attack { name, bytes, code } in &attacks {
+        let mut socket = house.pick_up_raw(&sid("CA")).await;
+        socket.send(bytes).await;
+        assert_eq!(socket.verdict(SOON).await, Verdict::Closed(*code), "{name}");
+        until(
+            &format!("the call is gone after {name}"),
+            SOON,
+            async || house.calls().await["count"] == 1,
+        )
+        .await;
+        // A spinning worker uses a whole core, also when its peer says no more.
+        let cores = cores_used(Duration::from_millis(150)).await;
+        assert!(cores < 0.6, "{name}: {cores:.2} cores");
+        busiest = busiest.max(cores);
+        open.push(socket);
+    }
+    let with_sockets_open = cores_used(Duration::from_secs(1)).await;
+    drop(open);
+    was_undisturbed(neighbour, listens_ms).await;
+    let alone = cores_used(Duration::from_secs(1)).await;
+    assert!(
+        with_sockets_open < 0.4 && alone < 0.1,
+        "{with_sockets_open:.2}, {alone:.2}"
+    );
+    house.empty().await;
+    let scrape = house.metrics().await;
+    let counted = |code: u16| attacks.iter().filter(|attack| attack.code == code).count() as f64;
+    for (code, kind) in [
+        (1002, "websocket_protocol"),
+        (1009, "too_large"),
+        (1003, "binary_frame"),
+        (1008, "control_flood"),
+    ] {
+        assert_eq!(scrape.violations("twilio", kind), counted(code), "{kind}");
+    }
+    assert_eq!(scrape.get("switchboard_panics_total"), 0.0);
+    house.stop().await;
+    println!(
+        "{} hostile frames: busiest {busiest:.2} cores just after, {with_sockets_open:.2} cores with one call and all \
+         attackers' sockets, {alone:.2} cores idle; the neighbour's call without a gap",
+        attacks.len()
+    );
+}
+
+#[tokio::test]
+async fn a_ping_is_answered_with_its_own_words() {
+    let house = House::start(Options::default().model(brief_with(|_| {}))).await;
+    let mut socket = house.pick_up_raw(&sid("CA")).await;
+    socket.send(&frame(FIN | PING, b"are you there?")).await;
+    let pong = socket.next().await;
+    assert_eq!(
+        pong,
+        Some(Frame {
+            opcode: PONG,
+            payload: b"are you there?".to_vec()
+        })
+    );
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_close_is_echoed_and_ends_the_call() {
+    let house = House::start(Options::default().model(brief_with(|_| {}))).await;
+    let mut socket = house.pick_up_raw(&sid("CA")).await;
+    socket
+        .send(&frame(FIN | CLOSE, &1000_u16.to_be_bytes()))
+        .await;
+    assert_eq!(socket.verdict(SOON).await, Verdict::Closed(1000));
+    assert_eq!(
+        socket.next().await,
+        None,
+        "the connection ends after the echo"
+    );
+    house.empty().await;
+    assert_eq!(
+        house
+            .metric("switchboard_calls_total{outcome=\"phone_lost\"}")
+            .await,
+        1.0
+    );
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn fragments_with_a_ping_between_them_are_one_message() {
+    let house = House::start(Options::default().model(brief_with(|_| {}))).await;
+    let call = sid("CA");
+    let mut socket = house.pick_up_raw(&call).await;
+    let stream = sid("MZ");
+    let start = json!({"event": "start", "sequenceNumber": "1", "streamSid": stream, "start": {
+        "streamSid": stream, "callSid": call, "note": "\u{fc}ber alles verteilt",
+        "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}}})
+    .to_string();
+    socket
+        .send_text(r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#)
+        .await;
+    // Cut inside a character, which only the whole has to spell.
+    let cut = start.find('\u{fc}').unwrap() + 1;
+    let (first, last) = start.as_bytes().split_at(cut);
+    for bytes in [
+        frame(TEXT, first),
+        frame(FIN | PING, b"1"),
+        frame(CONTINUATION, b""),
+        frame(FIN | CONTINUATION, last),
+    ] {
+        socket.send(&bytes).await;
+    }
+    until("the stream is known", SOON, async || {
+        house.calls().await["calls"][0]["stream_sid"] == stream.as_str()
+    })
+    .await;
+    assert_eq!(
+        house
+            .metrics()
+            .await
+            .sum("switchboard_protocol_violations_total"),
+        0.0
+    );
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_leaves_in_the_middle_of_a_frame_leaves_nothing_behind() {
+    let house = House::start(Options::default().model(brief_with(|_| {}))).await;
+    let mut socket = house.pick_up_raw(&sid("CA")).await;
+    let whole = frame(FIN | TEXT, br#"{"event":"connected"}"#);
+    socket.send(&whole[..whole.len() / 2]).await;
+    until("the call is there", SOON, async || {
+        house.calls().await["count"] == 1
+    })
+    .await;
+    drop(socket);
+    house.empty().await;
+    let scrape = house.metrics().await;
+    assert_eq!(
+        scrape.get("switchboard_calls_total{outcome=\"phone_lost\"}"),
+        1.0
+    );
+    assert_eq!(scrape.sum("switchboard_calls_active"), 0.0);
+    house.stop().await;
+}

@@ -1,0 +1,535 @@
+//! A model that is refused, lost, or talks nonsense: what the caller hears, and what he does not.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
+
+mod support;
+
+use std::time::Duration;
+
+use serde_json::Value;
+use support::http::Scrape;
+use support::{House, Options, SOON, brief, brief_with, caller, listen, say, tone, until};
+use switchboard_kit::realtime::{Ended, Ending, Fault, Model, Realtime, Resume, When};
+use switchboard_kit::twilio::twiml::Verb;
+use switchboard_kit::twilio::{CallEnd, CallOutcome, DialAnswer, Step, StreamEnd};
+
+/// Hears the greeting, says something, hears the answer, hangs up.
+async fn short_call(house: &House) -> CallOutcome {
+    let steps = [listen(), say("yes"), listen(), Step::HangUp];
+    house.line().call(caller(steps)).await
+}
+
+/// The caller heard the agent so often, on one media socket, and Twilio had nothing to complain about.
+fn went_well(outcome: &CallOutcome, answers: usize) {
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    assert_eq!(outcome.complaints(), []);
+    assert_eq!(outcome.streams.len(), 1);
+    let speech = &outcome.streams[0].agent_speech;
+    assert_eq!(speech.len(), answers, "{speech:?}");
+}
+
+/// A call that the model cannot serve: what the caller meets instead, and when.
+struct Fallen {
+    outcome: CallOutcome,
+    /// Milliseconds of media stream before the fallback.
+    after_ms: u64,
+}
+
+/// Phones and stays on the line until the front desk has answered and hung up.
+async fn falls_back(house: &House) -> Fallen {
+    let mut line = house.line();
+    line.dial = vec![DialAnswer::Answered { talk_ms: 100 }];
+    let outcome = line.call(caller([])).await;
+    assert_eq!(outcome.complaints(), []);
+    assert_eq!(outcome.end, CallEnd::DocumentEnded, "{:?}", outcome.verbs);
+    assert_eq!(
+        outcome.streams.len(),
+        1,
+        "the caller is not connected again"
+    );
+    assert_eq!(
+        outcome.streams[0].end,
+        StreamEnd::ServerClosed {
+            code: Some(1000),
+            reason: String::new()
+        }
+    );
+    let asked: Vec<&str> = outcome
+        .documents
+        .iter()
+        .map(|document| document.url.as_str())
+        .collect();
+    assert_eq!(
+        asked,
+        [
+            "https://spa.example/incoming-call",
+            "https://spa.example/after-stream"
+        ]
+    );
+    assert_eq!(outcome.said_by_twiml(), ["We have a technical problem."]);
+    assert_eq!(outcome.dialled(), ["+15550199"]);
+    let said = outcome
+        .verbs
+        .iter()
+        .find(|verb| matches!(verb.verb, Verb::Say { .. }))
+        .unwrap();
+    let after_ms = said.at_ms - outcome.streams[0].started_ms;
+    Fallen { outcome, after_ms }
+}
+
+/// The one row of the page that counts: how the call ended.
+fn outcomes(scrape: &Scrape, outcome: &str) -> f64 {
+    scrape.get(&format!("switchboard_calls_total{{outcome=\"{outcome}\"}}"))
+}
+
+fn connects(scrape: &Scrape, result: &str) -> f64 {
+    scrape.get(&format!(
+        "switchboard_model_connects_total{{result=\"{result}\"}}"
+    ))
+}
+
+// ---- refused for good ----
+
+/// The model wants another key: the caller is looked after at once, and nobody tries again.
+async fn is_final(model: Realtime) -> (Scrape, u64) {
+    let house = House::start(Options {
+        model,
+        ..Options::default()
+    })
+    .await;
+    let Fallen { outcome, after_ms } = falls_back(&house).await;
+    assert!(after_ms <= 800, "{after_ms} ms");
+    assert_eq!(outcome.streams[0].media_bytes, 0);
+    house.empty().await;
+    let scrape = house.metrics().await;
+    assert_eq!(outcomes(&scrape, "model_refused"), 1.0);
+    assert_eq!(
+        house.model.sessions().len(),
+        1,
+        "a wrong key is not tried again"
+    );
+    house.stop().await;
+    (scrape, after_ms)
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_final_and_the_caller_hears_the_fallback_at_once() {
+    for status in [401, 403] {
+        let fault = Fault::RefuseUpgrade {
+            status,
+            retry_after_s: None,
+        };
+        let (scrape, after_ms) = is_final(brief().fault(fault)).await;
+        assert_eq!(connects(&scrape, "unauthorized"), 1.0);
+        println!("{status}: fallback {after_ms} ms after start, bar 800 ms, 1 attempt");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_key_that_is_told_only_after_the_upgrade_is_as_final() {
+    let (_, after_ms) = is_final(brief().keys(["another key"])).await;
+    println!("error after the upgrade: fallback {after_ms} ms after start, bar 800 ms, 1 attempt");
+}
+
+#[tokio::test]
+async fn a_quota_that_is_used_up_in_the_call_leads_to_the_fallback() {
+    let fault = Fault::FailResponses {
+        count: 9,
+        ending: Ending::Quota,
+    };
+    let house = House::start(Options::default().model(brief().fault(fault))).await;
+    let Fallen { after_ms, .. } = falls_back(&house).await;
+    assert!(after_ms <= 2_000, "{after_ms} ms");
+    assert_eq!(house.model.sessions().len(), 1);
+    assert_eq!(outcomes(&house.metrics().await, "model_refused"), 1.0);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_model_that_insists_on_another_format_is_refused_and_nothing_of_it_is_played() {
+    let house = House::start(Options::default().model(brief().fault(Fault::OtherFormats))).await;
+    let Fallen { outcome, .. } = falls_back(&house).await;
+    assert_eq!(outcome.streams[0].media_bytes, 0);
+    let scrape = house.metrics().await;
+    assert_eq!(
+        scrape.violations("model", "wrong_format"),
+        2.0,
+        "the full wish and the least"
+    );
+    assert_eq!(outcomes(&scrape, "model_refused"), 1.0);
+    house.stop().await;
+}
+
+// ---- away for good ----
+
+#[tokio::test]
+async fn a_model_that_stays_away_is_given_up_within_sixteen_seconds_and_five_attempts() {
+    let fault = Fault::RefuseUpgrade {
+        status: 503,
+        retry_after_s: None,
+    };
+    let house = House::start(Options::default().model(brief().fault(fault))).await;
+    let Fallen { after_ms, .. } = falls_back(&house).await;
+    assert!(after_ms <= 16_000, "{after_ms} ms");
+    let sessions = house.model.sessions();
+    assert!((2..=5).contains(&sessions.len()), "{}", sessions.len());
+    let gaps: Vec<Duration> = sessions
+        .windows(2)
+        .map(|two| two[1].opened() - two[0].opened())
+        .collect();
+    assert!(gaps.is_sorted(), "the waits grow: {gaps:?}");
+    assert!(gaps[0] >= Duration::from_millis(120), "{gaps:?}");
+    let scrape = house.metrics().await;
+    assert_eq!(connects(&scrape, "server_error"), sessions.len() as f64);
+    assert_eq!(outcomes(&scrape, "model_lost"), 1.0);
+    house.stop().await;
+    println!(
+        "503 for good: fallback after {after_ms} ms, bar 16,000 ms; attempts {}, waits {gaps:?}",
+        sessions.len()
+    );
+}
+
+// ---- away for a while ----
+
+async fn is_dialled_again(fault: Fault, result: &str) -> Duration {
+    let house = House::start(Options::default().model(brief())).await;
+    house.model.faults().nth(1, fault);
+    let outcome = short_call(&house).await;
+    went_well(&outcome, 2);
+    let sessions = house.model.sessions();
+    assert_eq!(sessions.len(), 2);
+    let scrape = house.metrics().await;
+    assert_eq!(
+        (connects(&scrape, result), connects(&scrape, "ok")),
+        (1.0, 1.0),
+        "{result}"
+    );
+    // What the caller said while there was no model is not lost on it.
+    assert_eq!(sessions[1].responses().len(), 2);
+    let waited = sessions[1].opened() - sessions[0].opened();
+    house.stop().await;
+    waited
+}
+
+#[tokio::test]
+async fn a_busy_model_is_dialled_again_with_a_back_off() {
+    for (status, result) in [
+        (429, "rate_limited"),
+        (500, "server_error"),
+        (503, "server_error"),
+    ] {
+        let waited = is_dialled_again(
+            Fault::RefuseUpgrade {
+                status,
+                retry_after_s: None,
+            },
+            result,
+        )
+        .await;
+        let bounds = Duration::from_millis(120)..Duration::from_secs(2);
+        assert!(bounds.contains(&waited), "{status}: {waited:?}");
+        println!("{status}: dialled again after {waited:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_hangs_is_given_up_after_five_seconds() {
+    let waited = is_dialled_again(Fault::HangHandshake, "timeout").await;
+    let bounds = Duration::from_millis(4_900)..Duration::from_secs(7);
+    assert!(bounds.contains(&waited), "{waited:?}");
+    println!("hung handshake: dialled again after {waited:?}");
+}
+
+// ---- lost in mid-call ----
+
+/// A model whose first answer takes four seconds and which goes on in a second session where the first one stopped.
+fn talkative() -> Realtime {
+    brief_with(|script| {
+        script.turns = vec![tone(
+            660,
+            4_000,
+            "We have time at nine, at ten and at eleven.",
+        )]
+    })
+    .resume(Resume::CarryOn)
+    .transcription_delay_ms(50)
+}
+
+/// The session is lost in the middle of an answer; gives the time from the loss to audio of the next session.
+async fn goes_on_in_another_session(fault: Fault) -> Duration {
+    let house = House::start(Options::default().model(talkative())).await;
+    house.model.faults().nth(1, fault);
+    let steps = [
+        listen(),
+        say("yes"),
+        listen(),
+        say("thanks"),
+        listen(),
+        Step::HangUp,
+    ];
+    let outcome = house.line().call(caller(steps)).await;
+    assert_eq!(
+        outcome.end,
+        CallEnd::CallerHungUp,
+        "{:?}",
+        outcome.streams[0].agent_speech
+    );
+    assert_eq!(outcome.complaints(), []);
+    assert_eq!(outcome.streams.len(), 1, "the media socket is the same");
+
+    let sessions = house.model.sessions();
+    assert_eq!(sessions.len(), 2);
+    let (first, second) = (&sessions[0], &sessions[1]);
+    assert_eq!(first.responses().len(), 2, "{:?}", first.responses());
+    let told = second.replayed();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].role.as_deref(), Some("system"));
+    assert!(told[0].text.contains("You: Hello."), "{}", told[0].text);
+    assert!(
+        told[0].text.contains("Do not greet again"),
+        "{}",
+        told[0].text
+    );
+    assert_eq!(second.sent_of("error"), [] as [Value; 0]);
+    // The answer that was cut off, and the one to the caller's next word; no second greeting.
+    assert_eq!(second.responses().len(), 2, "{:?}", second.responses());
+    let audio = second.responses()[0].first_audio.unwrap();
+
+    house.empty().await;
+    let scrape = house.metrics().await;
+    assert_eq!(scrape.get("switchboard_model_reconnect_seconds_count"), 1.0);
+    assert_eq!(connects(&scrape, "ok"), 2.0);
+    assert_eq!(outcomes(&scrape, "caller_hung_up"), 1.0);
+    house.stop().await;
+    // Between the last thing the first session said and the first audio of the second.
+    let last = first.sent().last().unwrap().at;
+    audio.duration_since(last)
+}
+
+#[tokio::test]
+async fn a_reset_in_an_answer_costs_a_pause_and_not_the_call() {
+    let gap = goes_on_in_another_session(Fault::Reset {
+        when: When::AfterDeltas(5),
+    })
+    .await;
+    assert!(gap <= Duration::from_millis(1_500), "{gap:?}");
+    println!(
+        "reset: {} ms to audio of the next session, bar 1,500 ms",
+        gap.as_millis()
+    );
+}
+
+#[tokio::test]
+async fn a_close_in_an_answer_costs_a_pause_and_not_the_call() {
+    for code in [1001, 1011] {
+        let when = When::AfterDeltas(5);
+        let gap = goes_on_in_another_session(Fault::Close {
+            code,
+            reason: "so be it".to_owned(),
+            when,
+        })
+        .await;
+        assert!(gap <= Duration::from_millis(1_500), "{code}: {gap:?}");
+        println!(
+            "close {code}: {} ms to audio of the next session, bar 1,500 ms",
+            gap.as_millis()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_message_beyond_four_mebibytes_ends_the_session_and_not_the_call() {
+    let fault = Fault::Oversized {
+        bytes: (4 << 20) + 1,
+        when: When::AfterDeltas(5),
+    };
+    let gap = goes_on_in_another_session(fault).await;
+    println!(
+        "4 MiB + 1: {} ms to audio of the next session",
+        gap.as_millis()
+    );
+}
+
+// ---- nonsense ----
+
+/// A call with a model that does this in its greeting: all goes well, and the rule it broke was counted.
+async fn is_counted(fault: Fault, kind: &str, times: f64) {
+    let house = House::start(Options::default().model(brief().fault(fault))).await;
+    let outcome = short_call(&house).await;
+    went_well(&outcome, 2);
+    // Two tones of half a second, and not a byte more.
+    assert_eq!(outcome.streams[0].media_bytes, 2 * 4_000, "{kind}");
+    let scrape = house.metrics().await;
+    assert_eq!(scrape.violations("model", kind), times, "{kind}");
+    assert_eq!(house.model.sessions().len(), 1);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn malformed_json_is_counted_and_the_call_goes_on() {
+    is_counted(
+        Fault::Malformed {
+            when: When::AfterEvents(4),
+        },
+        "malformed",
+        1.0,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_large_event_of_an_unknown_kind_is_counted_and_the_call_goes_on() {
+    let fault = Fault::Oversized {
+        bytes: 3 << 20,
+        when: When::AfterEvents(4),
+    };
+    is_counted(fault, "unknown_event", 1.0).await;
+}
+
+#[tokio::test]
+async fn audio_of_a_response_nobody_knows_is_not_played() {
+    is_counted(
+        Fault::ForeignDelta {
+            when: When::AfterEvents(4),
+        },
+        "unknown_response",
+        1.0,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_error_that_nobody_called_for_is_counted_and_the_call_goes_on() {
+    let (kind, message) = (
+        "server_error".to_owned(),
+        "Something went wrong.".to_owned(),
+    );
+    let fault = Fault::Error {
+        kind,
+        code: None,
+        message,
+        when: When::AfterEvents(4),
+    };
+    is_counted(fault, "server_error", 1.0).await;
+}
+
+#[tokio::test]
+async fn events_and_fields_nobody_knows_change_nothing() {
+    let house = House::start(Options::default().model(brief().fault(Fault::Strangers))).await;
+    went_well(&short_call(&house).await, 2);
+    assert!(house.metrics().await.violations("model", "unknown_event") > 5.0);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn the_names_of_the_beta_are_heard_too() {
+    let house = House::start(Options::default().model(brief().fault(Fault::BetaNames))).await;
+    let outcome = short_call(&house).await;
+    went_well(&outcome, 2);
+    assert_eq!(outcome.streams[0].media_bytes, 2 * 4_000);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn audio_that_comes_after_an_interruption_is_not_played() {
+    // In real time, so that there is an answer left to cancel.
+    let model = brief_with(|script| {
+        script.turns = vec![
+            tone(440, 6_000, "A very long answer."),
+            tone(880, 500, "Yes."),
+        ]
+    })
+    .speed(1.0)
+    .fault(Fault::LateDeltas { count: 6 });
+    let house = House::start(Options::default().model(model)).await;
+    let steps = [
+        listen(),
+        say("yes"),
+        Step::WaitToInterrupt { after_ms: 800 },
+        say("interrupt"),
+        listen(),
+        Step::HangUp,
+    ];
+    let outcome = house.line().call(caller(steps)).await;
+    went_well(&outcome, 3);
+    let session = house.model.session(1).unwrap();
+    let cancelled: Vec<_> = session
+        .responses()
+        .into_iter()
+        .filter(|one| one.status == "cancelled")
+        .collect();
+    assert_eq!(cancelled.len(), 1, "{:?}", session.responses());
+    let stream = &outcome.streams[0];
+    let overlap = stream.overlaps();
+    assert_eq!(overlap.len(), 1);
+    assert!(overlap[0] <= 600, "the agent falls silent: {overlap:?} ms");
+    let interrupted_until = stream.caller_speech.last().unwrap().to_ms;
+    assert!(
+        stream.agent_speech[2].from_ms >= interrupted_until,
+        "{stream:#?}"
+    );
+    let dropped = "switchboard_audio_frames_total{direction=\"to_caller\",result=\"dropped\"}";
+    assert!(house.metric(dropped).await >= 6.0 * 3_500.0 / 160.0);
+    house.stop().await;
+    println!(
+        "interrupted agent silent {} ms after the caller's first sound; 6 late deltas dropped",
+        overlap[0]
+    );
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_refused_is_followed_by_the_least_one() {
+    let simple = Model {
+        name: "gpt-realtime-2.1".to_owned(),
+        reasons: false,
+        shut_down: false,
+    };
+    let mut options = Options::default().model(brief().model(simple));
+    options.toml = options.toml.replace(
+        "[fallback]",
+        "model = { name = \"gpt-realtime-2.1\", reasoning = \"low\" }\n[fallback]",
+    );
+    let house = House::start(options).await;
+    went_well(&short_call(&house).await, 2);
+    let session = house.model.session(1).unwrap();
+    let updates = session.received_of("session.update");
+    assert_eq!(updates.len(), 2, "{updates:#?}");
+    assert_eq!(updates[0]["session"]["reasoning"]["effort"], "low");
+    assert!(
+        updates[1]["session"].get("reasoning").is_none(),
+        "{:#}",
+        updates[1]
+    );
+    for side in ["input", "output"] {
+        assert_eq!(
+            updates[1]["session"]["audio"][side]["format"]["type"],
+            "audio/pcmu"
+        );
+    }
+    assert_eq!(session.sent_of("error").len(), 1);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_fails_is_asked_for_again() {
+    let fault = Fault::FailResponses {
+        count: 2,
+        ending: Ending::ServerError,
+    };
+    let house = House::start(Options::default().model(brief().fault(fault))).await;
+    let outcome = short_call(&house).await;
+    went_well(&outcome, 2);
+    let session = house.model.session(1).unwrap();
+    let failed = session
+        .responses()
+        .into_iter()
+        .filter(|one| one.status == "failed")
+        .count();
+    assert_eq!(failed, 2);
+    until("the model session is closed", SOON, async || {
+        session.ended().is_some()
+    })
+    .await;
+    assert!(matches!(session.ended(), Some(Ended::ByClient(_))));
+    house.stop().await;
+}

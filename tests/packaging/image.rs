@@ -1,0 +1,179 @@
+//! What the Dockerfile promises: a small image without shell and secrets that runs as nobody.
+
+use crate::dockerfile::Dockerfile;
+use crate::support::{read, variable};
+
+fn dockerfile() -> Dockerfile {
+    Dockerfile::parse(&read("docker/Dockerfile"))
+}
+
+#[test]
+fn every_base_image_is_an_argument_so_that_a_mirror_can_stand_in() {
+    let file = dockerfile();
+    let mut earlier: Vec<&str> = Vec::new();
+    for stage in &file.stages {
+        let is_stage = earlier.contains(&stage.base.as_str());
+        let argument = stage
+            .base
+            .strip_prefix("${")
+            .and_then(|rest| rest.strip_suffix('}'));
+        match argument {
+            Some(name) => assert!(
+                file.argument(name).contains('/'),
+                "{name} names no registry"
+            ),
+            None => assert!(
+                is_stage,
+                "{} is neither an argument nor a stage",
+                stage.base
+            ),
+        }
+        earlier.push(&stage.name);
+    }
+    assert_eq!(file.last().base, "${RUNTIME_IMAGE}");
+}
+
+#[test]
+fn the_runtime_image_has_no_shell_and_the_glibc_of_the_build() {
+    let file = dockerfile();
+    let runtime = file.argument("RUNTIME_IMAGE");
+    assert!(runtime.starts_with("gcr.io/distroless/"), "{runtime}");
+    assert!(runtime.ends_with(":nonroot"), "{runtime}");
+    // Debian 12 is bookworm.
+    assert!(runtime.contains("-debian12:"), "{runtime}");
+    assert!(file.argument("RUST_IMAGE").ends_with("-bookworm"));
+    // Without a shell nothing can be run while building, and every command is in exec form.
+    let last = file.last();
+    assert_eq!(last.all("RUN"), [""; 0]);
+    for instruction in ["ENTRYPOINT", "CMD"] {
+        assert!(last.only(instruction).starts_with('['), "{instruction}");
+    }
+    assert!(last.only("HEALTHCHECK").contains(" CMD [\"/healthcheck\"]"));
+}
+
+#[test]
+fn the_rust_of_the_build_is_new_enough() {
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let needed = manifest["workspace"]["package"]["rust-version"]
+        .as_str()
+        .unwrap();
+    let file = dockerfile();
+    let image = file.argument("RUST_IMAGE");
+    let (_, tag) = image.rsplit_once(':').unwrap();
+    let minor = |version: &str| -> u32 {
+        let digits = version.strip_prefix("1.").unwrap();
+        let end = digits.find(|c: char| !c.is_ascii_digit());
+        digits[..end.unwrap_or(digits.len())].parse().unwrap()
+    };
+    assert!(
+        minor(tag) >= minor(needed),
+        "{image} is older than {needed}"
+    );
+}
+
+#[test]
+fn nothing_in_the_image_runs_as_root() {
+    let file = dockerfile();
+    let last = file.last();
+    assert_eq!(last.only("USER"), "65532:65532");
+    let owned = last
+        .all("COPY")
+        .into_iter()
+        .find(|copy| copy.ends_with(" /data"));
+    assert!(owned.unwrap().contains("--chown=65532:65532"));
+    let after_user = last.steps.iter().skip_while(|(name, _)| name != "USER");
+    assert!(after_user.clone().any(|(name, _)| name == "VOLUME"));
+    assert!(after_user.clone().all(|(name, _)| name != "COPY"));
+}
+
+#[test]
+fn the_build_is_locked_and_takes_no_feature_that_breaks_things() {
+    let file = dockerfile();
+    let builds: Vec<&str> = file
+        .stages
+        .iter()
+        .flat_map(|stage| stage.all("RUN"))
+        .filter(|run| run.contains("cargo ") && !run.contains("chef prepare"))
+        .collect();
+    assert_eq!(builds.len(), 3, "{builds:?}");
+    for build in builds {
+        assert!(build.contains("--locked"), "{build}");
+        assert!(!build.contains("features"), "{build}");
+    }
+}
+
+#[test]
+fn the_image_sets_what_the_settings_know_and_no_secret() {
+    let file = dockerfile();
+    let environment = file.last().environment();
+    for (name, _) in &environment {
+        let setting = variable(name);
+        assert!(!setting.is_secret, "{name}");
+    }
+    let value = |wanted| {
+        environment
+            .iter()
+            .find(|(name, _)| *name == wanted)
+            .unwrap()
+            .1
+    };
+    assert_eq!(value("SWITCHBOARD_DATA_DIR"), file.last().only("VOLUME"));
+    // The health check does not read the file, so the listener has to stand in the environment.
+    let listen = value("SWITCHBOARD_LISTEN");
+    let ports: Vec<&str> = file.last().only("EXPOSE").split(' ').collect();
+    assert_eq!(listen.rsplit_once(':').unwrap().1, ports[0]);
+    let copied = format!("docker/switchboard.toml {}", value("SWITCHBOARD_CONFIG"));
+    assert!(file.last().all("COPY").contains(&copied.as_str()));
+}
+
+#[test]
+fn the_engine_stops_it_with_the_signal_that_drains() {
+    assert_eq!(dockerfile().last().only("STOPSIGNAL"), "SIGTERM");
+}
+
+#[test]
+fn the_label_names_the_version_of_the_package() {
+    let file = dockerfile();
+    let argument = format!("VERSION={}", env!("CARGO_PKG_VERSION"));
+    assert!(file.last().all("ARG").contains(&argument.as_str()));
+}
+
+#[test]
+fn only_what_the_build_reads_reaches_it() {
+    let text = read(".dockerignore");
+    let rules: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
+    assert_eq!(rules[0], "*", "everything is kept out");
+    let let_in: Vec<&str> = rules
+        .iter()
+        .filter_map(|rule| rule.strip_prefix('!'))
+        .collect();
+    assert_eq!(
+        let_in,
+        [
+            "Cargo.toml",
+            "Cargo.lock",
+            "src",
+            "actors",
+            "tests",
+            "docker",
+            "docker/switchboard.toml"
+        ]
+    );
+    // Secrets lie beside the compose file.
+    let last_exclusion = rules
+        .iter()
+        .rposition(|rule| !rule.starts_with('!'))
+        .unwrap();
+    assert_eq!(rules[last_exclusion], "docker/*");
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    for member in manifest["workspace"]["members"].as_array().unwrap() {
+        let folder = member.as_str().unwrap().split('/').next().unwrap();
+        assert!(
+            folder == "." || let_in.contains(&folder),
+            "{folder} is kept out"
+        );
+    }
+}

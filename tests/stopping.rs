@@ -1,0 +1,401 @@
+//! The real binary, told to stop with real signals; and the commands that talk to it.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::child::{Helper, Serving, run};
+use support::http::{Request, ring};
+use support::phone::sid;
+use support::{
+    ADMIN_TOKEN, AUTH_TOKEN, MODEL_KEY, PUBLIC, SOON, brief, caller, environment, line_to, listen,
+    say, until,
+};
+use switchboard_kit::realtime::Running;
+use switchboard_kit::twilio::{CallEnd, CallOutcome, Step, StreamEnd};
+use tokio::task::JoinHandle;
+
+/// The model and a service of its own process.
+async fn serving(more: &[(&'static str, String)]) -> (Running, Serving) {
+    let model = brief().keys([MODEL_KEY]).start().await.unwrap();
+    let serving = Serving::start(&environment(&model.url(), more)).await;
+    (model, serving)
+}
+
+/// A call to it, with these steps.
+fn phone(serving: &Serving, steps: Vec<Step>) -> JoinHandle<CallOutcome> {
+    let line = line_to(serving.public);
+    tokio::spawn(async move { line.call(caller(steps)).await })
+}
+
+async fn readiness(public: SocketAddr) -> (u16, Value) {
+    let reply = Request::new("GET", "/readyz").send(public).await;
+    (reply.status, reply.json())
+}
+
+async fn live_calls(admin: SocketAddr) -> Value {
+    let reply = Request::new("GET", "/admin/calls")
+        .header("Authorization", &format!("Bearer {ADMIN_TOKEN}"))
+        .send(admin)
+        .await;
+    reply.json()["count"].clone()
+}
+
+async fn is_live(serving: &Serving, calls: usize) {
+    until("the calls live", SOON, async || {
+        live_calls(serving.admin).await == calls
+    })
+    .await;
+}
+
+/// From the signal to a service that says it is not ready.
+async fn until_unready(public: SocketAddr) -> Duration {
+    let began = Instant::now();
+    until("the service is not ready", SOON, async || {
+        readiness(public).await.0 == 503
+    })
+    .await;
+    began.elapsed()
+}
+
+#[tokio::test]
+async fn a_service_that_is_told_to_stop_takes_no_more_calls_and_lets_the_live_ones_end() {
+    let (_model, mut serving) = serving(&[]).await;
+    assert_eq!(readiness(serving.public).await.0, 200);
+    let steps = vec![
+        listen(),
+        Step::Wait { ms: 1_200 },
+        say("yes"),
+        listen(),
+        Step::HangUp,
+    ];
+    let call = phone(&serving, steps);
+    is_live(&serving, 1).await;
+
+    serving.signal("TERM");
+    let unready = until_unready(serving.public).await;
+    assert!(unready <= Duration::from_millis(100), "{unready:?}");
+    let (_, why) = readiness(serving.public).await;
+    assert_eq!(
+        (&why["ready"], &why["reasons"][0]),
+        (&false.into(), &"draining".into())
+    );
+    assert_eq!(
+        Request::new("GET", "/healthz")
+            .send(serving.public)
+            .await
+            .status,
+        200
+    );
+    // Without a number to dial, the answer is the busy tone.
+    let busy = Request::signed("/incoming-call", &ring(&sid("CA"), "+15550143"))
+        .send(serving.public)
+        .await;
+    assert_eq!(busy.status, 200);
+    assert!(
+        busy.text().contains("<Reject reason=\"busy\"/>"),
+        "{}",
+        busy.text()
+    );
+    assert!(busy.took <= Duration::from_millis(500), "{:?}", busy.took);
+
+    let outcome = call.await.unwrap();
+    let (code, took) = serving.ended(SOON).await;
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    assert_eq!(outcome.complaints(), []);
+    assert_eq!(outcome.streams[0].end, StreamEnd::CallerHungUp);
+    assert_eq!(
+        outcome.streams[0].agent_speech.len(),
+        2,
+        "the call went on as if nothing were"
+    );
+    assert_eq!(code, 0);
+    assert!(took <= Duration::from_secs(1), "{took:?}");
+    println!(
+        "SIGTERM with a live call: not ready after {} ms (bar 100), call undisturbed, exit 0 {} ms after its end (bar 1,000)",
+        unready.as_millis(),
+        took.as_millis()
+    );
+}
+
+#[tokio::test]
+async fn at_the_drain_deadline_live_calls_are_handed_over() {
+    let (_model, mut serving) = serving(&[("SWITCHBOARD_DRAIN_SECONDS", "2".to_owned())]).await;
+    let calls: Vec<_> = (0..3)
+        .map(|_| phone(&serving, vec![Step::Wait { ms: 25_000 }, Step::HangUp]))
+        .collect();
+    is_live(&serving, 3).await;
+    let began = Instant::now();
+    serving.signal("TERM");
+    let (code, took) = serving.ended(SOON).await;
+    assert_eq!(code, 0);
+    assert!(took >= Duration::from_millis(1_900), "{took:?}");
+    assert!(took <= Duration::from_millis(4_000), "{took:?}");
+    for call in calls {
+        let outcome = call.await.unwrap();
+        let closed = StreamEnd::ServerClosed {
+            code: Some(1001),
+            reason: String::new(),
+        };
+        assert_eq!(outcome.streams[0].end, closed);
+        // Twilio asks what comes next; another instance would answer.
+        assert!(
+            outcome.documents[1].url.ends_with("/after-stream"),
+            "{:?}",
+            outcome.documents
+        );
+    }
+    assert!(began.elapsed() <= SOON);
+    println!(
+        "drain deadline 2 s: 3 calls closed with 1001, exit 0 after {} ms",
+        took.as_millis()
+    );
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_service_at_once() {
+    for second in ["TERM", "INT"] {
+        let (_model, mut serving) = serving(&[]).await;
+        let call = phone(&serving, vec![Step::Wait { ms: 25_000 }, Step::HangUp]);
+        is_live(&serving, 1).await;
+        serving.signal("TERM");
+        until_unready(serving.public).await;
+        serving.signal(second);
+        let (code, took) = serving.ended(SOON).await;
+        assert_eq!(code, 0);
+        assert!(took <= Duration::from_secs(1), "{second}: {took:?}");
+        let outcome = call.await.unwrap();
+        let closed = StreamEnd::ServerClosed {
+            code: Some(1001),
+            reason: String::new(),
+        };
+        assert_eq!(outcome.streams[0].end, closed, "closed, not dropped");
+        println!(
+            "second signal {second}: exit 0 after {} ms, bar 1,000",
+            took.as_millis()
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_idle_service_stops_at_once() {
+    for signal in ["TERM", "INT"] {
+        let (_model, mut serving) = serving(&[]).await;
+        serving.signal(signal);
+        let (code, took) = serving.ended(SOON).await;
+        assert_eq!(code, 0);
+        assert!(took <= Duration::from_secs(1), "{signal}: {took:?}");
+    }
+}
+
+#[test]
+fn a_wrong_configuration_is_one_sentence_and_binds_nothing() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    drop(taken);
+    let wrong = [
+        ("SWITCHBOARD_ADMIN_TOKEN", "short"),
+        ("SWITCHBOARD_ADMIN_TOKEN", ""),
+        ("SWITCHBOARD_PUBLIC_URL", "ftp://spa.example"),
+        ("SWITCHBOARD_PUBLIC_URL", ""),
+        ("SWITCHBOARD_MAX_CALLS", "none"),
+        ("TWILIO_AUTH_TOKEN", ""),
+        ("OPENAI_API_KEY", ""),
+        ("OPENAI_REALTIME_URL", "ws://model.example/v1/realtime"),
+        ("SWITCHBOARD_CONFIG", "/no/such/file.toml"),
+    ];
+    for (name, value) in wrong {
+        let mut variables = environment("ws://127.0.0.1:9/v1/realtime", &[]);
+        variables.insert("SWITCHBOARD_LISTEN".to_owned(), format!("127.0.0.1:{port}"));
+        variables.insert(name.to_owned(), value.to_owned());
+        for command in ["serve", "check"] {
+            let output = run(&[command], &variables);
+            assert_eq!(
+                output.status.code(),
+                Some(64),
+                "{command} with {name}={value}"
+            );
+            let text = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(text.lines().count(), 1, "{name}={value}: {text}");
+            assert!(text.starts_with("switchboard: "), "{text}");
+            let about = if name == "SWITCHBOARD_CONFIG" {
+                "/no/such/file.toml"
+            } else {
+                name
+            };
+            assert!(text.contains(about), "{name}={value}: {text}");
+            assert!(output.stdout.is_empty());
+        }
+    }
+    // A port that was never bound is free for whoever comes.
+    assert!(TcpListener::bind(("127.0.0.1", port)).is_ok());
+}
+
+#[test]
+fn a_port_that_is_taken_is_a_failure_that_names_it() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let listen = [("SWITCHBOARD_ADMIN_LISTEN", address.clone())];
+    let output = run(
+        &["serve"],
+        &environment("ws://127.0.0.1:9/v1/realtime", &listen),
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        text.contains(&address) && text.contains("admin.listen"),
+        "{text}"
+    );
+}
+
+#[test]
+fn wrong_usage_is_64_and_help_is_0() {
+    let nothing = BTreeMap::new();
+    for arguments in [
+        &["fly"][..],
+        &["load", "--calls", "0"],
+        &["call"],
+        &["emulate-model"],
+    ] {
+        let output = run(arguments, &nothing);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(text.lines().count(), 1, "{arguments:?}: {text}");
+    }
+    for command in ["serve", "demo", "call", "load", "emulate-model", "check"] {
+        let output = run(&[command, "--help"], &nothing);
+        assert_eq!(output.status.code(), Some(0), "{command}");
+        assert!(
+            !output.stdout.is_empty() && output.stderr.is_empty(),
+            "{command}"
+        );
+    }
+}
+
+#[test]
+fn check_offline_asks_nobody_and_shows_no_secret() {
+    // Nobody listens there; offline nobody has to.
+    let output = run(
+        &["check", "--offline"],
+        &environment("ws://127.0.0.1:9/v1/realtime", &[]),
+    );
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains(PUBLIC), "{text}");
+    for secret in [ADMIN_TOKEN, AUTH_TOKEN, MODEL_KEY] {
+        assert!(!text.contains(secret), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_commands_phone_a_running_service() {
+    let (model, said) = Helper::start(&["emulate-model", "--listen", "127.0.0.1:0"]);
+    let url = said.rsplit(' ').next().unwrap().to_owned();
+    let serving = Serving::start(&environment(&url, &[])).await;
+    let to = format!("http://{}", serving.public);
+    let usual = [
+        "--to",
+        &to,
+        "--public-url",
+        PUBLIC,
+        "--auth-token",
+        AUTH_TOKEN,
+    ];
+    let nothing = BTreeMap::new();
+
+    let folder = std::env::temp_dir().join(format!("switchboard-itest-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (question, heard) = (folder.join("question.wav"), folder.join("heard.wav"));
+    // Half a second of silence: the caller only listens.
+    switchboard_kit::twilio::wav::write_mono_file(&question, &[0xFF; 4_000]).unwrap();
+    let call = [
+        &["call"],
+        &usual[..],
+        &[
+            "--wav",
+            question.to_str().unwrap(),
+            "--out",
+            heard.to_str().unwrap(),
+        ],
+    ]
+    .concat();
+    let load = [&["load"], &usual[..], &["--calls", "5", "--seconds", "2"]].concat();
+    let (call, load) = std::thread::scope(|scope| {
+        let call = scope.spawn(|| run(&call, &nothing));
+        let load = scope.spawn(|| run(&load, &nothing));
+        (call.join().unwrap(), load.join().unwrap())
+    });
+
+    let text = String::from_utf8_lossy(&call.stdout).into_owned();
+    assert_eq!(
+        call.status.code(),
+        Some(0),
+        "{text}{}",
+        String::from_utf8_lossy(&call.stderr)
+    );
+    assert!(
+        text.contains("the caller hung up") && text.contains("0 warnings"),
+        "{text}"
+    );
+    let audio = switchboard_kit::twilio::wav::read_file(&heard).unwrap();
+    let loud = audio
+        .chunks(160)
+        .filter(|frame| switchboard_kit::twilio::is_loud(frame))
+        .count();
+    assert!(
+        loud * 20 >= 2_000,
+        "the greeting of 3.3 s was saved: {} ms loud",
+        loud * 20
+    );
+
+    let text = String::from_utf8_lossy(&load.stdout).into_owned();
+    assert_eq!(
+        load.status.code(),
+        Some(0),
+        "{text}{}",
+        String::from_utf8_lossy(&load.stderr)
+    );
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (
+            &report["calls"],
+            &report["failures"],
+            &report["frames_lost"]
+        ),
+        (&5.into(), &0.into(), &0.into()),
+        "{text}"
+    );
+    assert_eq!(report["frames_sent"], 500);
+
+    // With another token nothing is believed, and the commands say so.
+    let wrong = [
+        "load",
+        "--to",
+        &to,
+        "--public-url",
+        PUBLIC,
+        "--auth-token",
+        "wrong",
+        "--calls",
+        "1",
+        "--seconds",
+        "1",
+    ];
+    let output = run(&wrong, &nothing);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("webhook_status_403"));
+    serving.stop().await;
+    drop(model);
+    std::fs::remove_dir_all(&folder).unwrap();
+}

@@ -1,0 +1,175 @@
+//! The real binary as a child process.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{SOON, until};
+
+/// The binary with nothing of our own environment that it would read.
+pub(crate) fn switchboard(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    command.args(arguments).stdin(Stdio::null());
+    for (name, _) in std::env::vars() {
+        let ours = [
+            "SWITCHBOARD_",
+            "TWILIO_",
+            "OPENAI_",
+            "RUST_LOG",
+            "PORT",
+            "NO_COLOR",
+        ];
+        if ours.iter().any(|prefix| name.starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
+    // No configuration file of whoever runs the tests.
+    command.current_dir(std::env::temp_dir());
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(arguments: &[&str], environment: &BTreeMap<String, String>) -> Output {
+    switchboard(arguments).envs(environment).output().unwrap()
+}
+
+/// A running `switchboard serve`.
+pub(crate) struct Serving {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
+    pub(crate) public: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+impl Serving {
+    /// Starts it and waits until it says where it listens.
+    pub(crate) async fn start(environment: &BTreeMap<String, String>) -> Self {
+        let mut child = switchboard(&["serve"])
+            .envs(environment)
+            .env("SWITCHBOARD_LOG_FORMAT", "json")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let kept = lines.clone();
+        let reader = std::thread::spawn(move || {
+            for line in BufReader::new(stderr).split(b'\n') {
+                let Ok(line) = line else { return };
+                kept.lock()
+                    .unwrap()
+                    .push(String::from_utf8_lossy(&line).into_owned());
+            }
+        });
+        let mut serving = Self {
+            child,
+            lines,
+            reader: Some(reader),
+            public: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+        };
+        until("the service says where it listens", SOON, async || {
+            serving.event("serving").is_some()
+        })
+        .await;
+        let event = serving.event("serving").unwrap();
+        serving.public = event["public"].as_str().unwrap().parse().unwrap();
+        serving.admin = event["admin"].as_str().unwrap().parse().unwrap();
+        serving
+    }
+
+    /// Standard error so far, line by line.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// The first event with that message.
+    pub(crate) fn event(&self, message: &str) -> Option<Value> {
+        let lines = self.lines();
+        let mut events = lines
+            .iter()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        events.find(|event| event["msg"] == message)
+    }
+
+    /// Sends a signal by its name, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let killed = Command::new("kill")
+            .args([format!("-{name}"), self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(killed.success());
+    }
+
+    /// The exit code, if it has ended.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        let status = self.child.try_wait().unwrap()?;
+        Some(status.code().unwrap_or(-1))
+    }
+
+    /// Waits for the end; gives the exit code and how long it took.
+    pub(crate) async fn ended(&mut self, within: Duration) -> (i32, Duration) {
+        let began = Instant::now();
+        loop {
+            if let Some(code) = self.exit_code() {
+                return (code, began.elapsed());
+            }
+            assert!(began.elapsed() < within, "still running after {within:?}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Ends it the usual way; gives all it wrote to standard error.
+    pub(crate) async fn stop(mut self) -> Vec<String> {
+        self.signal("TERM");
+        let (code, _) = self.ended(SOON).await;
+        assert_eq!(code, 0);
+        // Ends with the pipe, which ended with the process.
+        self.reader.take().unwrap().join().unwrap();
+        self.lines()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Ours by its id; one that has ended is not signalled again.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A child that is ended when the test is.
+pub(crate) struct Helper(pub(crate) Child);
+
+impl Helper {
+    /// Starts a command and reads its first line of standard output.
+    pub(crate) fn start(arguments: &[&str]) -> (Self, String) {
+        let mut child = switchboard(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = Vec::new();
+        let stdout = child.stdout.as_mut().unwrap();
+        let mut byte = [0];
+        while stdout.read(&mut byte).unwrap() == 1 && byte[0] != b'\n' {
+            line.push(byte[0]);
+        }
+        (Self(child), String::from_utf8(line).unwrap())
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,283 @@
+//! The whole house in one test: the real service on free ports, an emulated model, an emulated phone line.
+//!
+//! The service runs on a thread and an actix system of its own, as in production; the model and the phone run on the
+//! test's runtime. What the test needs of the service comes over channels and sockets.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests, where a panic is the report
+#![allow(dead_code)] // every test file uses a part of it
+
+pub(crate) mod child;
+pub(crate) mod http;
+pub(crate) mod phone;
+pub(crate) mod socket;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use switchboard::Service;
+use switchboard::settings::Settings;
+use switchboard_actors::metrics::Metrics;
+use switchboard_actors::registry::Registry;
+use switchboard_kit::realtime::{Realtime, Running, Script, Step as Answer};
+use switchboard_kit::speech;
+use switchboard_kit::twilio::{Account, Line, Route, Scripted, Step};
+use tokio::sync::oneshot;
+use url::Url;
+
+use http::{Reply, Scrape};
+
+/// The public address webhooks are signed for; nobody resolves it.
+pub(crate) const PUBLIC: &str = "https://spa.example";
+/// The account of every call.
+pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000001";
+/// Signs what the emulated Twilio sends.
+pub(crate) const AUTH_TOKEN: &str = "itest-auth-token-0123456789abcdef";
+/// Opens the admin listener.
+pub(crate) const ADMIN_TOKEN: &str = "itest-admin-token-0123456789abcd";
+/// The model's key.
+pub(crate) const MODEL_KEY: &str = "itest-model-key-0123456789abcdef";
+
+/// The agent of the tests: speaks first, interrupts, says sorry and rings the front desk when the model is gone.
+pub(crate) const AGENT: &str = r#"
+[agents.spa]
+instructions = "You answer the phone of a spa."
+greeting = { mode = "model", text = "Greet the caller." }
+[fallback]
+say = "We have a technical problem."
+dial = "+15550199"
+"#;
+
+/// How long anything may take that is expected to happen; the machine may be busy with a build.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+/// What a house is made of.
+pub(crate) struct Options {
+    pub(crate) model: Realtime,
+    pub(crate) toml: String,
+    pub(crate) environment: Vec<(&'static str, String)>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            model: Realtime::builder().think_ms(50).keys([MODEL_KEY]),
+            toml: AGENT.to_owned(),
+            environment: Vec::new(),
+        }
+    }
+}
+
+impl Options {
+    /// With another model; its keys are set here.
+    pub(crate) fn model(mut self, model: Realtime) -> Self {
+        self.model = model.keys([MODEL_KEY]);
+        self
+    }
+
+    /// With one more variable.
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+}
+
+/// The variables that make a service of the options, whether in this process or in another one.
+pub(crate) fn environment(
+    model: &str,
+    more: &[(&'static str, String)],
+) -> BTreeMap<String, String> {
+    let mut environment: BTreeMap<String, String> = [
+        ("SWITCHBOARD_LISTEN", "127.0.0.1:0"),
+        ("SWITCHBOARD_ADMIN_LISTEN", "127.0.0.1:0"),
+        ("SWITCHBOARD_PUBLIC_URL", PUBLIC),
+        ("SWITCHBOARD_ADMIN_TOKEN", ADMIN_TOKEN),
+        ("SWITCHBOARD_WORKERS", "2"),
+        ("TWILIO_AUTH_TOKEN", AUTH_TOKEN),
+        ("OPENAI_API_KEY", MODEL_KEY),
+        ("OPENAI_REALTIME_URL", model),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    for (name, value) in more {
+        environment.insert((*name).to_owned(), value.clone());
+    }
+    environment
+}
+
+/// A running service with its emulated surroundings.
+pub(crate) struct House {
+    pub(crate) public: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) registry: actix::Addr<Registry>,
+    pub(crate) counters: Arc<Metrics>,
+    pub(crate) model: Running,
+    leave: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Up {
+    public: SocketAddr,
+    admin: SocketAddr,
+    registry: actix::Addr<Registry>,
+    counters: Arc<Metrics>,
+}
+
+impl House {
+    pub(crate) async fn start(options: Options) -> Self {
+        let model = options.model.start().await.expect("the model listens");
+        let environment = environment(&model.url(), &options.environment);
+        let settings = Settings::from_toml(&options.toml, Path::new("itest.toml"), &environment)
+            .expect("the configuration is valid");
+        let (up, is_up) = oneshot::channel();
+        let (leave, leaves) = oneshot::channel::<()>();
+        let thread = std::thread::Builder::new()
+            .name("service".to_owned())
+            .spawn(move || {
+                actix::System::new().block_on(async move {
+                    let counters = Arc::new(Metrics::new("itest").unwrap());
+                    let service = Service::start(settings, counters.clone(), None)
+                        .expect("the service starts");
+                    let sent = up.send(Up {
+                        public: service.public,
+                        admin: service.admin,
+                        registry: service.registry.clone(),
+                        counters,
+                    });
+                    if sent.is_err() {
+                        return;
+                    }
+                    // A house that is dropped leaves, too.
+                    let _ = leaves.await;
+                    service.drain();
+                    service.hand_over().await;
+                    service.stop().await;
+                });
+            })
+            .unwrap();
+        let up = is_up.await.expect("the service is up");
+        Self {
+            public: up.public,
+            admin: up.admin,
+            registry: up.registry,
+            counters: up.counters,
+            model,
+            leave: Some(leave),
+            thread: Some(thread),
+        }
+    }
+
+    /// With nothing out of the ordinary.
+    pub(crate) async fn usual() -> Self {
+        Self::start(Options::default()).await
+    }
+
+    /// A phone line to the house.
+    pub(crate) fn line(&self) -> Line {
+        line_to(self.public)
+    }
+
+    /// What an operator with the token gets from the admin listener.
+    pub(crate) async fn operator(&self, method: &str, path: &str) -> Reply {
+        http::Request::new(method, path)
+            .header("Authorization", &format!("Bearer {ADMIN_TOKEN}"))
+            .send(self.admin)
+            .await
+    }
+
+    /// The list of live calls.
+    pub(crate) async fn calls(&self) -> Value {
+        self.operator("GET", "/admin/calls").await.json()
+    }
+
+    /// The metrics, as they are scraped.
+    pub(crate) async fn metrics(&self) -> Scrape {
+        Scrape::read(&self.operator("GET", "/metrics").await.text())
+    }
+
+    /// One metric, 0 if it is not there.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        self.metrics().await.get(name)
+    }
+
+    /// Waits until no call lives.
+    pub(crate) async fn empty(&self) {
+        until("the registry is empty", SOON, async || {
+            self.calls().await["count"] == 0
+        })
+        .await;
+    }
+
+    /// Ends everything and waits for it.
+    pub(crate) async fn stop(mut self) {
+        self.leave.take();
+        let thread = self.thread.take().unwrap();
+        let joined = tokio::task::spawn_blocking(move || thread.join());
+        let ended = tokio::time::timeout(SOON, joined).await;
+        ended
+            .expect("the service stops")
+            .unwrap()
+            .expect("the service's thread ends well");
+    }
+}
+
+/// A phone line to a service that listens there.
+pub(crate) fn line_to(public: SocketAddr) -> Line {
+    let base = Url::parse(PUBLIC).unwrap();
+    let mut line = Line::new(base.join("/incoming-call").unwrap());
+    line.route = Some(Route::new(base, public));
+    line.account = Account::new(ACCOUNT, AUTH_TOKEN);
+    line.pace = switchboard_kit::twilio::Pace::fast();
+    line
+}
+
+/// Says one of the caller's clips.
+pub(crate) fn say(clip: &str) -> Step {
+    Step::Speak(Cow::Borrowed(speech::caller(clip).unwrap().mulaw()))
+}
+
+/// Waits for the agent to have spoken.
+pub(crate) fn listen() -> Step {
+    Step::WaitForAgent { quiet_ms: 400 }
+}
+
+/// A caller who follows these steps for at most half a minute.
+pub(crate) fn caller(steps: impl IntoIterator<Item = Step>) -> Scripted {
+    Scripted::new(steps, 30_000)
+}
+
+/// A model that greets with half a second of tone and answers whatever is said with another one.
+pub(crate) fn brief() -> Realtime {
+    brief_with(|_| {})
+}
+
+/// The same with a script that was changed.
+pub(crate) fn brief_with(change: impl FnOnce(&mut Script)) -> Realtime {
+    let mut script = Script::default();
+    script.greeting = tone(440, 500, "Hello.");
+    script.otherwise = tone(660, 500, "Yes.");
+    script.unprompted = tone(550, 500, "Going on.");
+    change(&mut script);
+    Realtime::builder().script(script).think_ms(50)
+}
+
+/// An answer that is one tone.
+pub(crate) fn tone(hz: u32, ms: u64, text: &str) -> Answer {
+    Answer {
+        says: vec![switchboard_kit::realtime::Say::tone(hz, ms, text)],
+        ..Answer::default()
+    }
+}
+
+/// Asks again every few milliseconds until it is so.
+pub(crate) async fn until(what: &str, within: Duration, mut is_so: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so().await {
+        assert!(began.elapsed() < within, "not within {within:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

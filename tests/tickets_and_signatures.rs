@@ -1,0 +1,507 @@
+//! Who is believed: signed webhooks, sockets with a ticket, operators with the token; and nobody else.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
+
+mod support;
+
+use std::time::{Duration, SystemTime};
+
+use support::http::{Reply, Request, form, ring};
+use support::phone::{Closed, connect_of, path_of, sid};
+use support::{ACCOUNT, ADMIN_TOKEN, AUTH_TOKEN, House, Options, PUBLIC, SOON, brief, until};
+use switchboard::phone::ticket::{LIFE, Mint, TOLERANCE};
+use switchboard_kit::twilio::signature::{SIGNATURE_HEADER, sign};
+
+async fn house() -> House {
+    House::start(Options::default().model(brief())).await
+}
+
+fn is_refused(reply: &Reply, what: &str) {
+    assert_eq!(reply.status, 403, "{what}");
+    assert_eq!(reply.text(), "", "{what}");
+}
+
+// ---- webhooks ----
+
+const WEBHOOKS: [&str; 4] = [
+    "/incoming-call",
+    "/after-stream",
+    "/stream-status",
+    "/call-status",
+];
+
+#[tokio::test]
+async fn forged_webhooks_are_refused_without_a_word() {
+    let house = house().await;
+    let call = sid("CA");
+    let honest = ring(&call, "+15550142");
+    let mut forgeries = 0;
+    for path in WEBHOOKS {
+        let url = format!("{PUBLIC}{path}");
+        let signature = sign(AUTH_TOKEN, &url, &honest);
+        let mut altered = honest.clone();
+        altered[4].1 = "+15550143";
+        let mut extra = honest.clone();
+        extra.push(("Extra", "1"));
+        let fewer = &honest[..honest.len() - 1];
+        let signed_for = |url: &str| sign(AUTH_TOKEN, url, &honest);
+        let signed = |form: Request, signature: &str| form.header(SIGNATURE_HEADER, signature);
+        let requests = [
+            ("no signature", Request::form(path, &honest)),
+            (
+                "an empty signature",
+                signed(Request::form(path, &honest), ""),
+            ),
+            (
+                "not a signature",
+                signed(
+                    Request::form(path, &honest),
+                    "bm90IGEgc2lnbmF0dXJlIGF0IGFsbCE=",
+                ),
+            ),
+            (
+                "an altered field",
+                signed(Request::form(path, &altered), &signature),
+            ),
+            (
+                "an extra field",
+                signed(Request::form(path, &extra), &signature),
+            ),
+            (
+                "a missing field",
+                signed(Request::form(path, fewer), &signature),
+            ),
+            (
+                "a query that was not signed",
+                signed(Request::form(&format!("{path}?a=b"), &honest), &signature),
+            ),
+            (
+                "signed for another host",
+                signed(
+                    Request::form(path, &honest),
+                    &signed_for(&format!("https://evil.example{path}")),
+                ),
+            ),
+            (
+                "signed for plain http",
+                signed(
+                    Request::form(path, &honest),
+                    &signed_for(&format!("http://spa.example{path}")),
+                ),
+            ),
+            (
+                "signed for another path",
+                signed(
+                    Request::form(path, &honest),
+                    &signed_for(&format!("{PUBLIC}/other")),
+                ),
+            ),
+            (
+                "signed for another port",
+                signed(
+                    Request::form(path, &honest),
+                    &signed_for(&format!("https://spa.example:8443{path}")),
+                ),
+            ),
+            (
+                "another token",
+                signed(
+                    Request::form(path, &honest),
+                    &sign("another-token", &url, &honest),
+                ),
+            ),
+            (
+                "two signatures, one right",
+                signed(signed(Request::form(path, &honest), &signature), "x"),
+            ),
+            (
+                "the right one twice",
+                signed(signed(Request::form(path, &honest), &signature), &signature),
+            ),
+        ];
+        for (what, request) in requests {
+            is_refused(
+                &request.send(house.public).await,
+                &format!("{path}: {what}"),
+            );
+            forgeries += 1;
+        }
+    }
+    // A GET is signed with its query, not with a form.
+    let query = form(&honest);
+    let get = |signature: &str| {
+        Request::new("GET", &format!("/incoming-call?{query}")).header(SIGNATURE_HEADER, signature)
+    };
+    is_refused(
+        &get(&sign(
+            AUTH_TOKEN,
+            &format!("{PUBLIC}/incoming-call"),
+            &honest,
+        ))
+        .send(house.public)
+        .await,
+        "GET signed as POST",
+    );
+    let right = sign::<&str, &str>(AUTH_TOKEN, &format!("{PUBLIC}/incoming-call?{query}"), &[]);
+    assert_eq!(get(&right).send(house.public).await.status, 200);
+
+    let scrape = house.metrics().await;
+    assert_eq!(
+        scrape.sum("switchboard_webhook_rejected_total"),
+        f64::from(forgeries) + 1.0
+    );
+    // Host headers are anybody's to write: they change no verdict.
+    let reply = Request::signed("/incoming-call", &honest)
+        .header("X-Forwarded-Host", "evil.example")
+        .send(house.public)
+        .await;
+    assert_eq!(reply.status, 200);
+    assert!(!reply.text().contains("evil"), "{}", reply.text());
+    house.stop().await;
+    println!("{forgeries} forged webhooks: all 403 with an empty body");
+}
+
+#[tokio::test]
+async fn a_replayed_webhook_gets_the_same_answer_and_no_second_ticket() {
+    let house = house().await;
+    let call = sid("CA");
+    let first = house.ring(&call).await;
+    let replays = futures_util::future::join_all((0..100).map(|_| house.ring(&call))).await;
+    for reply in &replays {
+        assert_eq!((reply.status, reply.text()), (200, first.text()));
+    }
+    let path = path_of(&connect_of(&first).stream.url);
+    let mut leg = house.open(&path).await.expect("the one ticket opens");
+    leg.call.clone_from(&call);
+    leg.begin().await;
+    until("the call lives", SOON, async || {
+        house.calls().await["count"] == 1
+    })
+    .await;
+    // While the call lives and after it, the replay opens nothing.
+    assert_eq!(house.ring(&call).await.text(), first.text());
+    assert_eq!(house.open(&path).await.err(), Some(403));
+    leg.stop().await;
+    leg.closed(SOON).await;
+    house.empty().await;
+    assert_eq!(house.ring(&call).await.text(), first.text());
+    assert_eq!(house.open(&path).await.err(), Some(403));
+    let scrape = house.metrics().await;
+    assert_eq!(scrape.sum("switchboard_calls_total"), 1.0);
+    assert_eq!(house.model.sessions().len(), 1);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn abused_bodies_are_refused_at_once() {
+    let house = house().await;
+    let call = sid("CA");
+    let honest = ring(&call, "+15550142");
+    let large = "a".repeat(2 << 20);
+    let many = [("a", ""); 10_000];
+    let twice = [honest.clone(), vec![("CallSid", call.as_str())]].concat();
+    let json = Request::new("POST", "/incoming-call")
+        .header("Content-Type", "application/json")
+        .body(r#"{"CallSid":"CA"}"#);
+    let untyped = Request::new("POST", "/incoming-call").body(form(&honest));
+    let no_call = Request::signed("/incoming-call", &honest[2..]);
+    let bad_call = Request::signed("/incoming-call", &ring("CA1\nforged", "+15550142"));
+    let cases = [
+        (
+            "2 MiB",
+            Request::signed("/incoming-call", &[("CallSid", &call), ("a", &large)]),
+            413,
+        ),
+        (
+            "10,000 fields",
+            Request::signed("/incoming-call", &many[..]),
+            400,
+        ),
+        (
+            "CallSid twice",
+            Request::signed("/incoming-call", &twice),
+            400,
+        ),
+        ("JSON", json, 415),
+        ("no content type", untyped, 415),
+        ("no CallSid", no_call, 400),
+        ("a CallSid off the pattern", bad_call, 400),
+    ];
+    let mut slowest = Duration::ZERO;
+    for (what, request, status) in cases {
+        let reply = request.send(house.public).await;
+        assert_eq!(
+            (reply.status, reply.text().as_str()),
+            (status, ""),
+            "{what}"
+        );
+        slowest = slowest.max(reply.took);
+    }
+    assert!(slowest <= Duration::from_millis(500), "{slowest:?}");
+    assert_eq!(
+        house.ring(&call).await.status,
+        200,
+        "and an honest call is taken"
+    );
+    house.stop().await;
+    println!("abused bodies: the slowest refusal after {slowest:?}, bar 50 ms on a quiet machine");
+}
+
+// ---- the media socket ----
+
+#[tokio::test]
+async fn the_media_socket_opens_only_with_its_ticket() {
+    let house = house().await;
+    let call = sid("CA");
+    let path = house.ticket(&call).await;
+    let ticket = path.rsplit('/').next().unwrap();
+
+    let mut changed = ticket.to_owned();
+    let last = changed.pop().unwrap();
+    changed.push(if last == 'A' { 'B' } else { 'A' });
+    let now = SystemTime::now();
+    let mint = Mint::from_auth_token(&AUTH_TOKEN.to_owned().into());
+    let too_old = mint
+        .mint(&call, now - LIFE - TOLERANCE - Duration::from_secs(5))
+        .unwrap();
+    let unannounced = mint.mint(&sid("CA"), now).unwrap();
+    let second = mint.mint(&call, now).unwrap();
+    let other_key = Mint::from_auth_token(&"another-token".to_owned().into())
+        .mint(&call, now)
+        .unwrap();
+    let refused = [
+        ("no ticket", "/media-stream".to_owned()),
+        ("an empty one", "/media-stream/".to_owned()),
+        (
+            "a ticket in the query",
+            format!("/media-stream?token={ticket}"),
+        ),
+        ("nonsense", "/media-stream/nonsense".to_owned()),
+        ("a changed ticket", format!("/media-stream/{changed}")),
+        (
+            "half a ticket",
+            format!("/media-stream/{}", &ticket[..ticket.len() / 2]),
+        ),
+        ("an expired ticket", format!("/media-stream/{too_old}")),
+        (
+            "a ticket of a call nobody announced",
+            format!("/media-stream/{unannounced}"),
+        ),
+        (
+            "a genuine ticket that was not given",
+            format!("/media-stream/{second}"),
+        ),
+        (
+            "a ticket of another key",
+            format!("/media-stream/{other_key}"),
+        ),
+    ];
+    for (what, path) in &refused {
+        let status = house.open(path).await.err();
+        assert!(matches!(status, Some(403 | 404)), "{what}: {status:?}");
+    }
+    let url = format!("wss://spa.example{path}");
+    let right = sign::<&str, &str>(AUTH_TOKEN, &url, &[]);
+    let of_token = sign::<&str, &str>("another-token", &url, &[]);
+    let of_url = sign::<&str, &str>(AUTH_TOKEN, "wss://spa.example/media-stream/other", &[]);
+    for (what, signatures) in [
+        ("no signature", vec![]),
+        ("a signature of another token", vec![of_token.as_str()]),
+        ("a signature of another address", vec![of_url.as_str()]),
+        ("two signatures", vec![right.as_str(), right.as_str()]),
+    ] {
+        assert_eq!(
+            house.open_signed(&path, &signatures).await.err(),
+            Some(403),
+            "{what}"
+        );
+    }
+    assert_eq!(
+        house.model.sessions().len(),
+        0,
+        "no model session was opened for strangers"
+    );
+    assert_eq!(house.calls().await["count"], 0);
+
+    // After all that the ticket is as good as before, once.
+    let mut leg = house
+        .open(&path)
+        .await
+        .expect("the ticket opens the socket");
+    leg.call.clone_from(&call);
+    leg.begin().await;
+    assert_eq!(house.open(&path).await.err(), Some(403), "a used ticket");
+    until("the model is dialled", SOON, async || {
+        house.model.sessions().len() == 1
+    })
+    .await;
+    leg.stop().await;
+    assert_eq!(leg.closed(SOON).await, Closed::Code(Some(1000)));
+    assert_eq!(
+        house.open(&path).await.err(),
+        Some(403),
+        "a used ticket after the call"
+    );
+    assert_eq!(house.model.sessions().len(), 1);
+    let rejected = house
+        .metrics()
+        .await
+        .sum("switchboard_stream_rejected_total");
+    assert!(rejected >= 12.0, "{rejected}");
+    house.stop().await;
+    println!(
+        "{} media sockets refused, 0 model sessions opened for them",
+        refused.len() + 6
+    );
+}
+
+#[tokio::test]
+async fn a_thousand_strangers_at_the_media_socket_open_no_model_session() {
+    let house = house().await;
+    let mint = Mint::from_auth_token(&AUTH_TOKEN.to_owned().into());
+    for _ in 0..20 {
+        let paths: Vec<String> = (0..50)
+            .map(|_| {
+                format!(
+                    "/media-stream/{}",
+                    mint.mint(&sid("CA"), SystemTime::now()).unwrap()
+                )
+            })
+            .collect();
+        let tries = futures_util::future::join_all(paths.iter().map(|path| house.open(path))).await;
+        assert!(tries.iter().all(|result| matches!(result, Err(403))));
+    }
+    assert_eq!(house.model.sessions().len(), 0);
+    assert_eq!(
+        house
+            .metric("switchboard_stream_rejected_total{reason=\"unknown_ticket\"}")
+            .await,
+        1_000.0
+    );
+    house.stop().await;
+}
+
+// ---- the operator's listener ----
+
+/// Every route of the admin listener that is built.
+const ADMIN: [(&str, &str); 5] = [
+    ("GET", "/admin/calls"),
+    ("GET", "/admin/calls/CA00000000000000000000000000000001"),
+    (
+        "POST",
+        "/admin/calls/CA00000000000000000000000000000001/hangup",
+    ),
+    ("POST", "/admin/drain"),
+    ("GET", "/metrics"),
+];
+
+#[tokio::test]
+async fn the_admin_listener_is_closed_without_the_token() {
+    let house = house().await;
+    let prefix = &ADMIN_TOKEN[..ADMIN_TOKEN.len() - 1];
+    let headers = [
+        None,
+        Some(String::new()),
+        Some("Bearer".to_owned()),
+        Some("Bearer ".to_owned()),
+        Some("Bearer wrong-token-0123456789".to_owned()),
+        Some(format!("Bearer {prefix}")),
+        Some(format!("Bearer {ADMIN_TOKEN}x")),
+        Some(format!("Bearer {}", ADMIN_TOKEN.to_uppercase())),
+        Some(format!("Basic {ADMIN_TOKEN}")),
+        Some(ADMIN_TOKEN.to_owned()),
+        Some(format!("Bearer {AUTH_TOKEN}")),
+    ];
+    let unknown = [
+        ("GET", "/admin/secrets"),
+        ("GET", "/"),
+        ("POST", "/metrics"),
+        ("DELETE", "/admin/calls"),
+    ];
+    for (method, path) in ADMIN.iter().chain(&unknown) {
+        for header in &headers {
+            let mut request = Request::new(method, path);
+            if let Some(value) = header {
+                request = request.header("Authorization", value);
+            }
+            let reply = request.send(house.admin).await;
+            assert_eq!(reply.status, 401, "{method} {path} with {header:?}");
+            assert_eq!(reply.json()["error"]["code"], "unauthorized");
+        }
+        let in_query = Request::new(method, &format!("{path}?token={ADMIN_TOKEN}"))
+            .send(house.admin)
+            .await;
+        assert_eq!(
+            in_query.status, 401,
+            "{method} {path} with the token in its query"
+        );
+    }
+    assert_eq!(
+        house.calls().await["draining"],
+        false,
+        "nobody without the token drains the service"
+    );
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn the_operator_gets_json_also_for_what_is_not_there() {
+    let house = house().await;
+    for (method, path) in [
+        ("GET", "/admin/secrets"),
+        ("GET", "/admin/calls/nonsense"),
+        ("POST", "/admin/calls/CA1/hangup"),
+        ("GET", "/admin/calls/CA00000000000000000000000000000001"),
+    ] {
+        let reply = house.operator(method, path).await;
+        assert_eq!(reply.status, 404, "{method} {path}");
+        let error = &reply.json()["error"];
+        assert_eq!(error["code"], "not_found", "{method} {path}");
+        assert!(
+            error["message"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty()),
+            "{method} {path}"
+        );
+    }
+    // What the operator may see is not to be had where Twilio comes in.
+    for (method, path) in ADMIN {
+        let reply = Request::new(method, path)
+            .header("Authorization", &format!("Bearer {ADMIN_TOKEN}"))
+            .send(house.public)
+            .await;
+        assert_eq!(reply.status, 404, "{method} {path} on the public listener");
+    }
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn an_operator_with_the_token_hangs_up() {
+    let house = house().await;
+    let call = sid("CA");
+    let mut leg = house.pick_up(&call).await;
+    leg.begin().await;
+    let page = format!("/admin/calls/{call}");
+    until("the call lives", SOON, async || {
+        house.operator("GET", &page).await.status == 200
+    })
+    .await;
+    let reply = house.operator("POST", &format!("{page}/hangup")).await;
+    assert_eq!(reply.status, 202);
+    assert_eq!(leg.closed(SOON).await, Closed::Code(Some(1000)));
+    house.empty().await;
+    assert_eq!(
+        house
+            .metric("switchboard_calls_total{outcome=\"operator_hang_up\"}")
+            .await,
+        1.0
+    );
+    let next = Request::signed(
+        "/after-stream",
+        &[("AccountSid", ACCOUNT), ("CallSid", &call)],
+    )
+    .send(house.public)
+    .await;
+    assert!(next.text().contains("<Hangup"), "{}", next.text());
+    house.stop().await;
+}
