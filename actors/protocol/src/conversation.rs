@@ -51,6 +51,11 @@ pub struct Turn {
     pub model_ms: Option<u64>,
     /// Milliseconds from the caller's last word to the first audio sent to Twilio.
     pub latency_ms: Option<u64>,
+    /// Milliseconds from the caller's last word to the moment he began to hear the answer.
+    pub heard_after_ms: Option<u64>,
+    /// When the caller fell silent, for an answer.
+    #[serde(skip)]
+    pub caller_silent_since: Option<Time>,
     #[serde(skip)]
     over: bool,
 }
@@ -70,6 +75,8 @@ impl Turn {
             heard_ms: 0,
             model_ms: None,
             latency_ms: None,
+            heard_after_ms: None,
+            caller_silent_since: None,
             over: false,
         }
     }
@@ -126,6 +133,11 @@ impl Conversation {
         turn.heard_ms += settled.heard_ms;
         turn.cut |= settled.cut;
         turn.over = true;
+        if let (None, Some(silent), Some(began)) =
+            (turn.heard_after_ms, turn.caller_silent_since, settled.began)
+        {
+            turn.heard_after_ms = Some(began.millis_since(silent));
+        }
         turn.estimated = turn.cut && turn.said.is_some();
         turn.heard = turn.said.as_deref().map(|said| {
             if turn.cut {
@@ -217,6 +229,7 @@ mod tests {
             received_ms,
             sent_ms: received_ms,
             heard_ms,
+            began: (heard_ms > 0).then_some(Time::ZERO),
             cut: heard_ms < received_ms,
         }
     }

@@ -66,6 +66,8 @@ pub struct Settled {
     pub sent_ms: u64,
     /// Milliseconds the caller heard.
     pub heard_ms: u64,
+    /// When he began to hear it, if he did: by the first mark that came back, which took its time, or by the clock.
+    pub began: Option<Time>,
     /// Whether something of it was not heard.
     pub cut: bool,
 }
@@ -126,6 +128,10 @@ struct Part {
     /// Stream position of the first byte sent.
     start: u64,
     sent: u64,
+    /// When its first byte is heard, as far as is known.
+    begins: Option<Time>,
+    /// Whether a mark has proved it, or none can any more.
+    begin_is_final: bool,
     done: bool,
 }
 
@@ -146,6 +152,7 @@ impl Part {
             received_ms: bytes_to_ms(self.received),
             sent_ms: bytes_to_ms(self.sent),
             heard_ms: bytes_to_ms(heard),
+            began: self.begins.filter(|_| heard > 0),
             cut: !self.done || heard < self.received,
             key: self.key,
         }
@@ -307,6 +314,7 @@ impl Playback {
             self.owed_since = None;
             self.marks.pop_front();
         }
+        self.date_beginnings();
         let heard_to = self.anchor.1;
         while let Some(part) = self.parts.front() {
             let over = part.done && part.waiting.is_empty() && part.start + part.sent <= heard_to;
@@ -412,6 +420,8 @@ impl Playback {
                     waiting: BytesMut::new(),
                     start: self.sent,
                     sent: 0,
+                    begins: None,
+                    begin_is_final: false,
                     done: false,
                 });
                 Some(self.parts.len() - 1)
@@ -441,18 +451,38 @@ impl Playback {
         true
     }
 
+    /// A mark tells when the parts before it began to be heard.
+    fn date_beginnings(&mut self) {
+        let (now, position) = self.anchor;
+        for part in &mut self.parts {
+            if part.begin_is_final || part.sent == 0 || part.start >= position {
+                continue;
+            }
+            let played = (position - part.start) * 1_000 / BYTES_PER_MS;
+            let began = Time::from_micros(now.as_micros().saturating_sub(played));
+            part.begins = part.begins.max(Some(began));
+            part.begin_is_final = true;
+        }
+    }
+
     fn book_sent(&mut self, index: usize, length: u64, now: Time) {
         if self.outstanding(now) == 0 {
             // Twilio has run dry: playback begins again with this stretch. What it owes it owes from before.
             self.owed_since = self.acknowledge_by();
             self.anchor = (now, self.sent);
+            // Across a pause no mark tells when something before it was heard.
+            for part in self.parts.iter_mut().filter(|part| part.sent > 0) {
+                part.begin_is_final = true;
+            }
         }
         if self.ahead(now) == 0 {
             self.pace = (now, self.sent);
         }
+        let begins = now + Duration::from_millis(bytes_to_ms(self.outstanding(now)));
         let part = &mut self.parts[index];
         if part.sent == 0 {
             part.start = self.sent;
+            part.begins = Some(begins);
         }
         part.sent += length;
         self.sent += length;

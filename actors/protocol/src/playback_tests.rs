@@ -119,6 +119,7 @@ fn a_part_is_heard_when_the_mark_behind_it_returns() {
         received_ms: 200,
         sent_ms: 200,
         heard_ms: 200,
+        began: Some(at(5)),
         cut: false,
     };
     assert_eq!(bench.settled, [expected]);

@@ -2,10 +2,12 @@
 
 mod common;
 
+use call_protocol::call::effect::{Effect, Peer};
 use call_protocol::call::event::ResponseStatus;
+use call_protocol::model::command::ModelCommand;
 use common::events::{
     audio_done, complaint, delta, done_as, error, failed, key, response_done, response_started,
-    setup, setup_greeting, speech_started, tool_call, voice,
+    setup, setup_greeting, speech_started, speech_stopped, tool_call, tool_call_as, voice,
 };
 use common::rig::Rig;
 
@@ -14,12 +16,18 @@ fn a_tool_call_is_answered_and_the_model_asked_to_go_on_when_its_response_is_don
     let mut rig = Rig::live(setup());
     rig.event(response_started("resp_1"));
     rig.event(tool_call("resp_1", "lookup", true));
-    assert_eq!(
-        rig.take_of(&["tool_output", "respond"]),
-        [r#"tool_output call_1 {"error":"there is no tool named lookup"}"#]
+    assert!(
+        rig.take_of(&["tool_output", "respond"]).is_empty(),
+        "the server does not know the call yet"
     );
     rig.event(response_done("resp_1"));
-    assert_eq!(rig.take_of(&["respond"]), ["respond respond-1"]);
+    assert_eq!(
+        rig.take_of(&["tool_output", "respond"]),
+        [
+            r#"tool_output call_1 {"error":"there is no tool named lookup"}"#,
+            "respond respond-1"
+        ]
+    );
 }
 
 #[test]
@@ -37,6 +45,7 @@ fn wishes_raised_while_an_answer_runs_become_one() {
     rig.event(response_started("resp_1"));
     for digit in ['1', '2', '3'] {
         rig.event(key(digit));
+        rig.pass(2_000);
     }
     assert_eq!(
         rig.take_of(&["tell", "respond"]).len(),
@@ -62,7 +71,8 @@ fn a_request_that_met_a_running_answer_is_owed_until_that_is_done() {
     // The server's own answer was announced before it read our request, or after.
     for announced_first in [true, false] {
         let mut rig = Rig::live(setup());
-        rig.event(key('1'));
+        rig.event(key('#'));
+        rig.pass(0);
         assert_eq!(rig.take_of(&["respond"]), ["respond respond-1"]);
         if announced_first {
             rig.event(response_started("resp_vad"));
@@ -84,8 +94,10 @@ fn a_request_that_met_a_running_answer_is_owed_until_that_is_done() {
 #[test]
 fn a_request_that_was_refused_does_not_hold_up_the_next() {
     let mut rig = Rig::live(setup());
-    rig.event(key('1'));
-    rig.event(key('2'));
+    for digit in ['1', '2'] {
+        rig.event(key(digit));
+        rig.pass(2_000);
+    }
     assert_eq!(rig.take_of(&["respond"]), ["respond respond-1"]);
     rig.event(error(complaint("invalid_value", "", Some("respond-1"))));
     assert_eq!(
@@ -109,7 +121,7 @@ fn a_request_that_met_a_server_in_trouble_is_made_again_after_the_named_wait() {
     rig.event(error(limit));
     rig.pass(1_499);
     assert!(rig.take_of(&["respond"]).is_empty());
-    rig.pass(1);
+    rig.pass(376);
     assert_eq!(rig.take_of(&["respond"]), ["respond respond-2 `Greet.`"]);
 }
 
@@ -124,7 +136,7 @@ fn a_failed_answer_is_asked_for_again_after_the_named_wait() {
     ));
     rig.pass(1_499);
     assert!(rig.take_of(&["respond"]).is_empty());
-    rig.pass(1);
+    rig.pass(376);
     assert_eq!(rig.take_of(&["respond"]), ["respond respond-1"]);
 }
 
@@ -136,7 +148,7 @@ fn a_failed_greeting_is_asked_for_again_in_its_own_words() {
     rig.event(response_started("resp_1"));
     rig.take();
     rig.event(failed("resp_1", complaint("server_error", "", None)));
-    rig.pass(500);
+    rig.pass(625);
     assert_eq!(rig.take_of(&["respond"]), ["respond respond-2 `Greet.`"]);
 }
 
@@ -161,7 +173,7 @@ fn answers_that_go_on_failing_lead_to_another_session() {
         let response = format!("resp_{n}");
         rig.event(response_started(&response));
         rig.event(failed(&response, complaint("server_error", "", None)));
-        rig.pass(500);
+        rig.pass(625);
     }
     assert_eq!(
         rig.take_of(&["respond", "lost"]),
@@ -175,19 +187,142 @@ fn answers_that_go_on_failing_lead_to_another_session() {
 }
 
 #[test]
-fn an_empty_answer_is_asked_for_once_more_at_once() {
+fn an_empty_answer_is_asked_for_once_more_at_once_and_not_twice() {
     let mut rig = Rig::live(setup());
-    rig.event(response_started("resp_1"));
-    rig.event(done_as("resp_1", ResponseStatus::Completed, 0));
-    rig.pass(1);
+    let empty = |rig: &mut Rig, response: &str| {
+        rig.event(response_started(response));
+        rig.event(done_as(response, ResponseStatus::Completed, 0));
+        rig.take_of(&["violation", "respond"])
+    };
     assert_eq!(
-        rig.take_of(&["violation", "respond"]),
+        empty(&mut rig, "resp_1"),
         ["violation model:empty_response", "respond respond-1"]
     );
+    assert_eq!(
+        empty(&mut rig, "resp_2"),
+        ["violation model:empty_response"],
+        "it has nothing to say"
+    );
+    rig.event(speech_started());
+    rig.event(speech_stopped());
+    assert_eq!(
+        empty(&mut rig, "resp_3"),
+        ["violation model:empty_response", "respond respond-2"],
+        "another turn, another answer"
+    );
+}
+
+#[test]
+fn an_empty_answer_that_had_a_purpose_is_asked_for_again_with_it() {
+    let mut rig = Rig::new(setup_greeting("Greet."));
+    rig.ready();
+    rig.media();
+    rig.take();
+    rig.event(response_started("resp_1"));
+    rig.event(done_as("resp_1", ResponseStatus::Completed, 0));
+    assert_eq!(rig.take_of(&["respond"]), ["respond respond-2 `Greet.`"]);
+}
+
+#[test]
+fn retries_of_calls_that_failed_together_are_spread() {
+    let mut moments = std::collections::BTreeSet::new();
+    for seed in 1..20u64 {
+        let mut setup = setup();
+        setup.seed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut rig = Rig::live(setup);
+        rig.event(response_started("resp_1"));
+        let limit = complaint("rate_limit_exceeded", "Please try again in 2s.", None);
+        rig.event(failed("resp_1", limit));
+        rig.pass(3_000);
+        let asked = rig.time_of("respond").expect("asked again").as_millis();
+        assert!((2_000..=2_500).contains(&asked), "{asked}");
+        moments.insert(asked);
+    }
+    assert!(moments.len() > 10, "{moments:?}");
+}
+
+#[test]
+fn a_long_wait_named_by_the_server_is_not_waited_for() {
+    let mut rig = Rig::live(setup());
+    rig.event(response_started("resp_1"));
+    let limit = complaint("rate_limit_exceeded", "try again in 1m26.4s.", None);
+    rig.event(failed("resp_1", limit));
+    rig.pass(10_000);
+    assert_eq!(rig.take_of(&["respond"]), ["respond respond-1"]);
+}
+
+#[test]
+fn an_answer_the_filter_cut_is_closed_with_a_fixed_sentence_once() {
+    let mut rig = Rig::live(setup());
+    rig.event(response_started("resp_1"));
+    rig.event(done_as("resp_1", ResponseStatus::Filtered, 1));
+    let effects = rig.take_of(&["violation", "respond"]);
+    assert_eq!(effects[0], "violation model:filtered_response");
+    assert!(
+        effects[1].starts_with("respond respond-1 `Say exactly this"),
+        "{effects:?}"
+    );
     rig.event(response_started("resp_2"));
-    rig.event(response_done("resp_2"));
+    rig.event(done_as("resp_2", ResponseStatus::Filtered, 1));
     rig.pass(5_000);
     assert!(rig.take_of(&["respond"]).is_empty());
+}
+
+#[test]
+fn an_answer_with_a_purpose_keeps_what_the_session_was_told() {
+    let mut rig = Rig::new(setup_greeting("Greet."));
+    rig.ready();
+    let asked = rig.log.iter().find_map(|(_, effect)| match effect {
+        Effect::ToModel(ModelCommand::Respond { instructions, .. }) => instructions.clone(),
+        _ => None,
+    });
+    assert_eq!(asked.as_deref(), Some("Be kind.\n\nGreet."));
+}
+
+#[test]
+fn a_tool_call_told_twice_is_answered_once() {
+    let mut rig = Rig::live(setup());
+    rig.event(response_started("resp_1"));
+    rig.event(tool_call("resp_1", "lookup", true));
+    rig.event(tool_call("resp_1", "lookup", true));
+    rig.event(response_done("resp_1"));
+    rig.event(tool_call("resp_1", "lookup", true));
+    assert_eq!(rig.take_of(&["tool_output"]).len(), 1);
+    assert_eq!(rig.call.violations(Peer::Model, "tool_call_again"), 2);
+}
+
+#[test]
+fn several_tool_calls_in_a_response_are_answered_before_one_request_to_go_on() {
+    let mut rig = Rig::live(setup());
+    rig.event(response_started("resp_1"));
+    for call in ["call_1", "call_2", "call_3"] {
+        rig.event(tool_call_as("resp_1", call, "lookup", "{}"));
+    }
+    rig.event(response_done("resp_1"));
+    let effects = rig.take_of(&["tool_output", "respond"]);
+    assert_eq!(effects.len(), 4);
+    assert_eq!(effects[3], "respond respond-1");
+}
+
+#[test]
+fn the_end_of_another_response_does_not_hand_in_an_answer_early() {
+    let mut rig = Rig::live(setup());
+    rig.event(response_started("resp_1"));
+    rig.event(response_started("resp_2"));
+    rig.event(tool_call("resp_2", "lookup", true));
+    rig.event(response_done("resp_1"));
+    assert!(rig.take_of(&["tool_output", "respond"]).is_empty());
+    rig.event(response_done("resp_2"));
+    assert_eq!(rig.take_of(&["tool_output", "respond"]).len(), 2);
+}
+
+#[test]
+fn an_answer_is_handed_in_also_when_its_response_is_never_said_to_be_done() {
+    let mut rig = Rig::live(setup());
+    rig.event(response_started("resp_1"));
+    rig.event(tool_call("resp_1", "lookup", true));
+    rig.event(response_started("resp_2"));
+    assert_eq!(rig.take_of(&["tool_output"]).len(), 1);
 }
 
 #[test]
@@ -206,7 +341,17 @@ fn an_answer_the_token_limit_cut_goes_on() {
     let mut rig = Rig::live(setup());
     rig.event(response_started("resp_1"));
     rig.event(done_as("resp_1", ResponseStatus::OutOfTokens, 1));
-    assert_eq!(rig.take_of(&["respond"]), ["respond respond-1"]);
+    let asked = rig.take_of(&["respond"]);
+    assert!(
+        asked.len() == 1 && asked[0].contains("Go on exactly where it stopped"),
+        "{asked:?}"
+    );
+    for n in 2..10 {
+        let response = format!("resp_{n}");
+        rig.event(response_started(&response));
+        rig.event(done_as(&response, ResponseStatus::OutOfTokens, 1));
+    }
+    assert_eq!(rig.take_of(&["respond"]).len(), 1, "not for ever");
 }
 
 #[test]

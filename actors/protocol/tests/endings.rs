@@ -3,17 +3,20 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use call_protocol::call::end::{Aftermath, EndReason};
 use call_protocol::call::event::{
     Event, MediaFormat, OperatorEvent, PhoneEvent, Refusal, SocketFault,
 };
+use call_protocol::call::{END_CALL, Silence};
 use call_protocol::payload::PayloadError;
 use call_protocol::twilio::ReadError;
 use common::events::{
-    connected, foreign_call, foreign_stream, frame, frame_on, good_start, hang_up, mark_on,
-    phone_closed, refused, setup, start, start_of, stop, stream_sid,
+    caller_words, connected, foreign_call, foreign_stream, frame, frame_on, good_start, hang_up,
+    key, mark_on, phone_closed, refused, response_done, response_started, setup, speech_started,
+    start, start_of, stop, stream_sid, tool_call,
 };
 use common::rig::Rig;
 
@@ -22,6 +25,14 @@ fn brought_to(reason: EndReason) -> Rig {
     let mut setup = setup();
     setup.call = Some(common::events::call_sid());
     setup.max_length = Duration::from_secs(60);
+    let agent = Arc::make_mut(&mut setup.agent);
+    agent.keys.insert('0', "front_desk".to_owned());
+    agent.longest_monologue = Duration::from_secs(40);
+    agent.silence = Some(Silence {
+        after: Duration::from_secs(8),
+        instructions: "Ask whether the caller is still there.".to_owned(),
+        attempts: 2,
+    });
     let mut rig = Rig::new(setup);
     let unusable = || Event::Phone(PhoneEvent::Unusable(ReadError::Malformed));
     match reason {
@@ -72,13 +83,44 @@ fn brought_to(reason: EndReason) -> Rig {
                 rig.pass(2_000);
             }
         }
+        EndReason::AgentHungUp => {
+            rig.ready();
+            rig.media();
+            rig.event(response_started("resp_1"));
+            rig.says("resp_1", "item_1", 7, 1_000, 0);
+            rig.later(200, tool_call("resp_1", END_CALL, true));
+            rig.later(200, response_done("resp_1"));
+            rig.pass(1_000);
+        }
+        EndReason::Transferred => {
+            rig.ready();
+            rig.media();
+            rig.event(key('0'));
+            rig.answers("resp_1", "item_1", 7, 1_000);
+            rig.pass(1_000);
+        }
+        EndReason::CallerSilent => {
+            rig.talks = Some(1_000);
+            rig.ready();
+            rig.media();
+            rig.pass_until_over(50_000);
+        }
+        EndReason::NobodyThere => {
+            rig.talks = Some(1_000);
+            rig.ready();
+            rig.media();
+            rig.event(speech_started());
+            rig.pass_until_over(58_000);
+        }
         EndReason::OperatorHangUp => rig.event(hang_up()),
         EndReason::HandedOver => rig.event(Event::Operator(OperatorEvent::HandOver)),
         EndReason::TooLong => {
-            rig.obliging = true;
+            rig.talks = Some(1_000);
             rig.ready();
             rig.media();
-            rig.pass(60_000);
+            rig.event(speech_started());
+            rig.later(30_000, caller_words("item_caller", "A long story."));
+            rig.pass_until_over(60_000);
         }
         EndReason::Fault => {
             // The actor's word, after the machine itself failed.
@@ -92,7 +134,7 @@ fn brought_to(reason: EndReason) -> Rig {
 }
 
 /// Every reason with its close code (RFC 6455, section 7.4.1) and what the caller meets next.
-const ENDINGS: [(EndReason, u16, Aftermath); 20] = [
+const ENDINGS: [(EndReason, u16, Aftermath); 24] = [
     (EndReason::CallerHungUp, 1_000, Aftermath::HangUp),
     (EndReason::PhoneLost, 1_000, Aftermath::Reconnect),
     (EndReason::PhoneStalled, 1_013, Aftermath::Fallback),
@@ -125,6 +167,10 @@ const ENDINGS: [(EndReason, u16, Aftermath); 20] = [
     ),
     (EndReason::ModelRefused, 1_000, Aftermath::Fallback),
     (EndReason::ModelLost, 1_000, Aftermath::Fallback),
+    (EndReason::AgentHungUp, 1_000, Aftermath::HangUp),
+    (EndReason::Transferred, 1_000, Aftermath::Transfer),
+    (EndReason::CallerSilent, 1_000, Aftermath::HangUp),
+    (EndReason::NobodyThere, 1_000, Aftermath::HangUp),
     (EndReason::OperatorHangUp, 1_000, Aftermath::HangUp),
     (EndReason::HandedOver, 1_001, Aftermath::Reconnect),
     (EndReason::TooLong, 1_000, Aftermath::HangUp),

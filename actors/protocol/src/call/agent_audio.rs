@@ -3,7 +3,8 @@
 use super::Call;
 use super::effect::{Peer, Report};
 use super::state::State;
-use crate::codec::Passed;
+use crate::codec::Guard;
+use crate::ids::ModelId;
 use crate::model::link::Link;
 use crate::model::responses::Verdict;
 use crate::payload::Payload;
@@ -17,25 +18,21 @@ impl Call {
         self.report(Report::Transcoding);
     }
 
-    /// Passes model audio through the codec guard.
-    fn guarded(&mut self, payload: Payload) -> Option<Payload> {
+    /// Runs the codec guard of the session, and tells when it finds something out.
+    fn guarded<T>(&mut self, act: impl FnOnce(&mut Guard) -> Option<T>) -> Option<T> {
         let Link::Ready(session) = &mut self.link else {
             return None;
         };
         let before = session.guard.is_transcoding();
-        let passed = session.guard.pass(payload);
-        let found = !before && session.guard.is_transcoding();
-        if found {
+        let result = act(&mut session.guard);
+        if !before && session.guard.is_transcoding() {
             self.found_linear();
         }
-        match passed {
-            Passed::Audio(payload) => Some(payload),
-            Passed::Nothing => None,
-        }
+        result
     }
 
     pub(super) fn on_model_audio(&mut self, key: PartKey, payload: Payload, now: Time) {
-        let mut bytes = payload.audio_bytes() as u64;
+        let bytes = payload.audio_bytes() as u64;
         match self.responses.verdict(&key.response) {
             Verdict::Play => {}
             Verdict::Discard => {
@@ -49,20 +46,20 @@ impl Call {
             }
         }
         self.responses.speaks(&key.response);
-        let Some(payload) = self.guarded(payload) else {
-            return;
-        };
-        bytes = payload.audio_bytes() as u64;
-        self.book(key, payload, bytes, now);
+        if let Some(payload) = self.guarded(|guard| guard.pass(&key, payload)) {
+            self.book(key, payload, now);
+        }
     }
 
     /// Books the model's µ-law and sends as much as the lead allows.
-    fn book(&mut self, key: PartKey, payload: Payload, bytes: u64, now: Time) {
+    fn book(&mut self, key: PartKey, payload: Payload, now: Time) {
+        let bytes = payload.audio_bytes() as u64;
         let turn = self.conversation.agent_audio(&key.item, now);
         if turn.model_ms.is_none()
             && let Some(since) = self.silent_since
         {
             turn.model_ms = Some(now.millis_since(since));
+            turn.caller_silent_since = Some(since);
         }
         self.owes_answer = false;
         self.failed_in_a_row = 0;
@@ -98,14 +95,26 @@ impl Call {
         self.report(Report::AgentAudioDropped { bytes, why });
     }
 
+    /// A response brings no more audio: of a part that was not said to be over, too, what waits is played.
+    pub(super) fn finish_audio(&mut self, response: &ModelId, now: Time) {
+        let waiting = match &self.link {
+            Link::Ready(session) => session.guard.waiting_part(response),
+            Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting | Link::Lost => None,
+        };
+        if let Some(part) = waiting {
+            self.on_audio_done(&part, now);
+        }
+        if let Some(playback) = self.state.playback_mut() {
+            playback.finish_response(response);
+        }
+        self.pump(now);
+    }
+
     pub(super) fn on_audio_done(&mut self, key: &PartKey, now: Time) {
-        let wanted = self.responses.verdict(&key.response) == Verdict::Play;
-        if let Link::Ready(session) = &mut self.link
-            && let Passed::Audio(rest) = session.guard.finish()
-            && wanted
+        if self.responses.verdict(&key.response) == Verdict::Play
+            && let Some(rest) = self.guarded(|guard| guard.finish(key))
         {
-            let bytes = rest.audio_bytes() as u64;
-            self.book(key.clone(), rest, bytes, now);
+            self.book(key.clone(), rest, now);
         }
         match &mut self.state {
             State::Accepted(opening) | State::Connected(opening) => opening.held.finish_held(key),

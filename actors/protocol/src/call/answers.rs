@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Call;
 use super::effect::{Peer, Report};
-use super::event::{AudioFormat, ResponseDone, ResponseStatus};
+use super::event::{AudioFormat, ModelError, ResponseDone, ResponseStatus};
 use super::timers::Timer;
 use crate::cost;
 use crate::ids::ModelId;
@@ -13,8 +13,18 @@ use crate::model::link::Link;
 use crate::model::responses::{Verdict, Wish};
 use crate::time::Time;
 
-/// Times a failed or empty answer is asked for again before the session is given up.
+/// Times a failed answer is asked for again before the session is given up.
 const RETRIES: u32 = 3;
+
+/// Times an answer that was cut by the token limit is continued.
+const CONTINUATIONS: u8 = 2;
+
+const CONTINUE: &str = "Your answer was cut off in the middle. Go on exactly where it stopped and come to its end in \
+                        one short sentence.";
+
+/// What the caller hears in place of what the provider's filter cut.
+const CLOSING: &str = "Say exactly this, in the language of the caller, and nothing else: \"I am sorry, I cannot say \
+                       more about that. What else can I do for you?\"";
 
 impl Call {
     /// Asks for an answer, now or after the running one.
@@ -39,6 +49,7 @@ impl Call {
         if let Some(command) = self.responses.started(response) {
             self.ask_model(command);
         }
+        self.hand_in_answers();
         match format {
             None | Some(AudioFormat::Mulaw) => {}
             Some(AudioFormat::Pcm24k) => {
@@ -62,10 +73,7 @@ impl Call {
             self.tally.cost_usd += dollars;
             self.report(Report::Used { usage, dollars });
         }
-        if let Some(playback) = self.state.playback_mut() {
-            playback.finish_response(&done.id);
-        }
-        self.pump(now);
+        self.finish_audio(&done.id, now);
         // Of a response the caller interrupted, or that never began, nothing is missed.
         let wanted = self.responses.verdict(&done.id) == Verdict::Play;
         let spoke = done.spoken_items > 0 || self.responses.spoke(&done.id);
@@ -74,37 +82,28 @@ impl Call {
             .wish_of(&done.id)
             .unwrap_or(Wish { instructions: None });
         let next = self.responses.done(&done.id);
-        for output in std::mem::take(&mut self.outputs) {
-            self.ask_model(output);
-        }
+        self.hand_in_answers();
         if let Some(command) = next {
             self.ask_model(command);
         }
+        self.on_farewell_done(&done.id, spoke, &done.status, now);
         match done.status {
             ResponseStatus::Completed if !spoke && done.tool_calls == 0 => {
                 self.violation(Peer::Model, "empty_response");
                 if wanted {
-                    self.answer_again(wish, Duration::ZERO, now);
+                    self.mend(wish, 1);
                 }
             }
-            ResponseStatus::Completed => self.failed_in_a_row = 0,
-            ResponseStatus::Failed(error) => {
-                let class = classify(&error);
-                self.report(Report::ModelComplains(Box::new(error)));
-                match class {
-                    Class::Fatal => self.lose_model("refused", true, now),
-                    Class::SessionOver => self.lose_model("session_over", false, now),
-                    Class::Transient(wait) if wanted => self.answer_again(wish, wait, now),
-                    Class::Benign | Class::AlreadyResponding | Class::Configuration if wanted => {
-                        self.answer_again(wish, Duration::ZERO, now);
-                    }
-                    Class::Transient(_)
-                    | Class::Benign
-                    | Class::AlreadyResponding
-                    | Class::Configuration => {}
-                }
+            ResponseStatus::Completed => {
+                self.failed_in_a_row = 0;
+                self.mended_in_a_row = 0;
             }
-            ResponseStatus::OutOfTokens if wanted => self.ask_for_answer(None),
+            ResponseStatus::Failed(error) => self.on_answer_failed(error, wish, wanted, now),
+            ResponseStatus::OutOfTokens if wanted => self.mend(Wish::to(CONTINUE), CONTINUATIONS),
+            ResponseStatus::Filtered if wanted => {
+                self.violation(Peer::Model, "filtered_response");
+                self.mend(Wish::to(CLOSING), 1);
+            }
             ResponseStatus::OutOfTokens
             | ResponseStatus::Interrupted
             | ResponseStatus::Cancelled
@@ -113,7 +112,32 @@ impl Call {
         }
     }
 
-    /// An answer failed: ask again after `wait`, a bounded number of times, then open another session.
+    /// An answer was empty or cut: another is asked for, at most so many times in a row.
+    fn mend(&mut self, wish: Wish, at_most: u8) {
+        if self.mended_in_a_row < at_most {
+            self.mended_in_a_row += 1;
+            self.ask_for_answer(wish.instructions);
+        }
+    }
+
+    fn on_answer_failed(&mut self, error: ModelError, wish: Wish, wanted: bool, now: Time) {
+        let class = classify(&error);
+        self.report(Report::ModelComplains(Box::new(error)));
+        match class {
+            Class::Fatal => self.lose_model("refused", true, now),
+            Class::SessionOver => self.lose_model("session_over", false, now),
+            Class::Transient(wait) if wanted => self.answer_again(wish, wait, now),
+            Class::Benign | Class::AlreadyResponding | Class::Configuration if wanted => {
+                self.answer_again(wish, Duration::ZERO, now);
+            }
+            Class::Transient(_)
+            | Class::Benign
+            | Class::AlreadyResponding
+            | Class::Configuration => {}
+        }
+    }
+
+    /// An answer failed: ask again after `wait` or a little later, a bounded number of times, then open another session.
     pub(super) fn answer_again(&mut self, wish: Wish, wait: Duration, now: Time) {
         self.failed_in_a_row += 1;
         if self.failed_in_a_row > RETRIES {
@@ -122,6 +146,7 @@ impl Call {
             return;
         }
         self.retry = Some(wish);
+        let wait = self.patience.spread(wait);
         self.timers.set(Timer::Retry, now + wait);
     }
 }

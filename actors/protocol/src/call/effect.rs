@@ -91,6 +91,11 @@ pub enum Report {
         /// Custom parameters left out.
         refused_parameters: u32,
     },
+    /// The stream cannot be served, in words for whoever reads the log.
+    StreamRefused {
+        /// Why.
+        why: String,
+    },
     /// The caller's first frame.
     FirstCallerAudio,
     /// A dial of the model ended.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ids::{AccountSid, CallSid, ModelId, StreamSid};
+use crate::ids::{AccountSid, CallSid, ModelId, StreamSid, clip};
 use crate::payload::Payload;
 
 /// Everything that can happen to a call, from whichever side.
@@ -135,6 +135,21 @@ impl MediaFormat {
     #[must_use]
     pub fn is_supported(&self) -> bool {
         self.encoding == "audio/x-mulaw" && self.sample_rate == 8_000 && self.channels == 1
+    }
+}
+
+impl std::fmt::Display for MediaFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            encoding,
+            sample_rate,
+            channels,
+        } = self;
+        let encoding = clip(encoding, 64).escape_debug();
+        write!(
+            f,
+            "the stream is {encoding}, {sample_rate} Hz, {channels} channels; only audio/x-mulaw, 8000 Hz, 1 channel is served"
+        )
     }
 }
 

@@ -11,7 +11,7 @@ use crate::payload::Payload;
 /// No frame for this long: silence is sent in its place.
 pub(super) const QUIET_LINE: Duration = Duration::from_millis(750);
 
-/// That much of it, once: enough to end a turn by every setting of voice activity.
+/// That much of it, and again as long as no frame comes.
 pub(super) const FILLED_MS: u64 = 1_000;
 
 /// Timestamps are a little uneven; a smaller hole is none.
@@ -36,10 +36,15 @@ impl CallerClock {
             return 0;
         };
         let filled = std::mem::take(&mut self.filled_ms);
-        let hole = self
-            .next_ms
-            .map_or(0, |expected| timestamp.saturating_sub(expected));
-        self.next_ms = Some(timestamp + bytes_to_ms(bytes as u64));
+        let next = timestamp.saturating_add(bytes_to_ms(bytes as u64));
+        let Some(expected) = self.next_ms else {
+            self.next_ms = Some(next);
+            return 0;
+        };
+        let hole = timestamp.saturating_sub(expected);
+        // A frame that comes late opens no hole for the one after it; a clock set back does not stop the filling.
+        let is_late = expected.saturating_sub(next) <= LARGEST_MS;
+        self.next_ms = Some(if is_late { next.max(expected) } else { next });
         if (SMALLEST_MS..=LARGEST_MS).contains(&hole) {
             hole.saturating_sub(filled)
         } else {
@@ -47,12 +52,9 @@ impl CallerClock {
         }
     }
 
-    /// No frame came for a while; gives the milliseconds of silence to be sent in its place, once.
-    pub(super) fn quiet(&mut self) -> u64 {
-        if self.filled_ms > 0 {
-            return 0;
-        }
-        self.filled_ms = FILLED_MS;
+    /// No frame came for a while; gives the milliseconds of silence to be sent in its place.
+    pub(super) const fn quiet(&mut self) -> u64 {
+        self.filled_ms += FILLED_MS;
         FILLED_MS
     }
 }
@@ -97,8 +99,8 @@ mod tests {
         let mut clock = CallerClock::default();
         clock.frame(Some(100), 160);
         assert_eq!(clock.quiet(), FILLED_MS);
-        assert_eq!(clock.quiet(), 0, "once");
-        assert_eq!(clock.frame(Some(3_120), 160), 2_000);
+        assert_eq!(clock.quiet(), FILLED_MS);
+        assert_eq!(clock.frame(Some(3_120), 160), 1_000);
     }
 
     #[test]
@@ -108,6 +110,23 @@ mod tests {
         assert_eq!(clock.frame(Some(u64::MAX / 2), 160), 0);
         assert_eq!(clock.frame(Some(5), 160), 0);
         assert_eq!(clock.frame(None, 160), 0);
+        assert_eq!(clock.frame(Some(u64::MAX), 160), 0);
+    }
+
+    #[test]
+    fn a_clock_set_back_goes_on_filling() {
+        let mut clock = CallerClock::default();
+        clock.frame(Some(1_000_000), 160);
+        assert_eq!(clock.frame(Some(20), 160), 0);
+        assert_eq!(clock.frame(Some(140), 160), 100);
+    }
+
+    #[test]
+    fn a_frame_that_comes_late_opens_no_hole() {
+        let mut clock = CallerClock::default();
+        for timestamp in [100, 120, 140, 160, 100, 180] {
+            assert_eq!(clock.frame(Some(timestamp), 160), 0, "{timestamp}");
+        }
     }
 
     #[test]

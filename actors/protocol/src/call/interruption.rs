@@ -5,22 +5,29 @@ use super::timers::Timer;
 use super::{Call, LOCAL};
 use crate::model::command::ModelCommand;
 use crate::model::link::Link;
-use crate::playback::PartKey;
+use crate::playback::{PartKey, Settled};
 use crate::time::Time;
 
 impl Call {
-    /// The caller speaks: whatever he has not heard is taken back.
     pub(super) fn on_speech_started(&mut self, now: Time) {
         self.stay();
         self.caller_speaks = true;
         self.silent_since = None;
-        self.retry = None;
-        self.timers.stop(Timer::Retry);
+        self.mended_in_a_row = 0;
         let server_cancels = match &self.link {
             Link::Ready(session) => session.interrupts,
             Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting | Link::Lost => true,
         };
-        if let Some(command) = self.responses.interrupt(server_cancels) {
+        self.take_back(server_cancels, now);
+    }
+
+    /// Takes back whatever the caller has not heard, and what was still to be said.
+    pub(super) fn take_back(&mut self, server_cancels: bool, now: Time) {
+        self.retry = None;
+        self.timers.stop(Timer::Retry);
+        // What a lost session said can be taken from the caller, not from the session.
+        let has_session = matches!(self.link, Link::Ready(_));
+        if let Some(command) = self.responses.interrupt(server_cancels || !has_session) {
             self.ask_model(command);
         }
         let Some(playback) = self.state.playback_mut() else {
@@ -42,31 +49,44 @@ impl Call {
             .rfind(|part| part.heard_ms > 0)
             .map_or(0, |part| part.heard_ms);
         self.report(Report::Interrupted { heard_ms });
+        let mut deleted = None;
         for part in &interruption.parts {
             self.responses.discard(&part.key.response);
-            let of_item = |other: &&crate::playback::Settled| other.key.item == part.key.item;
-            let item_heard = interruption
-                .parts
-                .iter()
-                .filter(of_item)
-                .any(|other| other.heard_ms > 0);
-            if part.key.response.as_str() != LOCAL && part.cut {
-                if item_heard {
-                    let PartKey {
-                        item, part: number, ..
-                    } = part.key.clone();
-                    self.ask_model(ModelCommand::Truncate {
-                        item,
-                        part: number,
-                        heard_ms: part.heard_ms,
-                    });
-                } else if part.key.part == 0 {
-                    self.ask_model(ModelCommand::Delete {
-                        item: part.key.item.clone(),
-                    });
+            let is_known = has_session && part.key.response.as_str() != LOCAL;
+            if is_known && part.cut && deleted.as_ref() != Some(&part.key.item) {
+                if self.item_was_heard(part, &interruption.parts) {
+                    self.truncate(part);
+                } else {
+                    let item = part.key.item.clone();
+                    deleted = Some(item.clone());
+                    self.ask_model(ModelCommand::Delete { item });
                 }
             }
             self.settle(part, now);
         }
+    }
+
+    /// Whether the caller heard something of this part's item, be it of another part.
+    fn item_was_heard(&self, part: &Settled, parts: &[Settled]) -> bool {
+        let item = &part.key.item;
+        let now = parts
+            .iter()
+            .any(|other| other.key.item == *item && other.heard_ms > 0);
+        let before = || {
+            let mut turns = self.conversation.turns();
+            turns.any(|turn| turn.item == *item && turn.heard_ms > 0)
+        };
+        now || before()
+    }
+
+    fn truncate(&mut self, part: &Settled) {
+        let PartKey {
+            item, part: number, ..
+        } = part.key.clone();
+        self.ask_model(ModelCommand::Truncate {
+            item,
+            part: number,
+            heard_ms: part.heard_ms,
+        });
     }
 }

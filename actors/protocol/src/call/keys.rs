@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Call;
 use super::effect::Report;
-use super::end::EndReason;
+use super::leaving::Farewell;
 use super::timers::Timer;
 use crate::ids::ModelId;
 use crate::model::command::{ModelCommand, Role};
@@ -22,10 +22,13 @@ const ENTER: char = '#';
 
 impl Call {
     pub(super) fn take_key(&mut self, digit: char, now: Time) {
+        self.stay();
         if self.keys.is_empty()
             && let Some(target) = self.setup.agent.keys.get(&digit).cloned()
         {
-            self.transfer(target, None, now);
+            // He does not want to hear the rest. No server cancels because of a key.
+            self.take_back(false, now);
+            self.transfer(target, Farewell::Asked, now);
             return;
         }
         if self.keys.len() < MOST {
@@ -66,13 +69,5 @@ impl Call {
         }
         self.on_real_turn(now);
         self.ask_for_answer(None);
-    }
-
-    /// The caller goes to somebody else, when he has heard that he does.
-    pub(super) fn transfer(&mut self, target: String, tool: Option<ModelId>, now: Time) {
-        self.transfer_to = Some(target);
-        let words = "Tell the caller in one short sentence that you are connecting them now.";
-        let farewell = tool.is_none().then_some(words);
-        self.leave(EndReason::Transferred, farewell, tool, now);
     }
 }

@@ -1,182 +1,222 @@
-//! Coming to an end: goodbye, silence, length.
+//! Coming to an end: goodbye and transfer.
 //!
 //! A call that is to end does so when the caller has heard the last word, not in the middle of one. If he speaks into
-//! the farewell, the call goes on.
+//! a goodbye, the call goes on.
 
 use std::time::Duration;
 
 use super::Call;
 use super::end::EndReason;
-use super::state::State;
+use super::event::ResponseStatus;
 use super::timers::Timer;
+use super::tools::ToolCall;
 use crate::ids::ModelId;
-use crate::model::command::{ModelCommand, Role};
 use crate::model::link::Link;
 use crate::time::Time;
 
-/// A farewell is waited for no longer than this.
-const FAREWELL: Duration = Duration::from_secs(15);
+/// A farewell that does not come is waited for no longer than this.
+pub(super) const FAREWELL: Duration = Duration::from_secs(15);
 
-/// So long before the end of the longest call the model is told to come to an end.
-const WRAP_UP: Duration = Duration::from_secs(45);
+/// A farewell that is being heard is waited for no longer than this.
+const LONGEST_FAREWELL: Duration = Duration::from_secs(60);
 
-/// Calls shorter than this are not wrapped up.
-const SHORT_CALL: Duration = Duration::from_secs(90);
+/// What is left of a farewell gets this much more time than it lasts, for the last mark to come back.
+const LAST_MARK: Duration = Duration::from_secs(2);
 
-const SAY_GOODBYE: &str = "Say goodbye to the caller in one short, friendly sentence.";
+pub(super) const SAY_GOODBYE: &str = "Say goodbye to the caller in one short, friendly sentence.";
+
+const SAY_TRANSFER: &str =
+    "Tell the caller in one short sentence that you are connecting them now.";
+
+/// What a tool is told that would have ended the call without a word to the caller.
+const SPEAK_FIRST: &str = r#"{"status":"the caller must hear a word first"}"#;
+
+/// The last words of a call.
+#[derive(Debug)]
+pub(super) enum Farewell {
+    /// The model is asked for them.
+    Asked,
+    /// The model has said them, or is about to, in the response that called a tool for it.
+    Said(ToolCall),
+}
 
 /// A call that is about to end.
 #[derive(Debug)]
 pub(super) struct Leaving {
     reason: EndReason,
-    /// The tool call that asked for it; answered if the call goes on after all.
-    tool: Option<ModelId>,
+    since: Time,
+    /// Whether the caller keeps the call by speaking.
+    open: bool,
+    /// The response in which the model should have said the last words, until it is done.
+    saying: Option<ModelId>,
+    /// The tool calls that asked for it; answered if the call goes on after all.
+    tools: Vec<ToolCall>,
 }
 
-impl Leaving {
-    /// Whether the caller can keep the call going by speaking.
-    const fn is_open(&self) -> bool {
-        !matches!(self.reason, EndReason::TooLong)
+const fn words_for(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Transferred => SAY_TRANSFER,
+        _ => SAY_GOODBYE,
     }
 }
 
 impl Call {
-    /// Sets the timers of a call's whole length.
-    pub(super) fn watch_length(&mut self) {
-        let longest = self.setup.max_length;
-        self.timers.set(Timer::Length, Time::ZERO + longest);
-        if longest >= SHORT_CALL {
-            self.timers
-                .set(Timer::WrapUp, Time::ZERO + (longest - WRAP_UP));
-        }
-    }
-
-    pub(super) fn on_wrap_up(&mut self) {
-        if matches!(self.link, Link::Ready(_)) {
-            let text =
-                "This call must end in less than a minute. Come to an end now and say goodbye."
-                    .to_owned();
-            self.ask_model(ModelCommand::Tell {
-                role: Role::System,
-                text,
-            });
-        }
-    }
-
-    /// The call ends when the caller has heard what is being said, or a farewell asked for with these words.
-    pub(super) fn leave(
-        &mut self,
-        reason: EndReason,
-        farewell: Option<&str>,
-        tool: Option<ModelId>,
-        now: Time,
-    ) {
-        if self.leaving.is_some() {
+    /// The call ends when the caller has heard the last words.
+    pub(super) fn leave(&mut self, reason: EndReason, farewell: Farewell, now: Time) {
+        let transfers = reason == EndReason::Transferred;
+        if let Some(leaving) = &mut self.leaving {
+            if transfers && leaving.open {
+                leaving.reason = reason;
+            }
+            if let Farewell::Said(tool) = farewell {
+                leaving.tools.push(tool);
+            }
             return;
         }
-        let can_speak = matches!(self.link, Link::Ready(_)) && self.state.stream().is_some();
-        if !can_speak {
+        let has_session = matches!(self.link, Link::Ready(_));
+        if self.state.stream().is_none() || !(has_session || self.has_more_to_say(now)) {
             self.end(reason, now);
             return;
         }
-        self.leaving = Some(Leaving { reason, tool });
+        let mut leaving = Leaving {
+            reason,
+            since: now,
+            // Noise does not keep a call, nor does a cough undo the key the caller pressed.
+            open: matches!(reason, EndReason::AgentHungUp | EndReason::CallerSilent),
+            saying: None,
+            tools: Vec::new(),
+        };
+        match farewell {
+            Farewell::Asked if has_session => {
+                self.ask_for_answer(Some(words_for(reason).to_owned()));
+            }
+            Farewell::Asked => {}
+            Farewell::Said(tool) => {
+                leaving.open = true;
+                leaving.saying = Some(tool.response.clone());
+                leaving.tools.push(tool);
+            }
+        }
+        self.leaving = Some(leaving);
         self.timers.set(Timer::Leave, now + FAREWELL);
-        if let Some(words) = farewell {
-            self.ask_for_answer(Some(words.to_owned()));
-        }
-    }
-
-    pub(super) fn on_farewell_due(&mut self, now: Time) {
-        if let Some(leaving) = self.leaving.take() {
-            self.end(leaving.reason, now);
-        }
     }
 
     /// The model wants to end the call.
-    pub(super) fn on_end_call(&mut self, response: &ModelId, tool: ModelId, now: Time) {
-        if self.responses.spoke(response) || self.has_more_to_say(now) {
-            self.leave(EndReason::AgentHungUp, None, Some(tool), now);
-            return;
-        }
-        // It asked without a word to the caller.
-        self.give_output(tool, r#"{"status":"say goodbye first"}"#.to_owned());
-        self.leave(EndReason::AgentHungUp, Some(SAY_GOODBYE), None, now);
+    pub(super) fn on_end_call(&mut self, tool: ToolCall, now: Time) {
+        self.leave(EndReason::AgentHungUp, Farewell::Said(tool), now);
     }
 
-    /// The caller spoke: a farewell is no farewell any more.
+    /// The caller goes to somebody else, when he has heard that he does.
+    pub(super) fn transfer(&mut self, target: String, farewell: Farewell, now: Time) {
+        self.transfer_to = Some(target);
+        self.leave(EndReason::Transferred, farewell, now);
+    }
+
+    /// The response is done in which the model should have said the last words: it may have forgotten them.
+    pub(super) fn on_farewell_done(
+        &mut self,
+        response: &ModelId,
+        spoke: bool,
+        status: &ResponseStatus,
+        now: Time,
+    ) {
+        let Some(leaving) = &mut self.leaving else {
+            return;
+        };
+        if leaving
+            .saying
+            .take_if(|saying| saying == response)
+            .is_none()
+        {
+            return;
+        }
+        let words = words_for(leaving.reason);
+        // A response that failed is asked for again, with all that was in it.
+        let is_retried = matches!(status, ResponseStatus::Failed(_));
+        if spoke || is_retried || self.has_more_to_say(now) {
+            return;
+        }
+        for tool in self.take_leaving_tools() {
+            self.answer_tool(tool, SPEAK_FIRST.to_owned());
+        }
+        self.ask_for_answer(Some(words.to_owned()));
+    }
+
+    fn take_leaving_tools(&mut self) -> Vec<ToolCall> {
+        self.leaving
+            .as_mut()
+            .map(|leaving| std::mem::take(&mut leaving.tools))
+            .unwrap_or_default()
+    }
+
+    /// The session is gone in which the farewell was to be said.
+    pub(super) fn on_farewell_lost(&mut self) {
+        if let Some(leaving) = &mut self.leaving {
+            leaving.saying = None;
+            leaving.tools.clear();
+        }
+    }
+
+    /// The caller did something: a goodbye is no goodbye any more.
     pub(super) fn stay(&mut self) {
-        let Some(leaving) = self.leaving.take_if(|leaving| leaving.is_open()) else {
+        self.stay_if(|leaving| leaving.open);
+    }
+
+    /// The caller was thought to be away and is not.
+    pub(super) fn stay_with_somebody(&mut self) {
+        self.stay_if(|leaving| leaving.reason == EndReason::NobodyThere);
+    }
+
+    fn stay_if(&mut self, can_stay: impl FnOnce(&Leaving) -> bool) {
+        let Some(leaving) = self.leaving.take_if(|leaving| can_stay(leaving)) else {
             return;
         };
         self.timers.stop(Timer::Leave);
         self.transfer_to = None;
-        if let Some(call) = leaving.tool {
-            let output =
-                r#"{"status":"the caller went on speaking, so the call goes on"}"#.to_owned();
-            self.give_output(call, output);
+        for tool in leaving.tools {
+            self.answer_that_caller_speaks(tool);
         }
     }
 
-    /// After every event but a frame: is the farewell heard? Does the line fall silent?
-    pub(super) fn settle_down(&mut self, now: Time) {
-        if self.is_over() {
-            return;
-        }
-        let quiet = matches!(self.link, Link::Ready(_))
-            && matches!(self.state, State::Start(_) | State::Media(_))
-            && !self.caller_speaks
-            && !self.responses.is_busy()
-            && self.retry.is_none()
-            && !self.has_more_to_say(now);
-        if !quiet {
-            self.timers.stop(Timer::Silence);
-            return;
-        }
-        if let Some(leaving) = self.leaving.take() {
-            self.end(leaving.reason, now);
-            return;
-        }
-        if let Some(silence) = &self.setup.agent.silence
-            && !self.timers.is_set(Timer::Silence)
-        {
-            self.timers.set(Timer::Silence, now + silence.after);
-        }
+    /// Whether the caller has heard the last words.
+    pub(super) fn is_farewell_heard(&self, leaving: &Leaving, now: Time) -> bool {
+        let more_comes = matches!(self.link, Link::Ready(_))
+            && (self.responses.is_busy()
+                || self.retry.is_some()
+                || self.owes_answer
+                || leaving.saying.is_some());
+        !more_comes && !self.caller_speaks && !self.has_more_to_say(now)
     }
 
-    /// Nobody has said anything for a while.
-    pub(super) fn on_silence(&mut self, now: Time) {
-        let agent = self.setup.agent.clone();
-        let Some(silence) = &agent.silence else {
+    /// The farewell has been waited for long enough, unless it is being heard at this moment.
+    pub(super) fn on_farewell_due(&mut self, now: Time) {
+        let Some(leaving) = &self.leaving else {
             return;
         };
-        if self.asked_if_there >= silence.attempts {
-            self.leave(EndReason::CallerSilent, Some(SAY_GOODBYE), None, now);
+        let longest = leaving.since + LONGEST_FAREWELL;
+        let left_ms = self
+            .state
+            .stream()
+            .map_or(0, |stream| stream.playback.unheard_ms(now));
+        if left_ms > 0 && now < longest {
+            let heard = now + Duration::from_millis(left_ms) + LAST_MARK;
+            self.timers.set(Timer::Leave, heard.min(longest));
             return;
         }
-        self.asked_if_there += 1;
-        self.ask_for_answer(Some(silence.instructions.clone()));
+        self.finish_leaving(now);
     }
 
-    /// The caller took a turn that means something.
-    pub(super) fn on_real_turn(&mut self, now: Time) {
-        self.asked_if_there = 0;
-        self.timers
-            .set(Timer::NoTurn, now + self.setup.agent.longest_monologue);
-    }
-
-    /// Hold music and noise keep no call open for ever.
-    pub(super) fn on_no_turn(&mut self, now: Time) {
-        self.leave(EndReason::NobodyThere, Some(SAY_GOODBYE), None, now);
-    }
-
-    pub(super) fn on_too_long(&mut self, now: Time) {
-        self.leave(EndReason::TooLong, Some(SAY_GOODBYE), None, now);
+    /// Ends a call that was about to.
+    pub(super) fn finish_leaving(&mut self, now: Time) {
+        if let Some(leaving) = self.leaving.take() {
+            self.end(leaving.reason, now);
+        }
     }
 
     /// Whether the caller has something left to hear.
-    fn has_more_to_say(&mut self, now: Time) -> bool {
+    pub(super) fn has_more_to_say(&self, now: Time) -> bool {
         self.state
-            .playback_mut()
+            .playback()
             .is_some_and(|playback| playback.is_unheard(now))
     }
 }

@@ -13,6 +13,7 @@ mod interruption;
 mod keys;
 mod leaving;
 mod model_leg;
+mod patience;
 mod phone_leg;
 mod setup;
 pub mod snapshot;
@@ -76,6 +77,8 @@ pub struct Call {
     /// A failed response, to be asked for again.
     retry: Option<Wish>,
     failed_in_a_row: u32,
+    /// Answers asked for because the one before was empty or cut.
+    mended_in_a_row: u8,
     /// The caller spoke last and was not answered.
     owes_answer: bool,
     preroll: Preroll,
@@ -86,8 +89,7 @@ pub struct Call {
     /// When the caller fell silent, until the answer leaves.
     silent_since: Option<Time>,
     caller_speaks: bool,
-    /// Answers to tool calls that wait for their response to be done.
-    outputs: Vec<ModelCommand>,
+    tools: tools::ToolCalls,
     leaving: Option<leaving::Leaving>,
     /// Where the caller goes when the call has ended.
     transfer_to: Option<String>,
@@ -126,6 +128,7 @@ impl Call {
             responses: Responses::default(),
             retry: None,
             failed_in_a_row: 0,
+            mended_in_a_row: 0,
             owes_answer: false,
             preroll: Preroll::default(),
             conversation: Conversation::default(),
@@ -134,7 +137,7 @@ impl Call {
             bad_messages: VecDeque::new(),
             silent_since: None,
             caller_speaks: false,
-            outputs: Vec::new(),
+            tools: tools::ToolCalls::default(),
             leaving: None,
             transfer_to: None,
             asked_if_there: 0,
@@ -168,10 +171,12 @@ impl Call {
             return call;
         }
         call.watch_length();
-        call.timers
-            .set(Timer::NoTurn, now + call.setup.agent.longest_monologue);
+        call.watch_turns(now);
         if call.leaving.is_some() {
-            call.timers.set(Timer::Leave, now);
+            call.timers.set(Timer::Leave, now + leaving::FAREWELL);
+        }
+        if !call.keys.is_empty() {
+            call.timers.set(Timer::Keys, now);
         }
         match &call.state {
             State::Accepted(_) | State::Connected(_) => {
@@ -197,6 +202,7 @@ impl Call {
             }
         }
         call.pump(now);
+        call.settle_down(now);
         call
     }
 
@@ -223,11 +229,12 @@ impl Call {
                 Timer::Media => self.end(EndReason::PhoneStalled, now),
                 Timer::Length => self.on_too_long(now),
                 Timer::WrapUp => self.on_wrap_up(),
+                Timer::Goodbye => self.on_goodbye(now),
                 Timer::Leave => self.on_farewell_due(now),
                 Timer::Silence => self.on_silence(now),
                 Timer::NoTurn => self.on_no_turn(now),
                 Timer::Keys => self.on_keys_due(now),
-                Timer::Gap => self.on_gap(),
+                Timer::Gap => self.on_gap(now),
                 Timer::Dial => self.on_dial_timeout(now),
                 Timer::Configure => self.on_configure_timeout(now),
                 Timer::Redial => self.dial(now),
@@ -316,7 +323,15 @@ impl Call {
         self.effects.push_back(Effect::Report(report));
     }
 
-    fn ask_model(&mut self, command: ModelCommand) {
+    fn ask_model(&mut self, mut command: ModelCommand) {
+        if let ModelCommand::Respond {
+            instructions: Some(words),
+            ..
+        } = &mut command
+        {
+            // For their answer they take the place of the session's, and so bring them along.
+            *words = format!("{}\n\n{words}", self.setup.agent.session.instructions);
+        }
         self.effects.push_back(Effect::ToModel(command));
     }
 

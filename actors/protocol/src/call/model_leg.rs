@@ -201,7 +201,7 @@ impl Call {
                 self.violation(Peer::Model, "wrong_format");
                 self.ask_for_least(now);
             }
-            Link::Ready(_) if right => {}
+            Link::Ready(session) if right || (bearable && session.guard.is_transcoding()) => {}
             Link::Ready(_) => {
                 self.violation(Peer::Model, "wrong_format");
                 self.lose_model("wrong_format", false, now);
@@ -247,7 +247,7 @@ impl Call {
             self.report(Report::Transcoding);
         }
         self.responses = Responses::default();
-        self.outputs.clear();
+        self.forget_tools();
         self.caller_speaks = false;
         if !self.keys.is_empty() {
             self.timers.set(Timer::Keys, now);
@@ -355,6 +355,9 @@ impl Call {
         self.effects.push_back(Effect::CloseModel);
         self.owes_answer |= self.responses.is_busy() && self.agent_was_heard(now);
         self.retry = None;
+        self.caller_speaks = false;
+        self.forget_tools();
+        self.on_farewell_lost();
         let wait = if fatal {
             None
         } else {
@@ -371,6 +374,10 @@ impl Call {
             }
             None => {
                 self.link = Link::Lost;
+                if self.leaving.is_some() {
+                    // What is left of the farewell needs no model.
+                    return;
+                }
                 let reason = if fatal {
                     EndReason::ModelRefused
                 } else {

@@ -1,5 +1,7 @@
 //! The phone leg: what Twilio's messages mean in each state.
 
+use std::time::Duration;
+
 use super::effect::{Effect, Peer, Report};
 use super::end::EndReason;
 use super::event::{CallerAudio, PhoneEvent, StreamStart};
@@ -76,6 +78,8 @@ impl Call {
         }
         if !start.format.is_supported() {
             self.violation(Peer::Phone, "unsupported_format");
+            let why = start.format.to_string();
+            self.report(Report::StreamRefused { why });
             self.end(EndReason::UnsupportedFormat, now);
             return;
         }
@@ -90,8 +94,7 @@ impl Call {
         });
         self.timers.stop(Timer::Start);
         self.timers.set(Timer::Media, now + MEDIA_TIMEOUT);
-        self.timers
-            .set(Timer::NoTurn, now + self.setup.agent.longest_monologue);
+        self.watch_turns(now);
         self.report(Report::State(StateName::Start));
         let refused_parameters = start.refused_parameters;
         self.report(Report::Started {
@@ -250,12 +253,14 @@ impl Call {
     }
 
     /// No frame came for a moment.
-    pub(super) fn on_gap(&mut self) {
-        let missing_ms = self
-            .state
-            .stream_mut()
-            .map_or(0, |stream| stream.clock.quiet());
+    pub(super) fn on_gap(&mut self, now: Time) {
+        let (Link::Ready(_), Some(stream)) = (&self.link, self.state.stream_mut()) else {
+            return;
+        };
+        let missing_ms = stream.clock.quiet();
         self.fill(missing_ms);
+        self.timers
+            .set(Timer::Gap, now + Duration::from_millis(missing_ms));
     }
 
     fn on_stop(&mut self, stream: Option<StreamSid>, now: Time) {

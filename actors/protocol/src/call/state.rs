@@ -132,6 +132,16 @@ impl State {
 
     /// The ledger, until the end.
     #[must_use]
+    pub const fn playback(&self) -> Option<&Playback> {
+        match self {
+            Self::Accepted(opening) | Self::Connected(opening) => Some(&opening.held),
+            Self::Start(stream) | Self::Media(stream) => Some(&stream.playback),
+            Self::Stop(_) => None,
+        }
+    }
+
+    /// The ledger, until the end.
+    #[must_use]
     pub const fn playback_mut(&mut self) -> Option<&mut Playback> {
         match self {
             Self::Accepted(opening) | Self::Connected(opening) => Some(&mut opening.held),

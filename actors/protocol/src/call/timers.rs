@@ -25,6 +25,8 @@ pub enum Timer {
     Length,
     /// The model should be told that the end is near.
     WrapUp,
+    /// There is just time for a goodbye before the call has lasted long enough.
+    Goodbye,
     /// A farewell must have been heard.
     Leave,
     /// Nobody has said anything for a while.
@@ -39,7 +41,7 @@ pub enum Timer {
 
 impl Timer {
     /// Every timer.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Start,
         Self::Media,
         Self::Dial,
@@ -50,6 +52,7 @@ impl Timer {
         Self::Acknowledge,
         Self::Length,
         Self::WrapUp,
+        Self::Goodbye,
         Self::Leave,
         Self::Silence,
         Self::NoTurn,

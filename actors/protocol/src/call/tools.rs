@@ -1,10 +1,14 @@
 //! What the model asks to be done.
 
+use std::collections::VecDeque;
+
 use super::Call;
 use super::effect::Peer;
 use super::event::{ItemDone, ItemKind};
+use super::leaving::Farewell;
 use crate::ids::ModelId;
 use crate::model::command::ModelCommand;
+use crate::model::responses::Verdict;
 use crate::time::Time;
 
 /// The tool by which the model ends the call.
@@ -13,63 +17,129 @@ pub const END_CALL: &str = "end_call";
 /// The tool by which the model sends the caller to somebody else; its argument `target` names whom.
 pub const TRANSFER_CALL: &str = "transfer_call";
 
+/// Calls remembered, so that one told twice is answered once; servers repeat only the last ones.
+const REMEMBERED: usize = 64;
+
+/// What a tool is told that would have ended a call in which the caller speaks.
+const CALLER_SPEAKS: &str = r#"{"status":"the caller went on speaking, so the call goes on"}"#;
+
+/// A tool call of the model.
+#[derive(Clone, Debug)]
+pub(super) struct ToolCall {
+    /// The response that made it.
+    pub(super) response: ModelId,
+    /// Links the answer to it.
+    pub(super) call: ModelId,
+}
+
+/// The tool calls of one session.
+#[derive(Debug, Default)]
+pub(super) struct ToolCalls {
+    seen: VecDeque<ModelId>,
+    /// Answers that wait until the response that made the call is done: earlier the server does not know it.
+    waiting: Vec<(ModelId, ModelCommand)>,
+}
+
+impl ToolCalls {
+    /// Whether this call came for the first time.
+    fn is_new(&mut self, call: &ModelId) -> bool {
+        if self.seen.contains(call) {
+            return false;
+        }
+        if self.seen.len() == REMEMBERED {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(call.clone());
+        true
+    }
+}
+
 impl Call {
     pub(super) fn on_item_done(&mut self, response: &ModelId, item: ItemDone, now: Time) {
-        match item.kind {
-            ItemKind::Message | ItemKind::Other => {}
-            ItemKind::ToolCall {
-                call,
-                name,
-                arguments,
-                complete,
-            } => {
-                if !complete {
-                    self.violation(Peer::Model, "incomplete_tool_call");
-                    return;
-                }
-                match name.as_str() {
-                    END_CALL => self.on_end_call(response, call, now),
-                    TRANSFER_CALL => self.on_transfer_call(call, &arguments, now),
-                    _ => {
-                        // An unanswered call leaves the model waiting; it is told the truth and goes on talking.
-                        let text = format!("there is no tool named {name}");
-                        let output = serde_json::json!({ "error": text }).to_string();
-                        self.give_output(call, output);
-                        self.ask_for_answer(None);
-                    }
+        let ItemKind::ToolCall {
+            call,
+            name,
+            arguments,
+            complete,
+        } = item.kind
+        else {
+            return;
+        };
+        if !complete {
+            self.violation(Peer::Model, "incomplete_tool_call");
+            return;
+        }
+        if !self.tools.is_new(&call) {
+            self.violation(Peer::Model, "tool_call_again");
+            return;
+        }
+        // The caller has spoken over this response: what it wanted is no longer sure, and he will be answered anyway.
+        let wanted = self.responses.verdict(response) == Verdict::Play;
+        let tool = ToolCall {
+            response: response.clone(),
+            call,
+        };
+        match name.as_str() {
+            END_CALL | TRANSFER_CALL if !wanted => self.answer_that_caller_speaks(tool),
+            END_CALL => self.on_end_call(tool, now),
+            TRANSFER_CALL => self.on_transfer_call(tool, &arguments, now),
+            _ => {
+                // An unanswered call leaves the model waiting; it is told the truth and goes on talking.
+                let text = format!("there is no tool named {name}");
+                self.refuse_tool(tool, &text);
+                if wanted {
+                    self.ask_for_answer(None);
                 }
             }
         }
     }
 
-    /// Answers a tool call: at once, or when the response that holds it is done. Earlier the server does not know it.
-    pub(super) fn give_output(&mut self, call: ModelId, output: String) {
-        let command = ModelCommand::ToolOutput { call, output };
-        if self.responses.is_running() {
-            self.outputs.push(command);
-        } else {
-            self.ask_model(command);
+    fn on_transfer_call(&mut self, tool: ToolCall, arguments: &str, now: Time) {
+        let arguments: serde_json::Value = serde_json::from_str(arguments).unwrap_or_default();
+        let target = arguments["target"].as_str().unwrap_or_default();
+        let targets = &self.setup.agent.transfer_targets;
+        if targets.iter().any(|known| known == target) {
+            self.transfer(target.to_owned(), Farewell::Said(tool), now);
+            return;
+        }
+        let known = targets.join(", ");
+        self.violation(Peer::Model, "unknown_transfer_target");
+        self.refuse_tool(tool, &format!("nobody by that name; known: {known}"));
+        self.ask_for_answer(None);
+    }
+
+    fn refuse_tool(&mut self, tool: ToolCall, why: &str) {
+        let output = serde_json::json!({ "error": why }).to_string();
+        self.answer_tool(tool, output);
+    }
+
+    pub(super) fn answer_that_caller_speaks(&mut self, tool: ToolCall) {
+        self.answer_tool(tool, CALLER_SPEAKS.to_owned());
+    }
+
+    /// Answers a tool call: at once, or when the response that made it is done.
+    pub(super) fn answer_tool(&mut self, tool: ToolCall, output: String) {
+        let command = ModelCommand::ToolOutput {
+            call: tool.call,
+            output,
+        };
+        self.tools.waiting.push((tool.response, command));
+        self.hand_in_answers();
+    }
+
+    /// Sends the answers whose response runs no more.
+    pub(super) fn hand_in_answers(&mut self) {
+        for (response, command) in std::mem::take(&mut self.tools.waiting) {
+            if self.responses.is_running(&response) {
+                self.tools.waiting.push((response, command));
+            } else {
+                self.ask_model(command);
+            }
         }
     }
 
-    fn on_transfer_call(&mut self, call: ModelId, arguments: &str, now: Time) {
-        let arguments: serde_json::Value = serde_json::from_str(arguments).unwrap_or_default();
-        let target = arguments["target"].as_str().unwrap_or_default();
-        if self
-            .setup
-            .agent
-            .transfer_targets
-            .iter()
-            .any(|known| known == target)
-        {
-            self.transfer(target.to_owned(), Some(call), now);
-            return;
-        }
-        self.violation(Peer::Model, "unknown_transfer_target");
-        let known = self.setup.agent.transfer_targets.join(", ");
-        let output = serde_json::json!({"error": format!("nobody by that name; known: {known}")})
-            .to_string();
-        self.give_output(call, output);
-        self.ask_for_answer(None);
+    /// There is another session, or none: it knows nothing of the calls before.
+    pub(super) fn forget_tools(&mut self) {
+        self.tools = ToolCalls::default();
     }
 }

@@ -167,14 +167,23 @@ impl Patience {
         (now + wait < give_up).then_some(wait)
     }
 
+    /// A wait that a server named, or up to a quarter more: calls that share a limit do not all return at its end.
+    pub fn spread(&mut self, wait: Duration) -> Duration {
+        wait + wait / 2_048 * self.share()
+    }
+
     /// Between half and the whole of `wait`.
     fn jitter(&mut self, wait: Duration) -> Duration {
+        wait / 2 + wait / 1_024 * self.share()
+    }
+
+    /// Below 512.
+    fn share(&mut self) -> u32 {
         // xorshift: spreading retries needs no better.
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        let share = u32::try_from(self.random % 512).unwrap_or(0);
-        wait / 2 + wait / 1_024 * share
+        u32::try_from(self.random % 512).unwrap_or(0)
     }
 }
 
@@ -207,6 +216,18 @@ mod tests {
             );
             patience.up();
         }
+    }
+
+    #[test]
+    fn a_named_wait_is_kept_and_spread_by_a_quarter_at_most() {
+        let named = Duration::from_secs(2);
+        let waits: std::collections::HashSet<_> = (1..50u64)
+            .map(|seed| Patience::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)).spread(named))
+            .collect();
+        assert!(waits.len() > 20);
+        let kept = |wait: &Duration| (named..=named * 5 / 4).contains(wait);
+        assert!(waits.iter().all(kept), "{waits:?}");
+        assert_eq!(Patience::new(7).spread(Duration::ZERO), Duration::ZERO);
     }
 
     #[test]

@@ -71,6 +71,7 @@ mod tests {
             received_ms: 1_000,
             sent_ms: 600,
             heard_ms: 300,
+            began: Some(Time::ZERO),
             cut: true,
         };
         conversation.settle(&cut, Time::ZERO);

@@ -19,6 +19,16 @@ pub struct Wish {
     pub instructions: Option<String>,
 }
 
+impl Wish {
+    /// An answer for this.
+    #[must_use]
+    pub fn to(instructions: &str) -> Self {
+        Self {
+            instructions: Some(instructions.to_owned()),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Turn {
     /// Nothing runs.
@@ -263,10 +273,13 @@ impl Responses {
         self.over.push_back(response.clone());
     }
 
-    /// Whether a response runs, wanted or not.
+    /// Whether this response runs, wanted or not.
     #[must_use]
-    pub const fn is_running(&self) -> bool {
-        matches!(self.turn, Turn::Active { .. } | Turn::Cancelling { .. })
+    pub fn is_running(&self, response: &ModelId) -> bool {
+        match &self.turn {
+            Turn::Active(running) | Turn::Cancelling(running) => running == response,
+            Turn::Free | Turn::Asked { .. } | Turn::Unwanted { .. } => false,
+        }
     }
 
     /// Whether a response runs or has been asked for.

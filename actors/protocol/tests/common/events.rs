@@ -241,14 +241,23 @@ pub(crate) fn agent_words(item: &str, text: &str) -> Event {
 }
 
 pub(crate) fn tool_call(response: &str, name: &str, complete: bool) -> Event {
+    tool_item(response, "call_1", name, "{}", complete)
+}
+
+/// A complete tool call with these arguments.
+pub(crate) fn tool_call_as(response: &str, call: &str, name: &str, arguments: &str) -> Event {
+    tool_item(response, call, name, arguments, true)
+}
+
+fn tool_item(response: &str, call: &str, name: &str, arguments: &str, complete: bool) -> Event {
     let kind = ItemKind::ToolCall {
-        call: id("call_1"),
+        call: id(call),
         name: name.to_owned(),
-        arguments: "{}".to_owned(),
+        arguments: arguments.to_owned(),
         complete,
     };
     let item = ItemDone {
-        id: id("item_tool"),
+        id: id(&format!("item_of_{call}")),
         kind,
     };
     let response = id(response);
@@ -267,6 +276,19 @@ pub(crate) fn done_as(response: &str, status: ResponseStatus, spoken_items: u32)
         items: spoken_items,
         spoken_items,
         tool_calls: 0,
+        usage: None,
+    };
+    Event::Model(ModelEvent::ResponseDone(Box::new(done)))
+}
+
+/// An answer of tool calls alone is over.
+pub(crate) fn done_with_tools(response: &str, tool_calls: u32) -> Event {
+    let done = ResponseDone {
+        id: id(response),
+        status: ResponseStatus::Completed,
+        items: tool_calls,
+        spoken_items: 0,
+        tool_calls,
         usage: None,
     };
     Event::Model(ModelEvent::ResponseDone(Box::new(done)))

@@ -70,6 +70,9 @@ pub(crate) struct Rig {
     pub(crate) latency: Duration,
     /// Whether the model opens and configures sessions by itself.
     pub(crate) obliging: bool,
+    /// Milliseconds of speech with which the model answers each request, if it does so by itself.
+    pub(crate) talks: Option<u64>,
+    spoken: u32,
     /// Every effect, with its time.
     pub(crate) log: Vec<(Time, Effect)>,
     taken: usize,
@@ -87,6 +90,8 @@ impl Rig {
             phone: SimPhone::default(),
             latency: Duration::ZERO,
             obliging: false,
+            talks: None,
+            spoken: 0,
             log: Vec::new(),
             taken: 0,
             agenda: BinaryHeap::new(),
@@ -182,6 +187,23 @@ impl Rig {
         self.later(took, events::response_done(response));
     }
 
+    /// Answers a request, if the model does so by itself. Audio of the n-th such answer has the tag 200 + n.
+    fn talk(&mut self) {
+        let Some(ms) = self.talks else {
+            return;
+        };
+        self.spoken += 1;
+        let (response, item) = (
+            format!("resp_own_{}", self.spoken),
+            format!("item_own_{}", self.spoken),
+        );
+        let tag = 200 + u8::try_from(self.spoken % 50).unwrap();
+        let begins = MODEL_DELAY.as_millis() as u64;
+        self.later(begins, events::response_started(&response));
+        let took = self.says(&response, &item, tag, ms, begins);
+        self.later(begins + took, events::response_done(&response));
+    }
+
     /// Lets time pass.
     pub(crate) fn pass(&mut self, ms: u64) {
         self.run_until(self.now + Duration::from_millis(ms));
@@ -275,6 +297,7 @@ impl Rig {
                     self.put(at, What::Event(events::session_created()));
                     self.put(at, What::Event(events::configured()));
                 }
+                Effect::ToModel(ModelCommand::Respond { .. }) => self.talk(),
                 Effect::ToModel(_)
                 | Effect::DialModel
                 | Effect::CloseModel

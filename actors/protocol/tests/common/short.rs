@@ -34,7 +34,11 @@ fn short_command(command: &ModelCommand) -> String {
             request,
             instructions,
         } => {
-            let words = instructions.as_deref().map(|words| format!(" `{words}`"));
+            // What the session was told comes first.
+            let words = instructions
+                .as_deref()
+                .and_then(|words| words.lines().last());
+            let words = words.map(|words| format!(" `{words}`"));
             format!("respond {request}{}", words.unwrap_or_default())
         }
         ModelCommand::Cancel { response } => format!("cancel {response}"),
@@ -60,6 +64,7 @@ fn short_report(report: &Report) -> String {
         Report::Started {
             refused_parameters, ..
         } => format!("started refused={refused_parameters}"),
+        Report::StreamRefused { why } => format!("refused {why}"),
         Report::FirstCallerAudio => "first_caller_audio".to_owned(),
         Report::ModelDialled { result } => format!("dialled {result}"),
         Report::ModelReady { again, .. } => format!("ready again={again}"),
