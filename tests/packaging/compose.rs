@@ -179,10 +179,7 @@ fn the_secrets_are_files_that_stay_out_of_the_repository() {
             });
             let digits = word.chars().filter(char::is_ascii_digit).count();
             let is_random = word.len() >= 24 && digits >= 4;
-            assert!(
-                !is_key && !is_random,
-                "{file}: {word}"
-            );
+            assert!(!is_key && !is_random, "{file}: {word}");
         }
     }
 }
