@@ -128,9 +128,7 @@ async fn a_wrong_key_is_final_and_the_caller_hears_the_fallback_at_once() {
 #[tokio::test]
 async fn a_wrong_key_that_is_told_only_after_the_upgrade_is_as_final() {
     let (_, after_ms) = is_final(brief().keys(["another key"])).await;
-    println!(
-        "error after the upgrade: fallback {after_ms} ms after start, bar 800 ms, 1 attempt"
-    );
+    println!("error after the upgrade: fallback {after_ms} ms after start, bar 800 ms, 1 attempt");
 }
 
 #[tokio::test]
