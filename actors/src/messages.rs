@@ -343,3 +343,9 @@ pub enum Fault {
     /// The actor itself panics.
     PanicInActor,
 }
+
+/// Puts a fault into one live call; false when there is none by that SID.
+#[cfg(feature = "fault-hook")]
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "bool")]
+pub struct Break(pub CallSid, pub Fault);

@@ -67,6 +67,8 @@ pub(crate) struct Enter {
     pub(crate) visit: Option<Visit>,
     pub(crate) inspect: WeakRecipient<Inspect>,
     pub(crate) orders: WeakRecipient<Order>,
+    #[cfg(feature = "fault-hook")]
+    pub(crate) faults: WeakRecipient<crate::messages::Fault>,
 }
 
 /// A place taken by a call that was announced or claimed.
@@ -103,6 +105,8 @@ struct Live {
     transfer_to: Option<String>,
     inspect: Option<WeakRecipient<Inspect>>,
     orders: Option<WeakRecipient<Order>>,
+    #[cfg(feature = "fault-hook")]
+    faults: Option<WeakRecipient<crate::messages::Fault>>,
 }
 
 /// The registry of calls.
@@ -183,6 +187,8 @@ impl Registry {
             transfer_to: None,
             inspect: None,
             orders: None,
+            #[cfg(feature = "fault-hook")]
+            faults: None,
         };
         self.live.insert(key, live);
         key
@@ -331,6 +337,10 @@ impl Handler<Enter> for Registry {
         if let Some(live) = self.live.get_mut(&message.key) {
             live.inspect = Some(message.inspect);
             live.orders = Some(message.orders);
+            #[cfg(feature = "fault-hook")]
+            {
+                live.faults = Some(message.faults);
+            }
             if message.visit.is_some() {
                 live.visit = message.visit;
             }
@@ -481,5 +491,22 @@ impl Handler<OrderAll> for Registry {
             told += 1;
         }
         told
+    }
+}
+
+#[cfg(feature = "fault-hook")]
+impl Handler<crate::messages::Break> for Registry {
+    type Result = bool;
+
+    fn handle(&mut self, message: crate::messages::Break, _: &mut Context<Self>) -> bool {
+        let crate::messages::Break(call, fault) = message;
+        let mut live = self.live.values();
+        let found = live
+            .rfind(|live| live.call == Some(call))
+            .and_then(|live| live.faults.as_ref()?.upgrade());
+        if let Some(faults) = &found {
+            faults.do_send(fault);
+        }
+        found.is_some()
     }
 }

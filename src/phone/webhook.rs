@@ -1,5 +1,7 @@
 //! A webhook request, read within limits and believed only with Twilio's signature.
 
+use std::time::Duration;
+
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use call_protocol::ids::CallSid;
@@ -13,6 +15,9 @@ use crate::settings::Trust;
 
 /// Bytes of a body that are read; Twilio's are below 4 KiB.
 const MAX_BODY: usize = 64 * 1024;
+
+/// A body must be complete by then; Twilio's come with their head.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A webhook's fields, signed.
 pub(crate) struct Webhook {
@@ -32,7 +37,8 @@ impl Webhook {
         result.map_err(|(status, reason)| {
             house.metrics.webhook_rejected(reason);
             log::warn!(target: "switchboard::phone", reason, status = status.as_u16(), path = request.path(); "webhook rejected");
-            HttpResponse::build(status).finish()
+            // What is left of a refused body is not waited for.
+            HttpResponse::build(status).force_close().finish()
         })
     }
 
@@ -48,7 +54,9 @@ impl Webhook {
                 .headers()
                 .get(header::CONTENT_TYPE)
                 .and_then(|value| value.to_str().ok());
-            let body = read_body(body).await?;
+            let body = actix::clock::timeout(BODY_TIMEOUT, read_body(body))
+                .await
+                .map_err(|_| (StatusCode::REQUEST_TIMEOUT, "slow_body"))??;
             Form::from_body(content_type, &body)
         };
         let form = form.map_err(|error| {

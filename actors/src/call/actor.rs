@@ -69,6 +69,8 @@ impl CallActor {
                 visit: seed.visit,
                 inspect: ctx.address().recipient().downgrade(),
                 orders: ctx.address().recipient().downgrade(),
+                #[cfg(feature = "fault-hook")]
+                faults: ctx.address().recipient().downgrade(),
             };
             Self {
                 key: seed.key,
@@ -115,7 +117,9 @@ impl CallActor {
         step: impl FnOnce(&mut Call, Time),
     ) {
         if self.faulted {
-            return;
+            // All that waits in the mailbox comes before the restart does, and must not be lost.
+            self.rebuild();
+            self.carry_out(ctx, None);
         }
         let now = self.now();
         #[cfg(feature = "fault-hook")]

@@ -92,7 +92,7 @@ impl TwilioSession {
         }
     }
 
-    fn on_text(&mut self, text: &Bytes) {
+    fn on_text(&mut self, text: &Bytes, ctx: &mut WebsocketContext<Self>) {
         let Phase::Open { call, shared } = &self.phase else {
             return;
         };
@@ -114,7 +114,10 @@ impl TwilioSession {
             Ok(()) => {}
             // The thread is stuck; old audio is worth less than new, but a full box takes neither.
             Err(SendError::Full(_)) => shared.metrics.frames_from_caller.dropped.inc(),
-            Err(SendError::Closed(_)) => shared.metrics.frames_from_caller.dropped.inc(),
+            Err(SendError::Closed(_)) => {
+                shared.metrics.frames_from_caller.dropped.inc();
+                self.abandon(ctx);
+            }
         }
     }
 
@@ -122,6 +125,13 @@ impl TwilioSession {
     fn reject(&mut self, fault: SocketFault, ctx: &mut WebsocketContext<Self>) {
         self.tell_last(PhoneEvent::Rejected(fault));
         close(ctx, fault.close_code());
+        ctx.stop();
+    }
+
+    /// The call's actor died by a panic: the caller is looked after by what follows `<Connect>`.
+    fn abandon(&mut self, ctx: &mut WebsocketContext<Self>) {
+        self.phase = Phase::Closed;
+        close(ctx, 1011);
         ctx.stop();
     }
 
@@ -167,11 +177,7 @@ impl Actor for TwilioSession {
         }
         ctx.run_interval(PHONE_PING, |session, ctx| match &session.phase {
             Phase::Open { call, .. } if call.connected() => ctx.ping(b""),
-            Phase::Open { .. } => {
-                // The call's actor died by a panic: the caller is looked after by what follows `<Connect>`.
-                close(ctx, 1011);
-                ctx.stop();
-            }
+            Phase::Open { .. } => session.abandon(ctx),
             Phase::Seed(_) | Phase::Closed => {}
         });
     }
@@ -185,9 +191,9 @@ impl Actor for TwilioSession {
 impl StreamHandler<Result<Message, ProtocolError>> for TwilioSession {
     fn handle(&mut self, item: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
         match item {
-            Ok(Message::Text(text)) => self.on_text(text.as_bytes()),
+            Ok(Message::Text(text)) => self.on_text(text.as_bytes(), ctx),
             Ok(Message::Continuation(piece)) => match self.assembler.take(piece, MAX_MESSAGE) {
-                Ok(Some(text)) => self.on_text(&text),
+                Ok(Some(text)) => self.on_text(&text, ctx),
                 Ok(None) => {}
                 Err(fault) => self.reject(fault, ctx),
             },

@@ -1,0 +1,367 @@
+//! Many calls at once: nobody loses a frame, nobody hears another's, one call's fault is that call's business.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use call_protocol::ids::CallSid;
+use serde_json::Value;
+use support::{House, Options, SOON, brief_with, caller, listen, say, tone, until};
+use switchboard_actors::messages::{Break, Fault};
+use switchboard_kit::realtime::{Ended, Realtime};
+use switchboard_kit::twilio::load::{LoadPlan, LoadReport, load};
+use switchboard_kit::twilio::{CallEnd, CallOutcome, Step, StreamEnd};
+use tokio::task::JoinHandle;
+
+const CALLS: u32 = 200;
+
+/// The number of the agent that speaks first; every other one is answered by an agent that waits, as load calls need.
+const TALKS: &str = "+15550101";
+
+const AGENTS: &str = r#"
+default_agent = "quiet"
+[agents.quiet]
+instructions = "You wait."
+greeting = { mode = "wait" }
+[agents.spa]
+numbers = ["+15550101"]
+instructions = "You answer the phone of a spa."
+greeting = { mode = "model", text = "Greet the caller." }
+[fallback]
+say = "We have a technical problem."
+dial = ""
+"#;
+
+/// A greeting of four seconds: long enough to break something in the middle of it.
+fn model() -> Realtime {
+    brief_with(|script| {
+        script.greeting = tone(
+            440,
+            4_000,
+            "Hello, this is the spa, and we have all the time you want.",
+        )
+    })
+}
+
+async fn house(options: Options) -> House {
+    let toml = AGENTS.to_owned();
+    House::start(Options {
+        toml,
+        ..options.model(model())
+    })
+    .await
+}
+
+/// Load on the house; the probes of each call last so long.
+fn loaded(house: &House, probing: Duration) -> JoinHandle<LoadReport> {
+    let mut line = house.line();
+    line.record = false;
+    tokio::spawn(load(LoadPlan::new(line, CALLS, probing)))
+}
+
+fn nothing_was_lost(report: &LoadReport) {
+    assert_eq!(
+        (report.calls_completed, report.failures),
+        (report.calls, 0),
+        "{report:#?}"
+    );
+    assert_eq!(report.frames_returned, report.frames_sent, "{report:#?}");
+    let wrong = [
+        report.frames_lost,
+        report.frames_foreign,
+        report.frames_duplicated,
+        report.frames_out_of_order,
+        report.frames_corrupt,
+        report.frames_not_sent,
+    ];
+    assert_eq!(
+        wrong, [0; 6],
+        "lost, foreign, duplicated, out of order, corrupt, not sent: {report:#?}"
+    );
+    assert!(report.warnings.is_empty(), "{report:#?}");
+}
+
+fn figures(report: &LoadReport) -> String {
+    let (added, late) = (&report.added_latency_ms, &report.generator_late_ms);
+    format!(
+        "{} calls, {} frames there and back, 0 lost; added latency p50 {:.1} p99 {:.1} max {:.1} ms, of which the \
+         generator's own timers p99 {:.1} ms",
+        report.calls, report.frames_returned, added.p50, added.p99, added.max, late.p99
+    )
+}
+
+/// A caller who listens to the whole greeting, says something, hears the answer and hangs up.
+fn victim(house: &House) -> JoinHandle<CallOutcome> {
+    let mut line = house.line();
+    line.to = TALKS.to_owned();
+    let steps = [listen(), say("yes"), listen(), Step::HangUp];
+    tokio::spawn(async move { line.call(caller(steps)).await })
+}
+
+/// Waits until the agent of that call is in the middle of its greeting; gives the call's SID.
+async fn in_mid_greeting(house: &House) -> CallSid {
+    let mut found = None;
+    until(
+        "the greeting is under way",
+        Duration::from_secs(20),
+        async || {
+            let list = house.calls().await;
+            let rows = list["calls"].as_array().unwrap().clone();
+            let row = rows
+                .iter()
+                .find(|row| row["to"] == TALKS && row["frames"]["to_caller"].as_u64() > Some(0));
+            let sid = row.and_then(|row| CallSid::parse(row["call_sid"].as_str()?));
+            found = sid;
+            sid.is_some()
+        },
+    )
+    .await;
+    found.unwrap()
+}
+
+/// The longest wait between two frames of the caller at the model, from that moment on.
+fn longest_silence(house: &House, model_session: usize, since: Instant) -> Duration {
+    let session = house.model.session(model_session).unwrap();
+    let appends: Vec<Instant> = session
+        .received()
+        .iter()
+        .filter(|event| event.kind == "input_audio_buffer.append" && event.at >= since)
+        .map(|event| event.at)
+        .collect();
+    assert!(appends.len() > 50, "{}", appends.len());
+    let first = appends[0] - since;
+    let gaps = appends.windows(2).map(|two| two[1] - two[0]);
+    gaps.fold(first, Duration::max)
+}
+
+/// Which of the model's sessions belongs to the agent that speaks first.
+fn talking_session(house: &House) -> usize {
+    let talks = |session: &switchboard_kit::realtime::Session| {
+        session.received_of("response.create") != [] as [Value; 0]
+    };
+    house
+        .model
+        .sessions()
+        .iter()
+        .find(|session| talks(session))
+        .unwrap()
+        .number()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_calls_lose_no_frame_and_mix_none() {
+    let house = house(Options::default()).await;
+    let report = loaded(&house, Duration::from_secs(6)).await.unwrap();
+    nothing_was_lost(&report);
+    house.empty().await;
+    let scrape = house.metrics().await;
+    assert_eq!(
+        scrape.get("switchboard_calls_total{outcome=\"caller_hung_up\"}"),
+        f64::from(CALLS)
+    );
+    assert_eq!(scrape.sum("switchboard_calls_active"), 0.0);
+    assert_eq!(scrape.sum("switchboard_protocol_violations_total"), 0.0);
+    until("every model session is closed", SOON, async || {
+        house
+            .model
+            .sessions()
+            .iter()
+            .all(|session| matches!(session.ended(), Some(Ended::ByClient(_))))
+    })
+    .await;
+    house.stop().await;
+    println!("{}", figures(&report));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_in_one_calls_step_is_a_pause_in_that_call_and_nothing_to_the_others() {
+    let house = house(Options::default()).await;
+    let others = loaded(&house, Duration::from_secs(6));
+    let victim = victim(&house);
+    let call = in_mid_greeting(&house).await;
+    let broken_at = Instant::now();
+    assert!(
+        house
+            .registry
+            .send(Break(call, Fault::PanicInStep))
+            .await
+            .unwrap()
+    );
+    let page = format!("/admin/calls/{call}");
+    until("the restart is on the call's page", SOON, async || {
+        house.operator("GET", &page).await.json()["restarts"] == 1
+    })
+    .await;
+
+    let outcome = victim.await.unwrap();
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    assert_eq!(outcome.complaints(), []);
+    assert_eq!(outcome.streams.len(), 1, "the media socket is the same");
+    let stream = &outcome.streams[0];
+    // The greeting in one piece, then the answer: the conversation went on where it was. The message that met the fault
+    // is lost, and may have been half a second of the greeting.
+    assert_eq!(stream.agent_speech.len(), 2, "{:?}", stream.agent_speech);
+    let greeting = stream.agent_speech[0].to_ms - stream.agent_speech[0].from_ms;
+    assert!(
+        (3_400..=4_100).contains(&greeting),
+        "{greeting} ms of 4,000"
+    );
+    let session = talking_session(&house);
+    let gap =
+        longest_silence(&house, session, broken_at).max(Duration::from_millis(stream.underruns.ms));
+    assert!(gap <= Duration::from_millis(500), "{gap:?}");
+
+    let report = others.await.unwrap();
+    nothing_was_lost(&report);
+    let scrape = house.metrics().await;
+    assert_eq!(scrape.sum("switchboard_call_restarts_total"), 1.0);
+    assert_eq!(
+        scrape.get("switchboard_calls_total{outcome=\"caller_hung_up\"}"),
+        f64::from(CALLS) + 1.0
+    );
+    assert_eq!(
+        house.model.sessions().len(),
+        CALLS as usize + 1,
+        "the model session is the same"
+    );
+    house.empty().await;
+    house.stop().await;
+    println!(
+        "a fault in one of {} calls: gap {} ms, bar 500 ms; {}",
+        CALLS + 1,
+        gap.as_millis(),
+        figures(&report)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_death_of_one_calls_actor_brings_the_caller_back_and_is_nothing_to_the_others() {
+    let house = house(Options::default()).await;
+    let others = loaded(&house, Duration::from_secs(6));
+    let victim = victim(&house);
+    let call = in_mid_greeting(&house).await;
+    assert!(
+        house
+            .registry
+            .send(Break(call, Fault::PanicInActor))
+            .await
+            .unwrap()
+    );
+
+    let outcome = victim.await.unwrap();
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    assert_eq!(outcome.complaints(), []);
+    let asked: Vec<&str> = outcome
+        .documents
+        .iter()
+        .map(|document| document.url.as_str())
+        .collect();
+    assert_eq!(
+        asked,
+        [
+            "https://spa.example/incoming-call",
+            "https://spa.example/after-stream"
+        ]
+    );
+    let [first, second] = outcome.streams.as_slice() else {
+        panic!("{:?}", outcome.streams)
+    };
+    assert_eq!(
+        first.end,
+        StreamEnd::ServerClosed {
+            code: Some(1011),
+            reason: String::new()
+        }
+    );
+    assert_eq!(second.end, StreamEnd::CallerHungUp);
+    let away = second.started_ms - (first.started_ms + first.duration_ms);
+    assert!(away <= 1_000, "{away} ms");
+    assert!(!second.agent_speech.is_empty(), "the agent is there again");
+
+    let report = others.await.unwrap();
+    nothing_was_lost(&report);
+    house.empty().await;
+    let scrape = house.metrics().await;
+    assert_eq!(
+        scrape.get("switchboard_calls_total{outcome=\"panicked\"}"),
+        1.0
+    );
+    assert_eq!(
+        scrape.get("switchboard_calls_total{outcome=\"caller_hung_up\"}"),
+        f64::from(CALLS) + 1.0
+    );
+    assert_eq!(scrape.sum("switchboard_calls_active"), 0.0);
+    until("every model session is closed", SOON, async || {
+        house
+            .model
+            .sessions()
+            .iter()
+            .all(|session| session.ended().is_some())
+    })
+    .await;
+    house.stop().await;
+    println!(
+        "the death of one of {} actors: the caller back on a new stream after {away} ms; {}",
+        CALLS + 1,
+        figures(&report)
+    );
+}
+
+#[tokio::test]
+async fn past_the_limit_callers_hear_the_busy_tone_at_once() {
+    let house = house(Options::default().with("SWITCHBOARD_MAX_CALLS", "5")).await;
+    let mut calls = Vec::new();
+    for _ in 0..12 {
+        let line = house.line();
+        let steps = [Step::Wait { ms: 1_500 }, Step::HangUp];
+        calls.push(tokio::spawn(async move { line.call(caller(steps)).await }));
+    }
+    until("the house is full", SOON, async || {
+        house.calls().await["count"] == 5
+    })
+    .await;
+    let ready = support::http::Request::new("GET", "/readyz")
+        .send(house.public)
+        .await;
+    assert_eq!(
+        (ready.status, &ready.json()["reasons"][0]),
+        (503, &"full".into())
+    );
+    let mut slowest = 0;
+    let (mut taken, mut refused) = (0, 0);
+    for call in calls {
+        let outcome = call.await.unwrap();
+        assert_eq!(outcome.complaints(), []);
+        match outcome.end {
+            CallEnd::CallerHungUp => {
+                taken += 1;
+                assert_eq!(outcome.streams[0].end, StreamEnd::CallerHungUp);
+            }
+            CallEnd::Rejected { reason } => {
+                refused += 1;
+                assert_eq!(reason, "busy");
+                assert_eq!(outcome.streams.len(), 0, "no upgrade is tried");
+                slowest = slowest.max(outcome.documents[0].took_ms);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((taken, refused), (5, 7));
+    assert!(slowest <= 100, "{slowest} ms");
+    assert_eq!(house.model.sessions().len(), 5);
+    assert_eq!(
+        house
+            .metric("switchboard_admission_rejected_total{reason=\"full\"}")
+            .await,
+        7.0
+    );
+    house.empty().await;
+    let ready = support::http::Request::new("GET", "/readyz")
+        .send(house.public)
+        .await;
+    assert_eq!(ready.status, 200);
+    house.stop().await;
+    println!("limit 5, offered 12: 5 taken, 7 busy, the slowest after {slowest} ms, bar 100 ms");
+}
