@@ -41,6 +41,9 @@ impl CallActor {
                 line!(info, self, refused_parameters; "start");
                 self.push();
             }
+            Report::StreamRefused { why } => {
+                line!(warn, self, why = why.as_str(); "stream refused");
+            }
             Report::FirstCallerAudio => line!(info, self, state = "media"; "first caller audio"),
             Report::ModelDialled { result } => metrics.model_connected(result),
             Report::ModelReady {
