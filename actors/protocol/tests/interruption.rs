@@ -5,13 +5,13 @@ mod common;
 use std::time::Duration;
 
 use common::events::{
-    delta, done_as, mark, response_done, response_started, setup, setup_greeting, setup_with,
-    speech_started, voice,
+    delta, done_as, done_with_tools, id, mark, response_done, response_started, setup,
+    setup_greeting, setup_with, speech_started, tool_call, voice,
 };
 use common::rig::Rig;
 
 use call_protocol::call::Greeting;
-use call_protocol::call::event::ResponseStatus;
+use call_protocol::call::event::{Event, ModelEvent, ResponseStatus};
 
 const ACTS: [&str; 6] = [
     "clear",
@@ -381,4 +381,112 @@ fn an_answer_is_heard_without_gaps_while_the_phone_is_near() {
             rig.phone.gaps
         );
     }
+}
+
+#[test]
+fn an_interruption_while_a_tool_runs_leaves_its_answer_to_the_end_of_the_response() {
+    for server_cancels in [true, false] {
+        let mut rig = Rig::live(setup_with(Greeting::Wait, server_cancels));
+        rig.event(response_started("resp_1"));
+        rig.says("resp_1", "item_1", 7, 2_000, 0);
+        rig.pass(500);
+        rig.event(tool_call("resp_1", "lookup", true));
+        rig.take();
+        rig.event(speech_started());
+        let effects = rig.take_of(&["truncate", "tool_output", "respond"]);
+        assert_eq!(effects, ["truncate item_1/0 500"]);
+        rig.event(done_as("resp_1", ResponseStatus::Interrupted, 1));
+        rig.pass(5_000);
+        assert_eq!(
+            rig.take_of(&["tool_output", "respond"]),
+            [r#"tool_output call_1 {"error":"there is no tool named lookup"}"#],
+            "the server answers the caller, and then knows of it"
+        );
+        assert_eq!(rig.phone.heard_ms(7, rig.now), 500);
+    }
+}
+
+#[test]
+fn a_tool_call_that_comes_after_the_caller_spoke_is_answered_and_asks_for_nothing() {
+    let mut rig = Rig::live(setup());
+    rig.event(response_started("resp_1"));
+    rig.says("resp_1", "item_1", 7, 2_000, 0);
+    rig.pass(500);
+    rig.event(speech_started());
+    rig.take();
+    rig.event(tool_call("resp_1", "lookup", true));
+    rig.event(done_as("resp_1", ResponseStatus::Interrupted, 1));
+    rig.pass(5_000);
+    assert_eq!(rig.take_of(&["tool_output", "respond"]).len(), 1);
+}
+
+#[test]
+fn an_interruption_between_a_tools_answer_and_the_next_response_cancels_that_one() {
+    let mut rig = Rig::live(setup());
+    rig.event(response_started("resp_1"));
+    rig.event(tool_call("resp_1", "lookup", true));
+    rig.event(done_with_tools("resp_1", 1));
+    assert_eq!(rig.take_of(&["respond"]), ["respond respond-1"]);
+    rig.event(speech_started());
+    rig.event(response_started("resp_2"));
+    assert_eq!(rig.take_of(&["cancel"]), ["cancel resp_2"]);
+    rig.event(delta("resp_2", "item_2", voice(8, 400)));
+    rig.pass(1_000);
+    assert!(rig.played().is_empty());
+}
+
+#[test]
+fn a_part_after_one_that_was_heard_is_truncated_and_its_item_kept() {
+    let part = |number, tag, ms| {
+        let (response, item) = (id("resp_1"), id("item_1"));
+        let payload = voice(tag, ms);
+        Event::Model(ModelEvent::Audio {
+            response,
+            item,
+            part: number,
+            payload,
+        })
+    };
+    for heard in [400, 900] {
+        let mut rig = Rig::live(setup());
+        rig.event(response_started("resp_1"));
+        rig.event(part(0, 7, 600));
+        rig.event(part(1, 8, 2_000));
+        rig.pass(heard);
+        rig.take();
+        rig.event(speech_started());
+        let effects = rig.take_of(&["truncate", "delete"]);
+        if heard == 400 {
+            assert_eq!(effects, ["truncate item_1/0 400", "truncate item_1/1 0"]);
+        } else {
+            assert_eq!(effects, ["truncate item_1/1 300"], "the first is whole");
+        }
+    }
+}
+
+#[test]
+fn an_item_that_was_not_heard_is_deleted_once_whatever_its_parts() {
+    let part = |number| {
+        let (response, item) = (id("resp_1"), id("item_2"));
+        let payload = voice(8, 1_000);
+        Event::Model(ModelEvent::Audio {
+            response,
+            item,
+            part: number,
+            payload,
+        })
+    };
+    let mut rig = Rig::live(setup());
+    rig.event(response_started("resp_1"));
+    rig.event(delta("resp_1", "item_1", voice(7, 1_000)));
+    // Its first part is text.
+    rig.event(part(1));
+    rig.event(part(2));
+    rig.pass(500);
+    rig.take();
+    rig.event(speech_started());
+    assert_eq!(
+        rig.take_of(&["truncate", "delete"]),
+        ["truncate item_1/0 500", "delete item_2"]
+    );
 }

@@ -202,6 +202,11 @@ pub(crate) fn speech_stopped() -> Event {
     Event::Model(ModelEvent::SpeechStopped { item })
 }
 
+pub(crate) fn caller_turn(item: &str) -> Event {
+    let item = id(item);
+    Event::Model(ModelEvent::CallerTurn { item })
+}
+
 pub(crate) fn caller_words(item: &str, text: &str) -> Event {
     let (item, text) = (id(item), Some(text.to_owned()));
     Event::Model(ModelEvent::CallerWords { item, text })

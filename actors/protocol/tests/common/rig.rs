@@ -197,7 +197,7 @@ impl Rig {
             format!("resp_own_{}", self.spoken),
             format!("item_own_{}", self.spoken),
         );
-        let tag = 200 + u8::try_from(self.spoken % 50).unwrap();
+        let tag = 200 + (self.spoken % 50) as u8;
         let begins = MODEL_DELAY.as_millis() as u64;
         self.later(begins, events::response_started(&response));
         let took = self.says(&response, &item, tag, ms, begins);
