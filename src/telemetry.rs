@@ -31,6 +31,8 @@ pub fn init(log: &Log) -> Result<(), SetLoggerError> {
     let mut builder = env_logger::Builder::new();
     builder
         .filter_level(LevelFilter::Info)
+        // It says where it listens; the service says so itself.
+        .filter_module("actix_server", LevelFilter::Warn)
         .parse_filters(&log.filter);
     if human {
         builder.format(|out, record| {
