@@ -13,9 +13,13 @@ use switchboard_actors::messages::{Break, Fault};
 use switchboard_kit::realtime::{Ended, Realtime};
 use switchboard_kit::twilio::load::{LoadPlan, LoadReport, load};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step, StreamEnd};
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 const CALLS: u32 = 200;
+
+/// The machine carries two hundred calls, not the four or six hundred of tests that run beside each other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// The number of the agent that speaks first; every other one is answered by an agent that waits, as load calls need.
 const TALKS: &str = "+15550101";
@@ -152,6 +156,7 @@ fn talking_session(house: &House) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_calls_lose_no_frame_and_mix_none() {
+    let _alone = ONE_AT_A_TIME.lock().await;
     let house = house(Options::default()).await;
     let report = loaded(&house, Duration::from_secs(6)).await.unwrap();
     nothing_was_lost(&report);
@@ -177,6 +182,7 @@ async fn two_hundred_calls_lose_no_frame_and_mix_none() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_in_one_calls_step_is_a_pause_in_that_call_and_nothing_to_the_others() {
+    let _alone = ONE_AT_A_TIME.lock().await;
     let house = house(Options::default()).await;
     let others = loaded(&house, Duration::from_secs(6));
     let victim = victim(&house);
@@ -238,6 +244,7 @@ async fn a_fault_in_one_calls_step_is_a_pause_in_that_call_and_nothing_to_the_ot
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_death_of_one_calls_actor_brings_the_caller_back_and_is_nothing_to_the_others() {
+    let _alone = ONE_AT_A_TIME.lock().await;
     let house = house(Options::default()).await;
     let others = loaded(&house, Duration::from_secs(6));
     let victim = victim(&house);
@@ -311,6 +318,7 @@ async fn the_death_of_one_calls_actor_brings_the_caller_back_and_is_nothing_to_t
 
 #[tokio::test]
 async fn past_the_limit_callers_hear_the_busy_tone_at_once() {
+    let _alone = ONE_AT_A_TIME.lock().await;
     let house = house(Options::default().with("SWITCHBOARD_MAX_CALLS", "5")).await;
     let mut calls = Vec::new();
     for _ in 0..12 {
