@@ -75,8 +75,15 @@ sid!(
 );
 
 /// An id given by the model: of a session, a response, an item or a tool call.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Eq, PartialOrd, Ord)]
 pub struct ModelId(Arc<str>);
+
+impl PartialEq for ModelId {
+    /// Ids of one stream of deltas are the same allocation.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
 
 impl ModelId {
     /// Keeps `text` as an id.
@@ -89,6 +96,12 @@ impl ModelId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl std::hash::Hash for ModelId {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 
