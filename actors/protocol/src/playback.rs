@@ -133,6 +133,8 @@ struct Part {
     /// Whether a mark has proved it, or none can any more.
     begin_is_final: bool,
     done: bool,
+    /// Whether it was done because its session was lost: words of it are missing.
+    broken_off: bool,
 }
 
 impl Part {
@@ -153,7 +155,7 @@ impl Part {
             sent_ms: bytes_to_ms(self.sent),
             heard_ms: bytes_to_ms(heard),
             began: self.begins.filter(|_| heard > 0),
-            cut: !self.done || heard < self.received,
+            cut: !self.done || self.broken_off || heard < self.received,
             key: self.key,
         }
     }
@@ -236,14 +238,18 @@ impl Playback {
         self.end_part(key);
     }
 
-    /// The response is over: parts of it that were not finished are now.
-    pub fn finish_response(&mut self, response: &ModelId) {
-        for part in self
-            .parts
-            .iter_mut()
-            .filter(|part| part.key.response == *response)
-        {
+    /// Responses are over: parts of them that were not finished are now.
+    pub fn finish_responses(&mut self, is_over: impl Fn(&ModelId) -> bool) {
+        for part in &mut self.parts {
+            part.done |= is_over(&part.key.response);
+        }
+    }
+
+    /// The session is lost: what is here of its last part is all there will be.
+    pub fn break_off(&mut self) {
+        for part in self.parts.iter_mut().filter(|part| !part.done) {
             part.done = true;
+            part.broken_off = true;
         }
     }
 
@@ -423,6 +429,7 @@ impl Playback {
                     begins: None,
                     begin_is_final: false,
                     done: false,
+                    broken_off: false,
                 });
                 Some(self.parts.len() - 1)
             }

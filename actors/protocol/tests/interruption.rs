@@ -490,3 +490,14 @@ fn an_item_that_was_not_heard_is_deleted_once_whatever_its_parts() {
         ["truncate item_1/0 500", "delete item_2"]
     );
 }
+
+#[test]
+fn a_response_that_another_follows_is_over_also_without_a_word() {
+    let mut rig = Rig::live(setup());
+    rig.event(response_started("resp_1"));
+    rig.event(delta("resp_1", "item_1", voice(7, 410)));
+    rig.event(response_started("resp_2"));
+    rig.pass(1_000);
+    assert_eq!(rig.phone.heard_ms(7, rig.now), 410, "to its last byte");
+    assert_eq!(rig.take_of(&["turn"]), ["turn agent item_1 heard=410"]);
+}

@@ -5,8 +5,9 @@ mod common;
 use call_protocol::call::event::Refusal;
 use call_protocol::time::Time;
 use common::events::{
-    agent_words, caller_words, complaint, configured, error, failed, model_closed, opened, refused,
-    response_started, session_created, setup, setup_greeting, speech_stopped, tool_call,
+    agent_words, caller_words, complaint, configured, delta, error, failed, model_closed, opened,
+    refused, response_started, session_created, setup, setup_greeting, speech_stopped, tool_call,
+    voice,
 };
 use common::rig::Rig;
 
@@ -329,4 +330,18 @@ fn a_greeting_and_the_briefing_do_not_meet() {
         asked,
         ["tell system `Caller: Hello?`", "respond respond-1 `Greet.`"]
     );
+}
+
+#[test]
+fn an_answer_broken_off_with_its_session_is_heard_as_far_as_it_came() {
+    let mut rig = Rig::live(setup());
+    rig.event(response_started("resp_1"));
+    rig.event(agent_words("item_1", "We are open from nine"));
+    // Not a whole number of frames, and not the end of the sentence.
+    rig.event(delta("resp_1", "item_1", voice(7, 1_010)));
+    rig.event(model_closed(Some(1_011)));
+    rig.obliging = true;
+    rig.pass(2_000);
+    assert_eq!(rig.phone.heard_ms(7, rig.now), 1_010);
+    assert_eq!(rig.take_of(&["turn"]), ["turn agent item_1 heard=1010 cut"]);
 }

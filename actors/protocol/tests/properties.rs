@@ -6,6 +6,7 @@ mod common;
 mod properties {
     pub(crate) mod sockets;
     pub(crate) mod steps;
+    pub(crate) mod tools;
     pub(crate) mod watch;
 }
 
@@ -46,6 +47,7 @@ fn a_conversation_that_goes_well_is_watched_from_end_to_end() {
         greets: true,
         server_interrupts: true,
         latency_ms: 20,
+        impatient: false,
     });
     for step in properties::steps::a_good_conversation() {
         watched.take_step(&step);

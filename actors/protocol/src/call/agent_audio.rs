@@ -95,17 +95,17 @@ impl Call {
         self.report(Report::AgentAudioDropped { bytes, why });
     }
 
-    /// A response brings no more audio: of a part that was not said to be over, too, what waits is played.
-    pub(super) fn finish_audio(&mut self, response: &ModelId, now: Time) {
+    /// Responses bring no more audio: of a part that was not said to be over, too, what waits is played.
+    pub(super) fn finish_audio(&mut self, is_over: impl Fn(&ModelId) -> bool, now: Time) {
         let waiting = match &self.link {
-            Link::Ready(session) => session.guard.waiting_part(response),
+            Link::Ready(session) => session.guard.waiting_part().cloned(),
             Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting | Link::Lost => None,
         };
-        if let Some(part) = waiting {
+        if let Some(part) = waiting.filter(|part| is_over(&part.response)) {
             self.on_audio_done(&part, now);
         }
         if let Some(playback) = self.state.playback_mut() {
-            playback.finish_response(response);
+            playback.finish_responses(is_over);
         }
         self.pump(now);
     }

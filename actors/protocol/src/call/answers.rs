@@ -46,6 +46,8 @@ impl Call {
         format: Option<AudioFormat>,
         now: Time,
     ) {
+        // A server runs one at a time: those before are over, whether it said so or not.
+        self.finish_audio(|other| other != response, now);
         if let Some(command) = self.responses.started(response) {
             self.ask_model(command);
         }
@@ -73,7 +75,7 @@ impl Call {
             self.tally.cost_usd += dollars;
             self.report(Report::Used { usage, dollars });
         }
-        self.finish_audio(&done.id, now);
+        self.finish_audio(|other| *other == done.id, now);
         // Of a response the caller interrupted, or that never began, nothing is missed.
         let wanted = self.responses.verdict(&done.id) == Verdict::Play;
         let spoke = done.spoken_items > 0 || self.responses.spoke(&done.id);

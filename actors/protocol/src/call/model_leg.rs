@@ -358,6 +358,10 @@ impl Call {
         self.caller_speaks = false;
         self.forget_tools();
         self.on_farewell_lost();
+        if let Some(playback) = self.state.playback_mut() {
+            playback.break_off();
+        }
+        self.pump(now);
         let wait = if fatal {
             None
         } else {

@@ -254,7 +254,13 @@ pub(crate) fn tool_call_as(response: &str, call: &str, name: &str, arguments: &s
     tool_item(response, call, name, arguments, true)
 }
 
-fn tool_item(response: &str, call: &str, name: &str, arguments: &str, complete: bool) -> Event {
+pub(crate) fn tool_item(
+    response: &str,
+    call: &str,
+    name: &str,
+    arguments: &str,
+    complete: bool,
+) -> Event {
     let kind = ItemKind::ToolCall {
         call: id(call),
         name: name.to_owned(),

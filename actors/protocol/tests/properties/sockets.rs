@@ -1,14 +1,14 @@
 //! Steps that need no memory: what the phone, the operator and the model's socket bring.
 
 use call_protocol::call::event::{
-    AudioFormat, Event, OperatorEvent, PhoneEvent, Refusal, SocketFault,
+    AudioFormat, CallerAudio, Event, OperatorEvent, PhoneEvent, Refusal, SocketFault,
 };
 use call_protocol::twilio::ReadError;
 
 use super::steps::Step;
 use crate::common::events::{
-    configured_as, connected, foreign_call, foreign_stream, frame_on, good_start, hang_up, key,
-    mark, model_closed, opened, phone_closed, refused, session_created, start_of, stream_sid,
+    configured_as, connected, foreign_call, foreign_stream, good_start, hang_up, mark,
+    model_closed, opened, phone_closed, refused, session_created, start_of, stream_sid, voice,
 };
 
 /// The event of a step, unless it is one of the conversation or none at all.
@@ -35,11 +35,19 @@ pub(crate) fn event_of(step: &Step) -> Option<Event> {
             }
             start_of(start)
         }
-        Step::Frame { foreign, sequence } => frame_on(stream(*foreign), 0xFE, *sequence),
-        Step::Key { foreign: false } => key('1'),
-        Step::Key { foreign: true } => Event::Phone(PhoneEvent::Key {
-            stream: stream(true),
-            digit: '1',
+        Step::Frame {
+            foreign,
+            sequence,
+            timestamp,
+        } => Event::Phone(PhoneEvent::Audio(CallerAudio {
+            stream: stream(*foreign),
+            sequence: *sequence,
+            timestamp_ms: *timestamp,
+            payload: voice(0xFE, 20),
+        })),
+        Step::Key { foreign, digit } => Event::Phone(PhoneEvent::Key {
+            stream: stream(*foreign),
+            digit: *digit,
         }),
         Step::MarkLie(number) => mark(&format!("m0-{number}")),
         Step::Stop { foreign } => Event::Phone(PhoneEvent::Stop {

@@ -10,6 +10,8 @@ pub(crate) struct Opening {
     pub(crate) greets: bool,
     pub(crate) server_interrupts: bool,
     pub(crate) latency_ms: u64,
+    /// Silence, length and missing turns are noticed within seconds.
+    pub(crate) impatient: bool,
 }
 
 /// One thing that happens. Responses, items and lies are chosen by small numbers, so that they meet.
@@ -24,10 +26,13 @@ pub(crate) enum Step {
     Frame {
         foreign: bool,
         sequence: Option<u64>,
+        timestamp: Option<u64>,
     },
     FramesFlow(bool),
+    /// `0` is bound to the front desk.
     Key {
         foreign: bool,
+        digit: char,
     },
     /// A mark the phone never sent back.
     MarkLie(u64),
@@ -64,6 +69,9 @@ pub(crate) enum Step {
     },
     AgentWords(u8),
     ToolCall {
+        back: usize,
+        call: u8,
+        tool: u8,
         complete: bool,
     },
     ResponseDone {
@@ -89,23 +97,27 @@ pub(crate) fn opening() -> impl Strategy<Value = Opening> {
         any::<bool>(),
         any::<bool>(),
         latency,
+        prop::bool::weighted(0.3),
     )
-        .prop_map(|(usual, greets, server_interrupts, latency_ms)| Opening {
-            usual,
-            greets,
-            server_interrupts,
-            latency_ms,
-        })
+        .prop_map(
+            |(usual, greets, server_interrupts, latency_ms, impatient)| Opening {
+                usual,
+                greets,
+                server_interrupts,
+                latency_ms,
+                impatient,
+            },
+        )
 }
 
 pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(
         prop_oneof![
             30 => passing(),
-            40 => conversing(),
-            12 => model_socket(),
+            50 => conversing(),
+            6 => model_socket(),
             8 => phone_talk(),
-            2 => trouble(),
+            1 => trouble(),
         ],
         1..90,
     )
@@ -122,7 +134,7 @@ fn passing() -> impl Strategy<Value = Step> {
 fn conversing() -> impl Strategy<Value = Step> {
     let length = prop_oneof![Just(160usize), Just(1_600), 1..4_000usize];
     prop_oneof![
-        6 => prop::bool::weighted(0.03).prop_map(|linear| Step::ResponseStarted { linear }),
+        6 => prop::bool::weighted(0.06).prop_map(|linear| Step::ResponseStarted { linear }),
         16 => (0..3usize, 0..2u8, 0..2u32, length)
             .prop_map(|(back, item, part, bytes)| Step::Audio { back, item, part, bytes }),
         3 => (0..3usize, 0..2u8, 0..2u32)
@@ -133,7 +145,8 @@ fn conversing() -> impl Strategy<Value = Step> {
         3 => Just(Step::SpeechStopped),
         1 => (0..5u8).prop_map(Step::CallerWords),
         1 => (0..5u8).prop_map(Step::AgentWords),
-        2 => any::<bool>().prop_map(|complete| Step::ToolCall { complete }),
+        7 => (0..2usize, 0..12u8, 0..4u8, prop::bool::weighted(0.8))
+            .prop_map(|(back, call, tool, complete)| Step::ToolCall { back, call, tool, complete }),
         1 => (1..4_000usize).prop_map(Step::GhostAudio),
         2 => (0..6u8, any::<bool>()).prop_map(|(code, ours)| Step::Error { code, ours }),
     ]
@@ -152,10 +165,16 @@ fn model_socket() -> impl Strategy<Value = Step> {
 
 fn phone_talk() -> impl Strategy<Value = Step> {
     let sequence = prop_oneof![Just(None), (0..300u64).prop_map(Some), Just(Some(u64::MAX))];
+    let timestamp = prop_oneof![
+        Just(None),
+        (0..12_000u64).prop_map(Some),
+        Just(Some(u64::MAX))
+    ];
     prop_oneof![
-        6 => (prop::bool::weighted(0.2), sequence)
-            .prop_map(|(foreign, sequence)| Step::Frame { foreign, sequence }),
-        2 => prop::bool::weighted(0.2).prop_map(|foreign| Step::Key { foreign }),
+        6 => (prop::bool::weighted(0.2), sequence, timestamp)
+            .prop_map(|(foreign, sequence, timestamp)| Step::Frame { foreign, sequence, timestamp }),
+        4 => (prop::bool::weighted(0.2), prop::sample::select(vec!['1', '2', '#', '0']))
+            .prop_map(|(foreign, digit)| Step::Key { foreign, digit }),
         2 => (0..30u64).prop_map(Step::MarkLie),
         1 => any::<bool>().prop_map(Step::Deaf),
         1 => any::<bool>().prop_map(Step::FramesFlow),

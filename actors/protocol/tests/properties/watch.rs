@@ -1,11 +1,15 @@
 //! A call that is watched while it is played with: every effect is held against the promises.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use call_protocol::audio::encode_sample;
 use call_protocol::call::effect::{Effect, Report};
+use call_protocol::call::end::EndReason;
 use call_protocol::call::event::{AudioFormat, Event, ModelEvent, ResponseStatus};
-use call_protocol::call::{CallSetup, Greeting};
+use call_protocol::call::{CallSetup, Greeting, Silence};
+use call_protocol::conversation::Speaker;
 use call_protocol::model::command::ModelCommand;
 use call_protocol::playback::LEAD_MS;
 use call_protocol::preroll::KEPT_MS;
@@ -13,9 +17,10 @@ use call_protocol::twilio::ReadError;
 
 use super::sockets::event_of;
 use super::steps::{Opening, Step};
+use super::tools::{ToolBook, tool};
 use crate::common::events::{
     agent_words, call_sid, caller_words, complaint, connected, done_as, error, hang_up, id, opened,
-    response_started_as, setup_with, speech_started, speech_stopped, stream_sid, tool_call,
+    response_started_as, setup_with, speech_started, speech_stopped, stream_sid, tool_item,
 };
 use crate::common::rig::{Rig, audio_of};
 
@@ -51,6 +56,16 @@ pub(crate) struct Watched {
     ready: bool,
     started: bool,
     last_mark: u64,
+    tools: ToolBook,
+    /// Whether linear audio was found, and what is played is transcoded.
+    transcoding: bool,
+    /// Whether an agent's turn was cut since the last step, and whether because somebody wanted it.
+    cut: bool,
+    interrupted: bool,
+    /// Whether everything said was also said to be over: no session was lost, no response unannounced.
+    whole: bool,
+    /// Whether an answer ran at the last step: one that never ends is not waited for.
+    was_running: bool,
     /// Whether every mark that came back, or did not, was Twilio's own doing.
     honest: bool,
 }
@@ -68,6 +83,18 @@ fn setup(opening: Opening) -> CallSetup {
     };
     let mut setup = setup_with(greeting, opening.server_interrupts);
     setup.call = Some(call_sid());
+    let agent = Arc::make_mut(&mut setup.agent);
+    agent.keys.insert('0', "front_desk".to_owned());
+    agent.transfer_targets.push("front_desk".to_owned());
+    if opening.impatient {
+        setup.max_length = Duration::from_secs(95);
+        agent.longest_monologue = Duration::from_secs(5);
+        agent.silence = Some(Silence {
+            after: Duration::from_millis(700),
+            instructions: "Ask.".to_owned(),
+            attempts: 2,
+        });
+    }
     setup
 }
 
@@ -88,6 +115,12 @@ impl Watched {
             ready: false,
             started: false,
             last_mark: 0,
+            tools: ToolBook::default(),
+            transcoding: false,
+            cut: false,
+            interrupted: false,
+            whole: true,
+            was_running: false,
             honest: true,
         };
         if opening.usual {
@@ -104,6 +137,8 @@ impl Watched {
 
     pub(crate) fn take_step(&mut self, step: &Step) {
         self.honest &= !matches!(step, Step::Deaf(true) | Step::MarkLie(_));
+        // Nobody says that the audio of such a response is over.
+        self.whole &= !matches!(step, Step::GhostAudio(_));
         match step {
             Step::Pass(ms) => self.rig.pass(*ms),
             Step::FramesFlow(flow) => self.rig.caller_sends(flow.then_some(0xFE)),
@@ -120,6 +155,11 @@ impl Watched {
 
     /// The end, if it has not come yet, and what holds after it.
     pub(crate) fn hang_up(&mut self) {
+        if self.tools.awaits_end() && !self.rig.call.is_over() {
+            self.rig.caller_sends(Some(0xFE));
+            self.rig.pass_until_over(80_000);
+            self.check();
+        }
         self.rig.event(hang_up());
         self.check();
         self.rig.pass(10_000);
@@ -189,7 +229,26 @@ impl Watched {
                     part: *part,
                 })
             }
-            Step::ToolCall { complete } => tool_call("resp_1", "lookup", *complete),
+            Step::ToolCall {
+                back,
+                call,
+                tool: number,
+                complete,
+            } => {
+                let response = self.response(*back)?;
+                let call = format!("call_{call}");
+                let (name, arguments) = tool(*number);
+                if *complete && self.ready && !self.rig.call.is_over() {
+                    self.tools.make(&call, response, *number, self.rig.now);
+                }
+                tool_item(
+                    &format!("resp_{response}"),
+                    &call,
+                    name,
+                    arguments,
+                    *complete,
+                )
+            }
             Step::ResponseDone {
                 back,
                 status,
@@ -241,13 +300,18 @@ impl Watched {
             due.is_none_or(|due| due > self.rig.now),
             "a deadline that has passed"
         );
+        self.was_running = self.running.is_some();
         let log = std::mem::take(&mut self.rig.log);
         for (_, effect) in &log[self.read..] {
             self.check_effect(effect);
         }
         self.read = log.len();
         self.rig.log = log;
+        (self.cut, self.interrupted) = (false, false);
         self.check_books();
+        if self.ready && !self.rig.call.is_over() {
+            self.tools.check(self.running, self.rig.now);
+        }
     }
 
     fn check_effect(&mut self, effect: &Effect) {
@@ -261,8 +325,7 @@ impl Watched {
                 assert_eq!(*stream, stream_sid());
                 let audio = audio_of(payload);
                 self.seen.played += audio.len() as u64;
-                let dead = audio.iter().find(|tag| self.dead.contains(tag));
-                assert_eq!(dead, None, "audio the caller has spoken over");
+                self.check_alive(&audio);
             }
             Effect::Mark { stream, name } => {
                 let number = name
@@ -287,12 +350,56 @@ impl Watched {
                 self.seen.appended = 0;
             }
             Effect::Report(Report::Started { .. }) => self.started = true,
-            Effect::Report(Report::Stopped(_)) => self.seen.stopped += 1,
+            Effect::Report(Report::Stopped(summary)) => {
+                self.seen.stopped += 1;
+                self.check_last_word(summary.reason);
+            }
+            // What a lost session had begun to say is cut, though not by the call's end.
+            Effect::Report(Report::ModelLost { .. }) => self.whole = false,
+            Effect::Report(Report::Transcoding) => self.transcoding = true,
+            Effect::Report(Report::Interrupted { .. }) => self.interrupted = true,
+            Effect::Report(Report::Turn(turn)) => {
+                self.cut |= turn.cut && turn.who == Speaker::Agent;
+            }
             Effect::Report(_) | Effect::DialModel => {}
         }
     }
 
+    /// Nothing the caller has spoken over is played.
+    fn check_alive(&self, audio: &[u8]) {
+        if !self.transcoding {
+            let dead = audio.iter().find(|tag| self.dead.contains(tag));
+            assert_eq!(dead, None, "audio the caller has spoken over");
+            return;
+        }
+        // Each response is one level, which the filter takes a few samples to reach.
+        for tag in &self.dead {
+            let level = encode_sample(i16::from_le_bytes([*tag, *tag]));
+            let mut stretches = audio.chunk_by(|a, b| a == b);
+            let dead = stretches.any(|stretch| stretch[0] == level && stretch.len() > 30);
+            assert!(!dead, "transcoded audio the caller has spoken over");
+        }
+    }
+
+    /// A call that ends for its own reasons does not do so in the middle of a word.
+    fn check_last_word(&self, reason: EndReason) {
+        let of_itself = matches!(
+            reason,
+            EndReason::AgentHungUp
+                | EndReason::Transferred
+                | EndReason::CallerSilent
+                | EndReason::NobodyThere
+        );
+        let in_a_word = self.cut && !self.interrupted && !self.was_running && self.whole;
+        assert!(
+            !(of_itself && in_a_word && self.honest),
+            "{reason} in the middle of a word"
+        );
+    }
+
     fn lose_session(&mut self) {
+        self.tools.forget();
+        self.transcoding = false;
         self.ready = false;
         self.asked = None;
         self.running = None;
@@ -321,11 +428,13 @@ impl Watched {
                 let running = self.running.map(|running| format!("resp_{running}"));
                 assert_eq!(Some(response.as_str()), running.as_deref());
             }
+            ModelCommand::ToolOutput { call, .. } => {
+                self.tools.answer(call.as_str(), self.running);
+            }
             ModelCommand::Configure { .. }
             | ModelCommand::Truncate { .. }
             | ModelCommand::Delete { .. }
-            | ModelCommand::Tell { .. }
-            | ModelCommand::ToolOutput { .. } => {}
+            | ModelCommand::Tell { .. } => {}
         }
     }
 
