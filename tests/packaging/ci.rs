@@ -1,5 +1,6 @@
 //! What the CI script and the supply chain's rules promise.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use serde_json::Value;
@@ -75,6 +76,35 @@ fn every_dependency_comes_from_the_registry() {
             "{source}"
         );
     }
+}
+
+#[test]
+fn every_crate_in_two_versions_is_listed_with_a_reason() {
+    let rules = rules();
+    assert_eq!(rules["bans"]["multiple-versions"].as_str(), Some("deny"));
+    let mut listed = BTreeSet::new();
+    for skip in rules["bans"]["skip"].as_array().unwrap() {
+        let reason = skip["reason"].as_str().unwrap();
+        assert!(reason.len() > 10, "{reason:?}");
+        listed.insert(skip["crate"].as_str().unwrap().to_owned());
+    }
+    let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for package in packages() {
+        let version = package["version"].as_str().unwrap();
+        // As the rules write it: 0.22 of 0.22.1, 2 of 2.0.119.
+        let parts = if version.starts_with("0.") { 2 } else { 1 };
+        let short: Vec<&str> = version.split('.').take(parts).collect();
+        let name = package["name"].as_str().unwrap().to_owned();
+        versions.entry(name).or_default().push(short.join("."));
+    }
+    let mut used = BTreeSet::new();
+    for (name, versions) in versions.iter().filter(|(_, versions)| versions.len() > 1) {
+        let named = versions.iter().map(|version| format!("{name}@{version}"));
+        let skipped: Vec<String> = named.filter(|named| listed.contains(named)).collect();
+        assert_eq!(skipped.len(), versions.len() - 1, "{name}: {versions:?}");
+        used.extend(skipped);
+    }
+    assert_eq!(used, listed, "a skip that is not needed any more");
 }
 
 #[test]
