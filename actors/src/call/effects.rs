@@ -17,14 +17,14 @@ impl CallActor {
     pub(super) fn carry_out(&mut self, ctx: &mut Context<Self>, since: Option<Instant>) {
         while let Some(effect) = self.call.poll_effect() {
             match effect {
-                Effect::ToModel(command) => self.to_model(command, since),
-                Effect::Play { stream, payload } => self.to_phone(ToPhone::Play {
+                Effect::ToModel(command) => self.send_model(command, since),
+                Effect::Play { stream, payload } => self.send_phone(ToPhone::Play {
                     stream,
                     payload,
                     since,
                 }),
-                Effect::Mark { stream, name } => self.to_phone(ToPhone::Mark { stream, name }),
-                Effect::Clear { stream } => self.to_phone(ToPhone::Clear { stream }),
+                Effect::Mark { stream, name } => self.send_phone(ToPhone::Mark { stream, name }),
+                Effect::Clear { stream } => self.send_phone(ToPhone::Clear { stream }),
                 Effect::ClosePhone { code } => self.phone.do_send(ToPhone::Close { code }),
                 Effect::DialModel => self.dial_model(ctx),
                 // Dropping the line hangs up, whatever the socket is doing.
@@ -57,7 +57,7 @@ impl CallActor {
         self.model = Some(line);
     }
 
-    fn to_phone(&mut self, message: ToPhone) {
+    fn send_phone(&mut self, message: ToPhone) {
         match self.phone.try_send(message) {
             Ok(()) => {}
             Err(SendError::Full(_)) => {
@@ -70,7 +70,7 @@ impl CallActor {
         }
     }
 
-    fn to_model(&mut self, command: ModelCommand, since: Option<Instant>) {
+    fn send_model(&mut self, command: ModelCommand, since: Option<Instant>) {
         let Some(model) = &self.model else {
             return;
         };
