@@ -253,6 +253,13 @@ impl Playback {
         }
     }
 
+    /// Asks again for word of what is still unheard.
+    pub fn mark_again(&mut self, out: &mut impl FnMut(Outgoing)) {
+        if !self.marks.is_empty() {
+            self.mark(out);
+        }
+    }
+
     /// Sends what the lead allows.
     pub fn send(&mut self, now: Time, out: &mut impl FnMut(Outgoing)) {
         if self.is_stalled(now) {
@@ -502,14 +509,18 @@ impl Playback {
         // Only the part that was sent last can own the end of the stream.
         let at_end = part.start + part.sent == self.sent;
         if unmarked >= ms_to_bytes(MARK_EVERY_MS) || (ended && at_end && unmarked > 0) {
-            self.marked += 1;
-            self.last_mark = self.sent;
-            self.marks.push_back(MarkOut {
-                number: self.marked,
-                position: self.sent,
-            });
-            out(Outgoing::Mark(self.marked));
+            self.mark(out);
         }
+    }
+
+    fn mark(&mut self, out: &mut impl FnMut(Outgoing)) {
+        self.marked += 1;
+        self.last_mark = self.sent;
+        self.marks.push_back(MarkOut {
+            number: self.marked,
+            position: self.sent,
+        });
+        out(Outgoing::Mark(self.marked));
     }
 
     fn heard_position(&self, now: Time) -> u64 {

@@ -180,6 +180,32 @@ fn a_farewell_that_fails_is_said_in_the_next_try() {
 }
 
 #[test]
+fn a_goodbye_said_before_the_stream_began_is_heard_when_it_does() {
+    let mut rig = Rig::new(setup());
+    rig.ready();
+    says_goodbye(&mut rig, "resp_1", 7, 1_000);
+    rig.pass(500);
+    assert!(!rig.call.is_over());
+    rig.media();
+    rig.pass_until_over(5_000);
+    assert_eq!(ended(&rig).1, "agent_hung_up");
+    assert_eq!(rig.phone.heard_ms(7, rig.now), 1_000);
+}
+
+#[test]
+fn a_server_that_announces_no_responses_is_given_the_time_to_say_goodbye() {
+    let mut rig = Rig::live(setup());
+    rig.talks = Some(1_000);
+    rig.event(tool_call("resp_1", END_CALL, true));
+    rig.pass(300);
+    assert!(!rig.call.is_over());
+    rig.event(done_with_tools("resp_1", 1));
+    rig.pass_until_over(10_000);
+    assert_eq!(ended(&rig).1, "agent_hung_up");
+    assert_eq!(rig.phone.heard_ms(201, rig.now), 1_000);
+}
+
+#[test]
 fn a_second_goodbye_is_answered_too_if_the_call_goes_on() {
     let mut rig = Rig::live(setup());
     says_goodbye(&mut rig, "resp_1", 7, 3_000);

@@ -9,8 +9,8 @@ use call_protocol::call::{CallSetup, Silence};
 use call_protocol::model::command::Transcription;
 use call_protocol::time::Time;
 use common::events::{
-    caller_turn, caller_words, key, model_closed, response_started, setup, speech_started,
-    speech_stopped,
+    caller_turn, caller_words, complaint, failed, key, model_closed, response_started, setup,
+    speech_started, speech_stopped,
 };
 use common::rig::Rig;
 use common::short::short;
@@ -189,6 +189,20 @@ fn a_caller_who_speaks_into_the_goodbye_is_there_after_all() {
     rig.answers("resp_1", "item_1", 7, 1_000);
     rig.pass(5_000);
     assert!(!rig.call.is_over());
+}
+
+#[test]
+fn a_caller_whose_answer_is_being_tried_again_is_not_asked() {
+    let mut rig = Rig::live(asking());
+    rig.event(response_started("resp_1"));
+    rig.event(failed(
+        "resp_1",
+        complaint("rate_limit_exceeded", "try again in 1m", None),
+    ));
+    // The named wait, cut to eight seconds, and its spread.
+    rig.pass(10_000);
+    let asked = rig.take_of(&["respond"]);
+    assert_eq!(asked, ["respond respond-1"], "the answer itself");
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl Call {
             return;
         }
         let has_session = matches!(self.link, Link::Ready(_));
-        if self.state.stream().is_none() || !(has_session || self.has_more_to_say(now)) {
+        if !has_session && !self.has_more_to_say(now) {
             self.end(reason, now);
             return;
         }

@@ -71,7 +71,7 @@ pub struct Call {
     link: Link,
     patience: Patience,
     sessions: u32,
-    /// How often the machine was built anew; part of every mark's name, so that an old mark is not taken for a new one.
+    /// How often the ledger was begun anew; part of every mark's name, so that an old mark is not taken for a new one.
     epoch: u32,
     responses: Responses,
     /// A failed response, to be asked for again.
@@ -159,7 +159,6 @@ impl Call {
     #[must_use]
     pub fn rebuild(self, keep_playback: bool, now: Time) -> Self {
         let mut call = Self {
-            epoch: self.epoch + 1,
             timers: Timers::default(),
             effects: VecDeque::new(),
             bad_messages: VecDeque::new(),
@@ -195,12 +194,15 @@ impl Call {
             let was_speaking = playback.is_unheard(now);
             playback.interrupt(now);
             *playback = Playback::default();
+            call.epoch += 1;
             call.responses = Responses::default();
             call.clear_phone();
             if was_speaking && matches!(call.link, Link::Ready(_)) {
                 call.ask_for_answer(None);
             }
         }
+        // A mark may have been lost with the step that failed.
+        call.with_playback(now, |playback, mut out| playback.mark_again(&mut out));
         call.pump(now);
         call.settle_down(now);
         call

@@ -204,6 +204,14 @@ impl Rig {
         self.later(begins + took, events::response_done(&response));
     }
 
+    /// The machine is built anew after a fault, on the sockets it had.
+    pub(crate) fn rebuild(&mut self, keep_playback: bool) {
+        let spare = Call::new(self.call.setup().clone());
+        let call = std::mem::replace(&mut self.call, spare);
+        self.call = call.rebuild(keep_playback, self.now);
+        self.drain();
+    }
+
     /// Lets time pass.
     pub(crate) fn pass(&mut self, ms: u64) {
         self.run_until(self.now + Duration::from_millis(ms));

@@ -1,8 +1,8 @@
 //! Every event there is, each with the values that make a difference.
 
 use call_protocol::call::event::{
-    AudioFormat, Event, ItemDone, ItemKind, MediaFormat, ModelEvent, OperatorEvent, PhoneEvent,
-    RateLimit, Refusal, ResponseStatus, SocketFault, StreamStart,
+    AudioFormat, CallerAudio, Event, ItemDone, ItemKind, MediaFormat, ModelEvent, OperatorEvent,
+    PhoneEvent, RateLimit, Refusal, ResponseStatus, SocketFault, StreamStart,
 };
 use call_protocol::payload::PayloadError;
 use call_protocol::twilio::ReadError;
@@ -64,6 +64,15 @@ fn pcm() -> MediaFormat {
     }
 }
 
+fn stamped(timestamp_ms: u64) -> Event {
+    phone(PhoneEvent::Audio(CallerAudio {
+        stream: Some(stream_sid()),
+        sequence: None,
+        timestamp_ms: Some(timestamp_ms),
+        payload: voice(1, 20),
+    }))
+}
+
 fn stop_on_foreign_stream() -> Event {
     let stream = Some(foreign_stream());
     phone(PhoneEvent::Stop { stream })
@@ -115,6 +124,7 @@ events! {
         "foreign stream": frame_on(Some(foreign_stream()), 1, None),
         "no stream": frame_on(None, 1, None),
         "highest sequence": frame_on(Some(stream_sid()), 1, Some(u64::MAX)),
+        "highest timestamp": stamped(u64::MAX),
     ],
     Event::Phone(PhoneEvent::Key { .. }) => "dtmf": [
         "": key('5'),
@@ -198,6 +208,8 @@ events! {
         "message": plain_item(),
         "tool call": tool_call("resp_1", "lookup", true),
         "cut tool call": tool_call("resp_1", "lookup", false),
+        "end of the call": tool_call("resp_1", "end_call", true),
+        "transfer to nobody": tool_call("resp_1", "transfer_call", true),
     ],
     Event::Model(ModelEvent::ResponseDone(_)) => "model.response_done": [
         "": response_done("resp_1"),

@@ -1,0 +1,128 @@
+//! A machine built anew after a fault: the same call, on the same sockets.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use call_protocol::call::{END_CALL, Silence};
+use common::events::{
+    caller_words, key, response_done, response_started, setup, speech_started, tool_call,
+};
+use common::rig::Rig;
+
+#[test]
+fn an_answer_goes_on_where_it_was_and_is_heard_to_its_end() {
+    for at in [100, 700, 2_900] {
+        let mut rig = Rig::live(setup());
+        rig.latency = Duration::from_millis(30);
+        rig.answers("resp_1", "item_1", 7, 3_000);
+        rig.pass(at);
+        rig.rebuild(true);
+        rig.pass(4_000);
+        assert_eq!(
+            rig.phone.heard_ms(7, rig.now),
+            3_000,
+            "built anew after {at} ms"
+        );
+        assert_eq!(rig.take_of(&["turn"]), ["turn agent item_1 heard=3000"]);
+        rig.pass(60_000);
+        assert!(
+            !rig.call.is_over(),
+            "{:?}",
+            rig.call.snapshot(rig.now).ended
+        );
+    }
+}
+
+#[test]
+fn a_call_whose_ledger_is_given_up_is_cleared_and_the_model_goes_on() {
+    let mut rig = Rig::live(setup());
+    rig.latency = Duration::from_millis(30);
+    rig.answers("resp_1", "item_1", 7, 3_000);
+    rig.pass(1_000);
+    rig.take();
+    rig.rebuild(false);
+    assert_eq!(
+        rig.take_of(&["clear", "respond"]),
+        ["clear", "respond respond-1"]
+    );
+    // Marks of before mean nothing any more, and are no violation.
+    rig.pass(500);
+    assert!(rig.take_of(&["violation"]).is_empty());
+    rig.answers("resp_2", "item_2", 8, 1_000);
+    rig.pass(2_000);
+    assert_eq!(rig.phone.heard_ms(8, rig.now), 1_000);
+}
+
+#[test]
+fn a_farewell_is_still_heard_to_its_end_and_then_ends_the_call() {
+    let mut rig = Rig::live(setup());
+    rig.answers("resp_1", "item_1", 7, 4_000);
+    rig.event(tool_call("resp_1", END_CALL, true));
+    rig.pass(1_000);
+    rig.rebuild(true);
+    rig.pass_until_over(20_000);
+    assert_eq!(rig.take_of(&["stopped"]), ["stopped agent_hung_up"]);
+    assert_eq!(rig.phone.heard_ms(7, rig.now), 4_000);
+}
+
+#[test]
+fn keys_pressed_before_are_told_after() {
+    let mut rig = Rig::live(setup());
+    rig.event(key('4'));
+    rig.rebuild(true);
+    rig.pass(0);
+    let told = rig.take_of(&["tell"]);
+    assert!(told.len() == 1 && told[0].contains(": 4]"), "{told:?}");
+}
+
+#[test]
+fn every_limit_of_the_call_holds_on() {
+    let mut silent = setup();
+    Arc::make_mut(&mut silent.agent).silence = Some(Silence {
+        after: Duration::from_secs(8),
+        instructions: "Ask.".to_owned(),
+        attempts: 2,
+    });
+    let mut rig = Rig::live(silent);
+    rig.pass(5_000);
+    rig.rebuild(true);
+    rig.pass(8_000);
+    assert_eq!(rig.take_of(&["respond"]), ["respond respond-1 `Ask.`"]);
+
+    let mut long = setup();
+    long.max_length = Duration::from_secs(60);
+    let mut rig = Rig::live(long);
+    rig.pass(30_000);
+    rig.rebuild(true);
+    rig.pass(30_000);
+    assert_eq!(rig.take_of(&["stopped"]), ["stopped too_long"]);
+
+    let mut noisy = setup();
+    Arc::make_mut(&mut noisy.agent).longest_monologue = Duration::from_secs(60);
+    let mut rig = Rig::live(noisy);
+    rig.event(speech_started());
+    rig.rebuild(true);
+    rig.pass_until_over(90_000);
+    assert_eq!(rig.take_of(&["stopped"]), ["stopped nobody_there"]);
+
+    let mut rig = Rig::live(setup());
+    rig.rebuild(true);
+    rig.caller_sends(None);
+    rig.pass(6_000);
+    assert_eq!(rig.take_of(&["stopped"]), ["stopped phone_stalled"]);
+}
+
+#[test]
+fn the_conversation_is_the_same() {
+    let mut rig = Rig::live(setup());
+    rig.event(caller_words("item_1", "Hello?"));
+    rig.event(response_started("resp_1"));
+    rig.event(response_done("resp_1"));
+    rig.rebuild(true);
+    rig.rebuild(false);
+    let turns = rig.call.detail(rig.now).turns;
+    assert_eq!(turns.len(), 1);
+    assert_eq!(rig.call.snapshot(rig.now).model.state, "ready");
+}
