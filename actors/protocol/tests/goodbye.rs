@@ -274,6 +274,37 @@ fn the_model_sends_the_caller_to_somebody_known_once_he_has_heard_so() {
 }
 
 #[test]
+fn a_model_that_ends_and_transfers_in_one_breath_transfers() {
+    let mut rig = Rig::live(with_targets());
+    rig.event(response_started("resp_1"));
+    let took = rig.says("resp_1", "item_1", 7, 1_500, 0);
+    rig.later(took, tool_call_as("resp_1", "call_1", END_CALL, "{}"));
+    let arguments = r#"{"target":"billing"}"#;
+    rig.later(
+        took,
+        tool_call_as("resp_1", "call_2", TRANSFER_CALL, arguments),
+    );
+    rig.later(took, response_done("resp_1"));
+    rig.pass_until_over(20_000);
+    assert_eq!(ended(&rig).1, "transferred");
+}
+
+#[test]
+fn a_tool_call_of_a_lost_session_is_not_answered_to_the_next() {
+    let mut rig = Rig::live(setup());
+    says_goodbye(&mut rig, "resp_1", 7, 6_000);
+    rig.pass(2_000);
+    rig.obliging = true;
+    rig.event(model_closed(None));
+    rig.pass(1_000);
+    assert_eq!(rig.call.snapshot(rig.now).model.state, "ready");
+    rig.event(speech_started());
+    rig.pass(20_000);
+    assert!(!rig.call.is_over());
+    assert!(rig.take_of(&["tool_output"]).is_empty());
+}
+
+#[test]
 fn a_transfer_without_a_word_is_announced_first() {
     let mut rig = Rig::live(with_targets());
     rig.talks = Some(900);

@@ -5,12 +5,12 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use call_protocol::call::{CallSetup, Silence};
+use call_protocol::call::{CallSetup, END_CALL, Silence};
 use call_protocol::model::command::Transcription;
 use call_protocol::time::Time;
 use common::events::{
-    caller_turn, caller_words, complaint, failed, key, model_closed, response_started, setup,
-    speech_started, speech_stopped,
+    caller_turn, caller_words, complaint, failed, key, model_closed, response_done,
+    response_started, setup, speech_started, speech_stopped, tool_call,
 };
 use common::rig::Rig;
 use common::short::short;
@@ -365,4 +365,58 @@ fn words_that_come_into_the_goodbye_to_nobody_keep_the_call() {
     rig.answers("resp_1", "item_a", 7, 1_000);
     rig.pass(100_000);
     assert!(!rig.call.is_over());
+}
+
+/// The agent says goodbye in so many milliseconds and ends the call.
+fn says_goodbye(rig: &mut Rig, ms: u64) {
+    rig.event(response_started("resp_bye"));
+    let took = rig.says("resp_bye", "item_bye", 9, ms, 0);
+    rig.later(took, tool_call("resp_bye", END_CALL, true));
+    rig.later(took, response_done("resp_bye"));
+}
+
+#[test]
+fn a_goodbye_called_off_by_noise_leaves_the_watch_for_turns_running() {
+    let mut setup = setup();
+    transcribing(&mut setup);
+    Arc::make_mut(&mut setup.agent).longest_monologue = Duration::from_secs(60);
+    let mut rig = Rig::live(setup);
+    rig.pass(58_000);
+    says_goodbye(&mut rig, 6_000);
+    rig.pass(4_000);
+    rig.event(speech_started());
+    rig.event(speech_stopped());
+    rig.pass_until_over(60_000);
+    assert_eq!(reason(&rig), Some("nobody_there"));
+}
+
+#[test]
+fn a_model_lost_while_noise_goes_on_does_not_hold_the_end_up() {
+    let mut setup = setup();
+    Arc::make_mut(&mut setup.agent).longest_monologue = Duration::from_secs(60);
+    let mut rig = Rig::live(setup);
+    rig.event(speech_started());
+    rig.pass(61_000);
+    rig.event(model_closed(None));
+    assert_eq!(reason(&rig), Some("nobody_there"));
+}
+
+#[test]
+fn a_call_that_is_saying_goodbye_is_not_told_that_its_end_is_near() {
+    let mut rig = Rig::live(lasting(600));
+    rig.pass(550_000);
+    says_goodbye(&mut rig, 20_000);
+    rig.pass_until_over(60_000);
+    assert!(rig.take_of(&["tell", "respond"]).is_empty());
+    assert_eq!(reason(&rig), Some("agent_hung_up"));
+}
+
+#[test]
+fn a_call_that_ends_anyway_does_so_for_its_own_reason() {
+    let mut rig = Rig::live(lasting(600));
+    rig.pass(580_500);
+    says_goodbye(&mut rig, 22_000);
+    rig.pass_until_over(60_000);
+    assert_eq!(rig.now, Time::from_millis(600_000));
+    assert_eq!(reason(&rig), Some("agent_hung_up"));
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use call_protocol::call::effect::{Effect, Report};
 use call_protocol::conversation::{Speaker, Turn};
 use common::events::{
-    agent_words, caller_turn, caller_words, hang_up, response_done, response_started, setup,
-    speech_started, speech_stopped,
+    agent_words, caller_turn, caller_words, delta, hang_up, response_done, response_started, setup,
+    speech_started, speech_stopped, voice,
 };
 use common::rig::Rig;
 
@@ -78,6 +78,23 @@ fn the_way_to_the_caller_counts_in_what_he_waited() {
             "{heard_after} ms, {latency} ms away"
         );
     }
+}
+
+#[test]
+fn a_pause_inside_an_answer_does_not_move_its_beginning() {
+    let mut rig = Rig::live(setup());
+    rig.event(speech_started());
+    rig.event(speech_stopped());
+    rig.pass(600);
+    rig.event(response_started("resp_1"));
+    rig.event(delta("resp_1", "item_1", voice(7, 200)));
+    rig.pass(900);
+    rig.event(delta("resp_1", "item_1", voice(7, 200)));
+    rig.event(response_done("resp_1"));
+    rig.pass(1_000);
+    let turn = told(&rig).pop().unwrap();
+    assert_eq!(turn.heard_ms, 400);
+    assert_eq!(turn.heard_after_ms, Some(600));
 }
 
 #[test]
