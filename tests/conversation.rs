@@ -487,7 +487,7 @@ async fn a_session_nobody_comes_for_is_closed() {
     let began = std::time::Instant::now();
     assert!(
         session
-            .until(Duration::from_secs(22), |session| session.ended().is_some())
+            .until(Duration::from_secs(17), |session| session.ended().is_some())
             .await
     );
     println!(

@@ -32,7 +32,7 @@ pub const FRAGMENTS: usize = 64;
 pub const PHONE_PING: Duration = Duration::from_secs(20);
 
 /// Between looks at the model's socket; a ping goes out when nothing came for as long.
-pub const MODEL_PING: Duration = Duration::from_secs(4);
+pub const MODEL_PING: Duration = Duration::from_secs(3);
 
 /// A model that answers no ping for this long is gone.
 pub const MODEL_SILENCE: Duration = Duration::from_secs(9);

@@ -193,8 +193,14 @@ impl OpenAiSession {
         }
     }
 
-    /// Pings a quiet server, and gives up one that answers nothing.
+    /// Looks after the socket, and has the pump write what that led to: it was polled before this timer was.
     fn watch(&mut self, ctx: &mut Context<Self>) {
+        self.look(ctx);
+        ctx.spawn(std::future::ready(()).into_actor(self));
+    }
+
+    /// Pings a quiet server, and gives up one that answers nothing.
+    fn look(&mut self, ctx: &mut Context<Self>) {
         if matches!(&self.owner, Owner::Nobody { since, .. } if since.elapsed() >= UNCLAIMED) {
             log::info!(target: "switchboard::openai", "early session closed, nobody came");
             self.close(1000);
