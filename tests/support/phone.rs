@@ -158,11 +158,16 @@ impl Leg {
 
     /// 20 ms of silence on a stream.
     pub(crate) async fn media_on(&mut self, stream: &str) {
+        self.sound_on(stream, 0xFF).await;
+    }
+
+    /// 20 ms of one µ-law byte on a stream.
+    pub(crate) async fn sound_on(&mut self, stream: &str, byte: u8) {
         self.sequence += 1;
         self.chunk += 1;
         let media = json!({"event": "media", "sequenceNumber": self.sequence.to_string(), "streamSid": stream,
             "media": {"track": "inbound", "chunk": self.chunk.to_string(),
-                "timestamp": (self.chunk * 20).to_string(), "payload": STANDARD.encode([0xFF; 160])}});
+                "timestamp": (self.chunk * 20).to_string(), "payload": STANDARD.encode([byte; 160])}});
         self.send(&media).await;
     }
 
