@@ -18,7 +18,7 @@ use crate::profile::ProfileError;
 use crate::settings::{Fallback, Settings, Trust};
 
 /// Longest wait for an answer of the registry; it answers in microseconds.
-pub(crate) const REGISTRY_ANSWERS: Duration = Duration::from_secs(2);
+const REGISTRY_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Shared by all workers of both listeners.
 pub(crate) struct House {
@@ -133,6 +133,17 @@ impl House {
             registry: self.registry.clone(),
             shared: Shared::new(self.metrics.clone(), self.tap.clone()),
         }
+    }
+
+    /// Asks the registry; `None` if it does not answer.
+    pub(crate) async fn ask<M>(&self, question: M) -> Option<M::Result>
+    where
+        Registry: actix::Handler<M>,
+        M: actix::Message + Send + 'static,
+        M::Result: Send,
+    {
+        let answer = actix::clock::timeout(REGISTRY_ANSWERS, self.registry.send(question)).await;
+        answer.ok()?.ok()
     }
 
     /// Whether no new call is taken because the process leaves.

@@ -18,7 +18,7 @@ use switchboard_actors::metrics::Metrics;
 use switchboard_actors::openai::{Dialler, Endpoint};
 use switchboard_actors::registry::Registry;
 
-use crate::house::{House, REGISTRY_ANSWERS};
+use crate::house::House;
 use crate::phone::media_stream::DiallerOfThread;
 use crate::phone::ticket::Mint;
 use crate::profile::ProfileError;
@@ -182,10 +182,7 @@ impl Service {
     }
 
     async fn count(&self) -> Option<switchboard_actors::messages::Occupancy> {
-        match actix::clock::timeout(REGISTRY_ANSWERS, self.registry.send(Count)).await {
-            Ok(Ok(count)) => Some(count),
-            Ok(Err(_)) | Err(_) => None,
-        }
+        self.house.ask(Count).await
     }
 }
 

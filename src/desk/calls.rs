@@ -10,19 +10,19 @@ use serde_json::{Value, json};
 use switchboard_actors::messages::{Find, Found, Inspect, List, Order};
 
 use super::problem;
-use crate::house::{House, REGISTRY_ANSWERS};
+use crate::house::House;
 
 /// Longest wait for a call's own answer; its thread may be busy.
 const CALL_ANSWERS: Duration = Duration::from_secs(1);
 
 pub(crate) async fn list(house: web::Data<House>) -> HttpResponse {
-    match actix::clock::timeout(REGISTRY_ANSWERS, house.registry.send(List)).await {
-        Ok(Ok(listing)) => {
+    match house.ask(List).await {
+        Some(listing) => {
             let mut answer = json!(listing);
             answer["node"] = json!(house.node);
             HttpResponse::Ok().json(answer)
         }
-        Ok(Err(_)) | Err(_) => registry_silent(),
+        None => registry_silent(),
     }
 }
 
@@ -79,10 +79,10 @@ async fn find(house: &House, call: &str) -> Result<Found, HttpResponse> {
         )
     };
     let call = CallSid::parse(call).ok_or_else(unknown)?;
-    match actix::clock::timeout(REGISTRY_ANSWERS, house.registry.send(Find(call))).await {
-        Ok(Ok(Some(found))) => Ok(found),
-        Ok(Ok(None)) => Err(unknown()),
-        Ok(Err(_)) | Err(_) => Err(registry_silent()),
+    match house.ask(Find(call)).await {
+        Some(Some(found)) => Ok(found),
+        Some(None) => Err(unknown()),
+        None => Err(registry_silent()),
     }
 }
 

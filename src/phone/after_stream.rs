@@ -7,7 +7,7 @@ use switchboard_actors::messages::HowEnded;
 use super::twiml::Response;
 use super::webhook::Webhook;
 use super::{answer, incoming_call};
-use crate::house::{House, REGISTRY_ANSWERS};
+use crate::house::House;
 
 pub(crate) async fn handle(
     house: web::Data<House>,
@@ -18,15 +18,7 @@ pub(crate) async fn handle(
         Ok(webhook) => webhook,
         Err(answer) => return answer,
     };
-    let asked = actix::clock::timeout(
-        REGISTRY_ANSWERS,
-        house.registry.send(HowEnded(webhook.call)),
-    )
-    .await;
-    let ending = match asked {
-        Ok(Ok(ending)) => ending,
-        Ok(Err(_)) | Err(_) => None,
-    };
+    let ending = house.ask(HowEnded(webhook.call)).await.flatten();
     // A call this process does not know was another's, and goes on here.
     let aftermath = ending.as_ref().and_then(|ending| ending.reason).map_or(
         Aftermath::Reconnect,

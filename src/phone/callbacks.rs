@@ -5,7 +5,7 @@ use call_protocol::call::event::OperatorEvent;
 use switchboard_actors::messages::{Find, Order};
 
 use super::webhook::Webhook;
-use crate::house::{House, REGISTRY_ANSWERS};
+use crate::house::House;
 
 pub(crate) async fn stream_status(
     house: web::Data<House>,
@@ -40,9 +40,7 @@ pub(crate) async fn call_status(
         "completed" | "busy" | "failed" | "no-answer" | "canceled"
     ) {
         // The call is over at Twilio; a media socket that outlived it only costs money.
-        let asked =
-            actix::clock::timeout(REGISTRY_ANSWERS, house.registry.send(Find(webhook.call))).await;
-        if let Ok(Ok(Some(found))) = asked {
+        if let Some(found) = house.ask(Find(webhook.call)).await.flatten() {
             found.orders.do_send(Order(OperatorEvent::HangUp));
         }
     }

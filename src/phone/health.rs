@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use serde_json::json;
 use switchboard_actors::messages::Count;
 
-use crate::house::{House, REGISTRY_ANSWERS};
+use crate::house::House;
 
 /// The process works; nothing external is asked.
 pub(crate) async fn healthz() -> HttpResponse {
@@ -17,10 +17,10 @@ pub(crate) async fn readyz(house: web::Data<House>) -> HttpResponse {
     if house.is_draining() {
         reasons.push("draining");
     }
-    match actix::clock::timeout(REGISTRY_ANSWERS, house.registry.send(Count)).await {
-        Ok(Ok(occupancy)) if occupancy.taken >= occupancy.capacity => reasons.push("full"),
-        Ok(Ok(_)) => {}
-        Ok(Err(_)) | Err(_) => reasons.push("registry_silent"),
+    match house.ask(Count).await {
+        Some(occupancy) if occupancy.taken >= occupancy.capacity => reasons.push("full"),
+        Some(_) => {}
+        None => reasons.push("registry_silent"),
     }
     if reasons.is_empty() {
         HttpResponse::Ok().json(json!({"ready": true}))

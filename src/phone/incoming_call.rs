@@ -9,7 +9,7 @@ use switchboard_actors::openai::ModelLine;
 use super::answer;
 use super::media_stream::DiallerOfThread;
 use super::webhook::Webhook;
-use crate::house::{House, REGISTRY_ANSWERS};
+use crate::house::House;
 use crate::settings::DialAt;
 use crate::telemetry::mask_number;
 
@@ -80,17 +80,11 @@ pub(crate) async fn arrive(
         log::error!(target: "switchboard::phone", error:% = error; "cannot mint a ticket");
         "no_ticket"
     })?;
-    let asked = actix::clock::timeout(
-        REGISTRY_ANSWERS,
-        house.registry.send(Arrive {
-            visit,
-            token,
-            again,
-        }),
-    )
-    .await;
-    match asked {
-        Ok(Ok(answer)) => answer.map_err(Refused::label),
-        Ok(Err(_)) | Err(_) => Err("registry_silent"),
-    }
+    let question = Arrive {
+        visit,
+        token,
+        again,
+    };
+    let answer = house.ask(question).await.ok_or("registry_silent")?;
+    answer.map_err(Refused::label)
 }

@@ -9,7 +9,7 @@ use switchboard_actors::messages::{Claim, Claimed, WalkIn};
 use switchboard_actors::openai::Dialler;
 
 use super::signature::{Algorithm, Signed, is_valid};
-use crate::house::{House, REGISTRY_ANSWERS};
+use crate::house::House;
 use crate::settings::{StreamSignature, Trust};
 
 /// With a ticket in the path.
@@ -40,15 +40,14 @@ pub(crate) async fn without_ticket(
     if !house.settings.is_dev() {
         return Ok(refuse(&house, "no_ticket"));
     }
-    let asked = actix::clock::timeout(REGISTRY_ANSWERS, house.registry.send(WalkIn)).await;
-    match asked {
-        Ok(Ok(Ok(key))) => switchboard_actors::twilio::accept(
+    match house.ask(WalkIn).await {
+        Some(Ok(key)) => switchboard_actors::twilio::accept(
             house.seed(key, None, None, &dialler.0),
             &request,
             stream,
         ),
-        Ok(Ok(Err(refused))) => Ok(refuse(&house, refused.label())),
-        Ok(Err(_)) | Err(_) => Ok(refuse(&house, "registry_silent")),
+        Some(Err(refused)) => Ok(refuse(&house, refused.label())),
+        None => Ok(refuse(&house, "registry_silent")),
     }
 }
 
@@ -66,11 +65,8 @@ async fn admit(house: &House, request: &HttpRequest, token: &str) -> Result<Clai
         call,
         token: token.to_owned(),
     };
-    let asked = actix::clock::timeout(REGISTRY_ANSWERS, house.registry.send(claim)).await;
-    match asked {
-        Ok(Ok(answer)) => answer.map_err(|error| error.label()),
-        Ok(Err(_)) | Err(_) => Err("registry_silent"),
-    }
+    let answer = house.ask(claim).await.ok_or("registry_silent")?;
+    answer.map_err(|error| error.label())
 }
 
 /// The handshake is signed like a GET, over the `wss://` URL as our TwiML gave it
