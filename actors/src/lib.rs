@@ -54,4 +54,5 @@ pub mod messages;
 pub mod metrics;
 pub mod openai;
 pub mod registry;
+pub mod store;
 pub mod twilio;
