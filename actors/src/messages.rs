@@ -85,8 +85,6 @@ pub enum ToPhone {
 /// Something for the model.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-// Nearly every message is a frame of audio: a box around it would cost more than the room it saves.
-#[allow(clippy::large_enum_variant)]
 pub enum ToModel {
     /// Say this.
     Command {

@@ -1,5 +1,6 @@
 //! Identifiers: Twilio's SIDs, checked on the way in, and the model's ids, shared instead of copied.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
@@ -75,13 +76,32 @@ sid!(
 );
 
 /// An id given by the model: of a session, a response, an item or a tool call.
-#[derive(Clone, Eq, PartialOrd, Ord)]
-pub struct ModelId(Arc<str>);
+#[derive(Clone)]
+pub struct ModelId {
+    text: Arc<str>,
+    /// Of the text: ids are compared with every delta, mostly with others of the same length.
+    digest: u64,
+}
 
 impl PartialEq for ModelId {
     /// Ids of one stream of deltas are the same allocation.
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+        self.digest == other.digest
+            && (Arc::ptr_eq(&self.text, &other.text) || self.text == other.text)
+    }
+}
+
+impl Eq for ModelId {}
+
+impl PartialOrd for ModelId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ModelId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.text.cmp(&other.text)
     }
 }
 
@@ -89,38 +109,55 @@ impl ModelId {
     /// Keeps `text` as an id.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Self(Arc::from(text))
+        Self::with_digest(text, digest(text))
+    }
+
+    fn with_digest(text: &str, digest: u64) -> Self {
+        let text = Arc::from(text);
+        Self { text, digest }
     }
 
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
 impl std::hash::Hash for ModelId {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
+        self.text.hash(state);
     }
 }
 
 impl fmt::Display for ModelId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl fmt::Debug for ModelId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl serde::Serialize for ModelId {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        serializer.serialize_str(&self.text)
     }
+}
+
+/// A digest of an id (FNV-1a over words of eight bytes): tells most ids apart without reading them.
+fn digest(text: &str) -> u64 {
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let mut digest = 0xcbf2_9ce4_8422_2325 ^ text.len() as u64;
+    for word in text.as_bytes().chunks(8) {
+        let mut bytes = [0; 8];
+        bytes[..word.len()].copy_from_slice(word);
+        digest = (digest ^ u64::from_le_bytes(bytes)).wrapping_mul(PRIME);
+    }
+    digest
 }
 
 /// Longest id taken from the model; a longer one is cut, since nothing it sends is trusted to be short.
@@ -139,10 +176,12 @@ impl Interner {
     /// The id for `text`, shared with the last call that had the same text.
     pub fn id(&mut self, text: &str) -> ModelId {
         let text = clip(text, MAX_ID);
-        if let Some(known) = self.recent.iter().find(|id| id.as_str() == text) {
+        let digest = digest(text);
+        let known = |id: &&ModelId| id.digest == digest && id.as_str() == text;
+        if let Some(known) = self.recent.iter().rev().find(known) {
             return known.clone();
         }
-        let id = ModelId::new(text);
+        let id = ModelId::with_digest(text, digest);
         if self.recent.len() == REMEMBERED {
             self.recent.pop_front();
         }
@@ -192,11 +231,11 @@ mod tests {
     fn the_interner_shares_recent_ids_and_forgets_old_ones() {
         let mut interner = Interner::default();
         let first = interner.id("resp_1");
-        assert!(Arc::ptr_eq(&first.0, &interner.id("resp_1").0));
+        assert!(Arc::ptr_eq(&first.text, &interner.id("resp_1").text));
         for n in 0..REMEMBERED {
             interner.id(&format!("item_{n}"));
         }
-        assert!(!Arc::ptr_eq(&first.0, &interner.id("resp_1").0));
+        assert!(!Arc::ptr_eq(&first.text, &interner.id("resp_1").text));
     }
 
     #[test]

@@ -6,12 +6,12 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// Reads a JSON object, and nothing else: serde would take an array for a struct.
-pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
-    let first = json.iter().find(|byte| !byte.is_ascii_whitespace());
-    if first != Some(&b'{') {
+pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Option<T> {
+    let first = json.bytes().find(|byte| !byte.is_ascii_whitespace());
+    if first != Some(b'{') {
         return None;
     }
-    serde_json::from_slice(json).ok()
+    serde_json::from_str(json).ok()
 }
 
 /// A string, borrowed unless it holds escapes; anything that is not a string reads as `None`.
@@ -23,6 +23,12 @@ pub(crate) struct Text<'a>(pub(crate) Option<Cow<'a, str>>);
 impl Text<'_> {
     pub(crate) fn as_str(&self) -> Option<&str> {
         self.0.as_deref()
+    }
+}
+
+impl<'a> From<Option<&'a str>> for Text<'a> {
+    fn from(text: Option<&'a str>) -> Self {
+        Self(text.map(Cow::Borrowed))
     }
 }
 

@@ -119,6 +119,7 @@ pub mod openai;
 pub mod payload;
 pub mod playback;
 pub mod preroll;
+mod scan;
 pub mod time;
 pub mod twilio;
 pub mod wav;

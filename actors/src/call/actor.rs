@@ -41,7 +41,7 @@ pub(crate) struct CallActor {
     pub(super) state: StateName,
     seed: Option<Box<Enter>>,
     timer: Option<(SpawnHandle, Time)>,
-    pushed: Option<Instant>,
+    pushed: Option<Time>,
     faults: VecDeque<Instant>,
     restarts: u64,
     /// A fault was caught: the next `started` builds the machine anew.
@@ -136,7 +136,7 @@ impl CallActor {
         }
         self.carry_out(ctx, since);
         self.arm(ctx);
-        self.push_if_due();
+        self.push_if_due(now);
     }
 
     fn on_fault(&mut self, ctx: &mut Context<Self>) {
@@ -199,10 +199,10 @@ impl CallActor {
         self.timer = Some((handle, due));
     }
 
-    fn push_if_due(&mut self) {
+    fn push_if_due(&mut self, now: Time) {
         if self
             .pushed
-            .is_none_or(|pushed| pushed.elapsed() >= PUSH_EVERY)
+            .is_none_or(|pushed| now.since(pushed) >= PUSH_EVERY)
         {
             self.push();
         }
@@ -210,8 +210,9 @@ impl CallActor {
 
     /// Pushes the call's row to the registry.
     pub(super) fn push(&mut self) {
-        self.pushed = Some(Instant::now());
-        let snapshot = Box::new(self.call.snapshot(self.now()));
+        let now = self.now();
+        self.pushed = Some(now);
+        let snapshot = Box::new(self.call.snapshot(now));
         let bridge = self.shared.bridge().both;
         self.registry.do_send(Push {
             key: self.key,

@@ -153,6 +153,11 @@ pub(super) struct OpenAiSession {
 impl OpenAiSession {
     /// Tells the call; false if it is gone.
     fn say(&mut self, event: ModelEvent) -> bool {
+        self.say_at(event, Instant::now())
+    }
+
+    /// Tells the call what was read from the socket at this time; false if it is gone.
+    fn say_at(&mut self, event: ModelEvent, at: Instant) -> bool {
         match &mut self.owner {
             Owner::Nobody { waiting, .. } => {
                 // Before it is configured a session says three things at most.
@@ -167,7 +172,7 @@ impl OpenAiSession {
                     call.do_send(ModelSaid {
                         session: *number,
                         event,
-                        at: Instant::now(),
+                        at,
                     });
                     true
                 }
@@ -298,7 +303,7 @@ impl OpenAiSession {
         if matches!(event, ModelEvent::Noted) {
             return;
         }
-        if !self.say(event) {
+        if !self.say_at(event, self.heard_at) {
             self.close(1000);
         }
     }

@@ -2,7 +2,7 @@
 //! promise 2^63 bytes.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use actix_web::error::PayloadError;
 use bytes::Bytes;
@@ -98,11 +98,14 @@ where
 {
     type Item = Result<Bytes, PayloadError>;
 
-    fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    /// Asks for no wake-up: the dispatcher that feeds a request's payload polls the body of its response, which this
+    /// stream is part of, in the same turn. Its wake-up would only have every frame's socket polled twice.
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if matches!(self.place, Place::Shut) {
             return Poll::Ready(None);
         }
-        match Pin::new(&mut self.bytes).poll_next(task) {
+        let mut nobody = Context::from_waker(Waker::noop());
+        match Pin::new(&mut self.bytes).poll_next(&mut nobody) {
             Poll::Ready(Some(Ok(chunk))) if !self.follow(&chunk) => {
                 Poll::Ready(Some(Err(PayloadError::Overflow)))
             }

@@ -146,7 +146,7 @@ impl Call {
     fn configure(&mut self, configuring: Configuring, setup: SessionSetup, now: Time) {
         self.ask_model(ModelCommand::Configure {
             request: configuring.request.clone(),
-            setup,
+            setup: Box::new(setup),
         });
         let give_up = self.patience.down(now);
         self.timers

@@ -66,6 +66,12 @@ impl Guard {
         if self.part.as_ref() != Some(part) {
             self.begin(part);
         }
+        let length = payload.audio_bytes();
+        if matches!(self.state, State::Probation(_)) && length < ENOUGH {
+            // Too little to look at, so it stays closed: some servers send nothing longer.
+            self.odd ^= !length.is_multiple_of(2);
+            return Some(payload);
+        }
         let mut bytes = match &mut self.state {
             State::Waiting(bytes) => std::mem::take(bytes),
             State::Open | State::Probation(_) | State::Trusted | State::Linear(_) => {
@@ -75,15 +81,11 @@ impl Guard {
         payload.decode_into(&mut bytes);
         match &mut self.state {
             State::Linear(transcoder) => return transcoder.take(&bytes),
-            State::Probation(left) if bytes.len() >= ENOUGH => {
+            State::Probation(left) => {
                 *left -= 1;
                 if *left == 0 {
                     self.state = State::Trusted;
                 }
-            }
-            State::Probation(_) => {
-                self.odd ^= !bytes.len().is_multiple_of(2);
-                return Some(payload);
             }
             State::Open | State::Waiting(_) | State::Trusted if bytes.len() < ENOUGH => {
                 self.state = State::Waiting(bytes);

@@ -12,8 +12,8 @@ pub enum ModelCommand {
     Configure {
         /// Comes back in an error.
         request: String,
-        /// What to set.
-        setup: SessionSetup,
+        /// What to set; boxed, since every frame of audio is a command, too, and is moved a few times.
+        setup: Box<SessionSetup>,
     },
     /// More of the caller's voice.
     Append(Payload),

@@ -225,11 +225,11 @@ mod tests {
         };
         let configure = |voice, options| ModelCommand::Configure {
             request: "su-1".into(),
-            setup: SessionSetup {
+            setup: Box::new(SessionSetup {
                 instructions: "Be \"kind\".\n".into(),
                 voice,
                 options,
-            },
+            }),
         };
         let id = ModelId::new("item_1");
         let mut commands = vec![

@@ -13,6 +13,7 @@ use crate::call::event::{
 use crate::ids::{Interner, ModelId, clip};
 use crate::json::{self, Flag, Number, Text};
 use crate::payload::Payload;
+use crate::scan::{Scanner, once};
 use crate::twilio::ReadError;
 
 use super::MAX_MESSAGE;
@@ -26,7 +27,7 @@ const MAX_WORDS: usize = 16 * 1024;
 /// Bytes kept of a tool call's arguments; longer ones make the call incomplete, so that it is never run.
 const MAX_ARGUMENTS: usize = 64 * 1024;
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow, default, rename = "type")]
     kind: Text<'a>,
@@ -57,10 +58,63 @@ struct Envelope<'a> {
 /// # Errors
 /// [`ReadError`] when the event cannot be used; the session goes on, the caller counts.
 pub fn read(message: &Bytes, ids: &mut Interner) -> Result<ModelEvent, ReadError> {
-    let envelope: Envelope<'_> = json::object(message).ok_or(ReadError::Malformed)?;
+    let text = std::str::from_utf8(message).map_err(|_| ReadError::Malformed)?;
+    match scan_delta(text) {
+        Some(delta) => read_event(message, delta, ids),
+        None => {
+            let envelope = json::object(text).ok_or(ReadError::Malformed)?;
+            read_event(message, envelope, ids)
+        }
+    }
+}
+
+/// Reads an audio delta as plain as it is written, most of what a session sends.
+fn scan_delta(text: &str) -> Option<Envelope<'_>> {
+    let mut scanner = Scanner::of_object(text)?;
+    let (mut kind, mut response, mut item) = (None, None, None);
+    let (mut part, mut delta) = (None, None);
+    while let Some(name) = scanner.member()? {
+        match name {
+            "type" => {
+                once(&mut kind, scanner.string()?)?;
+                if !kind.is_some_and(is_audio_delta) {
+                    return None;
+                }
+            }
+            "response_id" => once(&mut response, scanner.string()?)?,
+            "item_id" => once(&mut item, scanner.string()?)?,
+            "content_index" => once(&mut part, scanner.number()?)?,
+            "delta" => once(&mut delta, scanner.string()?)?,
+            // These may be of any kind, and are other events'.
+            "transcript" | "session" | "response" | "item" | "error" | "rate_limits" => {
+                return None;
+            }
+            _ => scanner.skip()?,
+        }
+    }
+    let is_delta = kind.is_some() && scanner.is_at_end();
+    is_delta.then(|| Envelope {
+        kind: kind.into(),
+        response_id: response.into(),
+        item_id: item.into(),
+        content_index: Number(part.flatten()),
+        delta: delta.into(),
+        ..Envelope::default()
+    })
+}
+
+fn is_audio_delta(kind: &str) -> bool {
+    matches!(kind, "response.output_audio.delta" | "response.audio.delta")
+}
+
+fn read_event(
+    message: &Bytes,
+    envelope: Envelope<'_>,
+    ids: &mut Interner,
+) -> Result<ModelEvent, ReadError> {
     let kind = envelope.kind.as_str().ok_or(ReadError::Incomplete)?;
     Ok(match kind {
-        "response.output_audio.delta" | "response.audio.delta" => {
+        kind if is_audio_delta(kind) => {
             let (response, item, part) = place(&envelope, ids)?;
             let text = match envelope.delta.0.ok_or(ReadError::Incomplete)? {
                 Cow::Borrowed(text) => message.slice_ref(text.as_bytes()),
