@@ -373,3 +373,116 @@ async fn past_the_limit_callers_hear_the_busy_tone_at_once() {
     house.stop().await;
     println!("limit 5, offered 12: 5 taken, 7 busy, the slowest after {slowest} ms, bar 100 ms");
 }
+
+/// The share of the bridge's `clear`s that took no longer than so many seconds, as they stand in a bucket's name.
+async fn clears_within(house: &House, seconds: &str) -> f64 {
+    let name = format!(
+        "switchboard_bridge_latency_seconds_bucket{{direction=\"clear\",le=\"{seconds}\"}}"
+    );
+    house.metric(&name).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_interrupted_agents_fall_silent_at_once() {
+    const CALLERS: usize = 100;
+    const TIMES: usize = 3;
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let talkative = brief_with(|script| {
+        script.otherwise = tone(660, 9_000, "a long list of times that nobody waits for");
+    });
+    let house = House::start(Options {
+        toml: AGENTS.to_owned(),
+        ..Options::default().model(talkative)
+    })
+    .await;
+    let mut calls = Vec::new();
+    for _ in 0..CALLERS {
+        let mut line = house.line();
+        line.to = TALKS.to_owned();
+        let mut steps = vec![listen(), say("hello")];
+        for _ in 0..TIMES {
+            steps.extend([Step::WaitToInterrupt { after_ms: 700 }, say("yes")]);
+        }
+        steps.extend([Step::WaitToInterrupt { after_ms: 300 }, Step::HangUp]);
+        calls.push(tokio::spawn(async move { line.call(caller(steps)).await }));
+        // A crowd, not a choir: calls that begin in one millisecond are interrupted in one.
+        tokio::time::sleep(Duration::from_millis(13)).await;
+    }
+    for call in calls {
+        let outcome = call.await.unwrap();
+        assert_eq!(outcome.end, CallEnd::CallerHungUp);
+        assert_eq!(outcome.complaints(), []);
+    }
+    house.empty().await;
+    let cleared = clears_within(&house, "+Inf").await;
+    assert!(cleared >= (CALLERS * TIMES) as f64, "{cleared}");
+    let mut median = "?";
+    for seconds in [
+        "0.00005", "0.0001", "0.00025", "0.0005", "0.001", "0.0025", "0.005",
+    ] {
+        median = seconds;
+        if clears_within(&house, seconds).await >= cleared * 0.5 {
+            break;
+        }
+    }
+    let in_time = clears_within(&house, "0.005").await;
+    assert!(
+        in_time >= cleared * 0.99,
+        "{in_time} of {cleared} within 5 ms"
+    );
+    for session in house.model.sessions() {
+        assert_eq!(session.sent_of("error"), [] as [Value; 0]);
+    }
+    house.stop().await;
+    println!(
+        "{CALLERS} calls, {cleared} interruptions: {:.1} % cleared within 5 ms of the model's word (bar 99 %), half within {median} s",
+        in_time * 100.0 / cleared
+    );
+}
+
+/// How late the latest of a timer's ticks was: what this machine does to everybody at that time.
+async fn latest_tick(during: Duration) -> Duration {
+    let begin = tokio::time::Instant::now();
+    let mut latest = Duration::ZERO;
+    let mut due = begin;
+    while due < begin + during {
+        due += Duration::from_millis(5);
+        tokio::time::sleep_until(due).await;
+        latest = latest.max(due.elapsed());
+    }
+    latest
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_callers_hear_long_answers_without_a_gap() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let house = house(Options::default()).await;
+    let mut calls = Vec::new();
+    for _ in 0..CALLS {
+        let mut line = house.line();
+        line.to = TALKS.to_owned();
+        let steps = [listen(), say("yes"), listen(), Step::HangUp];
+        calls.push(tokio::spawn(async move { line.call(caller(steps)).await }));
+        tokio::time::sleep(Duration::from_millis(7)).await;
+    }
+    let clock = tokio::spawn(latest_tick(Duration::from_secs(9)));
+    let (mut gaps, mut gap_ms, mut heard_ms) = (0, 0, 0);
+    for call in calls {
+        let outcome = call.await.unwrap();
+        assert_eq!(outcome.end, CallEnd::CallerHungUp);
+        let stream = &outcome.streams[0];
+        gaps += stream.underruns.count;
+        gap_ms += stream.underruns.ms;
+        for span in &stream.agent_speech {
+            heard_ms += span.to_ms - span.from_ms;
+        }
+    }
+    assert!(heard_ms > u64::from(CALLS) * 4_000, "{heard_ms}");
+    assert_eq!((gaps, gap_ms), (0, 0), "underruns and their length");
+    house.empty().await;
+    house.stop().await;
+    println!(
+        "{CALLS} calls heard {} s of speech: 0 underruns",
+        heard_ms / 1_000
+    );
+}

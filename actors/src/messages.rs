@@ -74,6 +74,8 @@ pub enum ToPhone {
     Clear {
         /// The stream.
         stream: StreamSid,
+        /// When the event that caused it was read, to measure how fast an interruption is.
+        since: Option<Instant>,
     },
     /// Close the socket.
     Close {

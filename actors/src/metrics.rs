@@ -70,6 +70,8 @@ pub struct Metrics {
     pub bridge_from_caller: Histogram,
     /// Time a frame to the caller spends in this process.
     pub bridge_to_caller: Histogram,
+    /// From the model's word that the caller speaks to the `clear` that silences the agent.
+    pub bridge_clear: Histogram,
     /// Callers who spoke while the agent did.
     pub barge_ins: IntCounter,
     /// Panics anywhere in the process, for the panic hook.
@@ -79,6 +81,7 @@ pub struct Metrics {
     call_restarts: IntCounterVec,
     call_duration: Histogram,
     turn_latency: Histogram,
+    model_latency: Histogram,
     first_audio: Histogram,
     model_connects: IntCounterVec,
     model_reconnect: Histogram,
@@ -152,6 +155,7 @@ impl Metrics {
             frames_to_caller: frame_counters("to_caller"),
             bridge_from_caller: bridge.with_label_values(&["from_caller"]),
             bridge_to_caller: bridge.with_label_values(&["to_caller"]),
+            bridge_clear: bridge.with_label_values(&["clear"]),
             barge_ins: make.counter(
                 "switchboard_barge_ins_total",
                 "Callers who spoke while the agent did",
@@ -180,6 +184,11 @@ impl Metrics {
             turn_latency: make.histogram(
                 "switchboard_turn_latency_seconds",
                 "From the end of the caller's speech to the first audio sent back",
+                TURN_BUCKETS,
+            )?,
+            model_latency: make.histogram(
+                "switchboard_model_latency_seconds",
+                "From the end of the caller's speech to the model's first audio: its own time and the network's",
                 TURN_BUCKETS,
             )?,
             first_audio: make.histogram(
@@ -301,6 +310,11 @@ impl Metrics {
     /// The agent answered a turn.
     pub fn turn_answered(&self, latency: Duration) {
         self.turn_latency.observe(latency.as_secs_f64());
+    }
+
+    /// The model's first audio of an answer came so long after the caller's last word.
+    pub(crate) fn model_answered(&self, latency: Duration) {
+        self.model_latency.observe(latency.as_secs_f64());
     }
 
     /// The agent was heard for the first time in a call.
@@ -477,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_of_the_contract_is_in_the_first_scrape() {
+    fn every_name_of_the_contract_and_one_more_is_in_the_first_scrape() {
         let text = metrics().render();
         let mut families: Vec<&str> = text
             .lines()
@@ -499,6 +513,7 @@ mod tests {
                 "switchboard_cost_usd_total counter",
                 "switchboard_first_audio_seconds histogram",
                 "switchboard_model_connects_total counter",
+                "switchboard_model_latency_seconds histogram",
                 "switchboard_model_reconnect_seconds histogram",
                 "switchboard_panics_total counter",
                 "switchboard_protocol_violations_total counter",

@@ -168,8 +168,10 @@ struct MarkOut {
 }
 
 /// The ledger of one media stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Playback {
+    /// Bytes that may go ahead of the time at which they are played.
+    lead: u64,
     parts: VecDeque<Part>,
     waiting: usize,
     received: u64,
@@ -191,7 +193,35 @@ pub struct Playback {
     returned_to: u64,
 }
 
+impl Default for Playback {
+    fn default() -> Self {
+        Self::with_lead(LEAD_MS)
+    }
+}
+
 impl Playback {
+    /// A ledger that sends so many milliseconds ahead, [`LEAD_MS`] in every call; never less than [`CHUNK_MS`].
+    #[must_use]
+    pub fn with_lead(lead_ms: u64) -> Self {
+        Self {
+            lead: ms_to_bytes(lead_ms.max(CHUNK_MS)),
+            parts: VecDeque::new(),
+            waiting: 0,
+            received: 0,
+            sent: 0,
+            flushed: 0,
+            dropped: 0,
+            anchor: Default::default(),
+            pace: Default::default(),
+            marks: VecDeque::new(),
+            owed_since: None,
+            marked: 0,
+            last_mark: 0,
+            void_to: 0,
+            returned_to: 0,
+        }
+    }
+
     /// Books audio and holds it: no stream to send it on yet.
     pub fn hold(&mut self, key: &PartKey, payload: &Payload) -> Taken {
         match self.part(key) {
@@ -297,7 +327,7 @@ impl Playback {
             return Some(now + MARK_GRACE);
         }
         let wanted = (part.sendable() as u64).min(ms_to_bytes(CHUNK_MS));
-        let allowed = ms_to_bytes(LEAD_MS) - wanted;
+        let allowed = self.lead - wanted;
         let excess = self.ahead(now).saturating_sub(allowed);
         Some(now + Duration::from_micros(excess * 1_000 / BYTES_PER_MS))
     }
@@ -537,7 +567,7 @@ impl Playback {
     }
 
     fn room(&self, now: Time) -> u64 {
-        ms_to_bytes(LEAD_MS).saturating_sub(self.ahead(now))
+        self.lead.saturating_sub(self.ahead(now))
     }
 
     fn is_stalled(&self, now: Time) -> bool {

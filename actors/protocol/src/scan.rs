@@ -58,9 +58,9 @@ impl<'a> Scanner<'a> {
         self.expect(b'"')?;
         let rest = self.text.as_bytes().get(self.at..)?;
         let length = memchr2(b'"', b'\\', rest)?;
-        let is_plain = rest[..length]
-            .iter()
-            .fold(rest[length] == b'"', |plain, byte| plain & (*byte >= b' '));
+        // The smallest of many bytes is found in steps of sixteen, a first bad one is not.
+        let smallest = rest[..length].iter().fold(u8::MAX, |a, b| a.min(*b));
+        let is_plain = rest[length] == b'"' && smallest >= b' ';
         let string = self.text.get(self.at..self.at + length)?;
         self.at += length + 1;
         is_plain.then_some(string)

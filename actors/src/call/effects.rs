@@ -24,7 +24,7 @@ impl CallActor {
                     since,
                 }),
                 Effect::Mark { stream, name } => self.send_phone(ToPhone::Mark { stream, name }),
-                Effect::Clear { stream } => self.send_phone(ToPhone::Clear { stream }),
+                Effect::Clear { stream } => self.send_phone(ToPhone::Clear { stream, since }),
                 Effect::ClosePhone { code } => self.phone.do_send(ToPhone::Close { code }),
                 Effect::DialModel => self.dial_model(ctx),
                 // Dropping the line hangs up, whatever the socket is doing.

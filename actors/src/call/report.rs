@@ -122,6 +122,10 @@ impl CallActor {
 
     /// One line a turn: figures, never words.
     fn tell_turn(&self, turn: &Turn) {
+        if let Some(model_ms) = turn.model_ms {
+            let metrics = &self.shared.metrics;
+            metrics.model_answered(Duration::from_millis(model_ms));
+        }
         match turn.who {
             Speaker::Caller => line!(info, self, who = "caller", at_ms = turn.at_ms; "turn"),
             Speaker::Agent => line!(

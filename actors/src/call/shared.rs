@@ -139,6 +139,12 @@ impl Shared {
         self.bridge[FROM_CALLER].record(micros(added));
     }
 
+    /// A `clear` was handed to Twilio's socket; `since` is when the event that asked for it was read.
+    pub(crate) fn cleared(&self, since: Instant) {
+        let took = since.elapsed();
+        self.metrics.bridge_clear.observe(took.as_secs_f64());
+    }
+
     /// What the bridge adds to a frame, from and to the caller.
     pub(crate) fn bridge(&self) -> Bridge {
         let [from_caller, to_caller] = [FROM_CALLER, TO_CALLER].map(|way| self.bridge[way].read());

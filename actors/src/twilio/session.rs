@@ -257,9 +257,12 @@ impl Handler<ToPhone> for TwilioSession {
                 twilio::write_mark(&mut self.buffer, stream, &name);
                 self.write(ctx);
             }
-            ToPhone::Clear { stream } => {
+            ToPhone::Clear { stream, since } => {
                 twilio::write_clear(&mut self.buffer, stream);
                 self.write(ctx);
+                if let (Phase::Open { shared, .. }, Some(since)) = (&self.phase, since) {
+                    shared.cleared(since);
+                }
             }
             ToPhone::Close { code } => {
                 // The call is over and knows it; nothing more is to be told.
