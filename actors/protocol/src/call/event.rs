@@ -419,11 +419,13 @@ pub struct RateLimit {
     pub reset_seconds: f64,
 }
 
-/// What an operator can ask of a call.
+/// What an operator, or a callback of Twilio's, can ask of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperatorEvent {
     /// End the call.
     HangUp,
+    /// Twilio reports, outside the media socket, that the stream failed.
+    StreamFailed,
     /// The process leaves: close so that Twilio's next verb takes the call elsewhere.
     HandOver,
 }

@@ -23,6 +23,7 @@ impl Call {
 
     /// Takes back whatever the caller has not heard, and what was still to be said.
     pub(super) fn take_back(&mut self, server_cancels: bool, now: Time) {
+        self.stop_filler(now);
         self.retry = None;
         self.timers.stop(Timer::Retry);
         // What a lost session said can be taken from the caller, not from the session.

@@ -282,9 +282,8 @@ impl Call {
                 }
             }
         }
-        let effects = &mut self.effects;
-        self.preroll
-            .deliver(|payload| effects.push_back(Effect::ToModel(ModelCommand::Append(payload))));
+        self.timers.stop(Timer::Answer);
+        self.catch_up(now);
     }
 
     /// The model learns what was said in its name, where it listens; whichever of clip and session comes last tells it.
@@ -296,12 +295,12 @@ impl Call {
     }
 
     /// Whether the caller has heard anything of the agent, or is about to: audio that is on its way needs no model.
-    fn agent_was_heard(&mut self, now: Time) -> bool {
+    fn agent_was_heard(&self, now: Time) -> bool {
         let under_way = self
             .state
-            .playback_mut()
-            .is_some_and(|playback| playback.is_unheard(now) || playback.totals(now).heard > 0);
-        under_way || self.conversation.agent_was_heard()
+            .playback()
+            .is_some_and(|playback| playback.is_unheard(now) && !self.is_filled());
+        under_way || self.agent_heard_bytes(now) > 0 || self.conversation.agent_was_heard()
     }
 
     pub(super) fn on_dial_timeout(&mut self, now: Time) {
@@ -349,7 +348,13 @@ impl Call {
 
     /// The session is gone. Audio that is already here goes on playing.
     pub(super) fn lose_model(&mut self, why: &'static str, fatal: bool, now: Time) {
-        for timer in [Timer::Dial, Timer::Configure, Timer::Redial, Timer::Retry] {
+        for timer in [
+            Timer::Dial,
+            Timer::Configure,
+            Timer::Redial,
+            Timer::Retry,
+            Timer::CatchUp,
+        ] {
             self.timers.stop(timer);
         }
         self.effects.push_back(Effect::CloseModel);

@@ -68,6 +68,7 @@ impl Call {
         if self.is_over() {
             return;
         }
+        self.watch_wait(now);
         if let Some(leaving) = &self.leaving {
             self.timers.stop(Timer::Silence);
             if self.is_farewell_heard(leaving, now) {

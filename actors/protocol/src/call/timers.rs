@@ -37,11 +37,17 @@ pub enum Timer {
     Keys,
     /// No frame came for a moment.
     Gap,
+    /// More of what the caller said while there was no session may be delivered.
+    CatchUp,
+    /// The caller has waited in silence.
+    Filler,
+    /// The model must have said something.
+    Answer,
 }
 
 impl Timer {
     /// Every timer.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Start,
         Self::Media,
         Self::Dial,
@@ -58,6 +64,9 @@ impl Timer {
         Self::NoTurn,
         Self::Keys,
         Self::Gap,
+        Self::CatchUp,
+        Self::Filler,
+        Self::Answer,
     ];
 }
 

@@ -53,6 +53,9 @@ pub(crate) fn setup_with(greeting: Greeting, interrupts: bool) -> CallSetup {
         greeting,
         silence: None,
         longest_monologue: Duration::from_secs(600),
+        // The simulated model says nothing by itself; where that counts, a test says so.
+        answer_within: Duration::from_secs(1 << 30),
+        filler: None,
         keys: std::collections::BTreeMap::new(),
         mask_digits: false,
         transfer_targets: Vec::new(),

@@ -158,6 +158,9 @@ events! {
     Event::Operator(OperatorEvent::HangUp) => "operator.hang_up": [
         "": Event::Operator(OperatorEvent::HangUp),
     ],
+    Event::Operator(OperatorEvent::StreamFailed) => "operator.stream_failed": [
+        "": Event::Operator(OperatorEvent::StreamFailed),
+    ],
     Event::Operator(OperatorEvent::HandOver) => "operator.hand_over": [
         "": Event::Operator(OperatorEvent::HandOver),
     ],
