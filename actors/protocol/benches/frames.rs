@@ -86,6 +86,7 @@ impl Talking {
             agent: Arc::new(agent),
             call: None,
             max_length: Duration::from_secs(1 << 40),
+            accepted_at: None,
             seed: 1,
         };
         let mut talking = Self {

@@ -50,6 +50,7 @@
 //!     agent: Arc::new(agent),
 //!     call: None,
 //!     max_length: Duration::from_secs(3_600),
+//!     accepted_at: None,
 //!     seed: 1,
 //! });
 //!

@@ -48,6 +48,12 @@ impl Preroll {
         Some(stretch)
     }
 
+    /// Forgets all but the last `ms` milliseconds.
+    pub fn keep_last(&mut self, ms: u64) {
+        let excess = self.audio.len().saturating_sub(ms_to_bytes(ms) as usize);
+        self.audio.advance(excess);
+    }
+
     /// Bytes kept.
     #[must_use]
     pub fn len(&self) -> usize {

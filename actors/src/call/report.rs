@@ -65,6 +65,18 @@ impl CallActor {
                 line!(warn, self, why, redial; "model lost");
                 self.push();
             }
+            Report::RolledOver { session, result } => {
+                let session = session
+                    .map(|session| session.to_string())
+                    .unwrap_or_default();
+                metrics.session_rolled_over(result);
+                line!(info, self, session_id = session.as_str(), result; "next model session taken");
+                self.push();
+            }
+            Report::RolloverFailed { why } => {
+                metrics.session_rolled_over("failed");
+                line!(warn, self, why; "next model session could not be opened");
+            }
             Report::ModelComplains(error) => {
                 let code = error.code.as_deref().unwrap_or("none");
                 let message = error.message.as_str();

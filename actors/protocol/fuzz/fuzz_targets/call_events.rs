@@ -48,6 +48,7 @@ fn setup() -> CallSetup {
         agent: Arc::new(agent),
         call: None,
         max_length: Duration::from_secs(3_600),
+        accepted_at: None,
         seed: 7,
     }
 }

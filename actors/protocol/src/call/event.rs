@@ -12,6 +12,8 @@ pub enum Event {
     Phone(PhoneEvent),
     /// Something on the model leg: the realtime session.
     Model(ModelEvent),
+    /// Something on the leg of the next model session, which is opened before the present one ends.
+    Next(ModelEvent),
     /// A wish of the operator.
     Operator(OperatorEvent),
 }

@@ -53,7 +53,9 @@ impl Call {
         let mut deleted = None;
         for part in &interruption.parts {
             self.responses.discard(&part.key.response);
-            let is_known = has_session && part.key.response.as_str() != LOCAL;
+            let is_known = has_session
+                && part.key.response.as_str() != LOCAL
+                && !self.foreign.contains(&part.key.response);
             if is_known && part.cut && deleted.as_ref() != Some(&part.key.item) {
                 if self.item_was_heard(part, &interruption.parts) {
                     self.truncate(part);

@@ -15,6 +15,7 @@ mod leaving;
 mod model_leg;
 mod patience;
 mod phone_leg;
+mod rollover;
 mod setup;
 pub mod snapshot;
 pub mod state;
@@ -84,6 +85,8 @@ pub struct Call {
     /// The caller spoke last and was not answered.
     owes_answer: bool,
     preroll: Preroll,
+    /// Responses of sessions that are gone of which the caller still hears something: no session can be told of them.
+    foreign: Vec<ModelId>,
     conversation: Conversation,
     timers: Timers,
     effects: VecDeque<Effect>,
@@ -92,6 +95,7 @@ pub struct Call {
     silent_since: Option<Time>,
     caller_speaks: bool,
     wait: waiting::Wait,
+    rollover: rollover::Rollover,
     tools: tools::ToolCalls,
     leaving: Option<leaving::Leaving>,
     /// Where the caller goes when the call has ended.
@@ -134,6 +138,7 @@ impl Call {
             mended_in_a_row: 0,
             owes_answer: false,
             preroll: Preroll::default(),
+            foreign: Vec::new(),
             conversation: Conversation::default(),
             timers: Timers::default(),
             effects: VecDeque::new(),
@@ -141,6 +146,7 @@ impl Call {
             silent_since: None,
             caller_speaks: false,
             wait: waiting::Wait::default(),
+            rollover: rollover::Rollover::default(),
             tools: tools::ToolCalls::default(),
             leaving: None,
             transfer_to: None,
@@ -209,6 +215,7 @@ impl Call {
         // A mark may have been lost with the step that failed.
         call.with_playback(now, |playback, mut out| playback.mark_again(&mut out));
         call.catch_up(now);
+        call.watch_next_session(now);
         call.pump(now);
         call.settle_down(now);
         call
@@ -221,6 +228,8 @@ impl Call {
         match event {
             Event::Phone(event) => self.on_phone(event, now),
             Event::Model(event) => self.on_model(event, now),
+            Event::Next(event) if self.is_over() => drop(event),
+            Event::Next(event) => self.on_next(event, now),
             Event::Operator(OperatorEvent::HangUp) => self.end(EndReason::OperatorHangUp, now),
             Event::Operator(OperatorEvent::StreamFailed) => self.end(EndReason::StreamFailed, now),
             Event::Operator(OperatorEvent::HandOver) => self.end(EndReason::HandedOver, now),
@@ -247,6 +256,8 @@ impl Call {
                 Timer::CatchUp => self.catch_up(now),
                 Timer::Filler => self.play_filler(now),
                 Timer::Answer => self.on_answer_due(now),
+                Timer::NextSession => self.on_next_session_due(now),
+                Timer::TakeNext => self.on_take_next_due(now),
                 Timer::Dial => self.on_dial_timeout(now),
                 Timer::Configure => self.on_configure_timeout(now),
                 Timer::Redial => self.dial(now),
@@ -312,6 +323,7 @@ impl Call {
         self.retry = None;
         self.preroll = Preroll::default();
         self.link = Link::Lost;
+        self.drop_next();
         self.effects.push_back(Effect::CloseModel);
         self.effects.push_back(Effect::ClosePhone {
             code: reason.close_code(),

@@ -154,7 +154,10 @@ impl Call {
         self.timers.set(Timer::Gap, now + QUIET_LINE);
         self.fill(missing_ms);
         match &self.link {
-            Link::Ready(_) => self.append(audio.payload),
+            Link::Ready(_) => {
+                self.keep_for_next(&audio.payload);
+                self.append(audio.payload);
+            }
             Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting => {
                 self.keep_for_later(&audio.payload);
             }

@@ -74,6 +74,9 @@ pub struct CallSetup {
     pub call: Option<CallSid>,
     /// The longest a call may last.
     pub max_length: Duration,
+    /// When the media socket was accepted, in milliseconds since the Unix epoch: servers say when a session ends by that
+    /// clock. `None`: unknown, sessions are taken to live for an hour.
+    pub accepted_at: Option<u64>,
     /// Any number; spreads retries of calls that fail together.
     pub seed: u64,
 }

@@ -43,11 +43,15 @@ pub enum Timer {
     Filler,
     /// The model must have said something.
     Answer,
+    /// The next session is to be opened, or must be open.
+    NextSession,
+    /// The next session must be taken.
+    TakeNext,
 }
 
 impl Timer {
     /// Every timer.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Start,
         Self::Media,
         Self::Dial,
@@ -67,6 +71,8 @@ impl Timer {
         Self::CatchUp,
         Self::Filler,
         Self::Answer,
+        Self::NextSession,
+        Self::TakeNext,
     ];
 }
 

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::call::event::ModelEvent;
+use crate::call::event::{AudioFormat, ModelEvent, SessionInfo};
 use crate::codec::Guard;
 use crate::ids::ModelId;
+use crate::model::command::TurnDetection;
 use crate::time::Time;
 
 /// A socket that is not open by then is given up.
@@ -58,6 +59,52 @@ pub struct Configuring {
     pub least: bool,
 }
 
+impl Configuring {
+    /// Asks the `number`-th session of a call to be configured; `least` asks for the least a call can be held with.
+    #[must_use]
+    pub fn new(number: u32, dialled: Time, session: Option<ModelId>, least: bool) -> Self {
+        let request = if least {
+            format!("configure-{number}-least")
+        } else {
+            format!("configure-{number}")
+        };
+        Self {
+            dialled,
+            session,
+            request,
+            least,
+        }
+    }
+
+    /// The session, if it is configured as a call needs it; `asked` is how turns were asked to be found.
+    pub fn taken(&mut self, info: &SessionInfo, asked: Option<&TurnDetection>) -> Option<Session> {
+        let hears = info.input == Some(AudioFormat::Mulaw);
+        let right = hears && info.output == Some(AudioFormat::Mulaw);
+        // It was asked twice and sends linear audio all the same: better transcoded than not heard.
+        let bearable = hears && info.output == Some(AudioFormat::Pcm24k);
+        if !right && !(self.least && bearable) {
+            return None;
+        }
+        let mut guard = Guard::default();
+        if let Some(format) = info.output {
+            guard.declared(format);
+        }
+        // What the server does not say, it does as it was asked.
+        Some(Session {
+            id: info.id.clone().or_else(|| self.session.take()),
+            interrupts: info
+                .interrupts
+                .unwrap_or_else(|| asked.is_none_or(TurnDetection::interrupts)),
+            answers: info
+                .answers
+                .unwrap_or_else(|| asked.is_none_or(TurnDetection::answers)),
+            expires_at: info.expires_at,
+            guard,
+            least: self.least,
+        })
+    }
+}
+
 /// A session that may be talked to.
 #[derive(Debug)]
 pub struct Session {
@@ -71,6 +118,8 @@ pub struct Session {
     pub expires_at: Option<u64>,
     /// Watches over the format of its audio.
     pub guard: Guard,
+    /// Whether it took no more than the least configuration.
+    pub least: bool,
 }
 
 impl Link {

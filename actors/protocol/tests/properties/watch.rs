@@ -374,7 +374,16 @@ impl Watched {
             Effect::Report(Report::Turn(turn)) => {
                 self.cut |= turn.cut && turn.who == Speaker::Agent;
             }
-            Effect::Report(_) | Effect::DialModel => {}
+            Effect::TakeNext => {
+                self.lose_session();
+                self.ready = true;
+                self.seen.appended = 0;
+            }
+            Effect::Report(_)
+            | Effect::DialModel
+            | Effect::DialNext
+            | Effect::ToNext(_)
+            | Effect::CloseNext => {}
         }
     }
 
