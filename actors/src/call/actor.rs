@@ -41,6 +41,8 @@ pub(crate) struct CallActor {
     pub(super) shared: Shared,
     pub(super) log: LogContext,
     pub(super) lost_model_at: Option<Instant>,
+    /// Dropped when `start` comes.
+    pub(super) opener: Option<Box<dyn std::any::Any>>,
     /// The state last told, for the gauge.
     pub(super) state: StateName,
     seed: Option<Box<Enter>>,
@@ -93,6 +95,7 @@ impl CallActor {
                 shared: seed.shared,
                 log,
                 lost_model_at: None,
+                opener: seed.opener,
                 state: StateName::Connected,
                 seed: Some(Box::new(enter)),
                 timer: None,

@@ -110,6 +110,8 @@ pub enum Report {
     ModelDialled {
         /// `ok`, or why not.
         result: &'static str,
+        /// Milliseconds for which the server wants to be left alone, if it said so.
+        not_before_ms: Option<u64>,
     },
     /// The session is configured and may be talked to.
     ModelReady {

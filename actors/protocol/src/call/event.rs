@@ -307,6 +307,13 @@ pub struct SessionInfo {
 pub enum Refusal {
     /// The upgrade was answered with this HTTP status.
     Status(u16),
+    /// The same, and the server wants to be left alone for a while.
+    Later {
+        /// The HTTP status.
+        status: u16,
+        /// How long.
+        wait: std::time::Duration,
+    },
     /// No answer in time.
     Timeout,
     /// The network, DNS or TLS failed.

@@ -1,5 +1,7 @@
 //! The model leg: what the realtime session's events mean for the call.
 
+use std::time::Duration;
+
 use super::effect::{Effect, Peer, Report};
 use super::end::EndReason;
 use super::event::{AudioFormat, ModelError, ModelEvent, RateLimit, Refusal, SessionInfo};
@@ -12,6 +14,28 @@ use crate::model::replay::briefing;
 use crate::model::responses::Responses;
 use crate::playback::PartKey;
 use crate::time::Time;
+
+/// What became of a dial, in metrics and logs.
+pub(super) const fn label_of(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Status(status) | Refusal::Later { status, .. } => match *status {
+            401 | 403 => "unauthorized",
+            429 => "rate_limited",
+            500..=599 => "server_error",
+            _ => "refused",
+        },
+        Refusal::Timeout => "timeout",
+        Refusal::Network => "network",
+    }
+}
+
+/// How long the server wants to be left alone.
+pub(super) const fn wait_of(refusal: &Refusal) -> Option<Duration> {
+    match refusal {
+        Refusal::Later { wait, .. } => Some(*wait),
+        Refusal::Status(_) | Refusal::Timeout | Refusal::Network => None,
+    }
+}
 
 impl Call {
     pub(super) fn on_model(&mut self, event: ModelEvent, now: Time) {
@@ -126,7 +150,7 @@ impl Call {
             return;
         };
         self.timers.stop(Timer::Dial);
-        self.report(Report::ModelDialled { result: "ok" });
+        self.report_dialled("ok", None);
         // Ahead of any audio: caller audio read as 24 kHz PCM would start a conversation with a stranger.
         let setup = self.setup.agent.session.clone();
         let configuring = Configuring::new(self.sessions + 1, since, None, false);
@@ -284,21 +308,23 @@ impl Call {
     }
 
     fn on_refused(&mut self, refusal: &Refusal, now: Time) {
-        let result = match refusal {
-            Refusal::Status(401 | 403) => "unauthorized",
-            Refusal::Status(429) => "rate_limited",
-            Refusal::Status(500..=599) => "server_error",
-            Refusal::Status(_) => "refused",
-            Refusal::Timeout => "timeout",
-            Refusal::Network => "network",
-        };
+        let result = label_of(refusal);
         if !matches!(self.link, Link::Dialling { .. }) {
             self.violation(Peer::Model, "refused_late");
             return;
         }
         self.timers.stop(Timer::Dial);
-        self.report(Report::ModelDialled { result });
-        self.lose_model(result, refusal_is_fatal(refusal), now);
+        let named = wait_of(refusal);
+        self.report_dialled(result, named);
+        self.lose_model_until(result, refusal_is_fatal(refusal), named, now);
+    }
+
+    pub(super) fn report_dialled(&mut self, result: &'static str, named: Option<Duration>) {
+        let not_before_ms = named.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        self.report(Report::ModelDialled {
+            result,
+            not_before_ms,
+        });
     }
 
     fn on_model_closed(&mut self, code: Option<u16>, now: Time) {
@@ -320,6 +346,17 @@ impl Call {
 
     /// The session is gone. Audio that is already here goes on playing.
     pub(super) fn lose_model(&mut self, why: &'static str, fatal: bool, now: Time) {
+        self.lose_model_until(why, fatal, None, now);
+    }
+
+    /// The same, and the server named a time before which it wants to hear of nobody.
+    fn lose_model_until(
+        &mut self,
+        why: &'static str,
+        fatal: bool,
+        named: Option<Duration>,
+        now: Time,
+    ) {
         for timer in [
             Timer::Dial,
             Timer::Configure,
@@ -339,7 +376,7 @@ impl Call {
         let wait = if fatal {
             None
         } else {
-            self.patience.failed(now)
+            self.patience.failed_until(named, now)
         };
         self.report(Report::ModelLost {
             why,

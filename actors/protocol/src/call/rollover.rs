@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Call;
 use super::effect::{Effect, Peer, Report};
 use super::event::{ModelError, ModelEvent, SessionInfo};
+use super::model_leg::{label_of, wait_of};
 use super::timers::Timer;
 use crate::model::command::{ModelCommand, Role, SessionSetup};
 use crate::model::errors::{Class, classify, close_is_fatal, refusal_is_fatal};
@@ -132,7 +133,9 @@ impl Call {
         match event {
             ModelEvent::Opened => self.on_next_opened(now),
             ModelEvent::Refused(refusal) => {
-                self.next_failed("refused", refusal_is_fatal(&refusal), now);
+                let result = label_of(&refusal);
+                self.report_dialled(result, wait_of(&refusal));
+                self.next_failed(result, refusal_is_fatal(&refusal), now);
             }
             ModelEvent::SessionCreated(info) => {
                 if let Next::Configuring(configuring) = &mut self.rollover.next {
@@ -175,6 +178,7 @@ impl Call {
         };
         // What the present session refused, the next would, too.
         let (dialled, least) = (*since, present.least);
+        self.report_dialled("ok", None);
         self.configure_next(dialled, None, least, now);
     }
 

@@ -82,7 +82,8 @@ impl Configuring {
         let right = hears && info.output == Some(AudioFormat::Mulaw);
         // It was asked twice and sends linear audio all the same: better transcoded than not heard.
         let bearable = hears && info.output == Some(AudioFormat::Pcm24k);
-        if !right && !(self.least && bearable) {
+        let is_taken = right || (self.least && bearable);
+        if !is_taken {
             return None;
         }
         let mut guard = Guard::default();
@@ -214,6 +215,17 @@ impl Patience {
         let doubled = FIRST_WAIT * (1 << (failures - 1));
         let wait = self.jitter(doubled.min(LONGEST_WAIT));
         (now + wait < give_up).then_some(wait)
+    }
+
+    /// The same where the server named a time before which it wants to hear of nobody.
+    pub fn failed_until(&mut self, named: Option<Duration>, now: Time) -> Option<Duration> {
+        let wait = self.failed(now)?;
+        let Some(named) = named else {
+            return Some(wait);
+        };
+        let wait = wait.max(self.spread(named));
+        // A caller does not hold the line for longer than this; then he is better served at once.
+        (now + wait < self.down(now)).then_some(wait)
     }
 
     /// A wait that a server named, or up to a quarter more: calls that share a limit do not all return at its end.

@@ -70,7 +70,7 @@ fn short_report(report: &Report) -> String {
         } => format!("started refused={refused_parameters}"),
         Report::StreamRefused { why } => format!("refused {why}"),
         Report::FirstCallerAudio => "first_caller_audio".to_owned(),
-        Report::ModelDialled { result } => format!("dialled {result}"),
+        Report::ModelDialled { result, .. } => format!("dialled {result}"),
         Report::ModelReady { again, .. } => format!("ready again={again}"),
         Report::ModelLost { why, redial } => format!("lost {why} redial={redial}"),
         Report::RolledOver { result, .. } => format!("rolled_over {result}"),

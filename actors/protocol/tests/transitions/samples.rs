@@ -1,5 +1,7 @@
 //! Every event there is, each with the values that make a difference.
 
+use std::time::Duration;
+
 use call_protocol::call::event::{
     AudioFormat, CallerAudio, Event, ItemDone, ItemKind, MediaFormat, ModelEvent, OperatorEvent,
     PhoneEvent, RateLimit, Refusal, ResponseStatus, SocketFault, StreamStart,
@@ -189,6 +191,8 @@ events! {
     Event::Model(ModelEvent::Refused(_)) => "model.refused": [
         "401": refused(Refusal::Status(401)),
         "429": refused(Refusal::Status(429)),
+        "429 and later": refused(Refusal::Later { status: 429, wait: Duration::from_secs(3) }),
+        "429 and much later": refused(Refusal::Later { status: 429, wait: Duration::from_secs(60) }),
         "503": refused(Refusal::Status(503)),
         "timeout": refused(Refusal::Timeout),
         "network": refused(Refusal::Network),
