@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use actix::Addr;
 use call_protocol::call::AgentProfile;
+use switchboard_actors::admission::Gate;
 use switchboard_actors::call::{CallSeed, Shared, Tap};
 use switchboard_actors::messages::{CallKey, Visit};
 use switchboard_actors::metrics::Metrics;
 use switchboard_actors::openai::{Dialler, ModelLine};
 use switchboard_actors::registry::Registry;
 
+use crate::phone::openers::{Opener, Openers};
 use crate::phone::ticket::{Mint, TokenEq};
 use crate::profile::ProfileError;
 use crate::settings::{Fallback, Settings, Trust};
@@ -25,6 +27,10 @@ pub(crate) struct House {
     pub(crate) settings: Settings,
     pub(crate) registry: Addr<Registry>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Whether the model's account can take another call.
+    pub(crate) gate: Arc<Gate>,
+    /// Media sockets on which `start` has not come.
+    pub(crate) openers: Openers,
     pub(crate) mint: Mint,
     pub(crate) admin_token: Option<TokenEq>,
     /// Name of this process among others.
@@ -44,6 +50,7 @@ impl House {
         settings: Settings,
         registry: Addr<Registry>,
         metrics: Arc<Metrics>,
+        gate: Arc<Gate>,
         mint: Mint,
         public_base: String,
         tap: Option<Tap>,
@@ -67,6 +74,8 @@ impl House {
             default_profile,
             registry,
             metrics,
+            gate,
+            openers: Openers::default(),
             mint,
             admin_token,
             node: node_name(),
@@ -115,6 +124,7 @@ impl House {
         key: CallKey,
         visit: Option<Visit>,
         early: Option<ModelLine>,
+        opener: Opener,
         dialler: &Dialler,
     ) -> CallSeed {
         let agent = visit
@@ -129,9 +139,10 @@ impl House {
             agent,
             model_url,
             early,
+            opener: Some(Box::new(opener)),
             dialler: dialler.clone(),
             registry: self.registry.clone(),
-            shared: Shared::new(self.metrics.clone(), self.tap.clone()),
+            shared: Shared::new(self.metrics.clone(), self.gate.clone(), self.tap.clone()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! An agent of the settings as the call machine wants it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +21,9 @@ const LONGEST_MONOLOGUE: Duration = Duration::from_secs(10 * 60);
 
 /// Why an agent cannot answer.
 #[derive(Debug, thiserror::Error)]
-#[error("agents.{agent}.greeting.file: {} {trouble}; give a WAV file", file.display())]
+#[error("{key}: {} {trouble}; give a WAV file", file.display())]
 pub struct ProfileError {
-    agent: String,
+    key: String,
     file: std::path::PathBuf,
     trouble: String,
 }
@@ -30,7 +31,7 @@ pub struct ProfileError {
 /// Makes the profile of an agent; `targets` are the names calls can be transferred to.
 ///
 /// # Errors
-/// When the greeting clip cannot be read.
+/// When the clip of the greeting or of the filler cannot be read.
 pub(crate) fn profile(
     agent: &agents::Agent,
     targets: &[String],
@@ -59,21 +60,10 @@ pub(crate) fn profile(
             instructions: text.clone(),
         },
         agents::Greeting::Wait => Greeting::Wait,
-        agents::Greeting::Clip { file, text } => {
-            let trouble = |trouble: String| ProfileError {
-                agent: agent.name.clone(),
-                file: file.clone(),
-                trouble,
-            };
-            let bytes = std::fs::read(file)
-                .map_err(|error| trouble(format!("cannot be read ({error})")))?;
-            let audio = wav::read(&bytes)
-                .map_err(|error| trouble(format!("cannot be played ({error})")))?;
-            Greeting::Clip {
-                audio: Payload::from_audio(&audio),
-                text: text.clone().unwrap_or_default(),
-            }
-        }
+        agents::Greeting::Clip { file, text } => Greeting::Clip {
+            audio: clip(&format!("agents.{}.greeting.clip", agent.name), file)?,
+            text: text.clone().unwrap_or_default(),
+        },
     };
     let silence = agent.silence.as_ref().map(|silence| Silence {
         after: silence.after,
@@ -91,10 +81,37 @@ pub(crate) fn profile(
         greeting,
         silence,
         longest_monologue: LONGEST_MONOLOGUE,
+        answer_within: agent.answer_within,
+        filler: filler(agent)?,
         keys: agent.keys.clone(),
         mask_digits: agent.mask_digits,
         transfer_targets: targets.to_vec(),
     }))
+}
+
+/// What the agent's callers hear while they wait.
+fn filler(agent: &agents::Agent) -> Result<Option<Payload>, ProfileError> {
+    Ok(match &agent.filler {
+        agents::Filler::Tone => Some(call_protocol::filler::tone()),
+        agents::Filler::Silence => None,
+        agents::Filler::Clip { file } => {
+            Some(clip(&format!("agents.{}.filler.clip", agent.name), file)?)
+        }
+    })
+}
+
+/// The sound in a file.
+fn clip(key: &str, file: &Path) -> Result<Payload, ProfileError> {
+    let trouble = |trouble: String| ProfileError {
+        key: key.to_owned(),
+        file: file.to_owned(),
+        trouble,
+    };
+    let bytes =
+        std::fs::read(file).map_err(|error| trouble(format!("cannot be read ({error})")))?;
+    let audio =
+        wav::read(&bytes).map_err(|error| trouble(format!("cannot be played ({error})")))?;
+    Ok(Payload::from_audio(&audio))
 }
 
 /// Tools an agent names that this version does not run.

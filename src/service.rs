@@ -12,6 +12,7 @@ use call_protocol::call::event::OperatorEvent;
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::ExposeSecret as _;
 use socket2::{SockRef, TcpKeepalive};
+use switchboard_actors::admission::Gate;
 use switchboard_actors::call::Tap;
 use switchboard_actors::messages::{Count, OrderAll};
 use switchboard_actors::metrics::Metrics;
@@ -110,9 +111,18 @@ impl Service {
             }
         }
         let endpoint = endpoint(&settings)?;
-        let registry = Registry::new(settings.limits.max_calls).start();
+        let gate = Arc::new(Gate::default());
+        let registry = Registry::new(settings.limits.max_calls, gate.clone()).start();
         let (workers, drain) = (settings.server.workers, settings.limits.drain);
-        let house = House::new(settings, registry.clone(), metrics.clone(), mint, base, tap)?;
+        let house = House::new(
+            settings,
+            registry.clone(),
+            metrics.clone(),
+            gate,
+            mint,
+            base,
+            tap,
+        )?;
         let house = web::Data::new(house);
         let servers = vec![
             serve_public(public, workers, house.clone(), endpoint)?,

@@ -177,7 +177,12 @@ async fn a_model_that_stays_away_is_given_up_within_sixteen_seconds_and_five_att
 // ---- away for a while ----
 
 async fn is_dialled_again(fault: Fault, result: &str) -> Duration {
-    let house = House::start(Options::default().model(brief())).await;
+    // What the caller hears while he waits is no answer, and has tests of its own.
+    let mut options = Options::default().model(brief());
+    options.toml = options
+        .toml
+        .replace("[fallback]", "filler = { mode = \"silence\" }\n[fallback]");
+    let house = House::start(options).await;
     house.model.faults().nth(1, fault);
     let outcome = short_call(&house).await;
     went_well(&outcome, 2);

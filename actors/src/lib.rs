@@ -47,6 +47,7 @@
 //!   bounds the weak link towards the call.
 #![forbid(unsafe_code)]
 
+pub mod admission;
 pub mod call;
 mod down;
 pub mod limits;

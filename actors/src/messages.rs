@@ -21,6 +21,7 @@ use call_protocol::ids::{CallSid, StreamSid};
 use call_protocol::model::command::ModelCommand;
 use call_protocol::payload::Payload;
 
+use crate::admission::Shut;
 use crate::call::{Bridge, BridgeLatency};
 use crate::openai::ModelLine;
 use crate::registry::Row;
@@ -168,6 +169,14 @@ pub enum Refused {
     Draining,
     /// This call came back too often.
     TooOften,
+    /// The model's account takes no more.
+    Model(Shut),
+}
+
+impl From<Shut> for Refused {
+    fn from(shut: Shut) -> Self {
+        Self::Model(shut)
+    }
 }
 
 impl Refused {
@@ -178,6 +187,7 @@ impl Refused {
             Self::Full => "full",
             Self::Draining => "draining",
             Self::TooOften => "too_often",
+            Self::Model(shut) => shut.label(),
         }
     }
 }

@@ -25,7 +25,10 @@ pub const MODEL_CONNECT_RESULTS: [&str; 7] = [
     "timeout",
     "network",
 ];
-/// How a change to a fresh model session, or a call's continuation from its checkpoint, ended.
+/// How a change to a fresh model session ended: between two turns, at the last moment, because the one before was
+/// lost, or not at all.
+pub const ROLLOVER_RESULTS: [&str; 4] = ["ok", "forced", "rescued", "failed"];
+/// How a call's continuation from its checkpoint ended.
 pub const ATTEMPT_RESULTS: [&str; 2] = ["ok", "failed"];
 /// What tokens were billed as.
 pub const TOKEN_KINDS: [&str; 5] = ["text_in", "audio_in", "cached_in", "text_out", "audio_out"];
@@ -266,8 +269,10 @@ impl Metrics {
         for result in MODEL_CONNECT_RESULTS {
             self.model_connects.with_label_values(&[result]);
         }
-        for result in ATTEMPT_RESULTS {
+        for result in ROLLOVER_RESULTS {
             self.session_rollovers.with_label_values(&[result]);
+        }
+        for result in ATTEMPT_RESULTS {
             self.resumes.with_label_values(&[result]);
         }
         for kind in TOKEN_KINDS {
@@ -332,7 +337,7 @@ impl Metrics {
         self.model_reconnect.observe(since_loss.as_secs_f64());
     }
 
-    /// A planned change of session ended, as one of [`ATTEMPT_RESULTS`].
+    /// A planned change of session ended, as one of [`ROLLOVER_RESULTS`].
     pub fn session_rolled_over(&self, result: &'static str) {
         self.session_rollovers.with_label_values(&[result]).inc();
     }

@@ -4,6 +4,7 @@
 //! it handles one message at a time, the limit of calls is exact under any burst.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use actix::{Actor, Context, Handler, MessageResult, WeakRecipient};
@@ -13,6 +14,7 @@ use call_protocol::call::state::StateName;
 use call_protocol::ids::{CallSid, StreamSid};
 use serde::Serialize;
 
+use crate::admission::Gate;
 use crate::call::BridgeLatency;
 use crate::limits::{ENDING_LIFE, ENDINGS, RETURNS, TICKET_LIFE};
 use crate::messages::{
@@ -112,6 +114,7 @@ struct Live {
 /// The registry of calls.
 pub struct Registry {
     capacity: usize,
+    gate: Arc<Gate>,
     draining: bool,
     next_key: CallKey,
     guests: HashMap<CallSid, Guest>,
@@ -122,11 +125,12 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A registry for at most `capacity` calls at once.
+    /// A registry for at most `capacity` calls at once, as long as the model's account takes them.
     #[must_use]
-    pub fn new(capacity: usize) -> Self {
+    pub fn new(capacity: usize, gate: Arc<Gate>) -> Self {
         Self {
             capacity,
+            gate,
             draining: false,
             next_key: 1,
             guests: HashMap::new(),
@@ -261,6 +265,10 @@ impl Handler<Arrive> for Registry {
             return Err(Refused::TooOften);
         }
         self.has_room()?;
+        if !message.again {
+            // Whoever comes back is on the line already: for him it is tried in any case.
+            self.gate.admit(now)?;
+        }
         let until = now + TICKET_LIFE;
         self.waiting += 1;
         self.expiries.push_back((until, call));
@@ -324,8 +332,10 @@ impl Handler<WalkIn> for Registry {
     type Result = Result<CallKey, Refused>;
 
     fn handle(&mut self, _: WalkIn, _: &mut Context<Self>) -> Self::Result {
-        self.expire(Instant::now());
+        let now = Instant::now();
+        self.expire(now);
         self.has_room()?;
+        self.gate.admit(now)?;
         Ok(self.enter(None, None))
     }
 }

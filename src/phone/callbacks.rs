@@ -2,6 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use call_protocol::call::event::OperatorEvent;
+use call_protocol::ids::CallSid;
 use switchboard_actors::messages::{Find, Order};
 
 use super::webhook::Webhook;
@@ -21,6 +22,10 @@ pub(crate) async fn stream_status(
         let error = webhook.form.get("StreamError").unwrap_or_default();
         house.metrics.protocol_violated("twilio", "stream_error");
         log::warn!(target: "switchboard::phone", call_sid = webhook.call.as_str(), error; "twilio reports a stream error");
+        // The socket may stay open for a minute and more, with nobody at its other end.
+        if !is_warning(error) {
+            order(&house, webhook.call, OperatorEvent::StreamFailed).await;
+        }
     }
     HttpResponse::NoContent().finish()
 }
@@ -40,9 +45,22 @@ pub(crate) async fn call_status(
         "completed" | "busy" | "failed" | "no-answer" | "canceled"
     ) {
         // The call is over at Twilio; a media socket that outlived it only costs money.
-        if let Some(found) = house.ask(Find(webhook.call)).await.flatten() {
-            found.orders.do_send(Order(OperatorEvent::HangUp));
-        }
+        order(&house, webhook.call, OperatorEvent::HangUp).await;
     }
     HttpResponse::NoContent().finish()
+}
+
+/// Tells a call, if it lives here.
+async fn order(house: &House, call: CallSid, event: OperatorEvent) {
+    if let Some(found) = house.ask(Find(call)).await.flatten() {
+        found.orders.do_send(Order(event));
+    }
+}
+
+/// Warnings complain of a message, or of a caller who went quiet, and the stream goes on
+/// (<https://www.twilio.com/docs/api/errors>, 31930, 31931, 31950, 31951 and 31953).
+fn is_warning(error: &str) -> bool {
+    ["31930", "31931", "31950", "31951", "31953"]
+        .iter()
+        .any(|code| error.contains(code))
 }

@@ -1,5 +1,7 @@
 //! `/healthz` and `/readyz`.
 
+use std::time::Instant;
+
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 use switchboard_actors::messages::Count;
@@ -21,6 +23,9 @@ pub(crate) async fn readyz(house: web::Data<House>) -> HttpResponse {
         Some(occupancy) if occupancy.taken >= occupancy.capacity => reasons.push("full"),
         Some(_) => {}
         None => reasons.push("registry_silent"),
+    }
+    if let Some(shut) = house.gate.shut(Instant::now()) {
+        reasons.push(shut.label());
     }
     if reasons.is_empty() {
         HttpResponse::Ok().json(json!({"ready": true}))

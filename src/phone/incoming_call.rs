@@ -42,7 +42,7 @@ pub(crate) async fn handle(
 
 /// Opens the model session while Twilio still opens the media socket; it is closed if that does not come.
 fn dial_early(house: &House, dialler: &DiallerOfThread, call: CallSid, agent: &str) {
-    let shared = Shared::new(house.metrics.clone(), None);
+    let shared = Shared::new(house.metrics.clone(), house.gate.clone(), None);
     let early = ModelLine::early(&house.model_url(agent), &dialler.0, &shared);
     house.registry.do_send(Keep { call, early });
 }

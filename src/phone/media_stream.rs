@@ -8,6 +8,7 @@ use secrecy::ExposeSecret as _;
 use switchboard_actors::messages::{Claim, Claimed, WalkIn};
 use switchboard_actors::openai::Dialler;
 
+use super::openers::Opener;
 use super::signature::{Algorithm, Signed, is_valid};
 use crate::house::House;
 use crate::settings::{StreamSignature, Trust};
@@ -20,10 +21,13 @@ pub(crate) async fn with_ticket(
     request: HttpRequest,
     stream: web::Payload,
 ) -> Result<HttpResponse, Error> {
+    let Some(opener) = open(&house, &request) else {
+        return Ok(too_many(&house));
+    };
     // Refused before the upgrade and before any model socket: a stranger costs nothing.
     match admit(&house, &request, &token).await {
         Ok(Claimed { key, visit, early }) => {
-            let seed = house.seed(key, Some(visit), early, &dialler.0);
+            let seed = house.seed(key, Some(visit), early, opener, &dialler.0);
             switchboard_actors::twilio::accept(seed, &request, stream)
         }
         Err(reason) => Ok(refuse(&house, reason)),
@@ -40,9 +44,12 @@ pub(crate) async fn without_ticket(
     if !house.settings.is_dev() {
         return Ok(refuse(&house, "no_ticket"));
     }
+    let Some(opener) = open(&house, &request) else {
+        return Ok(too_many(&house));
+    };
     match house.ask(WalkIn).await {
         Some(Ok(key)) => switchboard_actors::twilio::accept(
-            house.seed(key, None, None, &dialler.0),
+            house.seed(key, None, None, opener, &dialler.0),
             &request,
             stream,
         ),
@@ -102,6 +109,20 @@ fn check_signature(house: &House, request: &HttpRequest) -> Result<(), &'static 
         }
         (Ok(()), _) => Ok(()),
     }
+}
+
+/// Counts the socket until its `start`; `None` if too many wait for theirs.
+fn open(house: &House, request: &HttpRequest) -> Option<Opener> {
+    house
+        .openers
+        .open(request.peer_addr().map(|peer| peer.ip()))
+}
+
+/// Before anything is asked of anybody. A ticket is not used up by it.
+fn too_many(house: &House) -> HttpResponse {
+    house.metrics.stream_rejected("too_many_openers");
+    log::warn!(target: "switchboard::phone", reason = "too_many_openers"; "media socket refused");
+    HttpResponse::ServiceUnavailable().finish()
 }
 
 fn refuse(house: &House, reason: &'static str) -> HttpResponse {

@@ -9,6 +9,7 @@ pub mod form;
 mod health;
 mod incoming_call;
 pub(crate) mod media_stream;
+pub(crate) mod openers;
 pub mod signature;
 pub mod ticket;
 pub mod twiml;

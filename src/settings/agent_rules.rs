@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::agents::{
-    Agent, BUILT_IN_TOOLS, Greeting, Silence, ToolRef, TurnDetection, VOICES, Voice,
+    ANSWER_WITHIN, Agent, BUILT_IN_TOOLS, Filler, Greeting, Silence, ToolRef, TurnDetection,
+    VOICES, Voice,
 };
 use super::error::SettingsError;
 use super::model_rules::{language_tag, model, transcription, turn_detection};
@@ -61,6 +62,8 @@ pub(super) fn agent(
         transcription: transcription(&key, given.transcription.as_ref(), &language, warnings)?,
         model: model(&key, given.model.as_ref(), around.model, warnings)?,
         silence: silence(&key, given.silence.as_ref())?,
+        answer_within: answer_within(&key("answer_within_ms"), given.answer_within_ms)?,
+        filler: filler(&key, given.filler.as_ref(), around.folder)?,
         keys: keypad(&key("keys"), &given.keys, around.targets)?,
         mask_digits: given.mask_digits.unwrap_or(true),
         max_call,
@@ -281,6 +284,46 @@ fn silence(
         text: read::text(&key("text"), text, MAX_TEXT_CHARS, "write it or remove it")?,
         attempts: read::ranged(&key("attempts"), given.attempts.unwrap_or(2), 1, 5)?,
     }))
+}
+
+fn answer_within(key: &str, given: Option<i64>) -> Result<Duration, SettingsError> {
+    let Some(ms) = given else {
+        return Ok(ANSWER_WITHIN);
+    };
+    Ok(Duration::from_millis(read::ranged(key, ms, 2_000, 60_000)?))
+}
+
+fn filler(
+    key: &dyn Fn(&str) -> String,
+    given: Option<&fragments::Filler>,
+    folder: &Path,
+) -> Result<Filler, SettingsError> {
+    let Some(given) = given else {
+        return Ok(Filler::Tone);
+    };
+    let unnamed = if given.clip.is_some() { "clip" } else { "tone" };
+    let mode = given.mode.as_deref().unwrap_or(unnamed);
+    match (mode, &given.clip) {
+        ("tone" | "silence", Some(_)) => Err(SettingsError::invalid(
+            key("filler.clip"),
+            format!("is set, but the mode {mode} does not use it"),
+            "remove it or change filler.mode",
+        )),
+        ("tone", None) => Ok(Filler::Tone),
+        ("silence", None) => Ok(Filler::Silence),
+        ("clip", Some(clip)) => Ok(Filler::Clip {
+            file: readable(&key("filler.clip"), folder.join(clip))?,
+        }),
+        ("clip", None) => Err(SettingsError::missing(
+            key("filler.clip"),
+            "name a WAV file",
+        )),
+        (other, _) => Err(SettingsError::invalid(
+            key("filler.mode"),
+            format!("is {other:?}"),
+            "use tone, silence or clip",
+        )),
+    }
 }
 
 fn keypad(

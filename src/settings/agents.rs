@@ -24,6 +24,9 @@ pub const BUILT_IN_TOOLS: &[&str] = &[
     "cancel_appointment",
 ];
 
+/// How long a model may be silent when it is its turn, unless the agent says otherwise.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(8);
+
 /// Name of the agent that answers when no file defines one.
 pub const BUILT_IN_AGENT: &str = "default";
 
@@ -62,6 +65,10 @@ pub struct Agent {
     pub model: ModelOptions,
     /// What happens when the caller says nothing; `None`: nothing.
     pub silence: Option<Silence>,
+    /// A model silent for this long when it is its turn is asked again, then given up.
+    pub answer_within: Duration,
+    /// What the caller hears while he waits in silence.
+    pub filler: Filler,
     /// Keypad shortcuts: key to name of a transfer target.
     pub keys: BTreeMap<char, String>,
     /// Digits typed by the caller stay out of logs and transcripts.
@@ -97,6 +104,20 @@ pub enum Greeting {
         file: PathBuf,
         /// What the clip says, so that the model knows it was said.
         text: Option<String>,
+    },
+}
+
+/// What the caller hears while he waits in silence: the model is lost, or thinks for long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filler {
+    /// A soft tone the service makes itself.
+    Tone,
+    /// Nothing.
+    Silence,
+    /// A recorded clip, over and over.
+    Clip {
+        /// An audio file.
+        file: PathBuf,
     },
 }
 
@@ -279,6 +300,8 @@ impl Agent {
                 noise_reduction: None,
             },
             silence: None,
+            answer_within: ANSWER_WITHIN,
+            filler: Filler::Tone,
             keys: BTreeMap::new(),
             mask_digits: true,
             max_call,

@@ -112,6 +112,8 @@ pub(super) struct Agent {
     pub(super) transcription: Option<Transcription>,
     pub(super) model: Option<Model>,
     pub(super) silence: Option<Silence>,
+    pub(super) answer_within_ms: Option<i64>,
+    pub(super) filler: Option<Filler>,
     #[serde(default)]
     pub(super) keys: BTreeMap<String, String>,
     pub(super) mask_digits: Option<bool>,
@@ -179,6 +181,13 @@ pub(super) struct Silence {
     pub(super) after_ms: Option<i64>,
     pub(super) text: Option<String>,
     pub(super) attempts: Option<i64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filler {
+    pub(super) mode: Option<String>,
+    pub(super) clip: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]

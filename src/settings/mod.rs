@@ -30,8 +30,9 @@ use secrecy::SecretString;
 use url::Url;
 
 pub use agents::{
-    Agent, BUILT_IN_AGENT, BUILT_IN_INSTRUCTIONS, BUILT_IN_TOOLS, Eagerness, Effort, Greeting,
-    ModelOptions, NoiseReduction, Silence, ToolRef, Transcription, TurnDetection, VOICES, Voice,
+    ANSWER_WITHIN, Agent, BUILT_IN_AGENT, BUILT_IN_INSTRUCTIONS, BUILT_IN_TOOLS, Eagerness, Effort,
+    Filler, Greeting, ModelOptions, NoiseReduction, Silence, ToolRef, Transcription, TurnDetection,
+    VOICES, Voice,
 };
 pub use env::{Env, ProcessEnv};
 pub use error::SettingsError;

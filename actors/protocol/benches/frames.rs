@@ -76,6 +76,8 @@ impl Talking {
             greeting: Greeting::Wait,
             silence: None,
             longest_monologue: Duration::from_secs(1 << 40),
+            answer_within: Duration::from_secs(8),
+            filler: Some(call_protocol::filler::tone()),
             keys: BTreeMap::new(),
             mask_digits: false,
             transfer_targets: Vec::new(),
@@ -84,6 +86,7 @@ impl Talking {
             agent: Arc::new(agent),
             call: None,
             max_length: Duration::from_secs(1 << 40),
+            accepted_at: None,
             seed: 1,
         };
         let mut talking = Self {

@@ -160,8 +160,32 @@ impl Conversation {
     }
 
     /// The turns kept, oldest first.
-    pub fn turns(&self) -> impl Iterator<Item = &Turn> {
+    pub fn turns(&self) -> impl DoubleEndedIterator<Item = &Turn> {
         self.turns.iter()
+    }
+
+    /// How many turns, from the first on, are over and will not change.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        let over = self.turns.iter().take_while(|turn| turn.over).count();
+        self.forgotten + over as u64
+    }
+
+    /// The turns kept of the first `count`.
+    pub fn turns_before(&self, count: u64) -> impl DoubleEndedIterator<Item = &Turn> {
+        self.turns.iter().take(self.kept_of(count))
+    }
+
+    /// The turns after the first `count`.
+    pub fn turns_after(&self, count: u64) -> impl DoubleEndedIterator<Item = &Turn> {
+        self.turns.iter().skip(self.kept_of(count))
+    }
+
+    fn kept_of(&self, count: u64) -> usize {
+        let kept = count.saturating_sub(self.forgotten);
+        usize::try_from(kept)
+            .unwrap_or(usize::MAX)
+            .min(self.turns.len())
     }
 
     /// How many turns there were.

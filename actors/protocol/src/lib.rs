@@ -40,6 +40,8 @@
 //!     greeting: Greeting::Model { instructions: "Greet the caller.".to_owned() },
 //!     silence: None,
 //!     longest_monologue: Duration::from_secs(600),
+//!     answer_within: Duration::from_secs(8),
+//!     filler: Some(call_protocol::filler::tone()),
 //!     keys: BTreeMap::new(),
 //!     mask_digits: true,
 //!     transfer_targets: Vec::new(),
@@ -48,6 +50,7 @@
 //!     agent: Arc::new(agent),
 //!     call: None,
 //!     max_length: Duration::from_secs(3_600),
+//!     accepted_at: None,
 //!     seed: 1,
 //! });
 //!
@@ -99,6 +102,7 @@
 //! | [`model`] | the realtime session in words that fit any: [commands](model::command), [link](model::link), [sequencer](model::responses), [errors](model::errors), [replay](model::replay) |
 //! | [`codec`] | is the model's audio what was asked for? |
 //! | [`preroll`] | the caller's words before there is a session |
+//! | [`filler`] | what a caller hears while he waits |
 //! | [`twilio`], [`openai`] | the two wire formats, read and written |
 //! | [`payload`], [`audio`], [`wav`] | audio as base64, as µ-law, as a file |
 //! | [`ids`], [`time`], [`latency`], [`cost`] | identifiers, moments, histograms, dollars |
@@ -111,6 +115,7 @@ pub mod call;
 pub mod codec;
 pub mod conversation;
 pub mod cost;
+pub mod filler;
 pub mod ids;
 mod json;
 pub mod latency;

@@ -283,6 +283,11 @@ impl Playback {
         }
     }
 
+    /// The responses of which something is not settled.
+    pub fn responses(&self) -> impl Iterator<Item = &ModelId> {
+        self.parts.iter().map(|part| &part.key.response)
+    }
+
     /// Asks again for word of what is still unheard.
     pub fn mark_again(&mut self, out: &mut impl FnMut(Outgoing)) {
         if !self.marks.is_empty() {

@@ -1,5 +1,7 @@
 //! Caller audio that has no session to go to yet.
 
+use std::time::Duration;
+
 use bytes::{Buf, BytesMut};
 
 use crate::audio::ms_to_bytes;
@@ -8,8 +10,12 @@ use crate::payload::Payload;
 /// Milliseconds kept. A dial with one retry takes about as long; what is older the caller has given up on.
 pub const KEPT_MS: u64 = 6_000;
 
-/// Milliseconds in one message when it is delivered: fewer, larger messages, far below any server's limit.
-const DELIVERED_MS: u64 = 200;
+/// Milliseconds in one message when it is delivered.
+const DELIVERED_MS: u64 = 300;
+
+/// Between two such messages: three times as fast as it was said. A burst of seconds would have a server's voice
+/// detection find turns that begin and end in the same moment, and the answer to the first is cut by the second.
+pub const CATCH_UP_EVERY: Duration = Duration::from_millis(100);
 
 /// A bounded store of the caller's voice: the oldest is dropped and counted.
 #[derive(Debug, Default)]
@@ -29,12 +35,23 @@ impl Preroll {
         excess as u64
     }
 
-    /// Hands out all that is kept, in order, and gives the memory back.
-    pub fn deliver(&mut self, mut to: impl FnMut(Payload)) {
-        let audio = std::mem::take(&mut self.audio);
-        for stretch in audio.chunks(ms_to_bytes(DELIVERED_MS) as usize) {
-            to(Payload::from_audio(stretch));
+    /// Hands out the oldest of what is kept, one message of it; the memory is given back with the last.
+    pub fn deliver(&mut self) -> Option<Payload> {
+        if self.audio.is_empty() {
+            return None;
         }
+        let length = self.audio.len().min(ms_to_bytes(DELIVERED_MS) as usize);
+        let stretch = Payload::from_audio(&self.audio.split_to(length));
+        if self.audio.is_empty() {
+            self.audio = BytesMut::new();
+        }
+        Some(stretch)
+    }
+
+    /// Forgets all but the last `ms` milliseconds.
+    pub fn keep_last(&mut self, ms: u64) {
+        let excess = self.audio.len().saturating_sub(ms_to_bytes(ms) as usize);
+        self.audio.advance(excess);
     }
 
     /// Bytes kept.
@@ -70,7 +87,9 @@ mod tests {
             expected.extend_from_slice(&frame);
         }
         let mut delivered = BytesMut::new();
-        preroll.deliver(|payload| payload.decode_into(&mut delivered));
+        while let Some(payload) = preroll.deliver() {
+            payload.decode_into(&mut delivered);
+        }
         assert_eq!(&delivered[..], &expected[..]);
         assert!(preroll.is_empty());
     }
@@ -86,12 +105,8 @@ mod tests {
         assert_eq!(dropped, 5 * 160);
         assert_eq!(preroll.dropped(), dropped);
         assert_eq!(preroll.len() as u64, ms_to_bytes(KEPT_MS));
-        let mut first = None;
-        preroll.deliver(|payload| {
-            let mut audio = BytesMut::new();
-            payload.decode_into(&mut audio);
-            first.get_or_insert(audio[0]);
-        });
-        assert_eq!(first, Some(5));
+        let mut first = BytesMut::new();
+        preroll.deliver().unwrap().decode_into(&mut first);
+        assert_eq!(first[0], 5);
     }
 }

@@ -33,6 +33,10 @@ fn brought_to(reason: EndReason) -> Rig {
         instructions: "Ask whether the caller is still there.".to_owned(),
         attempts: 2,
     });
+    if reason == EndReason::ModelSilent {
+        agent.answer_within = Duration::from_secs(8);
+        agent.silence = None;
+    }
     let mut rig = Rig::new(setup);
     let unusable = || Event::Phone(PhoneEvent::Unusable(ReadError::Malformed));
     match reason {
@@ -44,6 +48,17 @@ fn brought_to(reason: EndReason) -> Rig {
         EndReason::PhoneStalled => {
             rig.started();
             rig.pass(5_000);
+        }
+        EndReason::NotPlayed => {
+            rig.ready();
+            rig.media();
+            rig.phone.deaf = true;
+            rig.answers("resp_1", "item_1", 7, 1_000);
+            rig.pass_until_over(12_000);
+        }
+        EndReason::StreamFailed => {
+            rig.started();
+            rig.event(Event::Operator(OperatorEvent::StreamFailed));
         }
         EndReason::NoStart => rig.pass(5_000),
         EndReason::MediaBeforeStart => rig.event(frame(1)),
@@ -82,6 +97,14 @@ fn brought_to(reason: EndReason) -> Rig {
                 rig.event(refused(Refusal::Network));
                 rig.pass(2_000);
             }
+        }
+        EndReason::ModelSilent => {
+            rig.obliging = true;
+            rig.ready();
+            rig.media();
+            rig.event(speech_started());
+            rig.event(common::events::speech_stopped());
+            rig.pass_until_over(16_000);
         }
         EndReason::AgentHungUp => {
             rig.ready();
@@ -134,10 +157,12 @@ fn brought_to(reason: EndReason) -> Rig {
 }
 
 /// Every reason with its close code (RFC 6455, section 7.4.1) and what the caller meets next.
-const ENDINGS: [(EndReason, u16, Aftermath); 24] = [
+const ENDINGS: [(EndReason, u16, Aftermath); 27] = [
     (EndReason::CallerHungUp, 1_000, Aftermath::HangUp),
     (EndReason::PhoneLost, 1_000, Aftermath::Reconnect),
     (EndReason::PhoneStalled, 1_013, Aftermath::Fallback),
+    (EndReason::NotPlayed, 1_013, Aftermath::Fallback),
+    (EndReason::StreamFailed, 1_000, Aftermath::Reconnect),
     (EndReason::NoStart, 1_008, Aftermath::Fallback),
     (EndReason::MediaBeforeStart, 1_008, Aftermath::Fallback),
     (EndReason::SecondStart, 1_008, Aftermath::Fallback),
@@ -167,6 +192,7 @@ const ENDINGS: [(EndReason, u16, Aftermath); 24] = [
     ),
     (EndReason::ModelRefused, 1_000, Aftermath::Fallback),
     (EndReason::ModelLost, 1_000, Aftermath::Fallback),
+    (EndReason::ModelSilent, 1_000, Aftermath::Fallback),
     (EndReason::AgentHungUp, 1_000, Aftermath::HangUp),
     (EndReason::Transferred, 1_000, Aftermath::Transfer),
     (EndReason::CallerSilent, 1_000, Aftermath::HangUp),
@@ -260,7 +286,7 @@ fn a_phone_that_plays_nothing_for_ten_seconds_is_given_up() {
     rig.pass(10_400);
     assert!(!rig.call.is_over());
     rig.pass(1_000);
-    assert_eq!(rig.take_of(&["stopped"]), ["stopped phone_stalled"]);
+    assert_eq!(rig.take_of(&["stopped"]), ["stopped not_played"]);
 }
 
 #[test]
@@ -271,7 +297,7 @@ fn more_to_say_does_not_excuse_a_phone_that_plays_nothing() {
         rig.answers(&format!("resp_{n}"), &format!("item_{n}"), n, 400);
         rig.pass(1_500);
     }
-    assert_eq!(rig.take_of(&["stopped"]), ["stopped phone_stalled"]);
+    assert_eq!(rig.take_of(&["stopped"]), ["stopped not_played"]);
 }
 
 #[test]

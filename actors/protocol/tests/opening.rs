@@ -88,11 +88,31 @@ fn the_callers_first_words_wait_for_the_session_and_arrive_in_order() {
     }
     assert!(rig.appended().0.is_empty(), "no audio before configured");
     rig.ready();
-    let (delivered, messages) = rig.appended();
-    assert_eq!(delivered, spoken, "four seconds, whole and in order");
-    assert_eq!(messages, 20, "in few messages");
-    rig.event(frame(201));
-    assert_eq!(rig.appended().0.len(), spoken.len() + 160);
+    assert_eq!(rig.appended().0.len(), 300 * 8, "not in one burst");
+    // He goes on talking while it is delivered.
+    for n in 200..=250u8 {
+        rig.event(frame(n));
+        spoken.extend([n; 160]);
+        rig.pass(20);
+    }
+    let behind = spoken.len() - rig.appended().0.len();
+    assert!(
+        (1_500 * 8..2_500 * 8).contains(&behind),
+        "three times as fast: {behind} bytes to go"
+    );
+    rig.pass(1_000);
+    let (mut delivered, _) = rig.appended();
+    // The line is silent in the end, and the session is told so.
+    assert!(
+        delivered
+            .split_off(spoken.len())
+            .iter()
+            .all(|byte| *byte == 0xFF)
+    );
+    assert!(delivered == spoken, "five seconds, whole and in order");
+    let (_, before) = rig.appended();
+    rig.event(frame(251));
+    assert_eq!(rig.appended().1, before + 1, "live again");
 }
 
 #[test]
@@ -107,9 +127,11 @@ fn the_oldest_caller_audio_goes_first_and_is_counted() {
     assert_eq!(dropped.len(), 50);
     assert_eq!(rig.call.snapshot(rig.now).frames.dropped, 50);
     rig.ready();
+    rig.pass(2_000);
     let (delivered, _) = rig.appended();
-    assert_eq!(delivered.len() as u64, KEPT_MS * 8);
-    assert_eq!(delivered[0], 50, "the first second is gone");
+    let kept = &delivered[..(KEPT_MS * 8) as usize];
+    assert_eq!(kept[0], 50, "the first second is gone");
+    assert_eq!(kept[kept.len() - 1], ((KEPT_MS / 20 + 49) % 251) as u8);
 }
 
 #[test]

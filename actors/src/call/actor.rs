@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, SpawnHandle, Supervised, Supervisor};
 use call_protocol::call::end::EndReason;
@@ -28,8 +28,12 @@ pub(crate) struct CallActor {
     pub(super) call: Call,
     pub(super) phone: Addr<TwilioSession>,
     pub(super) model: Option<ModelLine>,
-    /// Number of the model session in use; words of earlier ones are ignored.
+    /// Number of the model session in use, 0 if there is none; words of earlier ones are ignored.
     pub(super) session: u32,
+    /// The session that will be used next, and its number.
+    pub(super) next: Option<(u32, ModelLine)>,
+    /// Sessions dialled so far; the last one's number.
+    pub(super) dialled: u32,
     pub(super) model_url: std::sync::Arc<str>,
     pub(super) early: Option<ModelLine>,
     pub(super) dialler: Dialler,
@@ -37,6 +41,8 @@ pub(crate) struct CallActor {
     pub(super) shared: Shared,
     pub(super) log: LogContext,
     pub(super) lost_model_at: Option<Instant>,
+    /// Dropped when `start` comes.
+    pub(super) opener: Option<Box<dyn std::any::Any>>,
     /// The state last told, for the gauge.
     pub(super) state: StateName,
     seed: Option<Box<Enter>>,
@@ -62,6 +68,7 @@ impl CallActor {
                 agent: seed.agent.clone(),
                 call: seed.visit.as_ref().map(|visit| visit.call),
                 max_length: seed.max_length,
+                accepted_at: accepted_at(&seed.shared),
                 seed: seed.key.wrapping_mul(0x9E37_79B9_7F4A_7C15),
             };
             let enter = Enter {
@@ -78,6 +85,8 @@ impl CallActor {
                 phone,
                 model: None,
                 session: 0,
+                next: None,
+                dialled: 0,
                 model_url: seed.model_url,
                 early: seed.early,
                 dialler: seed.dialler,
@@ -86,6 +95,7 @@ impl CallActor {
                 shared: seed.shared,
                 log,
                 lost_model_at: None,
+                opener: seed.opener,
                 state: StateName::Connected,
                 seed: Some(Box::new(enter)),
                 timer: None,
@@ -223,6 +233,14 @@ impl CallActor {
     }
 }
 
+/// The wall clock's word for the call's beginning, in milliseconds; asked once, so that it may jump afterwards.
+fn accepted_at(shared: &Shared) -> Option<u64> {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()?;
+    u64::try_from(now.saturating_sub(shared.accepted().elapsed()).as_millis()).ok()
+}
+
 impl Actor for CallActor {
     type Context = Context<Self>;
 
@@ -271,11 +289,18 @@ impl Handler<ModelSaid> for CallActor {
     type Result = ();
 
     fn handle(&mut self, message: ModelSaid, ctx: &mut Self::Context) {
-        if message.session == self.session {
-            self.step(ctx, Some(message.at), |call, now| {
-                call.handle(Event::Model(message.event), now)
-            });
-        }
+        let event = if message.session == self.session {
+            Event::Model(message.event)
+        } else if self
+            .next
+            .as_ref()
+            .is_some_and(|(number, _)| *number == message.session)
+        {
+            Event::Next(message.event)
+        } else {
+            return;
+        };
+        self.step(ctx, Some(message.at), |call, now| call.handle(event, now));
     }
 }
 

@@ -29,8 +29,26 @@ impl CallActor {
                 Effect::DialModel => self.dial_model(ctx),
                 // Dropping the line hangs up, whatever the socket is doing.
                 Effect::CloseModel => {
-                    self.session += 1;
+                    self.session = 0;
                     self.model = None;
+                }
+                Effect::DialNext => {
+                    let line = self.dial_line(ctx);
+                    self.next = Some((self.dialled, line));
+                }
+                Effect::ToNext(command) => {
+                    if let Some((_, next)) = &self.next {
+                        next.tell(ToModel::Command {
+                            command,
+                            since: None,
+                        });
+                    }
+                }
+                Effect::CloseNext => self.next = None,
+                Effect::TakeNext => {
+                    let (session, model) = self.next.take().unzip();
+                    self.session = session.unwrap_or(0);
+                    self.model = model;
                 }
                 Effect::Report(report) => self.tell(report),
             }
@@ -39,22 +57,30 @@ impl CallActor {
 
     /// Takes the session that was dialled early, or dials one.
     fn dial_model(&mut self, ctx: &mut Context<Self>) {
-        self.session += 1;
-        let call = ctx.address().downgrade();
-        if let Some(early) = self.early.take()
-            && early.adopt(self.session, &self.shared, call.clone())
-        {
-            self.model = Some(early);
-            return;
+        if let Some(early) = self.early.take() {
+            let call = ctx.address().downgrade();
+            self.dialled += 1;
+            if early.adopt(self.dialled, &self.shared, call) {
+                self.session = self.dialled;
+                self.model = Some(early);
+                return;
+            }
         }
-        let line = ModelLine::dial(
-            self.session,
+        let line = self.dial_line(ctx);
+        self.session = self.dialled;
+        self.model = Some(line);
+    }
+
+    /// Dials a session of its own number.
+    fn dial_line(&mut self, ctx: &mut Context<Self>) -> ModelLine {
+        self.dialled += 1;
+        ModelLine::dial(
+            self.dialled,
             &self.model_url,
             &self.dialler,
             &self.shared,
-            call,
-        );
-        self.model = Some(line);
+            ctx.address().downgrade(),
+        )
     }
 
     fn send_phone(&mut self, message: ToPhone) {

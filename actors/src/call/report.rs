@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use call_protocol::call::effect::{Report, Summary};
 use call_protocol::conversation::{Speaker, Turn};
+use call_protocol::model::errors::is_of_the_account;
 
 use super::actor::CallActor;
 
@@ -36,6 +37,7 @@ impl CallActor {
                 call,
                 refused_parameters,
             } => {
+                self.opener = None;
                 self.log.stream = Some(stream);
                 self.log.call = Some(call);
                 line!(info, self, refused_parameters; "start");
@@ -45,7 +47,21 @@ impl CallActor {
                 line!(warn, self, why = why.as_str(); "stream refused");
             }
             Report::FirstCallerAudio => line!(info, self, state = "media"; "first caller audio"),
-            Report::ModelDialled { result } => metrics.model_connected(result),
+            Report::ModelDialled {
+                result,
+                not_before_ms,
+            } => {
+                metrics.model_connected(result);
+                let now = Instant::now();
+                match result {
+                    "unauthorized" => self.shared.gate.refused(now),
+                    "rate_limited" => {
+                        let named = not_before_ms.map(Duration::from_millis);
+                        self.shared.gate.rate_limited(named, now);
+                    }
+                    _ => {}
+                }
+            }
             Report::ModelReady {
                 session,
                 after_ms,
@@ -55,6 +71,7 @@ impl CallActor {
                     .map(|session| session.to_string())
                     .unwrap_or_default();
                 line!(info, self, session_id = session.as_str(), after_ms, again; "model session ready");
+                self.shared.gate.opened();
                 if let Some(lost) = self.lost_model_at.take() {
                     metrics.model_reconnected(lost.elapsed());
                 }
@@ -65,8 +82,23 @@ impl CallActor {
                 line!(warn, self, why, redial; "model lost");
                 self.push();
             }
+            Report::RolledOver { session, result } => {
+                let session = session
+                    .map(|session| session.to_string())
+                    .unwrap_or_default();
+                metrics.session_rolled_over(result);
+                line!(info, self, session_id = session.as_str(), result; "next model session taken");
+                self.push();
+            }
+            Report::RolloverFailed { why } => {
+                metrics.session_rolled_over("failed");
+                line!(warn, self, why; "next model session could not be opened");
+            }
             Report::ModelComplains(error) => {
                 let code = error.code.as_deref().unwrap_or("none");
+                if is_of_the_account(&error) {
+                    self.shared.gate.refused(Instant::now());
+                }
                 let message = error.message.as_str();
                 line!(warn, self, kind = error.kind.as_str(), code, message; "model refused something");
             }
@@ -112,6 +144,8 @@ impl CallActor {
                 left,
                 reset_seconds,
             } => {
+                let full_in = Duration::try_from_secs_f64(reset_seconds).unwrap_or_default();
+                self.shared.gate.limits(left, full_in, Instant::now());
                 if left < 0.1 {
                     line!(warn, self, left, reset_seconds; "model account is near its rate limit");
                 }

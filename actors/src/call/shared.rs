@@ -1,5 +1,6 @@
 //! What the actors of one call share: counters and a tap, nothing that decides.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use call_protocol::payload::Payload;
 use serde::Serialize;
 use tokio::sync::mpsc::Sender;
 
+use crate::admission::Gate;
 use crate::messages::{CallKey, Visit};
 use crate::metrics::Metrics;
 use crate::openai::{Dialler, ModelLine};
@@ -32,6 +34,8 @@ pub struct CallSeed {
     pub model_url: Arc<str>,
     /// A model session dialled when the webhook came, perhaps on another thread.
     pub early: Option<ModelLine>,
+    /// Counts the socket among those without a `start`, until it is dropped.
+    pub opener: Option<Box<dyn Any>>,
     /// Opens model sockets from this thread.
     pub dialler: Dialler,
     /// Where the call makes itself known.
@@ -45,6 +49,8 @@ pub struct CallSeed {
 pub struct Shared {
     /// The process's metrics.
     pub metrics: Arc<Metrics>,
+    /// Told what the model's server says of its limits.
+    pub gate: Arc<Gate>,
     bridge: Arc<[Meter; 2]>,
     tap: Option<Tap>,
     accepted: Instant,
@@ -82,9 +88,10 @@ pub struct TapLine {
 impl Shared {
     /// Counters for a new call.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>, tap: Option<Tap>) -> Self {
+    pub fn new(metrics: Arc<Metrics>, gate: Arc<Gate>, tap: Option<Tap>) -> Self {
         Self {
             metrics,
+            gate,
             bridge: Arc::default(),
             tap,
             accepted: Instant::now(),

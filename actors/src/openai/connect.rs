@@ -9,11 +9,12 @@ use actix_http::ws::Codec;
 use actix_service::ServiceExt as _;
 use actix_tls::connect::Connection;
 use actix_web::http::Uri;
-use awc::error::{SendRequestError, WsClientError};
 use awc::{BoxedSocket, Client};
 use call_protocol::call::event::Refusal;
 use call_protocol::openai::MAX_MESSAGE;
 use tokio::net::TcpStream;
+
+use super::refusal::{HearRefusals, refusal};
 
 /// Longest wait for TCP, for TLS, and for the answer to the upgrade.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -61,6 +62,7 @@ impl Dialler {
         let client = Client::builder()
             .connector(connector)
             .timeout(HANDSHAKE)
+            .wrap(HearRefusals)
             .finish();
         Self {
             client: Rc::new(client),
@@ -81,18 +83,6 @@ impl Dialler {
         match request.connect().await {
             Ok((_, socket)) => Ok(socket),
             Err(error) => Err(refusal(&error)),
-        }
-    }
-}
-
-/// The client tells only the status of a refused upgrade; body and headers are gone.
-fn refusal(error: &WsClientError) -> Refusal {
-    match error {
-        WsClientError::InvalidResponseStatus(status) => Refusal::Status(status.as_u16()),
-        WsClientError::SendRequest(SendRequestError::Timeout) => Refusal::Timeout,
-        _ => {
-            log::debug!(target: "switchboard::openai", error:% = error; "dial failed");
-            Refusal::Network
         }
     }
 }

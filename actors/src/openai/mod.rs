@@ -2,6 +2,7 @@
 
 mod connect;
 mod pump;
+mod refusal;
 mod session;
 
 pub use connect::{Dialler, Endpoint};

@@ -1,6 +1,7 @@
 //! What a phone line is tested with.
 #![forbid(unsafe_code)]
 
+pub mod chaos;
 pub mod probe;
 pub mod realtime;
 pub mod speech;

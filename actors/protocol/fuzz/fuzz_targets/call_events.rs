@@ -38,6 +38,8 @@ fn setup() -> CallSetup {
             attempts: 2,
         }),
         longest_monologue: Duration::from_secs(600),
+        answer_within: Duration::from_secs(8),
+        filler: Some(call_protocol::filler::tone()),
         keys: BTreeMap::from([('0', "front_desk".to_owned())]),
         mask_digits: false,
         transfer_targets: vec!["front_desk".to_owned()],
@@ -46,6 +48,7 @@ fn setup() -> CallSetup {
         agent: Arc::new(agent),
         call: None,
         max_length: Duration::from_secs(3_600),
+        accepted_at: None,
         seed: 7,
     }
 }

@@ -61,8 +61,10 @@ impl Call {
             turn.model_ms = Some(now.millis_since(since));
             turn.caller_silent_since = Some(since);
         }
+        self.stop_filler(now);
         self.owes_answer = false;
         self.failed_in_a_row = 0;
+        self.wait.answered();
         let waited = self.silent_since;
         let taken = match &mut self.state {
             State::Accepted(opening) | State::Connected(opening) => {

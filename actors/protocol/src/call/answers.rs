@@ -75,6 +75,8 @@ impl Call {
             self.tally.cost_usd += dollars;
             self.report(Report::Used { usage, dollars });
         }
+        // Whatever it brought: the model is there.
+        self.timers.stop(Timer::Answer);
         self.finish_audio(|other| *other == done.id, now);
         // Of a response the caller interrupted, or that never began, nothing is missed.
         let wanted = self.responses.verdict(&done.id) == Verdict::Play;

@@ -17,6 +17,14 @@ pub enum Effect {
     DialModel,
     /// Close the model socket, whatever it is doing.
     CloseModel,
+    /// Open a model socket beside the one in use.
+    DialNext,
+    /// Ask this of the session on that socket.
+    ToNext(ModelCommand),
+    /// Close that socket.
+    CloseNext,
+    /// Close the model socket in use, and use the next one from now on.
+    TakeNext,
     /// Ask this of the model.
     ToModel(ModelCommand),
     /// Play this to the caller.
@@ -102,6 +110,8 @@ pub enum Report {
     ModelDialled {
         /// `ok`, or why not.
         result: &'static str,
+        /// Milliseconds for which the server wants to be left alone, if it said so.
+        not_before_ms: Option<u64>,
     },
     /// The session is configured and may be talked to.
     ModelReady {
@@ -118,6 +128,18 @@ pub enum Report {
         why: &'static str,
         /// Whether it will be dialled again.
         redial: bool,
+    },
+    /// The next session serves the call from now on.
+    RolledOver {
+        /// The session's id.
+        session: Option<ModelId>,
+        /// `ok`: between two turns; `forced`: at the last moment; `rescued`: the one before was lost.
+        result: &'static str,
+    },
+    /// The next session could not be opened; it is tried again while there is time.
+    RolloverFailed {
+        /// Why.
+        why: &'static str,
     },
     /// The server refused something.
     ModelComplains(Box<ModelError>),

@@ -11,8 +11,12 @@ pub enum EndReason {
     CallerHungUp,
     /// The media socket closed without a `stop`.
     PhoneLost,
-    /// The media socket stayed open and nothing came, or nothing was played.
+    /// The media socket stayed open and nothing came, or nothing was read.
     PhoneStalled,
+    /// Audio that must have been heard was never said to have been played.
+    NotPlayed,
+    /// Twilio's status callback said that the stream failed.
+    StreamFailed,
     /// `start` did not come in time.
     NoStart,
     /// Media came before `start`.
@@ -33,6 +37,8 @@ pub enum EndReason {
     ModelRefused,
     /// The model could not be reached, or was lost too often.
     ModelLost,
+    /// The model had a session and said nothing when it was its turn, though asked again.
+    ModelSilent,
     /// The agent said goodbye and ended the call.
     AgentHungUp,
     /// The caller goes to somebody else.
@@ -66,10 +72,12 @@ pub enum Aftermath {
 
 impl EndReason {
     /// Every reason.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::CallerHungUp,
         Self::PhoneLost,
         Self::PhoneStalled,
+        Self::NotPlayed,
+        Self::StreamFailed,
         Self::NoStart,
         Self::MediaBeforeStart,
         Self::SecondStart,
@@ -83,6 +91,7 @@ impl EndReason {
         Self::SocketFault(SocketFault::Flood),
         Self::ModelRefused,
         Self::ModelLost,
+        Self::ModelSilent,
         Self::AgentHungUp,
         Self::Transferred,
         Self::CallerSilent,
@@ -100,6 +109,8 @@ impl EndReason {
             Self::CallerHungUp => "caller_hung_up",
             Self::PhoneLost => "phone_lost",
             Self::PhoneStalled => "phone_stalled",
+            Self::NotPlayed => "not_played",
+            Self::StreamFailed => "stream_failed",
             Self::NoStart => "no_start",
             Self::MediaBeforeStart => "media_before_start",
             Self::SecondStart => "second_start",
@@ -110,6 +121,7 @@ impl EndReason {
             Self::SocketFault(fault) => fault.label(),
             Self::ModelRefused => "model_refused",
             Self::ModelLost => "model_lost",
+            Self::ModelSilent => "model_silent",
             Self::AgentHungUp => "agent_hung_up",
             Self::Transferred => "transferred",
             Self::CallerSilent => "caller_silent",
@@ -127,8 +139,10 @@ impl EndReason {
         match self {
             Self::CallerHungUp
             | Self::PhoneLost
+            | Self::StreamFailed
             | Self::ModelRefused
             | Self::ModelLost
+            | Self::ModelSilent
             | Self::AgentHungUp
             | Self::Transferred
             | Self::CallerSilent
@@ -144,7 +158,7 @@ impl EndReason {
             | Self::BadIdentifiers
             | Self::ForeignCall => 1008,
             Self::Fault => 1011,
-            Self::PhoneStalled => 1013,
+            Self::PhoneStalled | Self::NotPlayed => 1013,
             Self::SocketFault(fault) => fault.close_code(),
         }
     }
@@ -176,8 +190,9 @@ impl EndReason {
             | Self::OperatorHangUp
             | Self::TooLong => Aftermath::HangUp,
             Self::Transferred => Aftermath::Transfer,
-            Self::HandedOver | Self::PhoneLost => Aftermath::Reconnect,
+            Self::HandedOver | Self::PhoneLost | Self::StreamFailed => Aftermath::Reconnect,
             Self::PhoneStalled
+            | Self::NotPlayed
             | Self::NoStart
             | Self::MediaBeforeStart
             | Self::SecondStart
@@ -188,6 +203,7 @@ impl EndReason {
             | Self::SocketFault(_)
             | Self::ModelRefused
             | Self::ModelLost
+            | Self::ModelSilent
             | Self::Fault => Aftermath::Fallback,
         }
     }

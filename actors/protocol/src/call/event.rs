@@ -12,6 +12,8 @@ pub enum Event {
     Phone(PhoneEvent),
     /// Something on the model leg: the realtime session.
     Model(ModelEvent),
+    /// Something on the leg of the next model session, which is opened before the present one ends.
+    Next(ModelEvent),
     /// A wish of the operator.
     Operator(OperatorEvent),
 }
@@ -305,6 +307,13 @@ pub struct SessionInfo {
 pub enum Refusal {
     /// The upgrade was answered with this HTTP status.
     Status(u16),
+    /// The same, and the server wants to be left alone for a while.
+    Later {
+        /// The HTTP status.
+        status: u16,
+        /// How long.
+        wait: std::time::Duration,
+    },
     /// No answer in time.
     Timeout,
     /// The network, DNS or TLS failed.
@@ -419,11 +428,13 @@ pub struct RateLimit {
     pub reset_seconds: f64,
 }
 
-/// What an operator can ask of a call.
+/// What an operator, or a callback of Twilio's, can ask of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperatorEvent {
     /// End the call.
     HangUp,
+    /// Twilio reports, outside the media socket, that the stream failed.
+    StreamFailed,
     /// The process leaves: close so that Twilio's next verb takes the call elsewhere.
     HandOver,
 }

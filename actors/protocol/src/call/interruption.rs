@@ -23,6 +23,7 @@ impl Call {
 
     /// Takes back whatever the caller has not heard, and what was still to be said.
     pub(super) fn take_back(&mut self, server_cancels: bool, now: Time) {
+        self.stop_filler(now);
         self.retry = None;
         self.timers.stop(Timer::Retry);
         // What a lost session said can be taken from the caller, not from the session.
@@ -52,7 +53,9 @@ impl Call {
         let mut deleted = None;
         for part in &interruption.parts {
             self.responses.discard(&part.key.response);
-            let is_known = has_session && part.key.response.as_str() != LOCAL;
+            let is_known = has_session
+                && part.key.response.as_str() != LOCAL
+                && !self.foreign.contains(&part.key.response);
             if is_known && part.cut && deleted.as_ref() != Some(&part.key.item) {
                 if self.item_was_heard(part, &interruption.parts) {
                     self.truncate(part);

@@ -63,6 +63,7 @@ const fn words_for(reason: EndReason) -> &'static str {
 impl Call {
     /// The call ends when the caller has heard the last words.
     pub(super) fn leave(&mut self, reason: EndReason, farewell: Farewell, now: Time) {
+        self.stop_filler(now);
         let transfers = reason == EndReason::Transferred;
         if let Some(leaving) = &mut self.leaving {
             if transfers && leaving.open {

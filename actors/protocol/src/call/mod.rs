@@ -15,15 +15,18 @@ mod leaving;
 mod model_leg;
 mod patience;
 mod phone_leg;
+mod rollover;
 mod setup;
 pub mod snapshot;
 pub mod state;
 pub mod timers;
 mod tools;
+mod waiting;
 
 use phone_leg::mark_name;
 pub use setup::{AgentProfile, CallSetup, Greeting, Silence};
 pub use tools::{END_CALL, TRANSFER_CALL};
+pub use waiting::FILLER_AFTER;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -82,6 +85,8 @@ pub struct Call {
     /// The caller spoke last and was not answered.
     owes_answer: bool,
     preroll: Preroll,
+    /// Responses of sessions that are gone of which the caller still hears something: no session can be told of them.
+    foreign: Vec<ModelId>,
     conversation: Conversation,
     timers: Timers,
     effects: VecDeque<Effect>,
@@ -89,6 +94,8 @@ pub struct Call {
     /// When the caller fell silent, until the answer leaves.
     silent_since: Option<Time>,
     caller_speaks: bool,
+    wait: waiting::Wait,
+    rollover: rollover::Rollover,
     tools: tools::ToolCalls,
     leaving: Option<leaving::Leaving>,
     /// Where the caller goes when the call has ended.
@@ -131,12 +138,15 @@ impl Call {
             mended_in_a_row: 0,
             owes_answer: false,
             preroll: Preroll::default(),
+            foreign: Vec::new(),
             conversation: Conversation::default(),
             timers: Timers::default(),
             effects: VecDeque::new(),
             bad_messages: VecDeque::new(),
             silent_since: None,
             caller_speaks: false,
+            wait: waiting::Wait::default(),
+            rollover: rollover::Rollover::default(),
             tools: tools::ToolCalls::default(),
             leaving: None,
             transfer_to: None,
@@ -191,9 +201,10 @@ impl Call {
             Link::Ready(_) | Link::Lost => {}
         }
         if !keep_playback && let Some(playback) = call.state.playback_mut() {
-            let was_speaking = playback.is_unheard(now);
+            let was_speaking = playback.is_unheard(now) && !call.wait.is_filled();
             playback.interrupt(now);
             *playback = Playback::default();
+            call.wait.forget_ledger();
             call.epoch += 1;
             call.responses = Responses::default();
             call.clear_phone();
@@ -203,6 +214,8 @@ impl Call {
         }
         // A mark may have been lost with the step that failed.
         call.with_playback(now, |playback, mut out| playback.mark_again(&mut out));
+        call.catch_up(now);
+        call.watch_next_session(now);
         call.pump(now);
         call.settle_down(now);
         call
@@ -215,7 +228,10 @@ impl Call {
         match event {
             Event::Phone(event) => self.on_phone(event, now),
             Event::Model(event) => self.on_model(event, now),
+            Event::Next(event) if self.is_over() => drop(event),
+            Event::Next(event) => self.on_next(event, now),
             Event::Operator(OperatorEvent::HangUp) => self.end(EndReason::OperatorHangUp, now),
+            Event::Operator(OperatorEvent::StreamFailed) => self.end(EndReason::StreamFailed, now),
             Event::Operator(OperatorEvent::HandOver) => self.end(EndReason::HandedOver, now),
         }
         if !frame {
@@ -237,6 +253,11 @@ impl Call {
                 Timer::NoTurn => self.on_no_turn(now),
                 Timer::Keys => self.on_keys_due(now),
                 Timer::Gap => self.on_gap(now),
+                Timer::CatchUp => self.catch_up(now),
+                Timer::Filler => self.play_filler(now),
+                Timer::Answer => self.on_answer_due(now),
+                Timer::NextSession => self.on_next_session_due(now),
+                Timer::TakeNext => self.on_take_next_due(now),
                 Timer::Dial => self.on_dial_timeout(now),
                 Timer::Configure => self.on_configure_timeout(now),
                 Timer::Redial => self.dial(now),
@@ -282,6 +303,7 @@ impl Call {
         if self.is_over() {
             return;
         }
+        self.forget_filler();
         if let Some(playback) = self.state.playback_mut() {
             let rest = playback.interrupt(now).parts;
             for part in rest {
@@ -301,6 +323,7 @@ impl Call {
         self.retry = None;
         self.preroll = Preroll::default();
         self.link = Link::Lost;
+        self.drop_next();
         self.effects.push_back(Effect::CloseModel);
         self.effects.push_back(Effect::ClosePhone {
             code: reason.close_code(),
@@ -326,13 +349,13 @@ impl Call {
     }
 
     fn ask_model(&mut self, mut command: ModelCommand) {
-        if let ModelCommand::Respond {
-            instructions: Some(words),
-            ..
-        } = &mut command
-        {
-            // For their answer they take the place of the session's, and so bring them along.
-            *words = format!("{}\n\n{words}", self.setup.agent.session.instructions);
+        if let ModelCommand::Respond { instructions, .. } = &mut command {
+            // Its silence counts from here.
+            self.timers.stop(Timer::Answer);
+            if let Some(words) = instructions {
+                // For their answer they take the place of the session's, and so bring them along.
+                *words = format!("{}\n\n{words}", self.setup.agent.session.instructions);
+            }
         }
         self.effects.push_back(Effect::ToModel(command));
     }
@@ -372,6 +395,7 @@ impl Call {
         act: impl FnOnce(&mut Playback, &mut dyn FnMut(Outgoing)) -> T,
     ) -> Option<T> {
         let epoch = self.epoch;
+        let is_filler = self.is_filled();
         let effects = &mut self.effects;
         let stream = self.state.stream_mut()?;
         let sid = stream.sid;
@@ -395,7 +419,7 @@ impl Call {
             stream.playback.next_send(now),
             stream.playback.acknowledge_by(),
         );
-        let first = sent > 0 && !stream.agent_heard;
+        let first = sent > 0 && !is_filler && !stream.agent_heard;
         stream.agent_heard |= first;
         let since = stream.since;
         self.timers.set_or_stop(Timer::Playback, next_send);
@@ -410,6 +434,8 @@ impl Call {
         }
         if sent > 0 {
             self.tally.bytes_to_caller += sent;
+        }
+        if sent > 0 && !is_filler {
             self.on_audio_left(now);
         }
         Some(result)
@@ -426,7 +452,7 @@ impl Call {
             .stream()
             .and_then(|stream| stream.playback.overdue(now));
         if overdue.is_some_and(|late| late >= ACKNOWLEDGE_TIMEOUT) {
-            self.end(EndReason::PhoneStalled, now);
+            self.end(EndReason::NotPlayed, now);
         }
     }
 
@@ -442,6 +468,10 @@ impl Call {
 
     /// A part of the agent's speech is over: heard or cut.
     fn settle(&mut self, settled: &Settled, now: Time) {
+        if waiting::is_filler(&settled.key) {
+            self.on_filler_heard(now);
+            return;
+        }
         let turn = self.conversation.settle(settled, now);
         self.report(Report::Turn(Box::new(turn)));
     }
@@ -453,6 +483,7 @@ impl Call {
             item: ModelId::new(item),
             part: 0,
         };
+        self.stop_filler(now);
         self.conversation.agent_words(&key.item, text, now);
         let audio = audio.clone();
         self.with_playback(now, |playback, mut out| {

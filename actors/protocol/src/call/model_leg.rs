@@ -1,18 +1,41 @@
 //! The model leg: what the realtime session's events mean for the call.
 
+use std::time::Duration;
+
 use super::effect::{Effect, Peer, Report};
 use super::end::EndReason;
 use super::event::{AudioFormat, ModelError, ModelEvent, RateLimit, Refusal, SessionInfo};
 use super::timers::Timer;
 use super::{Call, Greeting};
-use crate::codec::Guard;
-use crate::model::command::{ModelCommand, Role, SessionSetup, TurnDetection, Voice};
+use crate::model::command::{ModelCommand, Role, SessionSetup, TurnDetection};
 use crate::model::errors::{Class, classify, close_is_fatal, refusal_is_fatal};
 use crate::model::link::{CONFIGURE_TIMEOUT, Configuring, DIAL_TIMEOUT, Link, Session};
 use crate::model::replay::briefing;
 use crate::model::responses::Responses;
 use crate::playback::PartKey;
 use crate::time::Time;
+
+/// What became of a dial, in metrics and logs.
+pub(super) const fn label_of(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Status(status) | Refusal::Later { status, .. } => match *status {
+            401 | 403 => "unauthorized",
+            429 => "rate_limited",
+            500..=599 => "server_error",
+            _ => "refused",
+        },
+        Refusal::Timeout => "timeout",
+        Refusal::Network => "network",
+    }
+}
+
+/// How long the server wants to be left alone.
+pub(super) const fn wait_of(refusal: &Refusal) -> Option<Duration> {
+    match refusal {
+        Refusal::Later { wait, .. } => Some(*wait),
+        Refusal::Status(_) | Refusal::Timeout | Refusal::Network => None,
+    }
+}
 
 impl Call {
     pub(super) fn on_model(&mut self, event: ModelEvent, now: Time) {
@@ -127,20 +150,11 @@ impl Call {
             return;
         };
         self.timers.stop(Timer::Dial);
-        self.report(Report::ModelDialled { result: "ok" });
+        self.report_dialled("ok", None);
         // Ahead of any audio: caller audio read as 24 kHz PCM would start a conversation with a stranger.
-        let request = format!("configure-{}", self.sessions + 1);
         let setup = self.setup.agent.session.clone();
-        self.configure(
-            Configuring {
-                dialled: since,
-                session: None,
-                request,
-                least: false,
-            },
-            setup,
-            now,
-        );
+        let configuring = Configuring::new(self.sessions + 1, since, None, false);
+        self.configure(configuring, setup, now);
     }
 
     fn configure(&mut self, configuring: Configuring, setup: SessionSetup, now: Time) {
@@ -164,42 +178,20 @@ impl Call {
     }
 
     fn on_configured(&mut self, info: SessionInfo, now: Time) {
+        let asked = self.turn_detection();
         let hears = info.input == Some(AudioFormat::Mulaw);
         let right = hears && info.output == Some(AudioFormat::Mulaw);
-        // It was asked twice and sends linear audio all the same: better transcoded than not heard.
         let bearable = hears && info.output == Some(AudioFormat::Pcm24k);
         match &mut self.link {
-            Link::Configuring(configuring) if right || (configuring.least && bearable) => {
-                let mut guard = Guard::default();
-                if let Some(format) = info.output {
-                    guard.declared(format);
-                }
-                let id = info.id.or_else(|| configuring.session.take());
+            Link::Configuring(configuring) => {
                 let dialled = configuring.dialled;
-                // What the server does not say, it does as it was asked.
-                let asked = self
-                    .setup
-                    .agent
-                    .session
-                    .options
-                    .as_ref()
-                    .map(|options| &options.turns);
-                let session = Session {
-                    id,
-                    interrupts: info
-                        .interrupts
-                        .unwrap_or_else(|| asked.is_none_or(TurnDetection::interrupts)),
-                    answers: info
-                        .answers
-                        .unwrap_or_else(|| asked.is_none_or(TurnDetection::answers)),
-                    expires_at: info.expires_at,
-                    guard,
-                };
-                self.on_ready(session, dialled, now);
-            }
-            Link::Configuring(_) => {
-                self.violation(Peer::Model, "wrong_format");
-                self.ask_for_least(now);
+                match configuring.taken(&info, asked.as_ref()) {
+                    Some(session) => self.on_ready(session, dialled, now),
+                    None => {
+                        self.violation(Peer::Model, "wrong_format");
+                        self.ask_for_least(now);
+                    }
+                }
             }
             Link::Ready(session) if right || (bearable && session.guard.is_transcoding()) => {}
             Link::Ready(_) => {
@@ -221,37 +213,24 @@ impl Call {
             self.lose_model("configuration_refused", true, now);
             return;
         }
-        let least = Configuring {
-            dialled: configuring.dialled,
-            session: configuring.session.take(),
-            request: format!("{}-least", configuring.request),
-            least: true,
-        };
-        let setup = SessionSetup {
-            instructions: self.setup.agent.session.instructions.clone(),
-            voice: Voice::Keep,
-            options: None,
-        };
+        let (dialled, session) = (configuring.dialled, configuring.session.take());
+        let least = Configuring::new(self.sessions + 1, dialled, session, true);
+        let setup = self.setup.agent.session.least();
         self.configure(least, setup, now);
+    }
+
+    /// How the caller's turns are asked to be found.
+    pub(super) fn turn_detection(&self) -> Option<TurnDetection> {
+        let options = self.setup.agent.session.options.as_ref();
+        options.map(|options| options.turns.clone())
     }
 
     fn on_ready(&mut self, session: Session, dialled: Time, now: Time) {
         self.timers.stop(Timer::Configure);
         self.patience.up();
         let again = self.sessions > 0;
-        self.sessions += 1;
         let id = session.id.clone();
-        let transcoding = session.guard.is_transcoding();
-        self.link = Link::Ready(session);
-        if transcoding {
-            self.report(Report::Transcoding);
-        }
-        self.responses = Responses::default();
-        self.forget_tools();
-        self.caller_speaks = false;
-        if !self.keys.is_empty() {
-            self.timers.set(Timer::Keys, now);
-        }
+        self.begin_session(session, now);
         self.report(Report::ModelReady {
             session: id,
             after_ms: now.millis_since(dialled),
@@ -282,9 +261,25 @@ impl Call {
                 }
             }
         }
-        let effects = &mut self.effects;
-        self.preroll
-            .deliver(|payload| effects.push_back(Effect::ToModel(ModelCommand::Append(payload))));
+        self.catch_up(now);
+    }
+
+    /// There is a session to talk to, the first or another one.
+    pub(super) fn begin_session(&mut self, session: Session, now: Time) {
+        self.sessions += 1;
+        let transcoding = session.guard.is_transcoding();
+        self.link = Link::Ready(session);
+        if transcoding {
+            self.report(Report::Transcoding);
+        }
+        self.responses = Responses::default();
+        self.forget_tools();
+        self.caller_speaks = false;
+        self.timers.stop(Timer::Answer);
+        if !self.keys.is_empty() {
+            self.timers.set(Timer::Keys, now);
+        }
+        self.plan_next_session(now);
     }
 
     /// The model learns what was said in its name, where it listens; whichever of clip and session comes last tells it.
@@ -296,12 +291,12 @@ impl Call {
     }
 
     /// Whether the caller has heard anything of the agent, or is about to: audio that is on its way needs no model.
-    fn agent_was_heard(&mut self, now: Time) -> bool {
+    fn agent_was_heard(&self, now: Time) -> bool {
         let under_way = self
             .state
-            .playback_mut()
-            .is_some_and(|playback| playback.is_unheard(now) || playback.totals(now).heard > 0);
-        under_way || self.conversation.agent_was_heard()
+            .playback()
+            .is_some_and(|playback| playback.is_unheard(now) && !self.is_filled());
+        under_way || self.agent_heard_bytes(now) > 0 || self.conversation.agent_was_heard()
     }
 
     pub(super) fn on_dial_timeout(&mut self, now: Time) {
@@ -313,21 +308,23 @@ impl Call {
     }
 
     fn on_refused(&mut self, refusal: &Refusal, now: Time) {
-        let result = match refusal {
-            Refusal::Status(401 | 403) => "unauthorized",
-            Refusal::Status(429) => "rate_limited",
-            Refusal::Status(500..=599) => "server_error",
-            Refusal::Status(_) => "refused",
-            Refusal::Timeout => "timeout",
-            Refusal::Network => "network",
-        };
+        let result = label_of(refusal);
         if !matches!(self.link, Link::Dialling { .. }) {
             self.violation(Peer::Model, "refused_late");
             return;
         }
         self.timers.stop(Timer::Dial);
-        self.report(Report::ModelDialled { result });
-        self.lose_model(result, refusal_is_fatal(refusal), now);
+        let named = wait_of(refusal);
+        self.report_dialled(result, named);
+        self.lose_model_until(result, refusal_is_fatal(refusal), named, now);
+    }
+
+    pub(super) fn report_dialled(&mut self, result: &'static str, named: Option<Duration>) {
+        let not_before_ms = named.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        self.report(Report::ModelDialled {
+            result,
+            not_before_ms,
+        });
     }
 
     fn on_model_closed(&mut self, code: Option<u16>, now: Time) {
@@ -349,23 +346,37 @@ impl Call {
 
     /// The session is gone. Audio that is already here goes on playing.
     pub(super) fn lose_model(&mut self, why: &'static str, fatal: bool, now: Time) {
-        for timer in [Timer::Dial, Timer::Configure, Timer::Redial, Timer::Retry] {
+        self.lose_model_until(why, fatal, None, now);
+    }
+
+    /// The same, and the server named a time before which it wants to hear of nobody.
+    fn lose_model_until(
+        &mut self,
+        why: &'static str,
+        fatal: bool,
+        named: Option<Duration>,
+        now: Time,
+    ) {
+        for timer in [
+            Timer::Dial,
+            Timer::Configure,
+            Timer::Redial,
+            Timer::Retry,
+            Timer::CatchUp,
+            Timer::TakeNext,
+        ] {
             self.timers.stop(timer);
         }
-        self.effects.push_back(Effect::CloseModel);
-        self.owes_answer |= self.responses.is_busy() && self.agent_was_heard(now);
-        self.retry = None;
-        self.caller_speaks = false;
-        self.forget_tools();
-        self.on_farewell_lost();
-        if let Some(playback) = self.state.playback_mut() {
-            playback.break_off();
+        if !fatal && self.take_next("rescued", now) {
+            return;
         }
-        self.pump(now);
+        self.drop_next();
+        self.effects.push_back(Effect::CloseModel);
+        self.break_off_session(now);
         let wait = if fatal {
             None
         } else {
-            self.patience.failed(now)
+            self.patience.failed_until(named, now)
         };
         self.report(Report::ModelLost {
             why,
@@ -392,9 +403,24 @@ impl Call {
         }
     }
 
+    /// Nothing more is heard of the session in use: what it was to answer is owed, what it said so far is played.
+    pub(super) fn break_off_session(&mut self, now: Time) {
+        self.owes_answer |= self.responses.is_busy() && self.agent_was_heard(now);
+        self.retry = None;
+        self.timers.stop(Timer::Retry);
+        self.caller_speaks = false;
+        self.forget_tools();
+        self.on_farewell_lost();
+        if let Some(playback) = self.state.playback_mut() {
+            playback.break_off();
+            self.foreign = playback.responses().cloned().collect();
+        }
+        self.pump(now);
+    }
+
     // ---- limits and errors ----
 
-    fn on_rate_limits(&mut self, limits: &[RateLimit]) {
+    pub(super) fn on_rate_limits(&mut self, limits: &[RateLimit]) {
         let share = |limit: &RateLimit| {
             // Limits stay far below 2^52.
             #[allow(clippy::cast_precision_loss)]

@@ -68,6 +68,8 @@ impl Call {
         if self.is_over() {
             return;
         }
+        self.watch_wait(now);
+        self.take_next_between_turns(now);
         if let Some(leaving) = &self.leaving {
             self.timers.stop(Timer::Silence);
             if self.is_farewell_heard(leaving, now) {

@@ -12,7 +12,9 @@ use super::{Call, Greeting, MEDIA_TIMEOUT};
 use crate::ids::StreamSid;
 use crate::model::command::ModelCommand;
 use crate::model::link::Link;
+use crate::payload::Payload;
 use crate::playback::MarkMeaning;
+use crate::preroll::CATCH_UP_EVERY;
 use crate::time::Time;
 
 impl Call {
@@ -152,13 +154,12 @@ impl Call {
         self.timers.set(Timer::Gap, now + QUIET_LINE);
         self.fill(missing_ms);
         match &self.link {
-            Link::Ready(_) => self.ask_model(ModelCommand::Append(audio.payload)),
+            Link::Ready(_) => {
+                self.keep_for_next(&audio.payload);
+                self.append(audio.payload);
+            }
             Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting => {
-                let dropped = self.preroll.hold(&audio.payload);
-                if dropped > 0 {
-                    self.tally.dropped_bytes += dropped;
-                    self.report(Report::CallerAudioDropped { bytes: dropped });
-                }
+                self.keep_for_later(&audio.payload);
             }
             Link::Lost => {
                 let bytes = audio.payload.audio_bytes() as u64;
@@ -248,7 +249,37 @@ impl Call {
         }
         self.tally.filled_ms += missing_ms;
         for payload in silence(missing_ms) {
+            self.append(payload);
+        }
+    }
+
+    /// Sends caller audio to the session, behind what was said before.
+    fn append(&mut self, payload: Payload) {
+        if self.preroll.is_empty() {
             self.ask_model(ModelCommand::Append(payload));
+        } else {
+            self.keep_for_later(&payload);
+        }
+    }
+
+    fn keep_for_later(&mut self, payload: &Payload) {
+        let dropped = self.preroll.hold(payload);
+        if dropped > 0 {
+            self.tally.dropped_bytes += dropped;
+            self.report(Report::CallerAudioDropped { bytes: dropped });
+        }
+    }
+
+    /// Delivers what the caller said while there was no session, faster than he said it, until there is no more.
+    pub(super) fn catch_up(&mut self, now: Time) {
+        if !matches!(self.link, Link::Ready(_)) {
+            return;
+        }
+        if let Some(payload) = self.preroll.deliver() {
+            self.ask_model(ModelCommand::Append(payload));
+        }
+        if !self.preroll.is_empty() {
+            self.timers.set(Timer::CatchUp, now + CATCH_UP_EVERY);
         }
     }
 

@@ -23,6 +23,10 @@ pub struct AgentProfile {
     pub silence: Option<Silence>,
     /// Without a turn of the caller for this long the call ends: hold music and noise keep no call open for ever.
     pub longest_monologue: Duration,
+    /// A model that says nothing for this long, when it is its turn, is asked again, then given up.
+    pub answer_within: Duration,
+    /// What the caller hears, over and over, while he waits in silence: µ-law, 8,000 Hz. `None`: nothing.
+    pub filler: Option<Payload>,
     /// Keys that send the caller to somebody else, by the name of a transfer target.
     pub keys: BTreeMap<char, String>,
     /// Whether keys stay out of records and logs.
@@ -70,6 +74,9 @@ pub struct CallSetup {
     pub call: Option<CallSid>,
     /// The longest a call may last.
     pub max_length: Duration,
+    /// When the media socket was accepted, in milliseconds since the Unix epoch: servers say when a session ends by that
+    /// clock. `None`: unknown, sessions are taken to live for an hour.
+    pub accepted_at: Option<u64>,
     /// Any number; spreads retries of calls that fail together.
     pub seed: u64,
 }

@@ -37,11 +37,21 @@ pub enum Timer {
     Keys,
     /// No frame came for a moment.
     Gap,
+    /// More of what the caller said while there was no session may be delivered.
+    CatchUp,
+    /// The caller has waited in silence.
+    Filler,
+    /// The model must have said something.
+    Answer,
+    /// The next session is to be opened, or must be open.
+    NextSession,
+    /// The next session must be taken.
+    TakeNext,
 }
 
 impl Timer {
     /// Every timer.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 21] = [
         Self::Start,
         Self::Media,
         Self::Dial,
@@ -58,6 +68,11 @@ impl Timer {
         Self::NoTurn,
         Self::Keys,
         Self::Gap,
+        Self::CatchUp,
+        Self::Filler,
+        Self::Answer,
+        Self::NextSession,
+        Self::TakeNext,
     ];
 }
 

@@ -127,6 +127,11 @@ impl Call {
         self.hand_in_answers();
     }
 
+    /// Whether an answer waits for its response to be done.
+    pub(super) fn has_answers_to_hand_in(&self) -> bool {
+        !self.tools.waiting.is_empty()
+    }
+
     /// Sends the answers whose response runs no more.
     pub(super) fn hand_in_answers(&mut self) {
         for (response, command) in std::mem::take(&mut self.tools.waiting) {

@@ -54,6 +54,19 @@ const SERVER_ERROR_WAIT: Duration = Duration::from_millis(500);
 /// Longest wait taken from a server: a caller does not hold the line in silence for longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
 
+/// Whether an error is about the key, the account or its billing: every other call would meet it, too. A model that is
+/// not there is the business of the agent that names it.
+#[must_use]
+pub fn is_of_the_account(error: &ModelError) -> bool {
+    let code = error.code.as_deref().unwrap_or_default();
+    let of_agent = [
+        "model_not_found",
+        "missing_model",
+        "beta_api_shape_disabled",
+    ];
+    classify(error) == Class::Fatal && !of_agent.contains(&code)
+}
+
 /// Sorts an `error` event or the error of a failed response.
 #[must_use]
 pub fn classify(error: &ModelError) -> Class {
@@ -93,7 +106,9 @@ pub const fn close_is_fatal(code: u16) -> bool {
 #[must_use]
 pub const fn refusal_is_fatal(refusal: &Refusal) -> bool {
     match refusal {
-        Refusal::Status(status) => matches!(status, 400..=407 | 410..=428 | 430..=499),
+        Refusal::Status(status) | Refusal::Later { status, .. } => {
+            matches!(status, 400..=407 | 410..=428 | 430..=499)
+        }
         Refusal::Timeout | Refusal::Network => false,
     }
 }

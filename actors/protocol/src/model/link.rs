@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::call::event::ModelEvent;
+use crate::call::event::{AudioFormat, ModelEvent, SessionInfo};
 use crate::codec::Guard;
 use crate::ids::ModelId;
+use crate::model::command::TurnDetection;
 use crate::time::Time;
 
 /// A socket that is not open by then is given up.
@@ -58,6 +59,53 @@ pub struct Configuring {
     pub least: bool,
 }
 
+impl Configuring {
+    /// Asks the `number`-th session of a call to be configured; `least` asks for the least a call can be held with.
+    #[must_use]
+    pub fn new(number: u32, dialled: Time, session: Option<ModelId>, least: bool) -> Self {
+        let request = if least {
+            format!("configure-{number}-least")
+        } else {
+            format!("configure-{number}")
+        };
+        Self {
+            dialled,
+            session,
+            request,
+            least,
+        }
+    }
+
+    /// The session, if it is configured as a call needs it; `asked` is how turns were asked to be found.
+    pub fn taken(&mut self, info: &SessionInfo, asked: Option<&TurnDetection>) -> Option<Session> {
+        let hears = info.input == Some(AudioFormat::Mulaw);
+        let right = hears && info.output == Some(AudioFormat::Mulaw);
+        // It was asked twice and sends linear audio all the same: better transcoded than not heard.
+        let bearable = hears && info.output == Some(AudioFormat::Pcm24k);
+        let is_taken = right || (self.least && bearable);
+        if !is_taken {
+            return None;
+        }
+        let mut guard = Guard::default();
+        if let Some(format) = info.output {
+            guard.declared(format);
+        }
+        // What the server does not say, it does as it was asked.
+        Some(Session {
+            id: info.id.clone().or_else(|| self.session.take()),
+            interrupts: info
+                .interrupts
+                .unwrap_or_else(|| asked.is_none_or(TurnDetection::interrupts)),
+            answers: info
+                .answers
+                .unwrap_or_else(|| asked.is_none_or(TurnDetection::answers)),
+            expires_at: info.expires_at,
+            guard,
+            least: self.least,
+        })
+    }
+}
+
 /// A session that may be talked to.
 #[derive(Debug)]
 pub struct Session {
@@ -71,6 +119,8 @@ pub struct Session {
     pub expires_at: Option<u64>,
     /// Watches over the format of its audio.
     pub guard: Guard,
+    /// Whether it took no more than the least configuration.
+    pub least: bool,
 }
 
 impl Link {
@@ -165,6 +215,17 @@ impl Patience {
         let doubled = FIRST_WAIT * (1 << (failures - 1));
         let wait = self.jitter(doubled.min(LONGEST_WAIT));
         (now + wait < give_up).then_some(wait)
+    }
+
+    /// The same where the server named a time before which it wants to hear of nobody.
+    pub fn failed_until(&mut self, named: Option<Duration>, now: Time) -> Option<Duration> {
+        let wait = self.failed(now)?;
+        let Some(named) = named else {
+            return Some(wait);
+        };
+        let wait = wait.max(self.spread(named));
+        // A caller does not hold the line for longer than this; then he is better served at once.
+        (now + wait < self.down(now)).then_some(wait)
     }
 
     /// A wait that a server named, or up to a quarter more: calls that share a limit do not all return at its end.

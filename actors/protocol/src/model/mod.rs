@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod errors;
+pub mod handover;
 pub mod link;
 pub mod replay;
 pub mod responses;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::conversation::{Conversation, Speaker};
+use crate::conversation::{Conversation, Speaker, Turn};
 
 /// Bytes of history told; the newest turns win. Text is cheap, but every response pays for it again.
 const TOLD: usize = 12_000;
@@ -12,10 +12,19 @@ const TOLD: usize = 12_000;
 /// One labelled text rather than assistant items: a history of assistant *text* can push a model into answering in text.
 #[must_use]
 pub fn briefing(conversation: &Conversation) -> String {
+    let mut briefing = String::from(
+        "The line to you was interrupted for a moment and this call goes on. Do not greet again and do not mention the \
+         interruption; continue where the conversation stopped. The conversation so far, as the caller heard it:\n",
+    );
+    briefing.push_str(&lines(conversation.turns()));
+    briefing
+}
+
+/// The turns as lines of text, the newest as far as there is room.
+pub(super) fn lines<'a>(turns: impl DoubleEndedIterator<Item = &'a Turn>) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut length = 0;
-    let turns: Vec<_> = conversation.turns().collect();
-    for turn in turns.into_iter().rev() {
+    for turn in turns.rev() {
         let Some(text) = turn
             .heard
             .as_deref()
@@ -38,15 +47,12 @@ pub fn briefing(conversation: &Conversation) -> String {
         }
         lines.push(line);
     }
-    let mut briefing = String::from(
-        "The line to you was interrupted for a moment and this call goes on. Do not greet again and do not mention the \
-         interruption; continue where the conversation stopped. The conversation so far, as the caller heard it:\n",
-    );
+    let mut text = String::new();
     for line in lines.iter().rev() {
         // Writing to a string does not fail.
-        let _ = writeln!(briefing, "{line}");
+        let _ = writeln!(text, "{line}");
     }
-    briefing
+    text
 }
 
 #[cfg(test)]

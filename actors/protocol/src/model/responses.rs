@@ -217,6 +217,35 @@ impl Responses {
         Some(self.create(wish))
     }
 
+    /// The server says nothing when it should: whatever was asked for is asked for once more. A response that runs in
+    /// silence is cancelled first.
+    pub fn ask_anew(&mut self) -> Option<ModelCommand> {
+        let again = Wish { instructions: None };
+        match &self.turn {
+            Turn::Free | Turn::Unwanted { .. } => {
+                let wish = self.owed.take().unwrap_or(again);
+                Some(self.create(wish))
+            }
+            // A server that does not even cancel would refuse another.
+            Turn::Cancelling(_) => {
+                self.owed.get_or_insert(again);
+                None
+            }
+            Turn::Asked { wish, .. } => {
+                let wish = wish.clone();
+                Some(self.create(wish))
+            }
+            Turn::Active(active) => {
+                let active = active.clone();
+                let wish = self.wish_of(&active).unwrap_or(again);
+                self.discard(&active);
+                self.owed.get_or_insert(wish);
+                self.turn = Turn::Cancelling(active.clone());
+                Some(ModelCommand::Cancel { response: active })
+            }
+        }
+    }
+
     /// The caller interrupts. The running response is unheard from now on; cancelling it is asked for only where the
     /// server does not do it by itself.
     pub fn interrupt(&mut self, server_cancels: bool) -> Option<ModelCommand> {

@@ -12,6 +12,9 @@ use call_protocol::ids::{CallSid, ModelId, StreamSid};
 use call_protocol::model::command::{SessionOptions, SessionSetup, TurnDetection, Voice};
 use call_protocol::payload::Payload;
 
+/// The wall clock when every call of the tests begins, in milliseconds.
+pub(crate) const ACCEPTED_AT_MS: u64 = 1_800_000_000_000;
+
 /// A call set up as usual: the caller speaks first, the server interrupts.
 pub(crate) fn setup() -> CallSetup {
     setup_with(Greeting::Wait, true)
@@ -53,6 +56,9 @@ pub(crate) fn setup_with(greeting: Greeting, interrupts: bool) -> CallSetup {
         greeting,
         silence: None,
         longest_monologue: Duration::from_secs(600),
+        // The simulated model says nothing by itself; where that counts, a test says so.
+        answer_within: Duration::from_secs(1 << 30),
+        filler: None,
         keys: std::collections::BTreeMap::new(),
         mask_digits: false,
         transfer_targets: Vec::new(),
@@ -61,6 +67,7 @@ pub(crate) fn setup_with(greeting: Greeting, interrupts: bool) -> CallSetup {
         agent: Arc::new(agent),
         call: None,
         max_length: Duration::from_secs(3_600),
+        accepted_at: Some(ACCEPTED_AT_MS),
         seed: 7,
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use call_protocol::call::effect::Effect;
-use call_protocol::call::event::Event;
+use call_protocol::call::event::{AudioFormat, Event, ModelEvent};
 use call_protocol::call::{Call, CallSetup};
 use call_protocol::model::command::ModelCommand;
 use call_protocol::payload::Payload;
@@ -70,6 +70,8 @@ pub(crate) struct Rig {
     pub(crate) latency: Duration,
     /// Whether the model opens and configures sessions by itself.
     pub(crate) obliging: bool,
+    /// Seconds that a session lives, if its server says so.
+    pub(crate) lifetime: Option<u64>,
     /// Milliseconds of speech with which the model answers each request, if it does so by itself.
     pub(crate) talks: Option<u64>,
     spoken: u32,
@@ -90,6 +92,7 @@ impl Rig {
             phone: SimPhone::default(),
             latency: Duration::ZERO,
             obliging: false,
+            lifetime: None,
             talks: None,
             spoken: 0,
             log: Vec::new(),
@@ -303,17 +306,37 @@ impl Rig {
                 Effect::ToModel(ModelCommand::Configure { .. }) if self.obliging => {
                     let at = self.now + MODEL_DELAY;
                     self.put(at, What::Event(events::session_created()));
-                    self.put(at, What::Event(events::configured()));
+                    self.put(at, What::Event(Event::Model(self.configured_at(at))));
+                }
+                Effect::DialNext if self.obliging => {
+                    let opened = Event::Next(ModelEvent::Opened);
+                    self.put(self.now + MODEL_DELAY, What::Event(opened));
+                }
+                Effect::ToNext(ModelCommand::Configure { .. }) if self.obliging => {
+                    let at = self.now + MODEL_DELAY;
+                    self.put(at, What::Event(Event::Next(self.configured_at(at))));
                 }
                 Effect::ToModel(ModelCommand::Respond { .. }) => self.talk(),
                 Effect::ToModel(_)
                 | Effect::DialModel
+                | Effect::DialNext
+                | Effect::ToNext(_)
+                | Effect::CloseNext
+                | Effect::TakeNext
                 | Effect::CloseModel
                 | Effect::ClosePhone { .. }
                 | Effect::Report(_) => {}
             }
             self.log.push((self.now, effect));
         }
+    }
+
+    /// The word of a session that is configured at this moment.
+    pub(crate) fn configured_at(&self, at: Time) -> ModelEvent {
+        let mut info = events::session(AudioFormat::Mulaw);
+        let unix = (events::ACCEPTED_AT_MS + at.as_millis()) / 1_000;
+        info.expires_at = self.lifetime.map(|seconds| unix + seconds);
+        ModelEvent::SessionConfigured(info)
     }
 
     /// The effects since the last time, in short form.

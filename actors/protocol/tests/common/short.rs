@@ -8,6 +8,10 @@ use call_protocol::model::command::{ModelCommand, SessionSetup};
 pub(crate) fn short(effect: &Effect) -> String {
     match effect {
         Effect::DialModel => "dial".to_owned(),
+        Effect::DialNext => "dial_next".to_owned(),
+        Effect::ToNext(command) => format!("next {}", short_command(command)),
+        Effect::CloseNext => "close_next".to_owned(),
+        Effect::TakeNext => "take_next".to_owned(),
         Effect::CloseModel => "close_model".to_owned(),
         Effect::ToModel(command) => short_command(command),
         Effect::Play { payload, .. } => format!("play {}", payload.audio_bytes()),
@@ -66,9 +70,11 @@ fn short_report(report: &Report) -> String {
         } => format!("started refused={refused_parameters}"),
         Report::StreamRefused { why } => format!("refused {why}"),
         Report::FirstCallerAudio => "first_caller_audio".to_owned(),
-        Report::ModelDialled { result } => format!("dialled {result}"),
+        Report::ModelDialled { result, .. } => format!("dialled {result}"),
         Report::ModelReady { again, .. } => format!("ready again={again}"),
         Report::ModelLost { why, redial } => format!("lost {why} redial={redial}"),
+        Report::RolledOver { result, .. } => format!("rolled_over {result}"),
+        Report::RolloverFailed { why } => format!("rollover_failed {why}"),
         Report::ModelComplains(error) => {
             format!("complaint {}", error.code.as_deref().unwrap_or("-"))
         }

@@ -13,6 +13,7 @@ use call_protocol::conversation::Speaker;
 use call_protocol::model::command::ModelCommand;
 use call_protocol::playback::LEAD_MS;
 use call_protocol::preroll::KEPT_MS;
+use call_protocol::time::Time;
 use call_protocol::twilio::ReadError;
 
 use super::sockets::event_of;
@@ -20,12 +21,15 @@ use super::steps::{Opening, Step};
 use super::tools::{ToolBook, tool};
 use crate::common::events::{
     agent_words, call_sid, caller_words, complaint, connected, done_as, error, hang_up, id, opened,
-    response_started_as, setup_with, speech_started, speech_stopped, stream_sid, tool_item,
+    response_started_as, setup_with, speech_started, speech_stopped, stream_sid, tool_item, voice,
 };
 use crate::common::rig::{Rig, audio_of};
 
 /// The byte that audio of an unannounced response is made of.
 const GHOST: u8 = 255;
+
+/// The byte that the filler is made of; no response is.
+const FILLER: u8 = 253;
 
 /// What was seen of a call.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,6 +55,10 @@ pub(crate) struct Watched {
     running: Option<u32>,
     /// Our request the server has not answered.
     asked: Option<String>,
+    /// When it was asked for.
+    asked_at: Time,
+    /// When the effect that is looked at was wanted.
+    at: Time,
     /// Responses the caller has spoken over.
     dead: BTreeSet<u8>,
     ready: bool,
@@ -86,9 +94,11 @@ fn setup(opening: Opening) -> CallSetup {
     let agent = Arc::make_mut(&mut setup.agent);
     agent.keys.insert('0', "front_desk".to_owned());
     agent.transfer_targets.push("front_desk".to_owned());
+    agent.filler = Some(voice(FILLER, 700));
     if opening.impatient {
         setup.max_length = Duration::from_secs(95);
         agent.longest_monologue = Duration::from_secs(5);
+        agent.answer_within = Duration::from_secs(2);
         agent.silence = Some(Silence {
             after: Duration::from_millis(700),
             instructions: "Ask.".to_owned(),
@@ -111,6 +121,8 @@ impl Watched {
             announced: 0,
             running: None,
             asked: None,
+            asked_at: Time::ZERO,
+            at: Time::ZERO,
             dead: BTreeSet::new(),
             ready: false,
             started: false,
@@ -302,7 +314,8 @@ impl Watched {
         );
         self.was_running = self.running.is_some();
         let log = std::mem::take(&mut self.rig.log);
-        for (_, effect) in &log[self.read..] {
+        for (at, effect) in &log[self.read..] {
+            self.at = *at;
             self.check_effect(effect);
         }
         self.read = log.len();
@@ -361,7 +374,16 @@ impl Watched {
             Effect::Report(Report::Turn(turn)) => {
                 self.cut |= turn.cut && turn.who == Speaker::Agent;
             }
-            Effect::Report(_) | Effect::DialModel => {}
+            Effect::TakeNext => {
+                self.lose_session();
+                self.ready = true;
+                self.seen.appended = 0;
+            }
+            Effect::Report(_)
+            | Effect::DialModel
+            | Effect::DialNext
+            | Effect::ToNext(_)
+            | Effect::CloseNext => {}
         }
     }
 
@@ -414,7 +436,13 @@ impl Watched {
         assert!(self.ready, "{command:?} to a session that is not ready");
         match command {
             ModelCommand::Respond { request, .. } => {
-                assert_eq!(self.asked, None, "a request while another is unanswered");
+                // A model that has not answered for too long is asked again.
+                let is_silent = self.at.since(self.asked_at) >= Duration::from_secs(2);
+                assert!(
+                    self.asked.is_none() || is_silent,
+                    "a request while another is unanswered"
+                );
+                self.asked_at = self.at;
                 assert_eq!(self.running, None, "a request while an answer runs");
                 self.asked = Some(request.clone());
                 self.seen.responds += 1;

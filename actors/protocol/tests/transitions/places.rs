@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use call_protocol::call::event::Refusal;
+use call_protocol::call::event::{Event, ModelEvent, Refusal};
 
 use crate::common::events::{
-    complaint, connected, delta, error, frame, model_closed, opened, phone_closed, refused,
-    response_started, session_created, setup, start, voice,
+    caller_words, complaint, connected, delta, error, frame, model_closed, opened, phone_closed,
+    refused, response_started, session_created, setup, start, voice,
 };
 use crate::common::rig::Rig;
 
@@ -62,6 +62,56 @@ impl PhonePlace {
             rig.latency = Duration::from_millis(300);
             rig.pass(250);
         }
+        rig.take();
+        rig
+    }
+}
+
+/// A state of the next session, an answer of the present one running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NextPlace {
+    Absent,
+    Dialling,
+    Configuring,
+    Ready,
+}
+
+impl NextPlace {
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Absent, Self::Dialling, Self::Configuring, Self::Ready];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Dialling => "dialling",
+            Self::Configuring => "configuring",
+            Self::Ready => "ready",
+        }
+    }
+
+    /// A call in this state.
+    pub(crate) fn reached(self) -> Rig {
+        let mut rig = Rig::new(setup());
+        rig.lifetime = Some(120);
+        rig.event(opened());
+        let info = rig.configured_at(rig.now);
+        rig.event(Event::Model(info));
+        rig.media();
+        rig.event(caller_words("item_0", "Hello."));
+        let before = if self == Self::Absent { 59_000 } else { 60_000 };
+        rig.pass(before);
+        rig.event(response_started("resp_1"));
+        rig.event(delta("resp_1", "item_1", voice(7, 600)));
+        let info = rig.configured_at(rig.now);
+        let path = match self {
+            Self::Absent | Self::Dialling => vec![],
+            Self::Configuring => vec![ModelEvent::Opened],
+            Self::Ready => vec![ModelEvent::Opened, info],
+        };
+        for event in path {
+            rig.event(Event::Next(event));
+        }
+        rig.caller_sends(None);
         rig.take();
         rig
     }

@@ -1,5 +1,7 @@
 //! Every event there is, each with the values that make a difference.
 
+use std::time::Duration;
+
 use call_protocol::call::event::{
     AudioFormat, CallerAudio, Event, ItemDone, ItemKind, MediaFormat, ModelEvent, OperatorEvent,
     PhoneEvent, RateLimit, Refusal, ResponseStatus, SocketFault, StreamStart,
@@ -11,8 +13,8 @@ use crate::common::events::{
     agent_words, audio_done, caller_words, complaint, configured, configured_as, connected, delta,
     done_as, error, failed, foreign_stream, frame, frame_on, good_start, id, key, mark, mark_on,
     model_closed, opened, phone_closed, refused, response_done, response_started,
-    response_started_as, session_created, speech_started, speech_stopped, start, start_of, stop,
-    stream_sid, tool_call, voice,
+    response_started_as, session, session_created, speech_started, speech_stopped, start, start_of,
+    stop, stream_sid, tool_call, voice,
 };
 
 /// An event and what is particular about it.
@@ -48,6 +50,10 @@ fn phone(event: PhoneEvent) -> Event {
 
 fn model(event: ModelEvent) -> Event {
     Event::Model(event)
+}
+
+fn next(event: ModelEvent) -> Event {
+    Event::Next(event)
 }
 
 fn started_with(change: impl FnOnce(&mut StreamStart)) -> Event {
@@ -158,13 +164,35 @@ events! {
     Event::Operator(OperatorEvent::HangUp) => "operator.hang_up": [
         "": Event::Operator(OperatorEvent::HangUp),
     ],
+    Event::Operator(OperatorEvent::StreamFailed) => "operator.stream_failed": [
+        "": Event::Operator(OperatorEvent::StreamFailed),
+    ],
     Event::Operator(OperatorEvent::HandOver) => "operator.hand_over": [
         "": Event::Operator(OperatorEvent::HandOver),
+    ],
+    Event::Next(_) => "next": [
+        "opened": next(ModelEvent::Opened),
+        "refused 401": next(ModelEvent::Refused(Refusal::Status(401))),
+        "refused 503": next(ModelEvent::Refused(Refusal::Status(503))),
+        "created": next(ModelEvent::SessionCreated(session(AudioFormat::Pcm24k))),
+        "configured": next(ModelEvent::SessionConfigured(session(AudioFormat::Mulaw))),
+        "configured in PCM": next(ModelEvent::SessionConfigured(session(AudioFormat::Pcm24k))),
+        "unknown parameter": next(ModelEvent::Error(Box::new(complaint("unknown_parameter", "No.", None)))),
+        "session over": next(ModelEvent::Error(Box::new(complaint("session_expired", "Old.", None)))),
+        "wrong key": next(ModelEvent::Error(Box::new(complaint("invalid_api_key", "No.", None)))),
+        "audio": next(ModelEvent::Audio { response: id("resp_9"), item: id("item_9"), part: 0, payload: voice(9, 20) }),
+        "noted": next(ModelEvent::Noted),
+        "unknown": next(ModelEvent::Unknown),
+        "unusable": next(ModelEvent::Unusable(ReadError::Malformed)),
+        "rejected": next(ModelEvent::Rejected(SocketFault::TooLarge)),
+        "closed": next(ModelEvent::Closed { code: Some(1_001), reason: String::new() }),
     ],
     Event::Model(ModelEvent::Opened) => "model.opened": ["": opened()],
     Event::Model(ModelEvent::Refused(_)) => "model.refused": [
         "401": refused(Refusal::Status(401)),
         "429": refused(Refusal::Status(429)),
+        "429 and later": refused(Refusal::Later { status: 429, wait: Duration::from_secs(3) }),
+        "429 and much later": refused(Refusal::Later { status: 429, wait: Duration::from_secs(60) }),
         "503": refused(Refusal::Status(503)),
         "timeout": refused(Refusal::Timeout),
         "network": refused(Refusal::Network),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use call_protocol::call::{MEDIA_TIMEOUT, START_TIMEOUT};
 
-use super::places::{LinkPlace, PhonePlace};
+use super::places::{LinkPlace, NextPlace, PhonePlace};
 use super::samples::Sample;
 use crate::common::rig::Rig;
 
@@ -94,6 +94,57 @@ pub(crate) fn link_row(place: LinkPlace, sample: Sample) -> Row {
     Row::of(&mut rig, place.name(), event, |effects| {
         link_state_after(place, effects)
     })
+}
+
+/// Where the next session is after these effects.
+fn next_state_after(place: NextPlace, effects: &[String]) -> String {
+    for effect in effects.iter().rev() {
+        let to = match effect.as_str() {
+            "dial_next" => "dialling",
+            "close_next" | "take_next" => "absent",
+            text if text.starts_with("next tell") => "ready",
+            text if text.starts_with("next configure") => "configuring",
+            _ => continue,
+        };
+        return to.to_owned();
+    }
+    place.name().to_owned()
+}
+
+/// An event in a state of the next session.
+pub(crate) fn next_row(place: NextPlace, sample: Sample) -> Row {
+    let mut rig = place.reached();
+    let event = titled(&sample);
+    rig.event(sample.event);
+    Row::of(&mut rig, place.name(), event, |effects| {
+        next_state_after(place, effects)
+    })
+}
+
+/// What happens to the next session when nothing comes from the model any more.
+pub(crate) fn next_overdue_row(place: NextPlace) -> Row {
+    let mut rig = place.reached();
+    rig.caller_sends(Some(0xFF));
+    let mut effects = Vec::new();
+    for _ in 0..6_000 {
+        rig.pass(10);
+        effects.extend(rig.take());
+        if next_state_after(place, &effects) != place.name() {
+            break;
+        }
+    }
+    effects.retain(|effect| {
+        !["play", "mark", "turn", "append", "first_agent_audio"]
+            .contains(&effect.split(' ').next().unwrap_or_default())
+    });
+    Row {
+        event: "timeout".to_owned(),
+        from: place.name().to_owned(),
+        to: next_state_after(place, &effects),
+        model: rig.call.snapshot(rig.now).model.state,
+        violations: 0,
+        effects,
+    }
 }
 
 /// What happens in a state of the phone leg when time runs out.

@@ -1,0 +1,230 @@
+//! Whether the model's account can take another call. Every call tells what its server said about keys and limits;
+//! new calls are turned away while a caller would only meet silence, and let in again.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// While the key is refused one call in so many seconds is let in, to see whether it still is.
+const PROBE_EVERY: Duration = Duration::from_secs(15);
+
+/// First time the door is shut after a rate limit that names no time; doubles up to [`LONGEST_BACK_OFF`].
+const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
+
+/// Longest time the door is shut after such a rate limit.
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
+
+/// Longest time the door is shut for whatever a server names: what is true in an hour nobody knows.
+const LONGEST_SHUT: Duration = Duration::from_secs(5 * 60);
+
+/// With less than this share of a limit left, live calls need it: no new ones.
+const SCARCE: f64 = 0.02;
+
+/// With less than this share left new calls are let in one by one.
+const THIN: f64 = 0.10;
+
+/// Between two calls that are let in one by one.
+const ONE_BY_ONE: Duration = Duration::from_secs(1);
+
+/// Why no call is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shut {
+    /// The key, the account or its billing was refused.
+    Refused,
+    /// The account's rate limit is used up.
+    RateLimited,
+}
+
+impl Shut {
+    /// The reason's name in metrics, logs and `/readyz`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Refused => "model_refused",
+            Self::RateLimited => "model_rate_limited",
+        }
+    }
+}
+
+/// The door of one process; asked once a call, told a few times a call.
+#[derive(Debug, Default)]
+pub struct Gate(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// The key is refused; the next call that tries it may come then.
+    probe_at: Option<Instant>,
+    shut_until: Option<Instant>,
+    thin_until: Option<Instant>,
+    let_in_at: Option<Instant>,
+    /// Rate limits in a row that named no time.
+    refusals: u32,
+}
+
+impl State {
+    fn shut(&self, now: Instant) -> Option<Shut> {
+        if self.probe_at.is_some() {
+            return Some(Shut::Refused);
+        }
+        let is_shut = self.shut_until.is_some_and(|until| now < until);
+        is_shut.then_some(Shut::RateLimited)
+    }
+}
+
+impl Gate {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a new call in, or says why not.
+    ///
+    /// # Errors
+    /// [`Shut`], while a caller would only meet silence.
+    pub fn admit(&self, now: Instant) -> Result<(), Shut> {
+        let mut state = self.state();
+        if let Some(probe_at) = state.probe_at
+            && now >= probe_at
+        {
+            state.probe_at = Some(now + PROBE_EVERY);
+            return Ok(());
+        }
+        if let Some(shut) = state.shut(now) {
+            return Err(shut);
+        }
+        let is_thin = state.thin_until.is_some_and(|until| now < until);
+        let is_next = state.let_in_at.is_none_or(|last| now >= last + ONE_BY_ONE);
+        if is_thin && !is_next {
+            return Err(Shut::RateLimited);
+        }
+        state.let_in_at = Some(now);
+        Ok(())
+    }
+
+    /// Why new calls are turned away, if they are.
+    #[must_use]
+    pub fn shut(&self, now: Instant) -> Option<Shut> {
+        self.state().shut(now)
+    }
+
+    /// The key, the account or its billing was refused.
+    pub fn refused(&self, now: Instant) {
+        let mut state = self.state();
+        if state.probe_at.is_none() {
+            log::error!(target: "switchboard::admission", reason = Shut::Refused.label(); "the model refuses the key or the account, new calls are turned away");
+        }
+        state.probe_at = Some(now + PROBE_EVERY);
+    }
+
+    /// A session was refused because of a rate limit; `named` is how long the server wants to be left alone.
+    pub fn rate_limited(&self, named: Option<Duration>, now: Instant) {
+        let mut state = self.state();
+        let wait = match named {
+            Some(wait) => wait.min(LONGEST_SHUT),
+            None => {
+                let doubled = FIRST_BACK_OFF * (1 << state.refusals.min(5));
+                state.refusals = state.refusals.saturating_add(1);
+                doubled.min(LONGEST_BACK_OFF)
+            }
+        };
+        state.shut_until = state.shut_until.max(Some(now + wait));
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        log::warn!(target: "switchboard::admission", reason = Shut::RateLimited.label(), wait_ms; "new calls are turned away");
+    }
+
+    /// What a server says is left of the scarcest limit, 0 to 1, and when it is full again.
+    pub fn limits(&self, left: f64, full_in: Duration, now: Instant) {
+        let mut state = self.state();
+        let until = Some(now + full_in.min(LONGEST_SHUT));
+        if left < SCARCE {
+            state.shut_until = state.shut_until.max(until);
+        } else if left < THIN {
+            state.thin_until = until;
+        } else {
+            state.thin_until = None;
+        }
+    }
+
+    /// A session was opened: key and account are good.
+    pub fn opened(&self) {
+        let mut state = self.state();
+        if state.probe_at.take().is_some() {
+            log::info!(target: "switchboard::admission", reason = Shut::Refused.label(); "the model takes calls again");
+        }
+        state.refusals = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_refused_key_shuts_the_door_but_for_a_call_that_tries_it_until_one_is_taken() {
+        let (gate, now) = (Gate::default(), Instant::now());
+        assert_eq!(gate.admit(now), Ok(()));
+        gate.refused(now);
+        assert_eq!(gate.admit(now + SECOND), Err(Shut::Refused));
+        assert_eq!(gate.shut(now + 60 * SECOND), Some(Shut::Refused));
+        assert_eq!(gate.admit(now + PROBE_EVERY), Ok(()), "one tries it");
+        assert_eq!(gate.admit(now + PROBE_EVERY + SECOND), Err(Shut::Refused));
+        gate.opened();
+        assert_eq!(gate.shut(now + PROBE_EVERY + SECOND), None);
+        assert_eq!(gate.admit(now + PROBE_EVERY + SECOND), Ok(()));
+    }
+
+    #[test]
+    fn a_rate_limit_shuts_the_door_for_as_long_as_it_says() {
+        let (gate, now) = (Gate::default(), Instant::now());
+        gate.rate_limited(Some(7 * SECOND), now);
+        gate.rate_limited(Some(SECOND), now);
+        gate.opened();
+        assert_eq!(
+            gate.admit(now + 6 * SECOND),
+            Err(Shut::RateLimited),
+            "the longest counts"
+        );
+        assert_eq!(gate.admit(now + 7 * SECOND), Ok(()));
+        gate.rate_limited(Some(3_600 * SECOND), now);
+        assert_eq!(
+            gate.admit(now + LONGEST_SHUT),
+            Ok(()),
+            "nobody knows what is in an hour"
+        );
+    }
+
+    #[test]
+    fn rate_limits_that_name_no_time_shut_it_for_longer_and_longer() {
+        let (gate, mut now) = (Gate::default(), Instant::now());
+        for seconds in [1, 2, 4, 8, 16, 30, 30] {
+            gate.rate_limited(None, now);
+            assert_eq!(
+                gate.admit(now + (seconds - 1) * SECOND),
+                Err(Shut::RateLimited)
+            );
+            now += seconds * SECOND;
+            assert_eq!(gate.admit(now), Ok(()));
+        }
+        gate.opened();
+        gate.rate_limited(None, now);
+        assert_eq!(gate.admit(now + SECOND), Ok(()), "begins anew");
+    }
+
+    #[test]
+    fn a_limit_that_runs_out_lets_calls_in_one_by_one_then_none_then_all() {
+        let (gate, now) = (Gate::default(), Instant::now());
+        gate.limits(0.05, 20 * SECOND, now);
+        let let_in = (0..100u32)
+            .filter(|n| gate.admit(now + *n * SECOND / 10).is_ok())
+            .count();
+        assert_eq!(let_in, 10, "one a second for ten seconds");
+        let now = now + 10 * SECOND;
+        gate.limits(0.01, 5 * SECOND, now);
+        assert_eq!(gate.admit(now + 4 * SECOND), Err(Shut::RateLimited));
+        assert_eq!(gate.shut(now + 4 * SECOND), Some(Shut::RateLimited));
+        let now = now + 5 * SECOND;
+        gate.limits(0.8, SECOND, now);
+        let let_in = (0..100).filter(|_| gate.admit(now).is_ok()).count();
+        assert_eq!(let_in, 100);
+    }
+}
