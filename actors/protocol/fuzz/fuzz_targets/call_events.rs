@@ -41,6 +41,7 @@ fn setup() -> CallSetup {
         keys: BTreeMap::from([('0', "front_desk".to_owned())]),
         mask_digits: false,
         transfer_targets: vec!["front_desk".to_owned()],
+        tools: call_protocol::tool::ToolRules::default(),
     };
     CallSetup {
         agent: Arc::new(agent),

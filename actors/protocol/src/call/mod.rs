@@ -19,6 +19,7 @@ mod setup;
 pub mod snapshot;
 pub mod state;
 pub mod timers;
+mod tool_runs;
 mod tools;
 
 use phone_leg::mark_name;
@@ -90,6 +91,7 @@ pub struct Call {
     silent_since: Option<Time>,
     caller_speaks: bool,
     tools: tools::ToolCalls,
+    runs: tool_runs::ToolRuns,
     leaving: Option<leaving::Leaving>,
     /// Where the caller goes when the call has ended.
     transfer_to: Option<String>,
@@ -138,6 +140,7 @@ impl Call {
             silent_since: None,
             caller_speaks: false,
             tools: tools::ToolCalls::default(),
+            runs: tool_runs::ToolRuns::default(),
             leaving: None,
             transfer_to: None,
             asked_if_there: 0,
@@ -157,10 +160,10 @@ impl Call {
     /// conversation. With `keep_playback` the ledger goes on, too; without it (the fault came back) what was waiting is
     /// given up and the model is asked to go on.
     #[must_use]
-    pub fn rebuild(self, keep_playback: bool, now: Time) -> Self {
+    pub fn rebuild(mut self, keep_playback: bool, now: Time) -> Self {
+        let unsent = self.effects.drain(..).collect();
         let mut call = Self {
             timers: Timers::default(),
-            effects: VecDeque::new(),
             bad_messages: VecDeque::new(),
             retry: None,
             failed_in_a_row: 0,
@@ -201,6 +204,7 @@ impl Call {
                 call.ask_for_answer(None);
             }
         }
+        call.revive_tools(unsent, now);
         // A mark may have been lost with the step that failed.
         call.with_playback(now, |playback, mut out| playback.mark_again(&mut out));
         call.pump(now);
@@ -217,6 +221,7 @@ impl Call {
             Event::Model(event) => self.on_model(event, now),
             Event::Operator(OperatorEvent::HangUp) => self.end(EndReason::OperatorHangUp, now),
             Event::Operator(OperatorEvent::HandOver) => self.end(EndReason::HandedOver, now),
+            Event::Tool(finished) => self.on_tool_finished(*finished, now),
         }
         if !frame {
             self.settle_down(now);
@@ -237,6 +242,8 @@ impl Call {
                 Timer::NoTurn => self.on_no_turn(now),
                 Timer::Keys => self.on_keys_due(now),
                 Timer::Gap => self.on_gap(now),
+                Timer::Tool => self.on_tool_due(now),
+                Timer::Filler => self.on_filler_due(now),
                 Timer::Dial => self.on_dial_timeout(now),
                 Timer::Configure => self.on_configure_timeout(now),
                 Timer::Redial => self.dial(now),
@@ -442,6 +449,7 @@ impl Call {
 
     /// A part of the agent's speech is over: heard or cut.
     fn settle(&mut self, settled: &Settled, now: Time) {
+        self.tools_told(settled);
         let turn = self.conversation.settle(settled, now);
         self.report(Report::Turn(Box::new(turn)));
     }

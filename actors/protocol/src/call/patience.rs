@@ -70,6 +70,7 @@ impl Call {
         }
         if let Some(leaving) = &self.leaving {
             self.timers.stop(Timer::Silence);
+            self.timers.stop(Timer::Filler);
             if self.is_farewell_heard(leaving, now) {
                 self.finish_leaving(now);
             }
@@ -82,7 +83,8 @@ impl Call {
             && !self.responses.is_busy()
             && self.retry.is_none()
             && !self.has_more_to_say(now);
-        if !quiet {
+        self.watch_filler(quiet, now);
+        if !quiet || self.runs.awaits() {
             self.timers.stop(Timer::Silence);
             return;
         }

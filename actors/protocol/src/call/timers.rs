@@ -37,11 +37,15 @@ pub enum Timer {
     Keys,
     /// No frame came for a moment.
     Gap,
+    /// A tool must have answered.
+    Tool,
+    /// The caller has heard nothing while a tool runs.
+    Filler,
 }
 
 impl Timer {
     /// Every timer.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Start,
         Self::Media,
         Self::Dial,
@@ -58,6 +62,8 @@ impl Timer {
         Self::NoTurn,
         Self::Keys,
         Self::Gap,
+        Self::Tool,
+        Self::Filler,
     ];
 }
 

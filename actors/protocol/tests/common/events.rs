@@ -11,6 +11,7 @@ use call_protocol::call::{AgentProfile, CallSetup, Greeting};
 use call_protocol::ids::{CallSid, ModelId, StreamSid};
 use call_protocol::model::command::{SessionOptions, SessionSetup, TurnDetection, Voice};
 use call_protocol::payload::Payload;
+use call_protocol::tool::{ToolFinished, ToolResult, ToolRules, ToolSpec};
 
 /// A call set up as usual: the caller speaks first, the server interrupts.
 pub(crate) fn setup() -> CallSetup {
@@ -56,6 +57,7 @@ pub(crate) fn setup_with(greeting: Greeting, interrupts: bool) -> CallSetup {
         keys: std::collections::BTreeMap::new(),
         mask_digits: false,
         transfer_targets: Vec::new(),
+        tools: tool_rules(),
     };
     CallSetup {
         agent: Arc::new(agent),
@@ -63,6 +65,31 @@ pub(crate) fn setup_with(greeting: Greeting, interrupts: bool) -> CallSetup {
         max_length: Duration::from_secs(3_600),
         seed: 7,
     }
+}
+
+/// `lookup`, which changes nothing, and `book`, which does; five seconds each.
+pub(crate) fn tool_rules() -> ToolRules {
+    let tool = |name: &str, effects| ToolSpec {
+        name: name.to_owned(),
+        description: "Does what its name says.".to_owned(),
+        parameters: serde_json::json!({"type": "object", "properties": {}}),
+        effects,
+        timeout: Duration::from_secs(5),
+    };
+    ToolRules {
+        offered: vec![tool("lookup", false), tool("book", true)],
+        ..ToolRules::default()
+    }
+}
+
+/// A run is over.
+pub(crate) fn tool_finished(number: u32, result: ToolResult, output: &str) -> Event {
+    let output = output.to_owned();
+    Event::Tool(Box::new(ToolFinished {
+        number,
+        result,
+        output,
+    }))
 }
 
 pub(crate) fn id(text: &str) -> ModelId {

@@ -310,6 +310,7 @@ impl Rig {
                 | Effect::DialModel
                 | Effect::CloseModel
                 | Effect::ClosePhone { .. }
+                | Effect::RunTool(_)
                 | Effect::Report(_) => {}
             }
             self.log.push((self.now, effect));
