@@ -79,7 +79,6 @@ impl Talking {
             keys: BTreeMap::new(),
             mask_digits: false,
             transfer_targets: Vec::new(),
-
             tools: call_protocol::tool::ToolRules::default(),
         };
         let setup = CallSetup {

@@ -17,6 +17,7 @@ use crate::messages::{CallKey, Visit};
 use crate::metrics::Metrics;
 use crate::openai::{Dialler, ModelLine};
 use crate::registry::Registry;
+use crate::tools::ToolBox;
 
 /// All that a call is started with.
 pub struct CallSeed {
@@ -34,6 +35,8 @@ pub struct CallSeed {
     pub early: Option<ModelLine>,
     /// Opens model sockets from this thread.
     pub dialler: Dialler,
+    /// Runs tools.
+    pub tools: Arc<ToolBox>,
     /// Where the call makes itself known.
     pub registry: Addr<Registry>,
     /// Counters.

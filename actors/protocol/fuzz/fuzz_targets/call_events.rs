@@ -81,6 +81,7 @@ fn carry_out(call: &mut Call, out: &mut BytesMut) -> u32 {
             Effect::Report(_)
             | Effect::DialModel
             | Effect::CloseModel
+            | Effect::RunTool(_)
             | Effect::ClosePhone { .. } => {}
         }
     }

@@ -133,7 +133,9 @@ impl Call {
         self.watch_tools();
     }
 
-    pub(super) fn call_sid(&self) -> Option<CallSid> {
+    /// The call's SID, from `start` or the ticket.
+    #[must_use]
+    pub fn call_sid(&self) -> Option<CallSid> {
         let stream = self.state.stream();
         stream.map(|stream| stream.call).or(self.setup.call)
     }
