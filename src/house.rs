@@ -13,10 +13,11 @@ use switchboard_actors::messages::{CallKey, Visit};
 use switchboard_actors::metrics::Metrics;
 use switchboard_actors::openai::{Dialler, ModelLine};
 use switchboard_actors::registry::Registry;
+use switchboard_actors::tools::ToolBox;
 
 use crate::phone::openers::{Opener, Openers};
 use crate::phone::ticket::{Mint, TokenEq};
-use crate::profile::ProfileError;
+use crate::profile::{Around, ProfileError};
 use crate::settings::{Fallback, Settings, Trust};
 
 /// Longest wait for an answer of the registry; it answers in microseconds.
@@ -40,6 +41,7 @@ pub(crate) struct House {
     /// `wss://…` likewise.
     pub(crate) public_ws: String,
     pub(crate) tap: Option<Tap>,
+    pub(crate) tools: Arc<ToolBox>,
     profiles: BTreeMap<String, (Arc<AgentProfile>, Arc<str>)>,
     default_profile: Arc<AgentProfile>,
     draining: AtomicBool,
@@ -54,17 +56,26 @@ impl House {
         mint: Mint,
         public_base: String,
         tap: Option<Tap>,
+        tools: Arc<ToolBox>,
     ) -> Result<Self, ProfileError> {
         let targets: Vec<String> = settings.transfer_targets.keys().cloned().collect();
+        let around = Around {
+            targets: &targets,
+            tools: &tools,
+            configured: &settings.tools,
+        };
         let mut profiles = BTreeMap::new();
         for (name, agent) in settings.agents() {
+            for tool in crate::profile::unavailable(agent, &around) {
+                log::warn!(target: "switchboard", agent = name.as_str(), tool; "tool is not built yet and is not offered to the model");
+            }
             let url: Arc<str> = settings.openai.url_for(&agent.model.name).as_str().into();
             profiles.insert(
                 name.clone(),
-                (crate::profile::profile(agent, &targets)?, url),
+                (crate::profile::profile(agent, &around)?, url),
             );
         }
-        let default_profile = crate::profile::profile(settings.default_agent(), &targets)?;
+        let default_profile = crate::profile::profile(settings.default_agent(), &around)?;
         let admin_token = match &settings.server.trust {
             Trust::Dev { .. } => None,
             Trust::Verified { admin_token, .. } => Some(TokenEq::new(admin_token)),
@@ -82,6 +93,7 @@ impl House {
             public_http: public_base,
             public_ws,
             tap,
+            tools,
             profiles,
             draining: AtomicBool::new(false),
             settings,
@@ -141,6 +153,7 @@ impl House {
             early,
             opener: Some(Box::new(opener)),
             dialler: dialler.clone(),
+            tools: self.tools.clone(),
             registry: self.registry.clone(),
             shared: Shared::new(self.metrics.clone(), self.gate.clone(), self.tap.clone()),
         }

@@ -35,6 +35,7 @@
 //! | [`settings`] | file and environment → validated [`Settings`](settings::Settings); the table of defaults |
 //! | [`profile`] | an agent of the settings → what the call machine wants |
 //! | [`service`] | two listeners, one registry, drain and stop |
+//! | [`toolbox`] | the tools of the settings and of this process, in one box |
 //! | [`phone`] | what Twilio calls: webhook, media socket, after-stream, callbacks, signatures, tickets, TwiML |
 //! | `desk` | what the operator calls: calls, hang-up, drain, metrics; behind the token |
 //! | [`telemetry`] | log lines of one line, masked numbers, the panic hook |
@@ -74,5 +75,6 @@ pub mod profile;
 pub mod service;
 pub mod settings;
 pub mod telemetry;
+pub mod toolbox;
 
 pub use service::Service;

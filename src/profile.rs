@@ -1,5 +1,6 @@
 //! An agent of the settings as the call machine wants it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +11,17 @@ use call_protocol::model::command::{
 };
 
 use call_protocol::payload::Payload;
+use call_protocol::tool::{Filler, FillerWords, ToolRules, ToolSpec};
 use call_protocol::wav;
 use serde_json::{Value, json};
 
+use switchboard_actors::tools::ToolBox;
+
+use crate::settings;
 use crate::settings::agents;
 use crate::settings::models;
+use crate::settings::tool_use::FillerVoice;
+use crate::toolbox;
 
 /// Without a turn of the caller for this long a call ends.
 const LONGEST_MONOLOGUE: Duration = Duration::from_secs(10 * 60);
@@ -28,13 +35,23 @@ pub struct ProfileError {
     trouble: String,
 }
 
-/// Makes the profile of an agent; `targets` are the names calls can be transferred to.
+/// What agents' profiles are made with.
+pub(crate) struct Around<'a> {
+    /// Names calls can be transferred to.
+    pub(crate) targets: &'a [String],
+    /// Tools the service runs.
+    pub(crate) tools: &'a ToolBox,
+    /// Tools of the settings.
+    pub(crate) configured: &'a BTreeMap<String, settings::Tool>,
+}
+
+/// Makes the profile of an agent.
 ///
 /// # Errors
-/// When the clip of the greeting or of the filler cannot be read.
+/// When a clip cannot be read.
 pub(crate) fn profile(
     agent: &agents::Agent,
-    targets: &[String],
+    around: &Around<'_>,
 ) -> Result<Arc<AgentProfile>, ProfileError> {
     let voice = match &agent.voice {
         agents::Voice::Named(name) => Voice::Named((*name).to_owned()),
@@ -53,7 +70,7 @@ pub(crate) fn profile(
             .filter(|_| models::reasons(&agent.model.name))
             .map(|effort| effort.as_str().to_owned()),
         max_output_tokens: agent.model.max_output_tokens.map(u32::from),
-        tools: tools(agent, targets),
+        tools: tools(agent, around),
     };
     let greeting = match &agent.greeting {
         agents::Greeting::Model { text } => Greeting::Model {
@@ -85,7 +102,8 @@ pub(crate) fn profile(
         filler: filler(agent)?,
         keys: agent.keys.clone(),
         mask_digits: agent.mask_digits,
-        transfer_targets: targets.to_vec(),
+        transfer_targets: around.targets.to_vec(),
+        tools: rules(agent, around.tools)?,
     }))
 }
 
@@ -114,14 +132,50 @@ fn clip(key: &str, file: &Path) -> Result<Payload, ProfileError> {
     Ok(Payload::from_audio(&audio))
 }
 
-/// Tools an agent names that this version does not run.
-pub(crate) fn unavailable(agent: &agents::Agent) -> impl Iterator<Item = &str> {
-    let tools = agent.tools.iter().map(agents::ToolRef::name);
-    tools.filter(|name| *name != END_CALL && *name != TRANSFER_CALL)
+/// The tools the service runs for the agent, and how.
+fn rules(agent: &agents::Agent, tools: &ToolBox) -> Result<ToolRules, ProfileError> {
+    let mut offered = Vec::new();
+    for tool in &agent.tools {
+        offered.extend(tools.spec(tool.name()).cloned());
+    }
+    let filler = match &agent.tool_use.filler {
+        None => None,
+        Some(filler) => Some(Filler {
+            after: filler.after,
+            words: match &filler.says {
+                FillerVoice::Model { text } => FillerWords::Model {
+                    instructions: text.clone(),
+                },
+                FillerVoice::Clip { file, text } => FillerWords::Clip {
+                    audio: clip(&format!("agents.{}.tool_filler.clip", agent.name), file)?,
+                    text: text.clone().unwrap_or_default(),
+                },
+            },
+        }),
+    };
+    Ok(ToolRules {
+        offered,
+        calls_a_turn: agent.tool_use.calls_a_turn,
+        filler,
+    })
 }
 
-/// The built-in tools of the agent that the call itself carries out, as the model is told of them.
-fn tools(agent: &agents::Agent, targets: &[String]) -> Vec<Value> {
+/// Tools an agent names that nobody runs.
+pub(crate) fn unavailable<'a>(
+    agent: &'a agents::Agent,
+    around: &Around<'_>,
+) -> impl Iterator<Item = &'a str> {
+    let tools = agent.tools.iter().map(agents::ToolRef::name);
+    tools.filter(|name| {
+        let is_run = around.tools.spec(name).is_some() || around.configured.contains_key(*name);
+        !is_run && *name != END_CALL && *name != TRANSFER_CALL
+    })
+}
+
+/// The tools of the agent, as the model is told of them: those the call itself carries out, those the service runs, and
+/// those the model's provider calls.
+fn tools(agent: &agents::Agent, around: &Around<'_>) -> Vec<Value> {
+    let targets = around.targets;
     let wants = |name: &str| agent.tools.iter().any(|tool| tool.name() == name);
     let mut tools = Vec::new();
     if wants(END_CALL) {
@@ -141,6 +195,10 @@ fn tools(agent: &agents::Agent, targets: &[String]) -> Vec<Value> {
                 "required": ["target"],
             },
         }));
+    }
+    for tool in &agent.tools {
+        tools.extend(around.tools.spec(tool.name()).map(ToolSpec::as_function));
+        tools.extend(around.configured.get(tool.name()).and_then(toolbox::mcp));
     }
     tools
 }

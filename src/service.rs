@@ -24,6 +24,7 @@ use crate::phone::media_stream::DiallerOfThread;
 use crate::phone::ticket::Mint;
 use crate::profile::ProfileError;
 use crate::settings::{Settings, Trust};
+use crate::toolbox::{OwnTools, toolbox};
 
 /// A request head must be complete by then.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -91,6 +92,19 @@ impl Service {
         metrics: Arc<Metrics>,
         tap: Option<Tap>,
     ) -> Result<Self, StartError> {
+        Self::start_with(settings, metrics, tap, OwnTools::default())
+    }
+
+    /// The same with tools of the process's own.
+    ///
+    /// # Errors
+    /// [`StartError`]; no port is left bound.
+    pub fn start_with(
+        settings: Settings,
+        metrics: Arc<Metrics>,
+        tap: Option<Tap>,
+        own: OwnTools,
+    ) -> Result<Self, StartError> {
         let public = listen("server.listen", settings.server.listen)?;
         let admin = listen("admin.listen", settings.admin_listen)?;
         let public_address = public.local_addr()?;
@@ -105,14 +119,10 @@ impl Service {
             || format!("http://{public_address}"),
             |url| url.as_str().to_owned(),
         );
-        for agent in settings.agents().values() {
-            for tool in crate::profile::unavailable(agent) {
-                log::warn!(target: "switchboard", agent = agent.name.as_str(), tool; "tool is not built yet and is not offered to the model");
-            }
-        }
         let endpoint = endpoint(&settings)?;
         let gate = Arc::new(Gate::default());
         let registry = Registry::new(settings.limits.max_calls, gate.clone()).start();
+        let tools = toolbox(&settings.tools, own, endpoint.tls.clone(), metrics.clone());
         let (workers, drain) = (settings.server.workers, settings.limits.drain);
         let house = House::new(
             settings,
@@ -122,6 +132,7 @@ impl Service {
             mint,
             base,
             tap,
+            tools,
         )?;
         let house = web::Data::new(house);
         let servers = vec![

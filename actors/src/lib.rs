@@ -56,4 +56,5 @@ pub mod metrics;
 pub mod openai;
 pub mod registry;
 pub mod store;
+pub mod tools;
 pub mod twilio;

@@ -6,6 +6,7 @@
 //! | `OpenAiSession` | `CallActor` | [`ModelSaid`] | `do_send` along a weak link | at most 16 frames are read before the call has its turn |
 //! | `CallActor` | `TwilioSession` | [`ToPhone`] | `try_send` | the phone leg is stalled: the call ends |
 //! | `CallActor` | `OpenAiSession` | [`ToModel`] | `try_send` for audio, else `do_send` | the frame is dropped and counted |
+//! | a tool's run | `CallActor` | [`ToolOver`] | `do_send` along a weak link | at most 32 tools run for a call |
 //! | `CallActor` | `Registry` | [`Push`], [`Down`] | `do_send`, once a second at most | – |
 //! | the edge | `Registry`, `CallActor` | [`Arrive`], [`Claim`], [`List`], [`Find`], [`Order`], [`Inspect`] | `send` with a timeout | an error answer |
 
@@ -20,6 +21,7 @@ use call_protocol::call::snapshot::{Detail, Snapshot};
 use call_protocol::ids::{CallSid, StreamSid};
 use call_protocol::model::command::ModelCommand;
 use call_protocol::payload::Payload;
+use call_protocol::tool::ToolFinished;
 
 use crate::admission::Shut;
 use crate::call::{Bridge, BridgeLatency};
@@ -114,6 +116,11 @@ pub struct Push {
     pub restarts: u64,
 }
 
+/// A tool the call had run is over.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ToolOver(pub ToolFinished);
+
 /// An actor is gone; sent by a drop guard, also while unwinding.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -152,12 +159,24 @@ pub struct Visit {
     pub call: CallSid,
     /// The caller's number, masked.
     pub from: Option<String>,
+    /// The caller's number in full, for tools alone.
+    pub number: CallerNumber,
     /// The number called.
     pub to: Option<String>,
     /// `inbound` or `outbound`.
     pub direction: &'static str,
     /// Who answers.
     pub agent: Arc<AgentProfile>,
+}
+
+/// A caller's number in full; shows itself to nobody by accident.
+#[derive(Clone, Default)]
+pub struct CallerNumber(pub String);
+
+impl std::fmt::Debug for CallerNumber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// Why a call is not taken.

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use call_protocol::ids::CallSid;
 use switchboard_actors::call::Shared;
-use switchboard_actors::messages::{Arrive, Arrived, Keep, Refused, Visit};
+use switchboard_actors::messages::{Arrive, Arrived, CallerNumber, Keep, Refused, Visit};
 use switchboard_actors::openai::ModelLine;
 
 use super::answer;
@@ -57,16 +57,17 @@ pub(crate) fn visit(house: &House, webhook: &Webhook) -> Visit {
     Visit {
         call: webhook.call,
         from: webhook.form.get("From").map(mask_number),
-        to: to.map(|number| {
-            number
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(64)
-                .collect()
-        }),
+        number: CallerNumber(clean(webhook.form.get("From").unwrap_or_default())),
+        to: to.map(clean),
         direction: if outbound { "outbound" } else { "inbound" },
         agent: house.profile_for(to.unwrap_or_default()),
     }
+}
+
+/// A number as Twilio wrote it, without what cannot stand in one.
+fn clean(number: &str) -> String {
+    let printable = number.chars().filter(|c| !c.is_control());
+    printable.take(64).collect()
 }
 
 /// Keeps a place for the call; gives its media token, or the reason why there is none.

@@ -1,7 +1,7 @@
 //! The rules that make [`Agent`]s from the file.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::agents::{
@@ -10,6 +10,7 @@ use super::agents::{
 };
 use super::error::SettingsError;
 use super::model_rules::{language_tag, model, transcription, turn_detection};
+use super::tool_use::ToolUse;
 use super::tools::{Fallback, Tool};
 use super::types::PhoneNumber;
 use super::{Warning, fragments, read};
@@ -58,6 +59,7 @@ pub(super) fn agent(
         voice: voice(&key("voice"), given.voice.as_ref())?,
         greeting: greeting(&key, given.greeting.as_ref(), around.folder)?,
         tools: tools(&key("tools"), &given.tools, around)?,
+        tool_use: ToolUse::read(&key, given, around.folder)?,
         turn_detection: turn_detection(&key, given.turn_detection.as_ref())?,
         transcription: transcription(&key, given.transcription.as_ref(), &language, warnings)?,
         model: model(&key, given.model.as_ref(), around.model, warnings)?,
@@ -183,7 +185,7 @@ fn greeting(
                 ));
             };
             Ok(Greeting::Clip {
-                file: readable(&key("greeting.clip"), folder.join(clip))?,
+                file: read::file(&key("greeting.clip"), folder.join(clip))?,
                 text,
             })
         }
@@ -192,23 +194,6 @@ fn greeting(
             format!("is {other:?}"),
             "use model, wait or clip",
         )),
-    }
-}
-
-/// Finds out now rather than at the first call that a file is not there.
-fn readable(key: &str, path: PathBuf) -> Result<PathBuf, SettingsError> {
-    match std::fs::File::open(&path).and_then(|file| file.metadata()) {
-        Ok(metadata) if metadata.is_file() => Ok(path),
-        Ok(_) => Err(SettingsError::NamedFile {
-            key: key.to_owned(),
-            path,
-            cause: "it is not a file".to_owned(),
-        }),
-        Err(error) => Err(SettingsError::NamedFile {
-            key: key.to_owned(),
-            path,
-            cause: error.to_string(),
-        }),
     }
 }
 
@@ -312,7 +297,7 @@ fn filler(
         ("tone", None) => Ok(Filler::Tone),
         ("silence", None) => Ok(Filler::Silence),
         ("clip", Some(clip)) => Ok(Filler::Clip {
-            file: readable(&key("filler.clip"), folder.join(clip))?,
+            file: read::file(&key("filler.clip"), folder.join(clip))?,
         }),
         ("clip", None) => Err(SettingsError::missing(
             key("filler.clip"),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::tool_use::ToolUse;
 use super::tools::Fallback;
 use super::types::PhoneNumber;
 
@@ -57,6 +58,8 @@ pub struct Agent {
     pub greeting: Greeting,
     /// Tools the model may use, in the file's order.
     pub tools: Vec<ToolRef>,
+    /// How it uses them.
+    pub tool_use: ToolUse,
     /// How the end of the caller's turn is found.
     pub turn_detection: TurnDetection,
     /// The caller's words as text; `None`: not transcribed.
@@ -288,6 +291,7 @@ impl Agent {
             language: "en".to_owned(),
             greeting: Greeting::default(),
             tools: vec![ToolRef::BuiltIn("end_call")],
+            tool_use: ToolUse::default(),
             turn_detection: TurnDetection::default(),
             transcription: Some(Transcription {
                 model: super::models::TRANSCRIPTION.to_owned(),

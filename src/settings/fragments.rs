@@ -108,6 +108,8 @@ pub(super) struct Agent {
     pub(super) greeting: Option<Greeting>,
     #[serde(default)]
     pub(super) tools: Vec<String>,
+    pub(super) tool_calls_a_turn: Option<i64>,
+    pub(super) tool_filler: Option<ToolFiller>,
     pub(super) turn_detection: Option<TurnDetection>,
     pub(super) transcription: Option<Transcription>,
     pub(super) model: Option<Model>,
@@ -202,6 +204,39 @@ pub(super) struct Tool {
     pub(super) secret: Option<SecretString>,
     pub(super) secret_file: Option<PathBuf>,
     pub(super) parameters: Option<serde_json::Value>,
+    #[serde(default)]
+    pub(super) headers: Headers,
+    pub(super) idempotent: Option<bool>,
+    #[serde(default)]
+    pub(super) redirect_hosts: Vec<String>,
+}
+
+/// Headers of a tool, by name.
+pub(super) type Headers = BTreeMap<String, HeaderValue>;
+
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "write the value as text in quotes, or { file = \"…\" }"
+)]
+pub(super) enum HeaderValue {
+    Text(SecretString),
+    File(HeaderFile),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HeaderFile {
+    pub(super) file: PathBuf,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ToolFiller {
+    pub(super) mode: Option<String>,
+    pub(super) text: Option<String>,
+    pub(super) clip: Option<PathBuf>,
+    pub(super) after_ms: Option<i64>,
 }
 
 #[derive(Default, Deserialize)]

@@ -16,6 +16,8 @@ pub mod models;
 mod read;
 mod rules;
 mod summary;
+mod tool_headers;
+pub mod tool_use;
 mod tools;
 mod types;
 

@@ -1,6 +1,7 @@
 //! Readers of single values, shared by all rules: text in, a checked value or a sentence out.
 
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::error::SettingsError;
@@ -111,4 +112,21 @@ pub(super) fn one_of<T>(
         };
         SettingsError::invalid(key, format!("is {given:?}"), mend)
     })
+}
+
+/// Finds out now rather than at the first call that a file is not there.
+pub(super) fn file(key: &str, path: PathBuf) -> Result<PathBuf, SettingsError> {
+    match std::fs::File::open(&path).and_then(|file| file.metadata()) {
+        Ok(metadata) if metadata.is_file() => Ok(path),
+        Ok(_) => Err(SettingsError::NamedFile {
+            key: key.to_owned(),
+            path,
+            cause: "it is not a file".to_owned(),
+        }),
+        Err(error) => Err(SettingsError::NamedFile {
+            key: key.to_owned(),
+            path,
+            cause: error.to_string(),
+        }),
+    }
 }

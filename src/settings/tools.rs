@@ -12,6 +12,7 @@ use super::env::secret_file;
 use super::error::SettingsError;
 use super::fragments;
 use super::read;
+use super::tool_headers;
 use super::types::{PhoneNumber, is_loopback};
 
 /// What a caller hears when the configuration says nothing about it.
@@ -40,8 +41,14 @@ pub struct Tool {
     pub timeout: Duration,
     /// It may reach loopback and private addresses.
     pub allow_private: bool,
-    /// Signs requests.
+    /// Signs requests of an http tool; the `authorization` of an mcp server.
     pub secret: Option<SecretString>,
+    /// Sent along, such as an `Authorization`.
+    pub headers: Vec<(String, SecretString)>,
+    /// Its server answers the same `Idempotency-Key` with the first outcome, so that a request may be sent again.
+    pub idempotent: bool,
+    /// Hosts it may redirect to, besides its own.
+    pub redirect_hosts: Vec<String>,
 }
 
 /// How a tool is reached.
@@ -162,7 +169,25 @@ fn tool(name: &str, given: &fragments::Tool, folder: &Path) -> Result<Tool, Sett
         timeout: Duration::from_millis(timeout_ms),
         allow_private,
         secret: tool_secret(&key, given, folder)?,
+        headers: tool_headers::read(&key("headers"), &given.headers, folder)?,
+        idempotent: given.idempotent.unwrap_or(false),
+        redirect_hosts: redirect_hosts(&key("redirect_hosts"), &given.redirect_hosts)?,
     })
+}
+
+fn redirect_hosts(key: &str, given: &[String]) -> Result<Vec<String>, SettingsError> {
+    let mut hosts = Vec::new();
+    for host in given {
+        let parsed = url::Host::parse(host).map_err(|_| {
+            SettingsError::invalid(
+                key,
+                format!("has {host:?}, which is not a host name"),
+                "write it like crm.example.com",
+            )
+        })?;
+        hosts.push(parsed.to_string());
+    }
+    Ok(hosts)
 }
 
 fn kind(key: &dyn Fn(&str) -> String, given: &fragments::Tool) -> Result<ToolKind, SettingsError> {
@@ -184,6 +209,13 @@ fn kind(key: &dyn Fn(&str) -> String, given: &fragments::Tool) -> Result<ToolKin
             "is set, but an mcp server describes its own tools",
             "remove it",
         )),
+        Some("mcp") if given.effects == Some(true) || given.idempotent == Some(true) => {
+            Err(SettingsError::invalid(
+                key("effects"),
+                "or idempotent is set, but an mcp server is called by the model's provider",
+                "remove it; the server must see to it that nothing is done twice",
+            ))
+        }
         Some("mcp") => Ok(ToolKind::Mcp),
         Some(other) => Err(SettingsError::invalid(
             key("kind"),

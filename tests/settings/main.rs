@@ -4,6 +4,7 @@
 
 mod agents;
 mod support;
+mod tools;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -9,6 +9,7 @@ pub(crate) mod child;
 pub(crate) mod http;
 pub(crate) mod phone;
 pub(crate) mod socket;
+pub(crate) mod tool_server;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use switchboard::Service;
 use switchboard::settings::Settings;
+use switchboard::toolbox::OwnTools;
 use switchboard_actors::metrics::Metrics;
 use switchboard_actors::registry::Registry;
 use switchboard_kit::realtime::{Realtime, Running, Script, Step as Answer};
@@ -60,6 +62,7 @@ pub(crate) struct Options {
     pub(crate) model: Realtime,
     pub(crate) toml: String,
     pub(crate) environment: Vec<(&'static str, String)>,
+    pub(crate) own: OwnTools,
 }
 
 impl Default for Options {
@@ -68,6 +71,7 @@ impl Default for Options {
             model: Realtime::builder().think_ms(50).keys([MODEL_KEY]),
             toml: AGENT.to_owned(),
             environment: Vec::new(),
+            own: OwnTools::default(),
         }
     }
 }
@@ -135,12 +139,13 @@ impl House {
             .expect("the configuration is valid");
         let (up, is_up) = oneshot::channel();
         let (leave, leaves) = oneshot::channel::<()>();
+        let own = options.own;
         let thread = std::thread::Builder::new()
             .name("service".to_owned())
             .spawn(move || {
                 actix::System::new().block_on(async move {
                     let counters = Arc::new(Metrics::new("itest").unwrap());
-                    let service = Service::start(settings, counters.clone(), None)
+                    let service = Service::start_with(settings, counters.clone(), None, own)
                         .expect("the service starts");
                     let sent = up.send(Up {
                         public: service.public,

@@ -81,6 +81,7 @@ impl Talking {
             keys: BTreeMap::new(),
             mask_digits: false,
             transfer_targets: Vec::new(),
+            tools: call_protocol::tool::ToolRules::default(),
         };
         let setup = CallSetup {
             agent: Arc::new(agent),
@@ -140,7 +141,9 @@ impl Talking {
                 Effect::ToModel(ModelCommand::Append(payload)) => {
                     openai::write_append(&mut self.out, &payload);
                 }
-                Effect::ToModel(command) => openai::write(&mut self.out, &command),
+                Effect::ToModel(command) | Effect::ToNext(command) => {
+                    openai::write(&mut self.out, &command);
+                }
                 Effect::Play { stream, payload } => {
                     twilio::write_media(&mut self.out, stream, &payload);
                 }
@@ -151,6 +154,10 @@ impl Talking {
                 Effect::Clear { stream } => twilio::write_clear(&mut self.out, stream),
                 Effect::DialModel
                 | Effect::CloseModel
+                | Effect::DialNext
+                | Effect::CloseNext
+                | Effect::TakeNext
+                | Effect::RunTool(_)
                 | Effect::ClosePhone { .. }
                 | Effect::Report(_) => {}
             }

@@ -27,6 +27,7 @@
 //! use call_protocol::ids::Interner;
 //! use call_protocol::model::command::{SessionSetup, Voice};
 //! use call_protocol::time::Time;
+//! use call_protocol::tool::ToolRules;
 //! use call_protocol::{openai, twilio};
 //!
 //! let agent = AgentProfile {
@@ -45,6 +46,7 @@
 //!     keys: BTreeMap::new(),
 //!     mask_digits: true,
 //!     transfer_targets: Vec::new(),
+//!     tools: ToolRules::default(),
 //! };
 //! let mut call = Call::new(CallSetup {
 //!     agent: Arc::new(agent),
@@ -101,6 +103,7 @@
 //! | [`conversation`] | who said what, and what of it was heard |
 //! | [`model`] | the realtime session in words that fit any: [commands](model::command), [link](model::link), [sequencer](model::responses), [errors](model::errors), [replay](model::replay) |
 //! | [`codec`] | is the model's audio what was asked for? |
+//! | [`tool`] | tools the service runs: [keys](tool::key) of effects, and what is [remembered](tool::memory) of them |
 //! | [`preroll`] | the caller's words before there is a session |
 //! | [`filler`] | what a caller hears while he waits |
 //! | [`twilio`], [`openai`] | the two wire formats, read and written |
@@ -126,5 +129,6 @@ pub mod playback;
 pub mod preroll;
 mod scan;
 pub mod time;
+pub mod tool;
 pub mod twilio;
 pub mod wav;

@@ -15,7 +15,7 @@ use common::rig::Rig;
 fn a_tool_call_is_answered_and_the_model_asked_to_go_on_when_its_response_is_done() {
     let mut rig = Rig::live(setup());
     rig.event(response_started("resp_1"));
-    rig.event(tool_call("resp_1", "lookup", true));
+    rig.event(tool_call("resp_1", "gossip", true));
     assert!(
         rig.take_of(&["tool_output", "respond"]).is_empty(),
         "the server does not know the call yet"
@@ -24,7 +24,7 @@ fn a_tool_call_is_answered_and_the_model_asked_to_go_on_when_its_response_is_don
     assert_eq!(
         rig.take_of(&["tool_output", "respond"]),
         [
-            r#"tool_output call_1 {"error":"there is no tool named lookup"}"#,
+            r#"tool_output call_1 {"error":"there is no tool named gossip"}"#,
             "respond respond-1"
         ]
     );
@@ -34,7 +34,7 @@ fn a_tool_call_is_answered_and_the_model_asked_to_go_on_when_its_response_is_don
 fn a_tool_call_cut_short_is_not_run() {
     let mut rig = Rig::live(setup());
     rig.event(response_started("resp_1"));
-    rig.event(tool_call("resp_1", "lookup", false));
+    rig.event(tool_call("resp_1", "gossip", false));
     rig.event(response_done("resp_1"));
     assert!(rig.take_of(&["tool_output", "respond"]).is_empty());
 }
@@ -283,10 +283,10 @@ fn an_answer_with_a_purpose_keeps_what_the_session_was_told() {
 fn a_tool_call_told_twice_is_answered_once() {
     let mut rig = Rig::live(setup());
     rig.event(response_started("resp_1"));
-    rig.event(tool_call("resp_1", "lookup", true));
-    rig.event(tool_call("resp_1", "lookup", true));
+    rig.event(tool_call("resp_1", "gossip", true));
+    rig.event(tool_call("resp_1", "gossip", true));
     rig.event(response_done("resp_1"));
-    rig.event(tool_call("resp_1", "lookup", true));
+    rig.event(tool_call("resp_1", "gossip", true));
     assert_eq!(rig.take_of(&["tool_output"]).len(), 1);
     assert_eq!(rig.call.violations(Peer::Model, "tool_call_again"), 2);
 }
@@ -296,7 +296,7 @@ fn several_tool_calls_in_a_response_are_answered_before_one_request_to_go_on() {
     let mut rig = Rig::live(setup());
     rig.event(response_started("resp_1"));
     for call in ["call_1", "call_2", "call_3"] {
-        rig.event(tool_call_as("resp_1", call, "lookup", "{}"));
+        rig.event(tool_call_as("resp_1", call, "gossip", "{}"));
     }
     rig.event(response_done("resp_1"));
     let effects = rig.take_of(&["tool_output", "respond"]);
@@ -309,7 +309,7 @@ fn the_end_of_another_response_does_not_hand_in_an_answer_early() {
     let mut rig = Rig::live(setup());
     rig.event(response_started("resp_1"));
     rig.event(response_started("resp_2"));
-    rig.event(tool_call("resp_2", "lookup", true));
+    rig.event(tool_call("resp_2", "gossip", true));
     rig.event(response_done("resp_1"));
     assert!(rig.take_of(&["tool_output", "respond"]).is_empty());
     rig.event(response_done("resp_2"));
@@ -320,7 +320,7 @@ fn the_end_of_another_response_does_not_hand_in_an_answer_early() {
 fn an_answer_is_handed_in_also_when_its_response_is_never_said_to_be_done() {
     let mut rig = Rig::live(setup());
     rig.event(response_started("resp_1"));
-    rig.event(tool_call("resp_1", "lookup", true));
+    rig.event(tool_call("resp_1", "gossip", true));
     rig.event(response_started("resp_2"));
     assert_eq!(rig.take_of(&["tool_output"]).len(), 1);
 }

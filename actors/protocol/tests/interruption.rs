@@ -390,7 +390,7 @@ fn an_interruption_while_a_tool_runs_leaves_its_answer_to_the_end_of_the_respons
         rig.event(response_started("resp_1"));
         rig.says("resp_1", "item_1", 7, 2_000, 0);
         rig.pass(500);
-        rig.event(tool_call("resp_1", "lookup", true));
+        rig.event(tool_call("resp_1", "gossip", true));
         rig.take();
         rig.event(speech_started());
         let effects = rig.take_of(&["truncate", "tool_output", "respond"]);
@@ -399,7 +399,7 @@ fn an_interruption_while_a_tool_runs_leaves_its_answer_to_the_end_of_the_respons
         rig.pass(5_000);
         assert_eq!(
             rig.take_of(&["tool_output", "respond"]),
-            [r#"tool_output call_1 {"error":"there is no tool named lookup"}"#],
+            [r#"tool_output call_1 {"error":"there is no tool named gossip"}"#],
             "the server answers the caller, and then knows of it"
         );
         assert_eq!(rig.phone.heard_ms(7, rig.now), 500);
@@ -414,7 +414,7 @@ fn a_tool_call_that_comes_after_the_caller_spoke_is_answered_and_asks_for_nothin
     rig.pass(500);
     rig.event(speech_started());
     rig.take();
-    rig.event(tool_call("resp_1", "lookup", true));
+    rig.event(tool_call("resp_1", "gossip", true));
     rig.event(done_as("resp_1", ResponseStatus::Interrupted, 1));
     rig.pass(5_000);
     assert_eq!(rig.take_of(&["tool_output", "respond"]).len(), 1);
@@ -424,7 +424,7 @@ fn a_tool_call_that_comes_after_the_caller_spoke_is_answered_and_asks_for_nothin
 fn an_interruption_between_a_tools_answer_and_the_next_response_cancels_that_one() {
     let mut rig = Rig::live(setup());
     rig.event(response_started("resp_1"));
-    rig.event(tool_call("resp_1", "lookup", true));
+    rig.event(tool_call("resp_1", "gossip", true));
     rig.event(done_with_tools("resp_1", 1));
     assert_eq!(rig.take_of(&["respond"]), ["respond respond-1"]);
     rig.event(speech_started());

@@ -307,7 +307,7 @@ fn nothing_late_from_a_session_given_up_is_heard_or_answered() {
         "item_1",
         common::events::voice(7, 100),
     ));
-    rig.event(tool_call("resp_1", "lookup", true));
+    rig.event(tool_call("resp_1", "gossip", true));
     rig.event(failed("resp_1", complaint("server_error", "", None)));
     rig.event(error(complaint("session_expired", "", None)));
     let mut effects = rig.take();

@@ -37,7 +37,8 @@ fn link_rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for place in LinkPlace::ALL {
         for sample in samples() {
-            if name_of(&sample.event).starts_with("model.") {
+            let name = name_of(&sample.event);
+            if name.starts_with("model.") || name.starts_with("tool.") {
                 rows.push(link_row(place, sample));
             }
         }

@@ -14,9 +14,12 @@ use call_protocol::time::Time;
 use super::shared::{CallSeed, LogContext, Shared};
 use crate::down::DownGuard;
 use crate::limits::{CALL_MAILBOX, PUSH_EVERY, RESTART_WINDOW, RESTARTS};
-use crate::messages::{CallKey, Inspect, Inspected, ModelSaid, Order, PhoneSaid, Push};
+use crate::messages::{
+    CallKey, CallerNumber, Inspect, Inspected, ModelSaid, Order, PhoneSaid, Push, ToolOver,
+};
 use crate::openai::{Dialler, ModelLine};
 use crate::registry::{Enter, Registry};
+use crate::tools::ToolBox;
 use crate::twilio::TwilioSession;
 
 /// The actor of one call. Supervised: a fault in a step builds the machine anew on the same sockets.
@@ -37,6 +40,9 @@ pub(crate) struct CallActor {
     pub(super) model_url: std::sync::Arc<str>,
     pub(super) early: Option<ModelLine>,
     pub(super) dialler: Dialler,
+    pub(super) tools: std::sync::Arc<ToolBox>,
+    /// The caller's number in full.
+    pub(super) number: CallerNumber,
     pub(super) registry: Addr<Registry>,
     pub(super) shared: Shared,
     pub(super) log: LogContext,
@@ -71,6 +77,8 @@ impl CallActor {
                 accepted_at: accepted_at(&seed.shared),
                 seed: seed.key.wrapping_mul(0x9E37_79B9_7F4A_7C15),
             };
+            let visit = seed.visit.as_ref();
+            let number = visit.map(|visit| visit.number.clone()).unwrap_or_default();
             let enter = Enter {
                 key: seed.key,
                 visit: seed.visit,
@@ -90,6 +98,8 @@ impl CallActor {
                 model_url: seed.model_url,
                 early: seed.early,
                 dialler: seed.dialler,
+                tools: seed.tools,
+                number,
                 _guard: DownGuard::new(seed.key, seed.registry.clone()),
                 registry: seed.registry,
                 shared: seed.shared,
@@ -301,6 +311,16 @@ impl Handler<ModelSaid> for CallActor {
             return;
         };
         self.step(ctx, Some(message.at), |call, now| call.handle(event, now));
+    }
+}
+
+impl Handler<ToolOver> for CallActor {
+    type Result = ();
+
+    fn handle(&mut self, ToolOver(finished): ToolOver, ctx: &mut Self::Context) {
+        self.step(ctx, None, |call, now| {
+            call.handle(Event::Tool(Box::new(finished)), now)
+        });
     }
 }
 

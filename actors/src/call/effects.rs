@@ -7,10 +7,12 @@ use actix::{AsyncContext, Context};
 use call_protocol::call::effect::Effect;
 use call_protocol::call::end::EndReason;
 use call_protocol::model::command::ModelCommand;
+use call_protocol::tool::ToolRun;
 
 use super::actor::CallActor;
-use crate::messages::{ToModel, ToPhone};
+use crate::messages::{ToModel, ToPhone, ToolOver};
 use crate::openai::ModelLine;
+use crate::tools::Caller;
 
 impl CallActor {
     /// Carries out all effects; `since` is when the event that caused them was read from its socket.
@@ -50,6 +52,7 @@ impl CallActor {
                     self.session = session.unwrap_or(0);
                     self.model = model;
                 }
+                Effect::RunTool(run) => self.run_tool(*run, ctx),
                 Effect::Report(report) => self.tell(report),
             }
         }
@@ -81,6 +84,25 @@ impl CallActor {
             &self.shared,
             ctx.address().downgrade(),
         )
+    }
+
+    /// Runs a tool on this thread, but not in this actor: it outlives a fault of the call, and its end.
+    fn run_tool(&self, run: ToolRun, ctx: &Context<Self>) {
+        let Some(call) = self.call.call_sid() else {
+            return;
+        };
+        let caller = Caller {
+            call,
+            number: self.number.0.clone(),
+            agent: self.call.setup().agent.name.clone(),
+        };
+        let (tools, actor) = (self.tools.clone(), ctx.address().downgrade());
+        actix::spawn(async move {
+            let finished = tools.run(run, caller).await;
+            if let Some(actor) = actor.upgrade() {
+                actor.do_send(ToolOver(finished));
+            }
+        });
     }
 
     fn send_phone(&mut self, message: ToPhone) {

@@ -150,6 +150,16 @@ impl CallActor {
                     line!(warn, self, left, reset_seconds; "model account is near its rate limit");
                 }
             }
+            // The runner tells and counts its end, whoever waits for it.
+            Report::ToolStarted { tool, number } => {
+                line!(debug, self, tool = tool.as_str(), number; "tool started");
+            }
+            Report::Tool {
+                tool,
+                number,
+                result,
+                ms,
+            } => line!(debug, self, tool = tool.as_str(), number, result, ms; "tool answered"),
             Report::Stopped(summary) => self.tell_end(&summary),
         }
     }

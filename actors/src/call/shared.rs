@@ -19,6 +19,7 @@ use crate::messages::{CallKey, Visit};
 use crate::metrics::Metrics;
 use crate::openai::{Dialler, ModelLine};
 use crate::registry::Registry;
+use crate::tools::ToolBox;
 
 /// All that a call is started with.
 pub struct CallSeed {
@@ -38,6 +39,8 @@ pub struct CallSeed {
     pub opener: Option<Box<dyn Any>>,
     /// Opens model sockets from this thread.
     pub dialler: Dialler,
+    /// Runs tools.
+    pub tools: Arc<ToolBox>,
     /// Where the call makes itself known.
     pub registry: Addr<Registry>,
     /// Counters.

@@ -43,6 +43,7 @@ fn setup() -> CallSetup {
         keys: BTreeMap::from([('0', "front_desk".to_owned())]),
         mask_digits: false,
         transfer_targets: vec!["front_desk".to_owned()],
+        tools: call_protocol::tool::ToolRules::default(),
     };
     CallSetup {
         agent: Arc::new(agent),
@@ -83,6 +84,7 @@ fn carry_out(call: &mut Call, out: &mut BytesMut) -> u32 {
             Effect::Report(_)
             | Effect::DialModel
             | Effect::CloseModel
+            | Effect::RunTool(_)
             | Effect::ClosePhone { .. } => {}
         }
     }

@@ -51,6 +51,7 @@ impl Call {
         if let Some(command) = self.responses.started(response) {
             self.ask_model(command);
         }
+        self.tools_answered_in(response);
         self.hand_in_answers();
         match format {
             None | Some(AudioFormat::Mulaw) => {}
@@ -85,6 +86,7 @@ impl Call {
             .responses
             .wish_of(&done.id)
             .unwrap_or(Wish { instructions: None });
+        self.join_tool_answer(&done.id);
         let next = self.responses.done(&done.id);
         self.hand_in_answers();
         if let Some(command) = next {

@@ -7,6 +7,7 @@ use crate::conversation::Turn;
 use crate::ids::{CallSid, ModelId, StreamSid};
 use crate::model::command::ModelCommand;
 use crate::payload::Payload;
+use crate::tool::ToolRun;
 
 use serde::Serialize;
 
@@ -51,6 +52,8 @@ pub enum Effect {
         /// The WebSocket close code.
         code: u16,
     },
+    /// Run a tool, beside the call; its end is an event, whenever it comes.
+    RunTool(Box<ToolRun>),
     /// For the log, the metrics and whoever watches.
     Report(Report),
 }
@@ -194,6 +197,24 @@ pub enum Report {
         left: f64,
         /// Seconds until it is full again.
         reset_seconds: f64,
+    },
+    /// A tool is run.
+    ToolStarted {
+        /// The tool.
+        tool: String,
+        /// The run's number in this call.
+        number: u32,
+    },
+    /// A tool was answered.
+    Tool {
+        /// The tool.
+        tool: String,
+        /// The run's number in this call.
+        number: u32,
+        /// What became of it.
+        result: &'static str,
+        /// Milliseconds since it was called.
+        ms: u64,
     },
     /// The call is over.
     Stopped(Box<Summary>),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::ids::{AccountSid, CallSid, ModelId, StreamSid, clip};
 use crate::payload::Payload;
+use crate::tool::ToolFinished;
 
 /// Everything that can happen to a call, from whichever side.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub enum Event {
     Next(ModelEvent),
     /// A wish of the operator.
     Operator(OperatorEvent),
+    /// A tool the call had run is over.
+    Tool(Box<ToolFinished>),
 }
 
 /// What Twilio's media stream brings.

@@ -68,6 +68,7 @@ impl Call {
             self.report(Report::Turn(Box::new(turn)));
         }
         self.on_real_turn(now);
+        self.caller_asks();
         self.ask_for_answer(None);
     }
 }

@@ -185,7 +185,8 @@ impl Call {
             && (self.responses.is_busy()
                 || self.retry.is_some()
                 || self.owes_answer
-                || leaving.saying.is_some());
+                || leaving.saying.is_some()
+                || self.runs.awaits());
         !more_comes && !self.caller_speaks && !self.has_more_to_say(now)
     }
 

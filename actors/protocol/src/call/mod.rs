@@ -20,6 +20,7 @@ mod setup;
 pub mod snapshot;
 pub mod state;
 pub mod timers;
+mod tool_runs;
 mod tools;
 mod waiting;
 
@@ -97,6 +98,7 @@ pub struct Call {
     wait: waiting::Wait,
     rollover: rollover::Rollover,
     tools: tools::ToolCalls,
+    runs: tool_runs::ToolRuns,
     leaving: Option<leaving::Leaving>,
     /// Where the caller goes when the call has ended.
     transfer_to: Option<String>,
@@ -148,6 +150,7 @@ impl Call {
             wait: waiting::Wait::default(),
             rollover: rollover::Rollover::default(),
             tools: tools::ToolCalls::default(),
+            runs: tool_runs::ToolRuns::default(),
             leaving: None,
             transfer_to: None,
             asked_if_there: 0,
@@ -167,10 +170,10 @@ impl Call {
     /// conversation. With `keep_playback` the ledger goes on, too; without it (the fault came back) what was waiting is
     /// given up and the model is asked to go on.
     #[must_use]
-    pub fn rebuild(self, keep_playback: bool, now: Time) -> Self {
+    pub fn rebuild(mut self, keep_playback: bool, now: Time) -> Self {
+        let unsent = self.effects.drain(..).collect();
         let mut call = Self {
             timers: Timers::default(),
-            effects: VecDeque::new(),
             bad_messages: VecDeque::new(),
             retry: None,
             failed_in_a_row: 0,
@@ -212,6 +215,7 @@ impl Call {
                 call.ask_for_answer(None);
             }
         }
+        call.revive_tools(unsent, now);
         // A mark may have been lost with the step that failed.
         call.with_playback(now, |playback, mut out| playback.mark_again(&mut out));
         call.catch_up(now);
@@ -233,6 +237,7 @@ impl Call {
             Event::Operator(OperatorEvent::HangUp) => self.end(EndReason::OperatorHangUp, now),
             Event::Operator(OperatorEvent::StreamFailed) => self.end(EndReason::StreamFailed, now),
             Event::Operator(OperatorEvent::HandOver) => self.end(EndReason::HandedOver, now),
+            Event::Tool(finished) => self.on_tool_finished(*finished, now),
         }
         if !frame {
             self.settle_down(now);
@@ -258,6 +263,8 @@ impl Call {
                 Timer::Answer => self.on_answer_due(now),
                 Timer::NextSession => self.on_next_session_due(now),
                 Timer::TakeNext => self.on_take_next_due(now),
+                Timer::Tool => self.on_tool_due(now),
+                Timer::ToolFiller => self.on_tool_filler_due(now),
                 Timer::Dial => self.on_dial_timeout(now),
                 Timer::Configure => self.on_configure_timeout(now),
                 Timer::Redial => self.dial(now),
@@ -472,6 +479,7 @@ impl Call {
             self.on_filler_heard(now);
             return;
         }
+        self.tools_told(settled);
         let turn = self.conversation.settle(settled, now);
         self.report(Report::Turn(Box::new(turn)));
     }

@@ -90,6 +90,7 @@ impl Call {
             }
             ModelEvent::CallerTurn { item } => {
                 self.conversation.caller_turn(&item, now);
+                self.caller_asks();
                 self.caller_speaks = false;
                 if !self.transcribes() {
                     self.on_real_turn(now);
@@ -239,12 +240,13 @@ impl Call {
         let agent = self.setup.agent.clone();
         let clip_played =
             matches!(agent.greeting, Greeting::Clip { .. }) && self.state.stream().is_some();
-        if again && self.conversation.count() > 0 {
-            let text = briefing(&self.conversation);
+        if again && (self.conversation.count() > 0 || !self.runs.memory.is_empty()) {
+            let text = briefing(&self.conversation, &self.runs.memory);
             self.ask_model(ModelCommand::Tell {
                 role: Role::System,
                 text,
             });
+            self.tools_briefed();
         } else if let (Greeting::Clip { text, .. }, true) = (&agent.greeting, clip_played) {
             self.tell_of_clip(text);
         }

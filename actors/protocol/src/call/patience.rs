@@ -72,6 +72,7 @@ impl Call {
         self.take_next_between_turns(now);
         if let Some(leaving) = &self.leaving {
             self.timers.stop(Timer::Silence);
+            self.timers.stop(Timer::ToolFiller);
             if self.is_farewell_heard(leaving, now) {
                 self.finish_leaving(now);
             }
@@ -84,7 +85,8 @@ impl Call {
             && !self.responses.is_busy()
             && self.retry.is_none()
             && !self.has_more_to_say(now);
-        if !quiet {
+        self.watch_tool_filler(quiet, now);
+        if !quiet || self.runs.awaits() {
             self.timers.stop(Timer::Silence);
             return;
         }

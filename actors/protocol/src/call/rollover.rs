@@ -195,7 +195,10 @@ impl Call {
         let request = configuring.request.clone();
         self.rollover.next = Next::Configuring(configuring);
         self.timers.set(Timer::NextSession, now + CONFIGURE_TIMEOUT);
-        self.ask_next(ModelCommand::Configure { request, setup });
+        self.ask_next(ModelCommand::Configure {
+            request,
+            setup: Box::new(setup),
+        });
     }
 
     fn on_next_configured(&mut self, info: &SessionInfo, now: Time) {
@@ -295,6 +298,7 @@ impl Call {
             && self.keys.is_empty()
             && self.preroll.is_empty()
             && !self.has_answers_to_hand_in()
+            && !self.runs.awaits()
             && !self.has_more_to_say(now);
         if is_pause {
             self.take_next("ok", now);
@@ -333,11 +337,13 @@ impl Call {
             session: id,
             result,
         });
-        if let Some(text) = handover::rest(self.conversation.turns_after(told)) {
+        let since = self.conversation.turns_after(told);
+        if let Some(text) = handover::rest(since, self.runs.memory.records()) {
             self.ask_model(ModelCommand::Tell {
                 role: Role::System,
                 text,
             });
+            self.tools_briefed();
         }
         if self.owes_answer {
             self.ask_for_answer(None);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::ids::CallSid;
 use crate::model::command::SessionSetup;
 use crate::payload::Payload;
+use crate::tool::ToolRules;
 
 /// Who answers, and how.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct AgentProfile {
     pub mask_digits: bool,
     /// To whom the model may send a caller.
     pub transfer_targets: Vec<String>,
+    /// Tools the service runs for the model.
+    pub tools: ToolRules,
 }
 
 /// What happens when nobody says anything.

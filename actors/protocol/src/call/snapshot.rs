@@ -80,6 +80,8 @@ pub struct Percentiles {
 pub struct Detail {
     /// The turns, oldest first.
     pub turns: Vec<Turn>,
+    /// Tool calls, oldest first.
+    pub tools: Vec<ToolRow>,
     /// Interruptions by the caller.
     pub barge_ins: u64,
     /// Gaps in Twilio's sequence numbers.
@@ -92,6 +94,21 @@ pub struct Detail {
     pub violations: Vec<ViolationCount>,
     /// What was sent, heard, thrown away, in milliseconds.
     pub playback: PlaybackMs,
+}
+
+/// A tool call; what it was about is not for this page.
+#[derive(Clone, Debug, Serialize)]
+pub struct ToolRow {
+    /// The tool.
+    pub name: String,
+    /// `running`, or what became of it.
+    pub state: &'static str,
+    /// When it was called, since the media socket was accepted.
+    pub at_ms: u64,
+    /// How long it took, or has taken so far.
+    pub ms: u64,
+    /// Whether it changes something in the world.
+    pub effects: bool,
 }
 
 /// How often a peer broke a rule.
@@ -180,6 +197,7 @@ impl Call {
         let violations = self.tally.violations.iter();
         Detail {
             turns: self.conversation.turns().cloned().collect(),
+            tools: self.tool_rows(now),
             barge_ins: self.tally.barge_ins,
             sequence_gaps: self.tally.sequence_gaps,
             filled_ms: self.tally.filled_ms,
@@ -198,6 +216,19 @@ impl Call {
                 outstanding: totals.outstanding / crate::audio::BYTES_PER_MS,
             },
         }
+    }
+
+    fn tool_rows(&self, now: Time) -> Vec<ToolRow> {
+        let rows = self.runs.memory.records().map(|record| ToolRow {
+            name: record.tool.clone(),
+            state: record.state(),
+            at_ms: record.at_ms,
+            ms: record
+                .ms
+                .unwrap_or_else(|| now.as_millis().saturating_sub(record.at_ms)),
+            effects: record.effects,
+        });
+        rows.collect()
     }
 
     fn session_id(&self) -> Option<ModelId> {

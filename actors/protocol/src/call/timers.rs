@@ -47,11 +47,15 @@ pub enum Timer {
     NextSession,
     /// The next session must be taken.
     TakeNext,
+    /// A tool must have answered.
+    Tool,
+    /// The caller has heard nothing while a tool runs.
+    ToolFiller,
 }
 
 impl Timer {
     /// Every timer.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::Start,
         Self::Media,
         Self::Dial,
@@ -73,6 +77,8 @@ impl Timer {
         Self::Answer,
         Self::NextSession,
         Self::TakeNext,
+        Self::Tool,
+        Self::ToolFiller,
     ];
 }
 

@@ -10,6 +10,7 @@ use crate::ids::ModelId;
 use crate::model::command::ModelCommand;
 use crate::model::responses::Verdict;
 use crate::time::Time;
+use crate::tool::failure;
 
 /// The tool by which the model ends the call.
 pub const END_CALL: &str = "end_call";
@@ -22,6 +23,9 @@ const REMEMBERED: usize = 64;
 
 /// What a tool is told that would have ended a call in which the caller speaks.
 const CALLER_SPEAKS: &str = r#"{"status":"the caller went on speaking, so the call goes on"}"#;
+
+/// What a tool is told that was called in an answer the caller has spoken over.
+const SPOKEN_OVER: &str = r#"{"status":"not done, because the caller went on speaking; call again if it is still wanted"}"#;
 
 /// A tool call of the model.
 #[derive(Clone, Debug)]
@@ -37,7 +41,16 @@ pub(super) struct ToolCall {
 pub(super) struct ToolCalls {
     seen: VecDeque<ModelId>,
     /// Answers that wait until the response that made the call is done: earlier the server does not know it.
-    waiting: Vec<(ModelId, ModelCommand)>,
+    waiting: Vec<Answer>,
+}
+
+/// The answer to a tool call.
+#[derive(Debug)]
+struct Answer {
+    tool: ToolCall,
+    output: String,
+    /// The run whose outcome it is.
+    run: Option<u32>,
 }
 
 impl ToolCalls {
@@ -51,6 +64,12 @@ impl ToolCalls {
         }
         self.seen.push_back(call.clone());
         true
+    }
+
+    /// Whether an answer waits for the end of this response.
+    pub(super) fn is_waiting_for(&self, response: &ModelId) -> bool {
+        let mut waiting = self.waiting.iter();
+        waiting.any(|answer| answer.tool.response == *response)
     }
 }
 
@@ -83,14 +102,8 @@ impl Call {
             END_CALL | TRANSFER_CALL if !wanted => self.answer_that_caller_speaks(tool),
             END_CALL => self.on_end_call(tool, now),
             TRANSFER_CALL => self.on_transfer_call(tool, &arguments, now),
-            _ => {
-                // An unanswered call leaves the model waiting; it is told the truth and goes on talking.
-                let text = format!("there is no tool named {name}");
-                self.refuse_tool(tool, &text);
-                if wanted {
-                    self.ask_for_answer(None);
-                }
-            }
+            _ if !wanted => self.answer_tool(tool, SPOKEN_OVER.to_owned()),
+            _ => self.on_tool_call(tool, &name, &arguments, now),
         }
     }
 
@@ -108,9 +121,8 @@ impl Call {
         self.ask_for_answer(None);
     }
 
-    fn refuse_tool(&mut self, tool: ToolCall, why: &str) {
-        let output = serde_json::json!({ "error": why }).to_string();
-        self.answer_tool(tool, output);
+    pub(super) fn refuse_tool(&mut self, tool: ToolCall, why: &str) {
+        self.answer_tool(tool, failure(why));
     }
 
     pub(super) fn answer_that_caller_speaks(&mut self, tool: ToolCall) {
@@ -119,11 +131,12 @@ impl Call {
 
     /// Answers a tool call: at once, or when the response that made it is done.
     pub(super) fn answer_tool(&mut self, tool: ToolCall, output: String) {
-        let command = ModelCommand::ToolOutput {
-            call: tool.call,
-            output,
-        };
-        self.tools.waiting.push((tool.response, command));
+        self.answer_tool_with(tool, output, None);
+    }
+
+    /// The same with the outcome of a run, by its number.
+    pub(super) fn answer_tool_with(&mut self, tool: ToolCall, output: String, run: Option<u32>) {
+        self.keep_answer(tool, output, run);
         self.hand_in_answers();
     }
 
@@ -132,19 +145,30 @@ impl Call {
         !self.tools.waiting.is_empty()
     }
 
-    /// Sends the answers whose response runs no more.
+    /// Keeps an answer, to be handed in with others.
+    pub(super) fn keep_answer(&mut self, tool: ToolCall, output: String, run: Option<u32>) {
+        self.tools.waiting.push(Answer { tool, output, run });
+    }
+
+    /// Sends the answers whose response runs no more, then asks the model to go on where all are in.
     pub(super) fn hand_in_answers(&mut self) {
-        for (response, command) in std::mem::take(&mut self.tools.waiting) {
-            if self.responses.is_running(&response) {
-                self.tools.waiting.push((response, command));
-            } else {
-                self.ask_model(command);
+        for answer in std::mem::take(&mut self.tools.waiting) {
+            if self.responses.is_running(&answer.tool.response) {
+                self.tools.waiting.push(answer);
+                continue;
+            }
+            let (call, output) = (answer.tool.call, answer.output);
+            self.ask_model(ModelCommand::ToolOutput { call, output });
+            if let Some(run) = answer.run {
+                self.outcome_given(run);
             }
         }
+        self.answer_to_tools();
     }
 
     /// There is another session, or none: it knows nothing of the calls before.
     pub(super) fn forget_tools(&mut self) {
         self.tools = ToolCalls::default();
+        self.lose_tool_session();
     }
 }

@@ -77,7 +77,12 @@ impl Call {
         }
         match &self.link {
             Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting => true,
-            Link::Ready(_) => self.responses.is_busy() || self.retry.is_some() || self.owes_answer,
+            Link::Ready(_) => {
+                self.responses.is_busy()
+                    || self.retry.is_some()
+                    || self.owes_answer
+                    || self.runs.awaits()
+            }
             Link::Lost => false,
         }
     }
@@ -94,8 +99,9 @@ impl Call {
         if is_fillable && !self.timers.is_set(Timer::Filler) {
             self.timers.set(Timer::Filler, now + FILLER_AFTER);
         }
-        // A wait that the server named, or a session that is being opened, is not silence of the model.
-        if !matches!(self.link, Link::Ready(_)) || self.retry.is_some() {
+        // A wait that the server named, a session that is being opened, or a tool that runs is not silence of the model.
+        let is_anothers = self.retry.is_some() || self.runs.awaits();
+        if !matches!(self.link, Link::Ready(_)) || is_anothers {
             self.timers.stop(Timer::Answer);
         } else if !self.timers.is_set(Timer::Answer) {
             self.timers

@@ -3,44 +3,47 @@
 use std::fmt::Write as _;
 
 use crate::conversation::{Conversation, Speaker, Turn};
+use crate::ids::clip;
+use crate::tool::memory::{ToolMemory, ToolRecord};
 
 /// Bytes of history told; the newest turns win. Text is cheap, but every response pays for it again.
 const TOLD: usize = 12_000;
+
+/// Bytes told of a tool's arguments, and of its output.
+const TOLD_OF_TOOL: usize = 2_000;
 
 /// The text of a system item that tells a new session what happened so far.
 ///
 /// One labelled text rather than assistant items: a history of assistant *text* can push a model into answering in text.
 #[must_use]
-pub fn briefing(conversation: &Conversation) -> String {
+pub fn briefing(conversation: &Conversation, tools: &ToolMemory) -> String {
     let mut briefing = String::from(
         "The line to you was interrupted for a moment and this call goes on. Do not greet again and do not mention the \
          interruption; continue where the conversation stopped. The conversation so far, as the caller heard it:\n",
     );
-    briefing.push_str(&lines(conversation.turns()));
+    briefing.push_str(&lines(conversation.turns(), tools.records()));
     briefing
 }
 
-/// The turns as lines of text, the newest as far as there is room.
-pub(super) fn lines<'a>(turns: impl DoubleEndedIterator<Item = &'a Turn>) -> String {
+/// Turns and tool calls as lines of text, in the order of time, the newest as far as there is room.
+pub(super) fn lines<'a>(
+    turns: impl Iterator<Item = &'a Turn>,
+    records: impl Iterator<Item = &'a ToolRecord>,
+) -> String {
+    let mut told: Vec<(u64, String)> = Vec::new();
+    for turn in turns {
+        if let Some(line) = turn_line(turn) {
+            told.push((turn.at_ms, line));
+        }
+    }
+    for record in records {
+        told.push((record.at_ms, tool_line(record)));
+    }
+    // Stable: what a turn and a tool call of the same millisecond say stays in this order.
+    told.sort_by_key(|(at_ms, _)| *at_ms);
     let mut lines: Vec<String> = Vec::new();
     let mut length = 0;
-    for turn in turns.rev() {
-        let Some(text) = turn
-            .heard
-            .as_deref()
-            .or(turn.said.as_deref())
-            .filter(|text| !text.is_empty())
-        else {
-            continue;
-        };
-        let who = match turn.who {
-            Speaker::Caller => "Caller",
-            Speaker::Agent => "You",
-        };
-        let mut line = format!("{who}: {text}");
-        if turn.cut {
-            line.push_str(" [the caller did not hear the rest]");
-        }
+    for (_, line) in told.into_iter().rev() {
         length += line.len();
         if length > TOLD {
             break;
@@ -53,6 +56,30 @@ pub(super) fn lines<'a>(turns: impl DoubleEndedIterator<Item = &'a Turn>) -> Str
         let _ = writeln!(text, "{line}");
     }
     text
+}
+
+fn turn_line(turn: &Turn) -> Option<String> {
+    let text = turn.heard.as_deref().or(turn.said.as_deref());
+    let text = text.filter(|text| !text.is_empty())?;
+    let who = match turn.who {
+        Speaker::Caller => "Caller",
+        Speaker::Agent => "You",
+    };
+    let mut line = format!("{who}: {text}");
+    if turn.cut {
+        line.push_str(" [the caller did not hear the rest]");
+    }
+    Some(line)
+}
+
+/// A tool call with what came of it: a session that does not know it would call again.
+fn tool_line(record: &ToolRecord) -> String {
+    let asked = clip(&record.arguments, TOLD_OF_TOOL);
+    let came = match &record.output {
+        Some(output) => clip(output, TOLD_OF_TOOL),
+        None => "[still running; you will be told what came of it; do not call it again]",
+    };
+    format!("[You called the tool {} with {asked}: {came}]", record.tool)
 }
 
 #[cfg(test)]
@@ -82,7 +109,7 @@ mod tests {
         };
         conversation.settle(&cut, Time::ZERO);
         conversation.caller_words(&caller, Some("A massage.".into()), Time::ZERO);
-        let told = briefing(&conversation);
+        let told = briefing(&conversation, &ToolMemory::default());
         assert!(
             told.ends_with("You: Hello [the caller did not hear the rest]\nCaller: A massage.\n"),
             "{told}"
@@ -96,7 +123,7 @@ mod tests {
             let text = format!("turn {n} {}", "word ".repeat(40));
             conversation.caller_words(&ModelId::new(&format!("i{n}")), Some(text), Time::ZERO);
         }
-        let told = briefing(&conversation);
+        let told = briefing(&conversation, &ToolMemory::default());
         assert!(told.len() < TOLD + 1_000);
         assert!(told.contains("turn 299") && !told.contains("turn 0 "));
     }

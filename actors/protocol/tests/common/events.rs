@@ -11,6 +11,7 @@ use call_protocol::call::{AgentProfile, CallSetup, Greeting};
 use call_protocol::ids::{CallSid, ModelId, StreamSid};
 use call_protocol::model::command::{SessionOptions, SessionSetup, TurnDetection, Voice};
 use call_protocol::payload::Payload;
+use call_protocol::tool::{ToolFinished, ToolResult, ToolRules, ToolSpec};
 
 /// The wall clock when every call of the tests begins, in milliseconds.
 pub(crate) const ACCEPTED_AT_MS: u64 = 1_800_000_000_000;
@@ -62,6 +63,7 @@ pub(crate) fn setup_with(greeting: Greeting, interrupts: bool) -> CallSetup {
         keys: std::collections::BTreeMap::new(),
         mask_digits: false,
         transfer_targets: Vec::new(),
+        tools: tool_rules(),
     };
     CallSetup {
         agent: Arc::new(agent),
@@ -70,6 +72,31 @@ pub(crate) fn setup_with(greeting: Greeting, interrupts: bool) -> CallSetup {
         accepted_at: Some(ACCEPTED_AT_MS),
         seed: 7,
     }
+}
+
+/// `lookup`, which changes nothing, and `book`, which does; five seconds each.
+pub(crate) fn tool_rules() -> ToolRules {
+    let tool = |name: &str, effects| ToolSpec {
+        name: name.to_owned(),
+        description: "Does what its name says.".to_owned(),
+        parameters: serde_json::json!({"type": "object", "properties": {}}),
+        effects,
+        timeout: Duration::from_secs(5),
+    };
+    ToolRules {
+        offered: vec![tool("lookup", false), tool("book", true)],
+        ..ToolRules::default()
+    }
+}
+
+/// A run is over.
+pub(crate) fn tool_finished(number: u32, result: ToolResult, output: &str) -> Event {
+    let output = output.to_owned();
+    Event::Tool(Box::new(ToolFinished {
+        number,
+        result,
+        output,
+    }))
 }
 
 pub(crate) fn id(text: &str) -> ModelId {

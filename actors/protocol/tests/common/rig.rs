@@ -325,6 +325,7 @@ impl Rig {
                 | Effect::TakeNext
                 | Effect::CloseModel
                 | Effect::ClosePhone { .. }
+                | Effect::RunTool(_)
                 | Effect::Report(_) => {}
             }
             self.log.push((self.now, effect));

@@ -18,6 +18,7 @@ pub(crate) fn short(effect: &Effect) -> String {
         Effect::Mark { name, .. } => format!("mark {name}"),
         Effect::Clear { .. } => "clear".to_owned(),
         Effect::ClosePhone { code } => format!("close_phone {code}"),
+        Effect::RunTool(run) => format!("run {} {}", run.tool, run.canonical),
         Effect::Report(report) => short_report(report),
     }
 }
@@ -88,6 +89,13 @@ fn short_report(report: &Report) -> String {
         Report::AgentAudioDropped { bytes, why } => format!("agent_dropped {bytes} {why}"),
         Report::Used { dollars, .. } => format!("used ${dollars:.4}"),
         Report::RateLimits { left, .. } => format!("rate_limits {left:.2}"),
+        Report::ToolStarted { tool, number } => format!("tool_started {tool} {number}"),
+        Report::Tool {
+            tool,
+            number,
+            result,
+            ..
+        } => format!("tool {tool} {number} {result}"),
         Report::Stopped(summary) => format!("stopped {}", summary.reason),
     }
 }

@@ -74,6 +74,12 @@ pub(crate) enum Step {
         tool: u8,
         complete: bool,
     },
+    /// A run is over.
+    ToolDone {
+        back: usize,
+        result: u8,
+    },
+    CallerTurn(u8),
     ResponseDone {
         back: usize,
         status: u8,
@@ -145,8 +151,10 @@ fn conversing() -> impl Strategy<Value = Step> {
         3 => Just(Step::SpeechStopped),
         1 => (0..5u8).prop_map(Step::CallerWords),
         1 => (0..5u8).prop_map(Step::AgentWords),
-        7 => (0..2usize, 0..12u8, 0..4u8, prop::bool::weighted(0.8))
+        7 => (0..2usize, 0..12u8, 0..8u8, prop::bool::weighted(0.8))
             .prop_map(|(back, call, tool, complete)| Step::ToolCall { back, call, tool, complete }),
+        4 => (0..3usize, 0..7u8).prop_map(|(back, result)| Step::ToolDone { back, result }),
+        2 => (0..5u8).prop_map(Step::CallerTurn),
         1 => (1..4_000usize).prop_map(Step::GhostAudio),
         2 => (0..6u8, any::<bool>()).prop_map(|(code, ours)| Step::Error { code, ours }),
     ]

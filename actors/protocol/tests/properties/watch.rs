@@ -14,14 +14,16 @@ use call_protocol::model::command::ModelCommand;
 use call_protocol::playback::LEAD_MS;
 use call_protocol::preroll::KEPT_MS;
 use call_protocol::time::Time;
+use call_protocol::tool::ToolResult;
 use call_protocol::twilio::ReadError;
 
 use super::sockets::event_of;
 use super::steps::{Opening, Step};
 use super::tools::{ToolBook, tool};
 use crate::common::events::{
-    agent_words, call_sid, caller_words, complaint, connected, done_as, error, hang_up, id, opened,
-    response_started_as, setup_with, speech_started, speech_stopped, stream_sid, tool_item, voice,
+    agent_words, call_sid, caller_turn, caller_words, complaint, connected, done_as, error,
+    hang_up, id, opened, response_started_as, setup_with, speech_started, speech_stopped,
+    stream_sid, tool_finished, tool_item, voice,
 };
 use crate::common::rig::{Rig, audio_of};
 
@@ -199,6 +201,15 @@ impl Watched {
                 speech_started()
             }
             Step::SpeechStopped => speech_stopped(),
+            Step::CallerTurn(item) => {
+                self.tools.caller_turn();
+                caller_turn(&format!("item_c{item}"))
+            }
+            Step::ToolDone { back, result } => {
+                let result = ToolResult::ALL[usize::from(*result)];
+                let number = self.tools.finish(*back, result)?;
+                tool_finished(number, result, "{}")
+            }
             Step::CallerWords(item) => caller_words(&format!("item_c{item}"), "Hello."),
             Step::AgentWords(item) => agent_words(&format!("item_0_{item}"), "Good day."),
             Step::ResponseStarted { linear } => {
@@ -356,6 +367,7 @@ impl Watched {
                 self.seen.clears += 1;
             }
             Effect::CloseModel => self.lose_session(),
+            Effect::RunTool(run) => self.tools.begin(run),
             Effect::ClosePhone { .. } => self.seen.closed_phone += 1,
             Effect::ToModel(command) => self.check_command(command),
             Effect::Report(Report::ModelReady { .. }) => {
@@ -372,6 +384,9 @@ impl Watched {
             Effect::Report(Report::Transcoding) => self.transcoding = true,
             Effect::Report(Report::Interrupted { .. }) => self.interrupted = true,
             Effect::Report(Report::Turn(turn)) => {
+                if turn.item.as_str().starts_with("keys-") {
+                    self.tools.caller_turn();
+                }
                 self.cut |= turn.cut && turn.who == Speaker::Agent;
             }
             Effect::TakeNext => {

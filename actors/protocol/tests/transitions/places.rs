@@ -5,8 +5,8 @@ use std::time::Duration;
 use call_protocol::call::event::{Event, ModelEvent, Refusal};
 
 use crate::common::events::{
-    caller_words, complaint, connected, delta, error, frame, model_closed, opened, phone_closed,
-    refused, response_started, session_created, setup, start, voice,
+    caller_words, complaint, connected, delta, done_with_tools, error, frame, model_closed, opened,
+    phone_closed, refused, response_started, session_created, setup, start, tool_call, voice,
 };
 use crate::common::rig::Rig;
 
@@ -125,17 +125,20 @@ pub(crate) enum LinkPlace {
     ConfiguringLeast,
     ReadyIdle,
     ReadySpeaking,
+    /// A tool runs, and the response that called it is done.
+    ReadyTool,
     Waiting,
     Lost,
 }
 
 impl LinkPlace {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Dialling,
         Self::Configuring,
         Self::ConfiguringLeast,
         Self::ReadyIdle,
         Self::ReadySpeaking,
+        Self::ReadyTool,
         Self::Waiting,
         Self::Lost,
     ];
@@ -147,6 +150,7 @@ impl LinkPlace {
             Self::ConfiguringLeast => "configuring_least",
             Self::ReadyIdle => "ready idle",
             Self::ReadySpeaking => "ready speaking",
+            Self::ReadyTool => "ready tool",
             Self::Waiting => "waiting",
             Self::Lost => "lost",
         }
@@ -173,6 +177,12 @@ impl LinkPlace {
                 rig.ready();
                 rig.event(response_started("resp_1"));
                 rig.event(delta("resp_1", "item_1", voice(7, 600)));
+            }
+            Self::ReadyTool => {
+                rig.ready();
+                rig.event(response_started("resp_1"));
+                rig.event(tool_call("resp_1", "lookup", true));
+                rig.event(done_with_tools("resp_1", 1));
             }
             Self::Waiting => {
                 rig.ready();

@@ -7,6 +7,7 @@ use call_protocol::call::event::{
     PhoneEvent, RateLimit, Refusal, ResponseStatus, SocketFault, StreamStart,
 };
 use call_protocol::payload::PayloadError;
+use call_protocol::tool::ToolResult;
 use call_protocol::twilio::ReadError;
 
 use crate::common::events::{
@@ -14,7 +15,7 @@ use crate::common::events::{
     done_as, error, failed, foreign_stream, frame, frame_on, good_start, id, key, mark, mark_on,
     model_closed, opened, phone_closed, refused, response_done, response_started,
     response_started_as, session, session_created, speech_started, speech_stopped, start, start_of,
-    stop, stream_sid, tool_call, voice,
+    stop, stream_sid, tool_call, tool_call_as, tool_finished, voice,
 };
 
 /// An event and what is particular about it.
@@ -187,6 +188,10 @@ events! {
         "rejected": next(ModelEvent::Rejected(SocketFault::TooLarge)),
         "closed": next(ModelEvent::Closed { code: Some(1_001), reason: String::new() }),
     ],
+    Event::Tool(_) => "tool.finished": [
+        "": tool_finished(1, ToolResult::Ok, r#"{"found":true}"#),
+        "never begun": tool_finished(99, ToolResult::Ok, "{}"),
+    ],
     Event::Model(ModelEvent::Opened) => "model.opened": ["": opened()],
     Event::Model(ModelEvent::Refused(_)) => "model.refused": [
         "401": refused(Refusal::Status(401)),
@@ -236,6 +241,8 @@ events! {
         "message": plain_item(),
         "tool call": tool_call("resp_1", "lookup", true),
         "cut tool call": tool_call("resp_1", "lookup", false),
+        "call of an unknown tool": tool_call("resp_1", "no_such_tool", true),
+        "tool call without arguments": tool_call_as("resp_1", "call_1", "lookup", "[1]"),
         "end of the call": tool_call("resp_1", "end_call", true),
         "transfer to nobody": tool_call("resp_1", "transfer_call", true),
     ],

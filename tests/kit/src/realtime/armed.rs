@@ -82,6 +82,7 @@ impl Engine {
             Fault::LateDeltas { count } => self.quirks.late_deltas = count as usize,
             Fault::FailResponses { count, ending } => self.quirks.failures = Some((count, ending)),
             Fault::BetaNames => self.stage.outbox.beta_names = true,
+            Fault::ItemsTwice => self.stage.outbox.items_twice = true,
             Fault::Strangers => self.stage.outbox.strangers = true,
             // These are over once there is a session.
             Fault::RefuseUpgrade { .. } | Fault::HangHandshake | Fault::SlowHandshake { .. } => {}
@@ -97,6 +98,7 @@ impl Engine {
         self.quirks = Quirks::default();
         self.stage.outbox.beta_names = false;
         self.stage.outbox.strangers = false;
+        self.stage.outbox.items_twice = false;
         self.armed
             .retain(|armed| matches!(armed.fault, Fault::Expire { .. }));
     }

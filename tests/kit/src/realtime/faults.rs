@@ -107,6 +107,8 @@ pub enum Fault {
     },
     /// Output events have the names of the beta interface (`response.audio.delta`).
     BetaNames,
+    /// Every `response.output_item.done` comes twice.
+    ItemsTwice,
     /// Unknown event types between the known ones, unknown fields inside them.
     Strangers,
     /// That many responses end like this; the script does not move on.

@@ -87,6 +87,7 @@ pub(crate) struct Outbox {
     pub(crate) mint: Mint,
     pub(crate) beta_names: bool,
     pub(crate) strangers: bool,
+    pub(crate) items_twice: bool,
     queue: VecDeque<Outgoing>,
     emitted: u64,
 }
@@ -97,6 +98,7 @@ impl Outbox {
             mint: Mint::new(seed),
             beta_names: false,
             strangers: false,
+            items_twice: false,
             queue: VecDeque::new(),
             emitted: 0,
         }
@@ -124,6 +126,7 @@ impl Outbox {
             fields.insert("x_new_field".to_owned(), json!({"deep": [1, null]}));
         }
         let event_id = self.mint.id("event");
+        let twice = self.items_twice && kind == "response.output_item.done";
         let kind = self.wire_name(kind);
         let fields = fields.to_string();
         let mut text = format!("{{\"type\":\"{kind}\",\"event_id\":\"{event_id}\"");
@@ -133,10 +136,14 @@ impl Outbox {
         } else {
             text.push('}');
         }
-        self.queue.push_back(Outgoing::Event {
-            text: text.into(),
-            audio: false,
-        });
+        let text: Utf8Bytes = text.into();
+        if twice {
+            self.queue.push_back(Outgoing::Event {
+                text: text.clone(),
+                audio: false,
+            });
+        }
+        self.queue.push_back(Outgoing::Event { text, audio: false });
     }
 
     pub(crate) fn emit_error(&mut self, error: &ApiError, event_id: Option<&str>) {

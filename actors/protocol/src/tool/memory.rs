@@ -1,0 +1,190 @@
+//! What was called in a call, and what came of it: outlives sessions, faults and, in a checkpoint, processes.
+//!
+//! # When a call is a new wish
+//!
+//! A tool with effects that is called again with the same arguments is the *same* wish, and gets the first outcome,
+//! unless
+//!
+//! 1. the first one certainly changed nothing (refused, failed), or
+//! 2. the caller has **heard** an answer that was begun after the model had the outcome, and has **taken a turn since**.
+//!
+//! So a model that repeats itself after an interruption, a retry or a reconnect gets what it had, and a caller who hears
+//! "it is booked" and says "the same once more" gets two. Heard means an answer to its end, or [`TOLD_MS`] of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::ToolResult;
+use crate::ids::clip;
+
+/// Milliseconds of an answer after which its beginning counts as told.
+pub const TOLD_MS: u64 = 1_500;
+
+/// Tool calls remembered; an hour of brisk talk has fewer.
+const KEPT: usize = 128;
+
+/// Bytes of an output that are kept for repetition.
+const KEPT_OUTPUT: usize = 16 * 1024;
+
+/// All tool calls of a call, oldest first.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ToolMemory {
+    records: Vec<ToolRecord>,
+    /// Number of the last run.
+    last: u32,
+}
+
+/// One run of a tool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolRecord {
+    /// The run's number in this call.
+    pub number: u32,
+    /// The tool.
+    pub tool: String,
+    /// Its arguments in canonical form.
+    pub arguments: String,
+    /// Names the effect, or the run if it has none.
+    pub key: String,
+    /// Whether it changes something in the world.
+    pub effects: bool,
+    /// How often this wish was uttered anew before, with the same arguments.
+    pub intent: u32,
+    /// When it was called, in milliseconds since the media socket was accepted.
+    pub at_ms: u64,
+    /// Milliseconds it took, when it is over.
+    pub ms: Option<u64>,
+    /// What became of it; `None` while it runs.
+    pub result: Option<ToolResult>,
+    /// What the model was told, clipped.
+    pub output: Option<String>,
+    /// How far the outcome has got.
+    pub told: Told,
+}
+
+/// How far an outcome has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    /// The model of the present session does not have it.
+    Nobody,
+    /// The model has it.
+    Model,
+    /// The caller heard an answer begun after that.
+    Caller,
+    /// And has taken a turn since.
+    CallerAndHeSpoke,
+}
+
+/// What a call means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// A wish uttered for the first time, or anew: the number of the intent.
+    New(u32),
+    /// The wish of this run.
+    SameAs(u32),
+}
+
+impl ToolMemory {
+    /// The runs, oldest first.
+    pub fn records(&self) -> impl DoubleEndedIterator<Item = &ToolRecord> {
+        self.records.iter()
+    }
+
+    /// Whether nothing was called.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    pub(crate) fn get(&self, number: u32) -> Option<&ToolRecord> {
+        self.records.iter().find(|record| record.number == number)
+    }
+
+    pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut ToolRecord> {
+        self.records
+            .iter_mut()
+            .find(|record| record.number == number)
+    }
+
+    /// What a call of a tool with effects means.
+    pub(crate) fn meaning(&self, tool: &str, arguments: &str) -> Meaning {
+        let same = |record: &&ToolRecord| {
+            record.effects && record.tool == tool && record.arguments == arguments
+        };
+        let Some(last) = self.records.iter().rfind(same) else {
+            return Meaning::New(0);
+        };
+        let changed_nothing = last.result.is_some_and(ToolResult::left_no_effect);
+        let is_anew = last.result.is_some() && last.told == Told::CallerAndHeSpoke;
+        if changed_nothing || is_anew {
+            Meaning::New(last.intent + 1)
+        } else {
+            Meaning::SameAs(last.number)
+        }
+    }
+
+    /// The number of the next run.
+    pub(crate) fn next_number(&mut self) -> u32 {
+        self.last += 1;
+        self.last
+    }
+
+    pub(crate) fn add(&mut self, record: ToolRecord) {
+        if self.records.len() == KEPT {
+            let over = |record: &ToolRecord| record.result.is_some();
+            // What has no effect is missed least.
+            let oldest = self
+                .records
+                .iter()
+                .position(|record| over(record) && !record.effects)
+                .or_else(|| self.records.iter().position(over))
+                .unwrap_or(0);
+            self.records.remove(oldest);
+        }
+        self.records.push(record);
+    }
+
+    /// The caller took a turn: what he has been told before is no longer what he asks for now.
+    pub(crate) fn caller_spoke(&mut self) {
+        for record in &mut self.records {
+            if record.told == Told::Caller {
+                record.told = Told::CallerAndHeSpoke;
+            }
+        }
+    }
+
+    /// The session is gone, and what its model knew with it.
+    pub(crate) fn session_lost(&mut self) {
+        for record in &mut self.records {
+            if record.told == Told::Model {
+                record.told = Told::Nobody;
+            }
+        }
+    }
+
+    /// Runs without effects whose runner is gone with its process: nobody will finish them.
+    pub(crate) fn drop_unfinished_reads(&mut self) {
+        for record in &mut self.records {
+            if record.result.is_none() && !record.effects {
+                record.finish(
+                    ToolResult::Failed,
+                    &super::failure("the line was interrupted; ask again if it is needed"),
+                    0,
+                );
+            }
+        }
+    }
+}
+
+impl ToolRecord {
+    pub(crate) fn finish(&mut self, result: ToolResult, output: &str, ms: u64) {
+        self.result = Some(result);
+        self.ms = Some(ms);
+        self.output = Some(clip(output, KEPT_OUTPUT).to_owned());
+    }
+
+    /// The state on pages: `running`, or the label of the result.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        self.result.map_or("running", ToolResult::label)
+    }
+}

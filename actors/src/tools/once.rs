@@ -1,0 +1,177 @@
+//! Whether an effect has happened: asked of the runs under way in this process, then of the journal.
+//!
+//! The journal is written before the effect and after it. Between the two nobody can know: such a run is made once more
+//! where the tool knows its key, and else its outcome is unknown, which is told and not tried.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use call_protocol::tool::{ToolResult, failure, outcome_unknown};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::store::{Answer, Begun, CallStore, Effect, StoreError, UnixSeconds};
+
+/// A journal that does not answer by then is none.
+const JOURNAL: Duration = Duration::from_secs(2);
+
+/// Runs under way, by key, each with where its outcome will be seen.
+type UnderWay = Arc<Mutex<HashMap<String, watch::Receiver<Option<Kept>>>>>;
+
+pub(super) struct Once {
+    store: Option<Arc<dyn CallStore>>,
+    under_way: UnderWay,
+}
+
+/// An outcome as the journal keeps it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Kept {
+    result: ToolResult,
+    output: String,
+}
+
+pub(super) enum Found {
+    /// Nobody has done it: go ahead.
+    Mine(Turn),
+    /// This came of it, or nobody knows.
+    Known(ToolResult, String),
+}
+
+/// The right to do an effect, and the duty to say what came of it. Dropped without a word, nobody knows.
+pub(super) struct Turn {
+    key: String,
+    outcome: watch::Sender<Option<Kept>>,
+    under_way: UnderWay,
+    store: Option<Arc<dyn CallStore>>,
+}
+
+impl Once {
+    pub(super) fn new(store: Option<Arc<dyn CallStore>>) -> Self {
+        Self {
+            store,
+            under_way: UnderWay::default(),
+        }
+    }
+
+    /// Announces an effect.
+    pub(super) async fn begin(&self, effect: Effect, knows_its_key: bool) -> Found {
+        let (turn, other) = self.take_turn(&effect.key);
+        let turn = match (turn, other) {
+            (Some(turn), _) => turn,
+            (None, Some(mut other)) => {
+                // The same wish is under way: its outcome is this one's.
+                let seen = other.wait_for(Option::is_some).await;
+                let kept = seen.ok().and_then(|kept| kept.clone());
+                return kept.map_or_else(unknown, repeated);
+            }
+            (None, None) => return unknown(),
+        };
+        let Some(store) = &self.store else {
+            return Found::Mine(turn);
+        };
+        match in_time(store.begin(effect, now())).await {
+            Ok(Begun::First) => Found::Mine(turn),
+            Ok(Begun::Done(text)) => match serde_json::from_str::<Kept>(&text) {
+                Ok(kept) => repeated(kept),
+                Err(_) => unknown(),
+            },
+            Ok(Begun::Unknown) if knows_its_key => Found::Mine(turn),
+            Ok(Begun::Unknown) => unknown(),
+            Err(error) => {
+                // Without a line in the journal nothing may be done that cannot be undone.
+                log::error!(target: "switchboard::tool", error:% = error; "journal does not answer, effect not begun");
+                let why = failure("this cannot be done at the moment; nothing was changed");
+                Found::Known(ToolResult::Failed, why)
+            }
+        }
+    }
+
+    /// The turn, unless another run has it: then where its outcome will be seen.
+    fn take_turn(&self, key: &str) -> (Option<Turn>, Option<watch::Receiver<Option<Kept>>>) {
+        let mut under_way = locked(&self.under_way);
+        if let Some(other) = under_way.get(key) {
+            return (None, Some(other.clone()));
+        }
+        let (outcome, seen) = watch::channel(None);
+        under_way.insert(key.to_owned(), seen);
+        let turn = Turn {
+            key: key.to_owned(),
+            outcome,
+            under_way: self.under_way.clone(),
+            store: self.store.clone(),
+        };
+        (Some(turn), None)
+    }
+}
+
+impl Turn {
+    /// Says what came of the effect. What nobody knows is not written down: the line in the journal stays open.
+    pub(super) async fn finish(self, result: ToolResult, output: &str) {
+        let kept = Kept {
+            result,
+            output: output.to_owned(),
+        };
+        if matches!(
+            result,
+            ToolResult::Ok | ToolResult::Failed | ToolResult::Refused
+        ) {
+            self.write(&kept).await;
+        }
+        // Nobody may wait for it.
+        let _ = self.outcome.send(Some(kept));
+    }
+
+    async fn write(&self, kept: &Kept) {
+        let (Some(store), Ok(text)) = (&self.store, serde_json::to_string(kept)) else {
+            return;
+        };
+        for last in [false, true] {
+            let written = in_time(store.finish(self.key.clone(), text.clone(), now())).await;
+            match written {
+                Ok(()) => return,
+                Err(error) if last => {
+                    log::error!(target: "switchboard::tool", error:% = error; "outcome not written down");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        locked(&self.under_way).remove(&self.key);
+    }
+}
+
+fn unknown() -> Found {
+    Found::Known(ToolResult::Unknown, outcome_unknown())
+}
+
+/// What is known to have changed nothing may be tried again under another key, and is told as what it was.
+fn repeated(kept: Kept) -> Found {
+    let result = match kept.result {
+        ToolResult::Ok => ToolResult::Repeated,
+        other => other,
+    };
+    Found::Known(result, kept.output)
+}
+
+/// A map is whole after each of its operations, whoever panicked.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn in_time<T>(answer: Answer<T>) -> Result<T, StoreError> {
+    actix_rt::time::timeout(JOURNAL, answer)
+        .await
+        .unwrap_or(Err(StoreError::Away))
+}
+
+fn now() -> UnixSeconds {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
+}

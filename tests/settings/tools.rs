@@ -1,0 +1,126 @@
+//! How agents use tools, and what a tool may be told besides where it is.
+
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+use switchboard::settings::tool_use::{
+    DEFAULT_CALLS_A_TURN, DEFAULT_FILLER, DEFAULT_FILLER_AFTER, FillerVoice, ToolUse,
+};
+
+use crate::support::{accepted, agent, dev, refusal};
+
+fn tool(lines: &str) -> String {
+    format!(
+        "{}[tools.crm]\nkind = \"http\"\ndescription = \"Finds.\"\nurl = \"https://crm.example.com/\"\n{lines}\n",
+        agent("")
+    )
+}
+
+#[test]
+fn an_agent_that_says_nothing_about_its_tools_has_the_defaults() {
+    let settings = accepted(&agent(""), &dev());
+    let usual = &settings.default_agent().tool_use;
+    assert_eq!(usual, &ToolUse::default());
+    assert_eq!(usual.calls_a_turn, 8);
+    assert_eq!(usual.calls_a_turn, DEFAULT_CALLS_A_TURN);
+    let filler = usual.filler.as_ref().unwrap();
+    assert_eq!(filler.after, Duration::from_millis(1_500));
+    assert_eq!(filler.after, DEFAULT_FILLER_AFTER);
+    let text = DEFAULT_FILLER.to_owned();
+    assert_eq!(filler.says, FillerVoice::Model { text });
+    let built_in = accepted("", &dev());
+    assert_eq!(built_in.default_agent().tool_use, ToolUse::default());
+}
+
+#[test]
+fn fillers_and_limits_are_read_and_refused() {
+    let read = |lines: &str| {
+        accepted(&agent(lines), &dev())
+            .default_agent()
+            .tool_use
+            .clone()
+    };
+    assert_eq!(read("tool_filler = { mode = \"none\" }").filler, None);
+    let said =
+        read("tool_calls_a_turn = 3\ntool_filler = { text = \"One moment.\", after_ms = 900 }");
+    assert_eq!(said.calls_a_turn, 3);
+    let filler = said.filler.unwrap();
+    assert_eq!(filler.after, Duration::from_millis(900));
+    let text = "One moment.".to_owned();
+    assert_eq!(filler.says, FillerVoice::Model { text });
+    for (lines, words) in [
+        ("tool_calls_a_turn = 0", "agents.spa.tool_calls_a_turn is 0"),
+        (
+            "tool_filler = { after_ms = 5 }",
+            "agents.spa.tool_filler.after_ms is 5",
+        ),
+        (
+            "tool_filler = { mode = \"song\" }",
+            "use model, clip or none",
+        ),
+        (
+            "tool_filler = { mode = \"clip\" }",
+            "agents.spa.tool_filler.clip is missing",
+        ),
+        (
+            "tool_filler = { clip = \"absent.wav\" }",
+            "agents.spa.tool_filler.clip",
+        ),
+        (
+            "tool_filler = { mode = \"model\", clip = \"a.wav\" }",
+            "does not use it",
+        ),
+        ("tool_filler = { wait = 1 }", "tool_filler.wait"),
+    ] {
+        let sentence = refusal(&agent(lines), &dev());
+        assert!(sentence.contains(words), "{lines}: {sentence}");
+    }
+}
+
+#[test]
+fn headers_are_secrets_under_names_that_are_free() {
+    let usual = &accepted(&tool(""), &dev()).tools["crm"];
+    assert!(usual.headers.is_empty() && !usual.idempotent && usual.redirect_hosts.is_empty());
+    let settings = accepted(
+        &tool(
+            "headers = { Authorization = \"Bearer canary\" }\nidempotent = true\nredirect_hosts = [\"eu.crm.example.com\"]",
+        ),
+        &dev(),
+    );
+    let crm = &settings.tools["crm"];
+    assert_eq!(crm.headers[0].0, "Authorization");
+    assert_eq!(crm.headers[0].1.expose_secret(), "Bearer canary");
+    assert!(crm.idempotent);
+    assert_eq!(crm.redirect_hosts, ["eu.crm.example.com"]);
+    assert!(!settings.masked_summary().contains("canary"));
+    for (lines, words) in [
+        (
+            "headers = { \"Idempotency-Key\" = \"canary\" }",
+            "is written by the service itself",
+        ),
+        (
+            "headers = { \"a b\" = \"canary\" }",
+            "is not the name of a header",
+        ),
+        (
+            "headers = { X = \"canary\\n\" }",
+            "cannot stand in a header",
+        ),
+        (
+            "headers = { X = { file = \"absent\" } }",
+            "tools.crm.headers.X",
+        ),
+        ("headers = { X = 7 }", "tools.crm.headers"),
+        ("redirect_hosts = [\"https://x/\"]", "is not a host name"),
+        ("idempotent = 1", "tools.crm.idempotent"),
+    ] {
+        let sentence = refusal(&tool(lines), &dev());
+        assert!(sentence.contains(words), "{lines}: {sentence}");
+    }
+    let mcp = "[tools.m]\nkind = \"mcp\"\ndescription = \"x\"\nurl = \"https://m.example.com/\"\neffects = true\n";
+    let sentence = refusal(&format!("{}{mcp}", agent("")), &dev());
+    assert!(
+        sentence.contains("called by the model's provider"),
+        "{sentence}"
+    );
+}

@@ -1,0 +1,368 @@
+//! Tools in a call: the whole house, an emulated model that calls them, a caller who hears what comes of it.
+
+use std::time::Duration;
+
+use call_protocol::tool::ToolSpec;
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use switchboard::telemetry::install_panic_hook;
+use switchboard_actors::tools::{Blocking, Outcome, Tool, ToolRequest};
+use switchboard_kit::realtime::{
+    Fault, Realtime, Resume, Script, Session, Step as Answer, ToolCall, When,
+};
+use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
+
+use crate::support::tool_server::{Does, ToolServer};
+use crate::support::{AGENT, House, Options, SOON, brief_with, caller, listen, say, tone, until};
+
+/// An answer that calls tools and says nothing.
+fn calling(tools: &[(&str, Value)]) -> Answer {
+    let calls = tools.iter().map(|(name, arguments)| ToolCall {
+        name: (*name).to_owned(),
+        arguments: arguments.clone(),
+    });
+    Answer {
+        tools: calls.collect(),
+        ..Answer::default()
+    }
+}
+
+/// Asked anything, the model calls these, and then says what came of it.
+fn model_calling(tools: &[(&str, Value)]) -> Realtime {
+    let step = calling(tools);
+    brief_with(move |script: &mut Script| script.turns = vec![step, tone(880, 600, "Here it is.")])
+}
+
+/// The spa with one HTTP tool; `more` are lines of the tool.
+fn toml(server: &ToolServer, agent: &str, more: &str) -> String {
+    let agent = AGENT.replacen(
+        "[fallback]",
+        &format!("tools = [\"it\", \"find_times\"]\n{agent}\n[fallback]"),
+        1,
+    );
+    format!(
+        "{agent}\n[tools.it]\nkind = \"http\"\ndescription = \"Does it.\"\nurl = \"{}\"\nallow_private = true\n\
+         secret = \"itest-tool-secret\"\n{more}\n",
+        server.url()
+    )
+}
+
+async fn house(model: Realtime, toml: String) -> House {
+    let options = Options {
+        toml,
+        ..Options::default()
+    };
+    House::start(options.model(model)).await
+}
+
+/// Hears the greeting, asks, hears the answer, stays for `then`.
+async fn ask(house: &House, then: impl IntoIterator<Item = Step>) -> CallOutcome {
+    let mut steps = vec![listen(), say("hello"), listen()];
+    steps.extend(then);
+    steps.push(Step::HangUp);
+    house.line().call(caller(steps)).await
+}
+
+fn outputs(session: &Session) -> Vec<Value> {
+    let items = session.received_of("conversation.item.create");
+    let outputs = items.iter().map(|event| &event["item"]);
+    let outputs = outputs.filter(|item| item["type"] == "function_call_output");
+    outputs
+        .map(|item| serde_json::from_str(item["output"].as_str().unwrap()).unwrap())
+        .collect()
+}
+
+fn tools_run(scrape: &crate::support::http::Scrape, tool: &str, result: &str) -> f64 {
+    scrape.get(&format!(
+        "switchboard_tool_seconds_count{{result=\"{result}\",tool=\"{tool}\"}}"
+    ))
+}
+
+fn went_well(outcome: &CallOutcome, answers: usize) {
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    assert_eq!(outcome.complaints(), []);
+    let speech = &outcome.streams[0].agent_speech;
+    assert_eq!(speech.len(), answers, "{speech:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_is_called_and_what_came_of_it_is_heard() {
+    let server = ToolServer::start([Does::json(r#"{"name":"Ann"}"#)]).await;
+    let house = house(
+        model_calling(&[("it", json!({"at": 9}))]),
+        toml(&server, "", ""),
+    )
+    .await;
+    let call = ask(&house, [Step::Wait { ms: 1_500 }]);
+    let page = async {
+        let mut page = Value::Null;
+        until("the tool stands on the call's page", SOON, async || {
+            let calls = house.calls().await;
+            let Some(sid) = calls["calls"][0]["call_sid"].as_str() else {
+                return false;
+            };
+            page = house
+                .operator("GET", &format!("/admin/calls/{sid}"))
+                .await
+                .json();
+            page["tools"][0]["state"] == "ok"
+        })
+        .await;
+        page
+    };
+    let (outcome, page) = tokio::join!(call, page);
+    went_well(&outcome, 2);
+    assert_eq!(page["tools"][0]["name"], "it");
+    assert!(page["tools"][0]["ms"].as_u64().unwrap() < 1_000);
+    let session = house.model.session(1).unwrap();
+    assert_eq!(outputs(&session), [json!({"name": "Ann"})]);
+    let offered = session.config()["tools"].clone();
+    assert_eq!(offered[0]["name"], "it");
+    assert_eq!(
+        offered.as_array().unwrap().len(),
+        1,
+        "only tools that somebody runs: {offered}"
+    );
+    let asked = server.asked();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].json()["arguments"], json!({"at": 9}));
+    assert_eq!(asked[0].json()["caller"], "+15550142".to_owned().as_str());
+    house.empty().await;
+    assert_eq!(tools_run(&house.metrics().await, "it", "ok"), 1.0);
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_tool_is_filled_with_a_word_and_holds_up_no_audio() {
+    let server = ToolServer::start([Does::AnswersAfter(2_500, "{}".to_owned())]).await;
+    let filler = "tool_filler = { after_ms = 500, text = \"Say that it takes a moment.\" }";
+    let model = model_calling(&[("it", json!({}))]);
+    let house = house(model, toml(&server, filler, "")).await;
+    let outcome = ask(&house, [listen(), Step::Wait { ms: 300 }]).await;
+    went_well(&outcome, 3);
+    let session = house.model.session(1).unwrap();
+    let asked = session.received_of("response.create");
+    let fillers = asked.iter().filter(|event| {
+        let words = event["response"]["instructions"]
+            .as_str()
+            .unwrap_or_default();
+        words.contains("Say that it takes a moment.")
+    });
+    assert_eq!(fillers.count(), 1);
+    // The caller's audio went on to the model all the time: 50 frames a second of the whole call.
+    let seconds = outcome.streams[0].duration_ms / 1_000;
+    let appended = session.appended_bytes() / 160;
+    assert!(
+        appended + 100 >= seconds * 50,
+        "{appended} frames in {seconds} s"
+    );
+    println!("slow tool: filler after 500 ms, {appended} caller frames in {seconds} s");
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_is_late_is_told_and_the_call_goes_on() {
+    let server = ToolServer::start([Does::DoesAndHangs]).await;
+    let model = model_calling(&[("it", json!({}))]);
+    let house = house(
+        model,
+        toml(
+            &server,
+            "tool_filler = { mode = \"none\" }",
+            "timeout_ms = 700",
+        ),
+    )
+    .await;
+    let outcome = ask(&house, []).await;
+    went_well(&outcome, 2);
+    let told = outputs(&house.model.session(1).unwrap());
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0]["error"]
+            .as_str()
+            .unwrap()
+            .contains("did not answer in time"),
+        "{told:?}"
+    );
+    house.empty().await;
+    assert_eq!(tools_run(&house.metrics().await, "it", "timed_out"), 1.0);
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_told_twice_and_arguments_that_are_none_run_nothing_more() {
+    let server = ToolServer::start([Does::json("{}")]).await;
+    let model = model_calling(&[
+        ("it", json!({})),
+        ("it", json!("rubbish")),
+        ("nothing", json!({})),
+    ]);
+    let house = house(
+        model.fault(Fault::ItemsTwice),
+        toml(&server, "", "effects = true"),
+    )
+    .await;
+    let outcome = ask(&house, []).await;
+    went_well(&outcome, 2);
+    assert_eq!(server.asked().len(), 1);
+    let session = house.model.session(1).unwrap();
+    assert_eq!(outputs(&session).len(), 3, "each call is answered once");
+    let after_tools = session.received_of("response.create").len();
+    assert_eq!(after_tools, 2, "the greeting, and one for all outputs");
+    house.empty().await;
+    let scrape = house.metrics().await;
+    assert_eq!(scrape.violations("model", "tool_call_again"), 3.0);
+    assert_eq!(scrape.violations("model", "bad_tool_arguments"), 1.0);
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_speaks_while_a_tool_runs_causes_no_second_run() {
+    let server =
+        ToolServer::start([Does::AnswersAfter(2_000, r#"{"code":"A7"}"#.to_owned())]).await;
+    // The model, interrupted, wishes the same again.
+    let model = brief_with(|script| {
+        script.turns = vec![
+            calling(&[("it", json!({"at": 9}))]),
+            calling(&[("it", json!({"at": 9.0}))]),
+            tone(880, 600, "Here it is."),
+        ];
+    });
+    let house = house(
+        model,
+        toml(
+            &server,
+            "tool_filler = { mode = \"none\" }",
+            "effects = true",
+        ),
+    )
+    .await;
+    let steps = [
+        listen(),
+        say("hello"),
+        Step::Wait { ms: 900 },
+        say("yes"),
+        listen(),
+        Step::Wait { ms: 500 },
+        Step::HangUp,
+    ];
+    let outcome = house.line().call(caller(steps)).await;
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    assert_eq!(server.effects(), 1);
+    let told = outputs(&house.model.session(1).unwrap());
+    assert_eq!(
+        told,
+        [json!({"code": "A7"}), json!({"code": "A7"})],
+        "both calls have the one outcome"
+    );
+    println!("interrupted while running: 2 calls of the model, 1 effect");
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_lost_while_a_tool_runs_is_followed_by_one_that_knows_the_outcome() {
+    let server =
+        ToolServer::start([Does::AnswersAfter(1_500, r#"{"code":"A7"}"#.to_owned())]).await;
+    let model = brief_with(|script| {
+        script.turns = vec![
+            calling(&[("it", json!({"at": 9}))]),
+            calling(&[("it", json!({"at": 9}))]),
+        ];
+        script.unprompted = tone(880, 600, "It is booked.");
+    });
+    let model = model.resume(Resume::CarryOn);
+    let house = house(model, toml(&server, "", "effects = true")).await;
+    let lose = async {
+        server.asked_times(1).await;
+        house.model.faults().live(Fault::Reset { when: When::Now });
+    };
+    let steps = [
+        listen(),
+        say("hello"),
+        Step::Wait { ms: 4_000 },
+        Step::HangUp,
+    ];
+    let line = house.line();
+    let (outcome, ()) = tokio::join!(line.call(caller(steps)), lose);
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    assert_eq!(outcome.complaints(), []);
+    assert_eq!(server.effects(), 1);
+    let second = house.model.session(2).unwrap();
+    let told: String = second
+        .replayed()
+        .iter()
+        .map(|item| item.text.clone())
+        .collect();
+    let items = second.received_of("conversation.item.create");
+    let all = serde_json::to_string(&items).unwrap();
+    assert!(
+        all.contains("A7"),
+        "the outcome reached the new session: {all}"
+    );
+    assert!(told.contains("You called the tool it"), "{told}");
+    println!(
+        "session lost in the middle of a tool: 1 effect, its outcome told to the next session"
+    );
+    house.stop().await;
+}
+
+/// Fails.
+struct Broken;
+
+impl Tool for Broken {
+    fn run(&self, _: ToolRequest) -> BoxFuture<'static, Outcome> {
+        Box::pin(async { panic!("a tool that fails") })
+    }
+}
+
+fn own(name: &str, tool: Arc<dyn Tool>) -> (ToolSpec, Arc<dyn Tool>) {
+    (
+        crate::box_of_one::spec(name, false, Duration::from_secs(2)),
+        tool,
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_of_the_process_is_run_and_one_that_panics_costs_only_itself() {
+    let server = ToolServer::start([Does::json("{}")]).await;
+    let model = model_calling(&[
+        ("find_times", json!({})),
+        ("list_services", json!({"at": 3})),
+    ]);
+    let blocking = Blocking::new(true, |request: ToolRequest| {
+        std::thread::sleep(Duration::from_millis(20));
+        Ok(json!({"asked": request.arguments}).to_string())
+    });
+    let mut options = Options {
+        toml: toml(&server, "", "")
+            .replace("\"find_times\"]", "\"find_times\", \"list_services\"]"),
+        ..Options::default()
+    }
+    .model(model);
+    options.own.tools = vec![
+        own("find_times", Arc::new(Broken)),
+        own("list_services", Arc::new(blocking)),
+    ];
+    let house = House::start(options).await;
+    install_panic_hook(house.counters.panics.clone());
+    let outcome = ask(&house, []).await;
+    // As it was before.
+    drop(std::panic::take_hook());
+    went_well(&outcome, 2);
+    let told = outputs(&house.model.session(1).unwrap());
+    assert!(
+        told.contains(&json!({"error": "the tool does not work at the moment"})),
+        "{told:?}"
+    );
+    assert!(told.contains(&json!({"asked": {"at": 3}})), "{told:?}");
+    house.empty().await;
+    let scrape = house.metrics().await;
+    assert_eq!(tools_run(&scrape, "find_times", "panicked"), 1.0);
+    assert_eq!(tools_run(&scrape, "list_services", "ok"), 1.0);
+    // Other tests of this program panic, too.
+    assert!(scrape.get("switchboard_panics_total") >= 1.0);
+    assert_eq!(scrape.sum("switchboard_call_restarts_total"), 0.0);
+    println!("a panic in a tool: counted once, answered, no restart of the call");
+    house.stop().await;
+}

@@ -1,0 +1,14 @@
+//! Tools: over HTTP and in this process, in a call and by themselves, each effect once.
+//!
+//! Each test prints its figure last.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
+
+mod box_of_one;
+mod conversation;
+mod exactly_once;
+mod journal;
+mod reach;
+mod replies;
+#[path = "../support/mod.rs"]
+mod support;

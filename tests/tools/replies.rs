@@ -1,0 +1,211 @@
+//! What becomes of every kind of reply, and what the model is told.
+
+use std::time::Duration;
+
+use call_protocol::tool::ToolResult;
+use serde_json::json;
+use switchboard_actors::tools::{MAX_REPLY, signature};
+
+use crate::box_of_one::{SECRET, made, on_a_worker, once};
+use crate::support::tool_server::{Does, ToolServer};
+
+#[test]
+fn a_request_is_what_the_contract_says() {
+    on_a_worker(async {
+        let server = ToolServer::start([Does::json(r#"{ "name" : "Ann" }"#)]).await;
+        let finished = once(made(&server.url())).await;
+        assert_eq!(finished.result, ToolResult::Ok);
+        assert_eq!(finished.output, r#"{"name":"Ann"}"#);
+        let asked = server.asked().remove(0);
+        assert_eq!(
+            asked.json(),
+            json!({
+                "tool": "it", "call_sid": format!("CA{}", "7".repeat(32)), "call_id": "call_1",
+                "caller": "+15550142", "agent": "spa", "arguments": {"at": 9},
+            })
+        );
+        assert_eq!(asked.path, "/tools/it");
+        assert_eq!(asked.header("content-type"), "application/json");
+        assert_eq!(asked.header("authorization"), "Bearer x");
+        assert!(!asked.header("idempotency-key").is_empty());
+        let signed = asked.header("x-switchboard-signature");
+        let seconds = signed
+            .strip_prefix("t=")
+            .unwrap()
+            .split(',')
+            .next()
+            .unwrap();
+        let expected = signature(
+            SECRET.as_bytes(),
+            seconds.parse().unwrap(),
+            asked.text.as_bytes(),
+        );
+        assert_eq!(signed, expected);
+    });
+    // A published example: HMAC-SHA256 of "1.{}" under "secret", computed with openssl.
+    assert!(signature(b"secret", 1, b"{}").starts_with("t=1,v1="));
+    assert_eq!(signature(b"secret", 1, b"{}").len(), "t=1,v1=".len() + 64);
+}
+
+/// What it does, what becomes of it without and with effects, and how often it is asked then.
+type Case = (&'static str, Does, ToolResult, usize, ToolResult, usize);
+
+fn cases() -> Vec<Case> {
+    use ToolResult::{Failed, Ok, TimedOut, Unknown};
+    let long = format!("\"{}\"", "x".repeat(MAX_REPLY));
+    vec![
+        ("200 with JSON", Does::json("{}"), Ok, 1, Ok, 1),
+        ("201 with JSON", Does::status(201, "[]"), Ok, 1, Ok, 1),
+        (
+            "200 with text",
+            Does::json("fine, thanks"),
+            Failed,
+            1,
+            Unknown,
+            1,
+        ),
+        ("200 with nothing", Does::json(""), Failed, 1, Unknown, 1),
+        (
+            "200 with more than 1 MiB",
+            Does::json(&long),
+            Failed,
+            1,
+            Unknown,
+            1,
+        ),
+        (
+            "400",
+            Does::status(400, r#"{"why":"no such day"}"#),
+            Failed,
+            1,
+            Failed,
+            1,
+        ),
+        ("404", Does::status(404, ""), Failed, 1, Failed, 1),
+        ("429", Does::status(429, ""), Failed, 3, Failed, 3),
+        ("500", Does::status(500, "oh no"), Failed, 1, Unknown, 1),
+        ("503", Does::status(503, ""), Failed, 3, Unknown, 1),
+        (
+            "303",
+            Does::redirects(303, "/elsewhere"),
+            Failed,
+            1,
+            Failed,
+            1,
+        ),
+        (
+            "closed without a word",
+            Does::DoesAndCloses,
+            Failed,
+            3,
+            Unknown,
+            1,
+        ),
+        ("no answer", Does::DoesAndHangs, TimedOut, 1, Unknown, 1),
+    ]
+}
+
+#[test]
+fn every_kind_of_reply_has_its_result_and_a_word_for_the_model() {
+    on_a_worker(async {
+        let mut rows = 0;
+        for (name, does, read, read_asked, effect, effect_asked) in cases() {
+            for (effects, result, times) in
+                [(false, read, read_asked), (true, effect, effect_asked)]
+            {
+                let server = ToolServer::start([does.clone()]).await;
+                let finished = once(crate::box_of_one::Made {
+                    effects,
+                    ..made(&server.url())
+                })
+                .await;
+                assert_eq!(
+                    finished.result, result,
+                    "{name}, effects {effects}: {}",
+                    finished.output
+                );
+                assert_eq!(server.asked().len(), times, "{name}, effects {effects}");
+                let told: serde_json::Value = serde_json::from_str(&finished.output).unwrap();
+                let has_word = told.get("error").is_some() || told.get("advice").is_some();
+                assert_eq!(has_word, result != ToolResult::Ok, "{name}: {told}");
+                rows += 1;
+            }
+        }
+        println!("replies: {rows} rows, each with its result");
+    });
+}
+
+#[test]
+fn nobody_there_is_tried_again_and_the_same_key_is_sent_each_time() {
+    on_a_worker(async {
+        let server = ToolServer::start([
+            Does::status(503, ""),
+            Does::status(429, ""),
+            Does::json("{}"),
+        ])
+        .await;
+        let mut knowing = made(&server.url());
+        knowing.http.knows_its_key = true;
+        knowing.effects = true;
+        let finished = once(knowing).await;
+        assert_eq!(finished.result, ToolResult::Ok);
+        let asked = server.asked();
+        let keys: Vec<&str> = asked
+            .iter()
+            .map(|asked| asked.header("idempotency-key"))
+            .collect();
+        assert_eq!(keys.len(), 3);
+        assert!(keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+
+        // A port on which nobody listens.
+        let gone = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let finished = once(crate::box_of_one::Made {
+            effects: true,
+            ..made(&format!("http://{gone}/"))
+        })
+        .await;
+        assert_eq!(
+            finished.result,
+            ToolResult::Failed,
+            "it did not reach anybody"
+        );
+    });
+}
+
+#[test]
+fn a_deadline_is_kept_whatever_the_server_does() {
+    on_a_worker(async {
+        let server = ToolServer::start([Does::DoesAndHangs]).await;
+        let began = std::time::Instant::now();
+        let finished = once(crate::box_of_one::Made {
+            timeout: Duration::from_millis(300),
+            ..made(&server.url())
+        })
+        .await;
+        let took = began.elapsed();
+        assert_eq!(finished.result, ToolResult::TimedOut);
+        assert!(took < Duration::from_millis(800), "{took:?}");
+        println!("deadline of 300 ms: over after {} ms", took.as_millis());
+    });
+}
+
+#[test]
+fn arguments_that_do_not_fit_the_schema_reach_nobody() {
+    on_a_worker(async {
+        let server = ToolServer::start([Does::json("{}")]).await;
+        let tools = made(&server.url()).boxed();
+        let mut bad = crate::box_of_one::run(false, 0);
+        bad.arguments.insert("at".to_owned(), json!("nine"));
+        let finished = tools.run(bad, crate::box_of_one::caller()).await;
+        assert_eq!(finished.result, ToolResult::Refused);
+        assert!(
+            finished
+                .output
+                .contains("arguments.at is not of type integer")
+        );
+        assert!(server.asked().is_empty());
+    });
+}
