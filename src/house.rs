@@ -12,6 +12,7 @@ use switchboard_actors::messages::{CallKey, Visit};
 use switchboard_actors::metrics::Metrics;
 use switchboard_actors::openai::{Dialler, ModelLine};
 use switchboard_actors::registry::Registry;
+use switchboard_actors::store::CallStore;
 
 use crate::phone::ticket::{Mint, TokenEq};
 use crate::profile::ProfileError;
@@ -24,6 +25,8 @@ const REGISTRY_ANSWERS: Duration = Duration::from_secs(2);
 pub(crate) struct House {
     pub(crate) settings: Settings,
     pub(crate) registry: Addr<Registry>,
+    /// What outlives the process.
+    pub(crate) store: Arc<dyn CallStore>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) mint: Mint,
     pub(crate) admin_token: Option<TokenEq>,
@@ -43,6 +46,7 @@ impl House {
     pub(crate) fn new(
         settings: Settings,
         registry: Addr<Registry>,
+        store: Arc<dyn CallStore>,
         metrics: Arc<Metrics>,
         mint: Mint,
         public_base: String,
@@ -66,6 +70,7 @@ impl House {
         Ok(Self {
             default_profile,
             registry,
+            store,
             metrics,
             mint,
             admin_token,
@@ -86,7 +91,7 @@ impl House {
     }
 
     /// The profile of an agent; the default agent's if there is none by that name.
-    fn profile(&self, name: &str) -> Arc<AgentProfile> {
+    pub(crate) fn profile(&self, name: &str) -> Arc<AgentProfile> {
         self.profiles.get(name).map_or_else(
             || self.default_profile.clone(),
             |(profile, _)| profile.clone(),
@@ -131,6 +136,7 @@ impl House {
             early,
             dialler: dialler.clone(),
             registry: self.registry.clone(),
+            store: self.store.clone(),
             shared: Shared::new(self.metrics.clone(), self.tap.clone()),
         }
     }
@@ -151,10 +157,13 @@ impl House {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Takes no more calls.
-    pub(crate) fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-        self.registry.do_send(switchboard_actors::messages::Drain);
+    /// Takes no more calls; says whether it did until now.
+    pub(crate) fn drain(&self) -> bool {
+        let first = !self.draining.swap(true, Ordering::Relaxed);
+        if first {
+            self.registry.do_send(switchboard_actors::messages::Drain);
+        }
+        first
     }
 }
 

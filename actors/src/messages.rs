@@ -7,7 +7,7 @@
 //! | `CallActor` | `TwilioSession` | [`ToPhone`] | `try_send` | the phone leg is stalled: the call ends |
 //! | `CallActor` | `OpenAiSession` | [`ToModel`] | `try_send` for audio, else `do_send` | the frame is dropped and counted |
 //! | `CallActor` | `Registry` | [`Push`], [`Down`] | `do_send`, once a second at most | – |
-//! | the edge | `Registry`, `CallActor` | [`Arrive`], [`Claim`], [`List`], [`Find`], [`Order`], [`Inspect`] | `send` with a timeout | an error answer |
+//! | the edge | `Registry`, `CallActor` | [`Arrive`], [`Claim`], [`Adopt`], [`List`], [`Find`], [`Order`], [`Inspect`] | `send` with a timeout | an error answer |
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,6 +17,7 @@ use call_protocol::call::AgentProfile;
 use call_protocol::call::end::EndReason;
 use call_protocol::call::event::{ModelEvent, OperatorEvent, PhoneEvent};
 use call_protocol::call::snapshot::{Detail, Snapshot};
+use call_protocol::checkpoint::Checkpoint;
 use call_protocol::ids::{CallSid, StreamSid};
 use call_protocol::model::command::ModelCommand;
 use call_protocol::payload::Payload;
@@ -157,6 +158,25 @@ pub struct Visit {
     pub direction: &'static str,
     /// Who answers.
     pub agent: Arc<AgentProfile>,
+    /// Whose the call is, and what was before.
+    pub tenure: Tenure,
+}
+
+/// One owner's time with a call: an owner is a process, and a media socket of it.
+#[derive(Clone, Debug)]
+pub struct Tenure {
+    /// The owner's number in the store.
+    pub epoch: u64,
+    /// What the owner before left, for a call that goes on.
+    pub checkpoint: Option<Arc<Checkpoint>>,
+}
+
+impl Tenure {
+    /// That of the first owner.
+    pub const FIRST: Self = Self {
+        epoch: 1,
+        checkpoint: None,
+    };
 }
 
 /// Why a call is not taken.
@@ -200,6 +220,16 @@ pub struct Claimed {
     pub visit: Visit,
     /// The model session dialled for it, if there is one.
     pub early: Option<ModelLine>,
+}
+
+/// A media socket presents the ticket of a call that another process announced.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Claimed, Refused>")]
+pub struct Adopt {
+    /// Who calls, and who answers.
+    pub visit: Visit,
+    /// The ticket, already known to be genuine and not used before.
+    pub token: String,
 }
 
 /// A model session was dialled for an announced call: keep it until the call comes.

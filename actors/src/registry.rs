@@ -16,9 +16,9 @@ use serde::Serialize;
 use crate::call::BridgeLatency;
 use crate::limits::{ENDING_LIFE, ENDINGS, RETURNS, TICKET_LIFE};
 use crate::messages::{
-    Arrive, Arrived, CallKey, Claim, ClaimError, Claimed, Count, Down, Drain, Ending, Find, Found,
-    HowEnded, Inspect, Keep, List, Listing, Occupancy, Order, OrderAll, Push, Refused, Visit,
-    WalkIn,
+    Adopt, Arrive, Arrived, CallKey, Claim, ClaimError, Claimed, Count, Down, Drain, Ending, Find,
+    Found, HowEnded, Inspect, Keep, List, Listing, Occupancy, Order, OrderAll, Push, Refused,
+    Visit, WalkIn,
 };
 use crate::openai::ModelLine;
 
@@ -43,7 +43,7 @@ pub struct Row {
     pub started_at: String,
     /// Since then.
     pub duration_ms: u64,
-    /// How often the call's machine was built anew.
+    /// How often the call's machine was built anew, by this process and those before it.
     pub restarts: u64,
     /// The model leg.
     pub model: ModelSnapshot,
@@ -212,7 +212,7 @@ impl Registry {
             to: live.visit.as_ref().and_then(|visit| visit.to.clone()),
             started_at: rfc3339(live.started_at),
             duration_ms: if over { snapshot.duration_ms } else { age },
-            restarts: push.restarts,
+            restarts: push.restarts + u64::from(snapshot.resumes),
             model: snapshot.model.clone(),
             frames: snapshot.frames,
             turns: snapshot.turns,
@@ -307,6 +307,36 @@ impl Handler<Claim> for Registry {
     }
 }
 
+impl Handler<Adopt> for Registry {
+    type Result = Result<Claimed, Refused>;
+
+    fn handle(&mut self, message: Adopt, _: &mut Context<Self>) -> Self::Result {
+        self.expire(Instant::now());
+        self.has_room()?;
+        let visit = message.visit;
+        let key = self.enter(Some(visit.call), Some(visit.clone()));
+        let guest = Guest {
+            visit: visit.clone(),
+            token: message.token,
+            returns: 0,
+            early: None,
+            place: Place::Live(key),
+        };
+        if let Some(Guest {
+            place: Place::Waiting { .. },
+            ..
+        }) = self.guests.insert(visit.call, guest)
+        {
+            self.waiting -= 1;
+        }
+        Ok(Claimed {
+            key,
+            visit,
+            early: None,
+        })
+    }
+}
+
 impl Handler<Keep> for Registry {
     type Result = ();
 
@@ -373,7 +403,10 @@ impl Handler<Down> for Registry {
         }
         let Some(call) = live.call else { return };
         let now = Instant::now();
-        if let Some(guest) = self.guests.get_mut(&call) {
+        // A call that has come again has another place by now.
+        if let Some(guest) = self.guests.get_mut(&call)
+            && matches!(guest.place, Place::Live(key) if key == message.key)
+        {
             guest.place = Place::Over {
                 reason: live.ended,
                 transfer_to: live.transfer_to,

@@ -3,12 +3,12 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use call_protocol::ids::CallSid;
 use switchboard_actors::call::Shared;
-use switchboard_actors::messages::{Arrive, Arrived, Keep, Refused, Visit};
+use switchboard_actors::messages::{Arrive, Arrived, Keep, Refused, Tenure, Visit};
 use switchboard_actors::openai::ModelLine;
 
-use super::answer;
 use super::media_stream::DiallerOfThread;
 use super::webhook::Webhook;
+use super::{answer, takeover};
 use crate::house::House;
 use crate::settings::DialAt;
 use crate::telemetry::mask_number;
@@ -35,7 +35,7 @@ pub(crate) async fn handle(
         Err(reason) => {
             house.metrics.admission_rejected(reason);
             log::warn!(target: "switchboard::phone", call_sid = webhook.call.as_str(), reason; "call turned away");
-            answer::twiml(&answer::turned_away(&house, &agent))
+            answer::twiml(&answer::turned_away(&house, &agent, reason))
         }
     }
 }
@@ -66,6 +66,7 @@ pub(crate) fn visit(house: &House, webhook: &Webhook) -> Visit {
         }),
         direction: if outbound { "outbound" } else { "inbound" },
         agent: house.profile_for(to.unwrap_or_default()),
+        tenure: Tenure::FIRST,
     }
 }
 
@@ -81,10 +82,14 @@ pub(crate) async fn arrive(
         "no_ticket"
     })?;
     let question = Arrive {
-        visit,
+        visit: visit.clone(),
         token,
         again,
     };
     let answer = house.ask(question).await.ok_or("registry_silent")?;
-    answer.map_err(Refused::label)
+    let arrived = answer.map_err(Refused::label)?;
+    if arrived.first {
+        takeover::announce(house, &visit, &arrived.token).await;
+    }
+    Ok(arrived)
 }

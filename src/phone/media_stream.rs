@@ -5,10 +5,11 @@ use std::time::SystemTime;
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use call_protocol::ids::CallSid;
 use secrecy::ExposeSecret as _;
-use switchboard_actors::messages::{Claim, Claimed, WalkIn};
+use switchboard_actors::messages::{Claim, ClaimError, Claimed, WalkIn};
 use switchboard_actors::openai::Dialler;
 
 use super::signature::{Algorithm, Signed, is_valid};
+use super::takeover;
 use crate::house::House;
 use crate::settings::{StreamSignature, Trust};
 
@@ -65,8 +66,11 @@ async fn admit(house: &House, request: &HttpRequest, token: &str) -> Result<Clai
         call,
         token: token.to_owned(),
     };
-    let answer = house.ask(claim).await.ok_or("registry_silent")?;
-    answer.map_err(|error| error.label())
+    match house.ask(claim).await.ok_or("registry_silent")? {
+        Ok(claimed) => Ok(claimed),
+        Err(ClaimError::Unknown) => takeover::adopt(house, call, token).await,
+        Err(error) => Err(error.label()),
+    }
 }
 
 /// The handshake is signed like a GET, over the `wss://` URL as our TwiML gave it

@@ -10,6 +10,7 @@ mod health;
 mod incoming_call;
 pub(crate) mod media_stream;
 pub mod signature;
+mod takeover;
 pub mod ticket;
 pub mod twiml;
 mod webhook;

@@ -417,7 +417,7 @@ fn rest_credentials_prefer_the_api_key() {
 #[test]
 fn the_summary_shows_where_values_come_from_and_no_secret() {
     let file = format!(
-        "{}[data]\nstore = \"redis://user:canary@cache:6379\"\n[transfer.targets]\ndesk = \"+15550199\"\n\
+        "{}[openai]\nurl = \"wss://model.example/v1?key=canary\"\n[transfer.targets]\ndesk = \"+15550199\"\n\
          [tools.crm]\nkind = \"mcp\"\ndescription = \"x\"\nurl = \"https://crm.example.com/?key=canary\"\nsecret = \"canary\"\n",
         agent("numbers = [\"+15550100\"]\ntools = [\"crm\"]")
     );
@@ -431,7 +431,7 @@ fn the_summary_shows_where_values_come_from_and_no_secret() {
         "limits.drain_seconds = 600 (default)",
         "openai.api_key = •••••••• (OPENAI_API_KEY)",
         "twilio.api_key = not set",
-        "data.store = redis://user:masked@cache:6379 (file)",
+        "openai.url = wss://model.example/v1?masked (file)",
         "transfer.targets.desk = +1•••••0199",
         "tools.crm = crm.example.com, signed",
     ] {

@@ -149,6 +149,8 @@ impl Talking {
                 Effect::DialModel
                 | Effect::CloseModel
                 | Effect::ClosePhone { .. }
+                | Effect::Checkpoint
+                | Effect::Forget
                 | Effect::Report(_) => {}
             }
             self.bytes_out += self.out.len();

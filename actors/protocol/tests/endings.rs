@@ -114,6 +114,7 @@ fn brought_to(reason: EndReason) -> Rig {
         }
         EndReason::OperatorHangUp => rig.event(hang_up()),
         EndReason::HandedOver => rig.event(Event::Operator(OperatorEvent::HandOver)),
+        EndReason::Superseded => rig.event(Event::Operator(OperatorEvent::Superseded)),
         EndReason::TooLong => {
             rig.talks = Some(1_000);
             rig.ready();
@@ -134,7 +135,7 @@ fn brought_to(reason: EndReason) -> Rig {
 }
 
 /// Every reason with its close code (RFC 6455, section 7.4.1) and what the caller meets next.
-const ENDINGS: [(EndReason, u16, Aftermath); 24] = [
+const ENDINGS: [(EndReason, u16, Aftermath); 25] = [
     (EndReason::CallerHungUp, 1_000, Aftermath::HangUp),
     (EndReason::PhoneLost, 1_000, Aftermath::Reconnect),
     (EndReason::PhoneStalled, 1_013, Aftermath::Fallback),
@@ -173,6 +174,7 @@ const ENDINGS: [(EndReason, u16, Aftermath); 24] = [
     (EndReason::NobodyThere, 1_000, Aftermath::HangUp),
     (EndReason::OperatorHangUp, 1_000, Aftermath::HangUp),
     (EndReason::HandedOver, 1_001, Aftermath::Reconnect),
+    (EndReason::Superseded, 1_001, Aftermath::Reconnect),
     (EndReason::TooLong, 1_000, Aftermath::HangUp),
     (EndReason::Fault, 1_011, Aftermath::Fallback),
 ];

@@ -6,14 +6,15 @@ use std::time::Instant;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, SpawnHandle, Supervised, Supervisor};
 use call_protocol::call::end::EndReason;
-use call_protocol::call::event::Event;
+use call_protocol::call::event::{Event, OperatorEvent};
 use call_protocol::call::state::StateName;
 use call_protocol::call::{Call, CallSetup};
 use call_protocol::time::Time;
 
+use super::keeper::Keeper;
 use super::shared::{CallSeed, LogContext, Shared};
 use crate::down::DownGuard;
-use crate::limits::{CALL_MAILBOX, PUSH_EVERY, RESTART_WINDOW, RESTARTS};
+use crate::limits::{CALL_MAILBOX, PUSH_EVERY, RESTART_WINDOW, RESTARTS, STANDSTILL};
 use crate::messages::{CallKey, Inspect, Inspected, ModelSaid, Order, PhoneSaid, Push};
 use crate::openai::{Dialler, ModelLine};
 use crate::registry::{Enter, Registry};
@@ -36,6 +37,9 @@ pub(crate) struct CallActor {
     pub(super) registry: Addr<Registry>,
     pub(super) shared: Shared,
     pub(super) log: LogContext,
+    pub(super) keeper: Keeper,
+    /// The socket is about to be closed by us: what still comes on it is late.
+    pub(super) closing: bool,
     pub(super) lost_model_at: Option<Instant>,
     /// The state last told, for the gauge.
     pub(super) state: StateName,
@@ -64,6 +68,15 @@ impl CallActor {
                 max_length: seed.max_length,
                 seed: seed.key.wrapping_mul(0x9E37_79B9_7F4A_7C15),
             };
+            let keeper = Keeper::new(seed.store, seed.visit.as_ref());
+            let checkpoint = seed
+                .visit
+                .as_ref()
+                .and_then(|visit| visit.tenure.checkpoint.clone());
+            let call = match checkpoint {
+                Some(checkpoint) => Call::resume(setup, &checkpoint),
+                None => Call::new(setup),
+            };
             let enter = Enter {
                 key: seed.key,
                 visit: seed.visit,
@@ -74,7 +87,7 @@ impl CallActor {
             };
             Self {
                 key: seed.key,
-                call: Call::new(setup),
+                call,
                 phone,
                 model: None,
                 session: 0,
@@ -85,6 +98,8 @@ impl CallActor {
                 registry: seed.registry,
                 shared: seed.shared,
                 log,
+                keeper,
+                closing: false,
                 lost_model_at: None,
                 state: StateName::Connected,
                 seed: Some(Box::new(enter)),
@@ -192,8 +207,14 @@ impl CallActor {
             ctx.cancel_future(handle);
         }
         let wait = due.since(self.now());
-        let handle = ctx.run_later(wait, |actor, ctx| {
+        let expected = Instant::now() + wait;
+        let handle = ctx.run_later(wait, move |actor, ctx| {
             actor.timer = None;
+            if expected.elapsed() >= STANDSTILL {
+                actor.step(ctx, None, |call, now| {
+                    call.handle(Event::Operator(OperatorEvent::WokeUp), now)
+                });
+            }
             actor.step(ctx, None, Call::handle_timeout);
         });
         self.timer = Some((handle, due));
@@ -260,6 +281,9 @@ impl Handler<PhoneSaid> for CallActor {
     type Result = ();
 
     fn handle(&mut self, message: PhoneSaid, ctx: &mut Self::Context) {
+        if self.closing {
+            return;
+        }
         self.step(ctx, Some(message.at), |call, now| {
             call.handle(Event::Phone(message.event), now)
         });

@@ -17,6 +17,7 @@ use crate::messages::{CallKey, Visit};
 use crate::metrics::Metrics;
 use crate::openai::{Dialler, ModelLine};
 use crate::registry::Registry;
+use crate::store::CallStore;
 
 /// All that a call is started with.
 pub struct CallSeed {
@@ -36,6 +37,8 @@ pub struct CallSeed {
     pub dialler: Dialler,
     /// Where the call makes itself known.
     pub registry: Addr<Registry>,
+    /// Where its checkpoints go.
+    pub store: Arc<dyn CallStore>,
     /// Counters.
     pub shared: Shared,
 }

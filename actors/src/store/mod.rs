@@ -28,7 +28,7 @@ pub type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
 pub type UnixSeconds = i64;
 
 /// The largest checkpoint, in bytes.
-pub const MAX_CHECKPOINT: usize = 32 * 1024;
+pub const MAX_CHECKPOINT: usize = call_protocol::checkpoint::MAX_BYTES;
 
 /// The longest text of an effect: its arguments, or its output, in bytes.
 pub const MAX_EFFECT_TEXT: usize = 32 * 1024;

@@ -80,6 +80,8 @@ fn carry_out(call: &mut Call, out: &mut BytesMut) -> u32 {
             Effect::Report(_)
             | Effect::DialModel
             | Effect::CloseModel
+            | Effect::Checkpoint
+            | Effect::Forget
             | Effect::ClosePhone { .. } => {}
         }
     }

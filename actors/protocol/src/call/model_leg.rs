@@ -9,7 +9,7 @@ use crate::codec::Guard;
 use crate::model::command::{ModelCommand, Role, SessionSetup, TurnDetection, Voice};
 use crate::model::errors::{Class, classify, close_is_fatal, refusal_is_fatal};
 use crate::model::link::{CONFIGURE_TIMEOUT, Configuring, DIAL_TIMEOUT, Link, Session};
-use crate::model::replay::briefing;
+use crate::model::replay::{briefing, briefing_after_silence};
 use crate::model::responses::Responses;
 use crate::playback::PartKey;
 use crate::time::Time;
@@ -258,10 +258,16 @@ impl Call {
             again,
         });
         let agent = self.setup.agent.clone();
-        let clip_played =
-            matches!(agent.greeting, Greeting::Clip { .. }) && self.state.stream().is_some();
-        if again && self.conversation.count() > 0 {
-            let text = briefing(&self.conversation);
+        let clip_played = matches!(agent.greeting, Greeting::Clip { .. })
+            && self.state.stream().is_some()
+            && self.is_heard_here(now);
+        let has_past = again || self.resumes() > 0;
+        if has_past && self.conversation.count() > 0 {
+            let text = if again {
+                briefing(&self.conversation)
+            } else {
+                briefing_after_silence(&self.conversation)
+            };
             self.ask_model(ModelCommand::Tell {
                 role: Role::System,
                 text,
@@ -272,7 +278,9 @@ impl Call {
         if again {
             self.tally.reconnects += 1;
         }
+        let goes_on = self.go_on(now);
         match &agent.greeting {
+            Greeting::Model { .. } | Greeting::Wait | Greeting::Clip { .. } if goes_on => {}
             Greeting::Model { instructions } if !self.agent_was_heard(now) => {
                 self.ask_for_answer(Some(instructions.clone()));
             }
@@ -296,12 +304,15 @@ impl Call {
     }
 
     /// Whether the caller has heard anything of the agent, or is about to: audio that is on its way needs no model.
-    fn agent_was_heard(&mut self, now: Time) -> bool {
-        let under_way = self
-            .state
-            .playback_mut()
-            .is_some_and(|playback| playback.is_unheard(now) || playback.totals(now).heard > 0);
-        under_way || self.conversation.agent_was_heard()
+    fn agent_was_heard(&self, now: Time) -> bool {
+        self.is_heard_here(now) || self.conversation.agent_was_heard()
+    }
+
+    /// The same, on this media socket.
+    pub(super) fn is_heard_here(&self, now: Time) -> bool {
+        self.state
+            .playback()
+            .is_some_and(|playback| playback.is_unheard(now) || playback.totals(now).heard > 0)
     }
 
     pub(super) fn on_dial_timeout(&mut self, now: Time) {

@@ -12,6 +12,24 @@ const TOLD: usize = 12_000;
 /// One labelled text rather than assistant items: a history of assistant *text* can push a model into answering in text.
 #[must_use]
 pub fn briefing(conversation: &Conversation) -> String {
+    told(
+        "The line to you was interrupted for a moment and this call goes on. Do not greet again and do not mention the \
+         interruption; continue where the conversation stopped.",
+        conversation,
+    )
+}
+
+/// The same for a call whose media stream was interrupted: the caller heard nothing for a moment.
+#[must_use]
+pub fn briefing_after_silence(conversation: &Conversation) -> String {
+    told(
+        "The line was interrupted for a moment, the caller heard nothing meanwhile, and this call goes on. Do not greet \
+         again; continue where the conversation stopped.",
+        conversation,
+    )
+}
+
+fn told(what_happened: &str, conversation: &Conversation) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut length = 0;
     let turns: Vec<_> = conversation.turns().collect();
@@ -38,10 +56,8 @@ pub fn briefing(conversation: &Conversation) -> String {
         }
         lines.push(line);
     }
-    let mut briefing = String::from(
-        "The line to you was interrupted for a moment and this call goes on. Do not greet again and do not mention the \
-         interruption; continue where the conversation stopped. The conversation so far, as the caller heard it:\n",
-    );
+    let mut briefing =
+        format!("{what_happened} The conversation so far, as the caller heard it:\n");
     for line in lines.iter().rev() {
         // Writing to a string does not fail.
         let _ = writeln!(briefing, "{line}");

@@ -361,6 +361,8 @@ impl Watched {
             Effect::Report(Report::Turn(turn)) => {
                 self.cut |= turn.cut && turn.who == Speaker::Agent;
             }
+            Effect::Checkpoint => assert!(self.started, "a checkpoint of nothing"),
+            Effect::Forget => assert_eq!(self.seen.stopped, 0, "the last word comes last"),
             Effect::Report(_) | Effect::DialModel => {}
         }
     }

@@ -161,6 +161,12 @@ events! {
     Event::Operator(OperatorEvent::HandOver) => "operator.hand_over": [
         "": Event::Operator(OperatorEvent::HandOver),
     ],
+    Event::Operator(OperatorEvent::Superseded) => "operator.superseded": [
+        "": Event::Operator(OperatorEvent::Superseded),
+    ],
+    Event::Operator(OperatorEvent::WokeUp) => "operator.woke_up": [
+        "": Event::Operator(OperatorEvent::WokeUp),
+    ],
     Event::Model(ModelEvent::Opened) => "model.opened": ["": opened()],
     Event::Model(ModelEvent::Refused(_)) => "model.refused": [
         "401": refused(Refusal::Status(401)),
