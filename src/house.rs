@@ -8,7 +8,8 @@ use std::time::Duration;
 use actix::Addr;
 use call_protocol::call::AgentProfile;
 use switchboard_actors::call::{CallSeed, Shared, Tap};
-use switchboard_actors::messages::{CallKey, Visit};
+use switchboard_actors::down::DownGuard;
+use switchboard_actors::messages::Visit;
 use switchboard_actors::metrics::Metrics;
 use switchboard_actors::openai::{Dialler, ModelLine};
 use switchboard_actors::registry::Registry;
@@ -117,7 +118,7 @@ impl House {
     /// What a call on an accepted socket is started with.
     pub(crate) fn seed(
         &self,
-        key: CallKey,
+        place: DownGuard,
         visit: Option<Visit>,
         early: Option<ModelLine>,
         dialler: &Dialler,
@@ -128,7 +129,7 @@ impl House {
         let settings = self.settings.agent(&agent.name);
         let model_url = self.model_url(&agent.name);
         CallSeed {
-            key,
+            place,
             visit,
             max_length: settings.map_or(self.settings.limits.max_call, |agent| agent.max_call),
             agent,

@@ -48,7 +48,7 @@
 #![forbid(unsafe_code)]
 
 pub mod call;
-mod down;
+pub mod down;
 pub mod limits;
 pub mod messages;
 pub mod metrics;

@@ -134,6 +134,8 @@ pub struct Arrive {
     pub token: String,
     /// Whether a call that ended here may come again: Twilio asks what follows.
     pub again: bool,
+    /// Whether the token the call has already opened a socket elsewhere.
+    pub renew: bool,
 }
 
 /// Answer to [`Arrive`].
@@ -164,19 +166,46 @@ pub struct Visit {
 
 /// One owner's time with a call: an owner is a process, and a media socket of it.
 #[derive(Clone, Debug)]
-pub struct Tenure {
-    /// The owner's number in the store.
-    pub epoch: u64,
-    /// What the owner before left, for a call that goes on.
-    pub checkpoint: Option<Arc<Checkpoint>>,
+pub enum Tenure {
+    /// A new call: the first owner needs no claim.
+    First,
+    /// A call that comes again: it is claimed when its media socket comes, not before, so that asking what follows
+    /// takes a call from nobody.
+    Due,
+    /// Claimed.
+    Taken {
+        /// The owner's number in the store.
+        epoch: u64,
+        /// What the owner before left, if there is something to go on with.
+        checkpoint: Option<Arc<Checkpoint>>,
+    },
 }
 
 impl Tenure {
-    /// That of the first owner.
-    pub const FIRST: Self = Self {
-        epoch: 1,
-        checkpoint: None,
-    };
+    /// The owner's number in the store.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        match self {
+            Self::First | Self::Due => 1,
+            Self::Taken { epoch, .. } => *epoch,
+        }
+    }
+
+    /// What the owner before left.
+    #[must_use]
+    pub const fn checkpoint(&self) -> Option<&Arc<Checkpoint>> {
+        match self {
+            Self::Taken {
+                checkpoint: Some(checkpoint),
+                ..
+            } => Some(checkpoint),
+            Self::Taken {
+                checkpoint: None, ..
+            }
+            | Self::First
+            | Self::Due => None,
+        }
+    }
 }
 
 /// Why a call is not taken.

@@ -245,7 +245,7 @@ impl Handler<Arrive> for Registry {
         let call = message.visit.call;
         if let Some(guest) = self.guests.get(&call) {
             let waits = matches!(guest.place, Place::Waiting { .. });
-            if waits || !message.again {
+            if (waits && !message.renew) || !message.again {
                 // The same webhook again: the same answer, and no second ticket.
                 return Ok(Arrived {
                     token: guest.token.clone(),
@@ -259,6 +259,15 @@ impl Handler<Arrive> for Registry {
             .map_or(0, |guest| guest.returns + u32::from(message.again));
         if returns > RETURNS {
             return Err(Refused::TooOften);
+        }
+        if let Some(Guest {
+            place: Place::Waiting { .. },
+            ..
+        }) = self.guests.get(&call)
+        {
+            // Its socket went elsewhere; the place is the new ticket's.
+            self.waiting -= 1;
+            self.guests.remove(&call);
         }
         self.has_room()?;
         let until = now + TICKET_LIFE;

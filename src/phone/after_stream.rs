@@ -46,29 +46,24 @@ pub(crate) async fn what_follows(house: &House, webhook: &Webhook, waited: u8) -
         return answer::elsewhere(house, &visit.agent.name, "/after-stream", waited);
     }
     let mut aftermath = here;
+    let mut left = None;
     if here == Aftermath::Reconnect {
-        visit.tenure = takeover::take_over(house, webhook.call).await;
-        if let Some(checkpoint) = visit.tenure.checkpoint.clone() {
+        visit.tenure = Tenure::Due;
+        left = takeover::look(house, webhook.call).await;
+        if let Some(checkpoint) = &left {
             let (there, to) = checkpoint.aftermath();
             aftermath = there;
             target = to.map(str::to_owned);
             visit.agent = house.profile(&checkpoint.agent);
-            if !checkpoint.has_begun() {
-                visit.tenure = Tenure {
-                    checkpoint: None,
-                    ..visit.tenure
-                };
-            }
         }
     }
     let agent = visit.agent.name.clone();
-    let epoch = visit.tenure.epoch;
-    log::info!(target: "switchboard::phone", call_sid = webhook.call.as_str(), next:? = aftermath, epoch; "after the stream");
+    log::info!(target: "switchboard::phone", call_sid = webhook.call.as_str(), next:? = aftermath; "after the stream");
     match aftermath {
         Aftermath::HangUp => Response::new().hangup(),
         Aftermath::Transfer => answer::transfer(house, &agent, target.as_deref()),
         Aftermath::Fallback => answer::fallback(house, &agent),
-        Aftermath::Reconnect => match incoming_call::arrive(house, visit, true).await {
+        Aftermath::Reconnect => match incoming_call::come_again(house, visit, left).await {
             Ok(arrived) => answer::connect(house, &agent, &arrived.token),
             Err(reason) => {
                 house.metrics.admission_rejected(reason);

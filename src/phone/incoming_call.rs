@@ -1,6 +1,7 @@
 //! `/incoming-call`: somebody rings.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use call_protocol::checkpoint::Checkpoint;
 use call_protocol::ids::CallSid;
 use switchboard_actors::call::Shared;
 use switchboard_actors::messages::{Arrive, Arrived, Keep, Refused, Tenure, Visit};
@@ -25,7 +26,7 @@ pub(crate) async fn handle(
     };
     let visit = visit(&house, &webhook);
     let agent = visit.agent.name.clone();
-    match arrive(&house, visit, false).await {
+    match arrive(&house, visit).await {
         Ok(arrived) => {
             if arrived.first && house.settings.openai.dial == DialAt::Webhook {
                 dial_early(&house, &dialler, webhook.call, &agent);
@@ -66,15 +67,40 @@ pub(crate) fn visit(house: &House, webhook: &Webhook) -> Visit {
         }),
         direction: if outbound { "outbound" } else { "inbound" },
         agent: house.profile_for(to.unwrap_or_default()),
-        tenure: Tenure::FIRST,
+        tenure: Tenure::First,
     }
 }
 
-/// Keeps a place for the call; gives its media token, or the reason why there is none.
-pub(crate) async fn arrive(
+/// Keeps a place for a new call; gives its media token, or the reason why there is none.
+pub(crate) async fn arrive(house: &House, visit: Visit) -> Result<Arrived, &'static str> {
+    let arrived = keep_place(house, visit.clone(), false, false).await?;
+    if arrived.first {
+        takeover::announce(house, &visit, &arrived.token, None).await;
+    }
+    Ok(arrived)
+}
+
+/// The same for a call that was here, or elsewhere, before; `left` is what its owner wrote down last.
+pub(crate) async fn come_again(
+    house: &House,
+    visit: Visit,
+    left: Option<Checkpoint>,
+) -> Result<Arrived, &'static str> {
+    let renew = left
+        .as_ref()
+        .is_some_and(|checkpoint| checkpoint.ticket.is_none());
+    let arrived = keep_place(house, visit.clone(), true, renew).await?;
+    if arrived.first {
+        takeover::announce(house, &visit, &arrived.token, left).await;
+    }
+    Ok(arrived)
+}
+
+async fn keep_place(
     house: &House,
     visit: Visit,
     again: bool,
+    renew: bool,
 ) -> Result<Arrived, &'static str> {
     let now = std::time::SystemTime::now();
     let token = house.mint.mint(visit.call.as_str(), now).map_err(|error| {
@@ -82,14 +108,11 @@ pub(crate) async fn arrive(
         "no_ticket"
     })?;
     let question = Arrive {
-        visit: visit.clone(),
+        visit,
         token,
         again,
+        renew,
     };
     let answer = house.ask(question).await.ok_or("registry_silent")?;
-    let arrived = answer.map_err(Refused::label)?;
-    if arrived.first {
-        takeover::announce(house, &visit, &arrived.token).await;
-    }
-    Ok(arrived)
+    answer.map_err(Refused::label)
 }

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use call_protocol::ids::CallSid;
 use secrecy::ExposeSecret as _;
-use switchboard_actors::messages::{Claim, ClaimError, Claimed, WalkIn};
+use switchboard_actors::down::DownGuard;
+use switchboard_actors::messages::{Claim, ClaimError, Claimed, Tenure, WalkIn};
 use switchboard_actors::openai::Dialler;
 
 use super::signature::{Algorithm, Signed, is_valid};
@@ -23,8 +24,16 @@ pub(crate) async fn with_ticket(
 ) -> Result<HttpResponse, Error> {
     // Refused before the upgrade and before any model socket: a stranger costs nothing.
     match admit(&house, &request, &token).await {
-        Ok(Claimed { key, visit, early }) => {
-            let seed = house.seed(key, Some(visit), early, &dialler.0);
+        Ok(Claimed {
+            key,
+            mut visit,
+            early,
+        }) => {
+            let place = DownGuard::new(key, house.registry.clone());
+            if matches!(visit.tenure, Tenure::Due) {
+                visit.tenure = takeover::take_over(&house, visit.call).await;
+            }
+            let seed = house.seed(place, Some(visit), early, &dialler.0);
             switchboard_actors::twilio::accept(seed, &request, stream)
         }
         Err(reason) => Ok(refuse(&house, reason)),
@@ -43,7 +52,12 @@ pub(crate) async fn without_ticket(
     }
     match house.ask(WalkIn).await {
         Some(Ok(key)) => switchboard_actors::twilio::accept(
-            house.seed(key, None, None, &dialler.0),
+            house.seed(
+                DownGuard::new(key, house.registry.clone()),
+                None,
+                None,
+                &dialler.0,
+            ),
             &request,
             stream,
         ),

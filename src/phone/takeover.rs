@@ -7,7 +7,7 @@ use bytes::Bytes;
 use call_protocol::checkpoint::Checkpoint;
 use call_protocol::ids::CallSid;
 use switchboard_actors::call::unix_now;
-use switchboard_actors::messages::{Adopt, Claimed, Tenure, Visit};
+use switchboard_actors::messages::{Adopt, Claimed, Refused, Tenure, Visit};
 use switchboard_actors::store::{Answer, StoreError};
 
 use super::ticket;
@@ -26,55 +26,69 @@ async fn within<T>(limit: Duration, answer: Answer<T>) -> Result<T, StoreError> 
     }
 }
 
+/// What the call's owner wrote down last; the call stays whose it is. `None` if nobody wrote anything, or not readably.
+pub(crate) async fn look(house: &House, call: CallSid) -> Option<Checkpoint> {
+    let found = within(STORE_ANSWERS, house.store.look(call, unix_now())).await;
+    let read = found.map(|found| found.map(|document| Checkpoint::decode(&document)));
+    match read {
+        Ok(None) => None,
+        Ok(Some(Ok(checkpoint))) => Some(checkpoint),
+        Ok(Some(Err(error))) => {
+            log::warn!(target: "switchboard::phone", call_sid = call.as_str(), error:% = error; "checkpoint not read");
+            None
+        }
+        Err(error) => {
+            log::warn!(target: "switchboard::phone", call_sid = call.as_str(), error:% = error; "store not read");
+            None
+        }
+    }
+}
+
 /// Takes a call over from whoever had it: from here on nobody else may speak in it. A call that nobody wrote down, or
 /// not readably, begins anew.
 pub(crate) async fn take_over(house: &House, call: CallSid) -> Tenure {
-    let claim = match within(STORE_ANSWERS, house.store.claim(call, unix_now())).await {
-        Ok(claim) => claim,
+    let claim = within(STORE_ANSWERS, house.store.claim(call, unix_now())).await;
+    let (epoch, left) = match claim {
+        Ok(claim) => (claim.epoch, claim.checkpoint),
         Err(error) => {
             log::warn!(target: "switchboard::phone", call_sid = call.as_str(), error:% = error; "call taken over without its checkpoint");
             house.metrics.resumed("failed");
-            return Tenure::FIRST;
+            return Tenure::First;
         }
     };
-    let checkpoint = match claim.checkpoint.as_deref().map(Checkpoint::decode) {
+    let checkpoint = match left.as_deref().map(Checkpoint::decode) {
         None => None,
-        Some(Ok(checkpoint)) => Some(Arc::new(checkpoint)),
+        Some(Ok(checkpoint)) => Some(checkpoint),
         Some(Err(error)) => {
             log::warn!(target: "switchboard::phone", call_sid = call.as_str(), error:% = error; "checkpoint not read");
             house.metrics.resumed("failed");
             None
         }
     };
-    Tenure {
-        epoch: claim.epoch,
-        checkpoint,
+    Tenure::Taken {
+        epoch,
+        checkpoint: checkpoint.filter(Checkpoint::has_begun).map(Arc::new),
     }
 }
 
-/// Writes down that a media socket is awaited, and with which ticket: it may be opened at another process.
-pub(crate) async fn announce(house: &House, visit: &Visit, token: &str) {
-    let mut checkpoint = visit
-        .tenure
-        .checkpoint
-        .as_deref()
-        .cloned()
-        .unwrap_or_default();
+/// Writes down that a media socket is awaited, and with which ticket: it may be opened at another process. `left` is
+/// what the owner before wrote.
+pub(crate) async fn announce(house: &House, visit: &Visit, token: &str, left: Option<Checkpoint>) {
+    let mut checkpoint = left.unwrap_or_else(|| Checkpoint {
+        epoch: 1,
+        ..Checkpoint::default()
+    });
     checkpoint.agent.clone_from(&visit.agent.name);
     checkpoint.from.clone_from(&visit.from);
     checkpoint.to.clone_from(&visit.to);
-    checkpoint.epoch = visit.tenure.epoch;
     checkpoint.ticket = Some(ticket::fingerprint(token));
+    let epoch = checkpoint.epoch;
     let Ok(document) = checkpoint.encode() else {
-        // It was read from a document that fitted; without its oldest turns it fits again.
+        // What was read has fitted; without its oldest turns it fits again.
         return;
     };
-    let saved = house.store.save(
-        visit.call,
-        visit.tenure.epoch,
-        Bytes::from(document),
-        unix_now(),
-    );
+    let document = Bytes::from(document);
+    let saved = house.store.save(visit.call, epoch, document, unix_now());
     if let Err(error) = within(ANNOUNCED, saved).await {
         log::debug!(target: "switchboard::phone", call_sid = visit.call.as_str(), error:% = error; "call not announced to other processes");
     }
@@ -86,36 +100,21 @@ pub(crate) async fn adopt(
     call: CallSid,
     token: &str,
 ) -> Result<Claimed, &'static str> {
-    let unknown = "unknown_ticket";
-    let found = within(STORE_ANSWERS, house.store.look(call, unix_now()))
-        .await
-        .map_err(|_| unknown)?;
-    let announced = found.and_then(|document| Checkpoint::decode(&document).ok());
-    let awaited = announced.and_then(|checkpoint| checkpoint.ticket);
-    match awaited {
-        Some(awaited) if awaited == ticket::fingerprint(token) => {}
-        Some(_) => return Err(unknown),
-        // Its media socket is here already, or there never was one to come.
+    let announced = look(house, call).await.ok_or("unknown_ticket")?;
+    match &announced.ticket {
+        Some(awaited) if *awaited == ticket::fingerprint(token) => {}
+        Some(_) => return Err("unknown_ticket"),
         None => return Err("used_ticket"),
     }
-    let tenure = take_over(house, call).await;
-    let Some(checkpoint) = tenure.checkpoint.clone() else {
-        return Err(unknown);
-    };
     let visit = Visit {
         call,
-        from: checkpoint.from.clone(),
-        to: checkpoint.to.clone(),
+        from: announced.from,
+        to: announced.to,
         direction: "inbound",
-        agent: house.profile(&checkpoint.agent),
-        tenure: Tenure {
-            checkpoint: Some(checkpoint).filter(|checkpoint| checkpoint.has_begun()),
-            ..tenure
-        },
+        agent: house.profile(&announced.agent),
+        tenure: Tenure::Due,
     };
     let token = token.to_owned();
     let answer = house.ask(Adopt { visit, token }).await;
-    answer
-        .ok_or("registry_silent")?
-        .map_err(switchboard_actors::messages::Refused::label)
+    answer.ok_or("registry_silent")?.map_err(Refused::label)
 }

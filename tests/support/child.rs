@@ -127,6 +127,14 @@ impl Serving {
         }
     }
 
+    /// Ends it the usual way; gives how long that took.
+    pub(crate) async fn stop_within(mut self, within: Duration) -> Duration {
+        self.signal("TERM");
+        let (code, took) = self.ended(within).await;
+        assert_eq!(code, 0);
+        took
+    }
+
     /// Ends it the usual way; gives all it wrote to standard error.
     pub(crate) async fn stop(mut self) -> Vec<String> {
         self.signal("TERM");

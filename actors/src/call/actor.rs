@@ -66,19 +66,19 @@ impl CallActor {
                 agent: seed.agent.clone(),
                 call: seed.visit.as_ref().map(|visit| visit.call),
                 max_length: seed.max_length,
-                seed: seed.key.wrapping_mul(0x9E37_79B9_7F4A_7C15),
+                seed: seed.place.key().wrapping_mul(0x9E37_79B9_7F4A_7C15),
             };
             let keeper = Keeper::new(seed.store, seed.visit.as_ref());
             let checkpoint = seed
                 .visit
                 .as_ref()
-                .and_then(|visit| visit.tenure.checkpoint.clone());
+                .and_then(|visit| visit.tenure.checkpoint().cloned());
             let call = match checkpoint {
                 Some(checkpoint) => Call::resume(setup, &checkpoint),
                 None => Call::new(setup),
             };
             let enter = Enter {
-                key: seed.key,
+                key: seed.place.key(),
                 visit: seed.visit,
                 inspect: ctx.address().recipient().downgrade(),
                 orders: ctx.address().recipient().downgrade(),
@@ -86,7 +86,7 @@ impl CallActor {
                 faults: ctx.address().recipient().downgrade(),
             };
             Self {
-                key: seed.key,
+                key: seed.place.key(),
                 call,
                 phone,
                 model: None,
@@ -94,7 +94,7 @@ impl CallActor {
                 model_url: seed.model_url,
                 early: seed.early,
                 dialler: seed.dialler,
-                _guard: DownGuard::new(seed.key, seed.registry.clone()),
+                _guard: seed.place,
                 registry: seed.registry,
                 shared: seed.shared,
                 log,

@@ -43,8 +43,7 @@ impl Keeper {
     pub(super) fn new(store: Arc<dyn CallStore>, visit: Option<&Visit>) -> Self {
         Self {
             store,
-            // The first owner of a call needs no claim.
-            epoch: visit.map_or(1, |visit| visit.tenure.epoch),
+            epoch: visit.map_or(1, |visit| visit.tenure.epoch()),
             from: visit.and_then(|visit| visit.from.clone()),
             to: visit.and_then(|visit| visit.to.clone()),
             last: None,

@@ -13,6 +13,7 @@ use call_protocol::payload::Payload;
 use serde::Serialize;
 use tokio::sync::mpsc::Sender;
 
+use crate::down::DownGuard;
 use crate::messages::{CallKey, Visit};
 use crate::metrics::Metrics;
 use crate::openai::{Dialler, ModelLine};
@@ -21,8 +22,8 @@ use crate::store::CallStore;
 
 /// All that a call is started with.
 pub struct CallSeed {
-    /// The call's number in this process.
-    pub key: CallKey,
+    /// The call's place in the registry; a seed that comes to nothing gives it back.
+    pub place: DownGuard,
     /// Who calls; `None` for a socket without a ticket.
     pub visit: Option<Visit>,
     /// Who answers.
@@ -202,7 +203,7 @@ pub(crate) struct LogContext {
 impl LogContext {
     pub(crate) fn of(seed: &CallSeed) -> Self {
         Self {
-            key: seed.key,
+            key: seed.place.key(),
             call: seed.visit.as_ref().map(|visit| visit.call),
             stream: None,
         }
