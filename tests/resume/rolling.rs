@@ -6,8 +6,8 @@ use switchboard_kit::twilio::{CallEnd, Scripted, Step, StreamEnd};
 
 use crate::door::Door;
 use crate::support::child::Serving;
-use crate::support::{MODEL_KEY, SOON, brief, line_to, listen, say};
-use crate::town::{Folder, Timed, at, metrics, percentile};
+use crate::support::{MODEL_KEY, SOON, brief, line_to, listen, say, until};
+use crate::town::{Folder, Timed, at, metrics, percentile, turned};
 
 /// Seconds an instance waits for its calls before it hands them over: shorter than any call here.
 const DRAIN: u64 = 1;
@@ -41,7 +41,7 @@ async fn roll_under(calls: usize) {
                 say("hello"),
                 listen(),
                 // Both restarts happen while the caller only listens.
-                Step::Wait { ms: 12_000 },
+                Step::Wait { ms: 14_000 },
                 say("yes"),
                 listen(),
                 Step::HangUp,
@@ -53,7 +53,12 @@ async fn roll_under(calls: usize) {
             })
         })
         .collect();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    until("the calls have had their turns", SOON * 2, async || {
+        turned(&a, 3).await + turned(&b, 3).await >= calls
+    })
+    .await;
+    // The last answers are heard out: a caller who speaks into the hand-over is not spoken to.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
 
     let mut exits = Vec::new();
     let mut resumes = 0.0;
@@ -69,7 +74,7 @@ async fn roll_under(calls: usize) {
         exits.push(took.as_millis());
         // At the same address, as a supervisor would start it.
         *leaving = Serving::start(&at(variables.clone(), leaving.public)).await;
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
     }
 
     let mut gaps = Vec::new();

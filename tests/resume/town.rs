@@ -72,15 +72,20 @@ pub(crate) async fn metrics(serving: &Serving) -> Scrape {
     Scrape::read(&operator(serving, "GET", "/metrics").await.text())
 }
 
+/// How many calls have had so many turns.
+pub(crate) async fn turned(serving: &Serving, turns: u64) -> usize {
+    let listing = operator(serving, "GET", "/admin/calls").await.json();
+    let rows = listing["calls"].as_array().cloned().unwrap_or_default();
+    let far = rows
+        .iter()
+        .filter(|row| row["turns"].as_u64() >= Some(turns));
+    far.count()
+}
+
 /// Waits until so many calls have had so many turns.
 pub(crate) async fn have_turns(serving: &Serving, calls: usize, turns: u64) {
     until("the calls have had their turns", SOON * 2, async || {
-        let listing = operator(serving, "GET", "/admin/calls").await.json();
-        let rows = listing["calls"].as_array().cloned().unwrap_or_default();
-        let far = rows
-            .iter()
-            .filter(|row| row["turns"].as_u64() >= Some(turns));
-        far.count() >= calls
+        turned(serving, turns).await >= calls
     })
     .await;
 }
