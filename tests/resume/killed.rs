@@ -7,7 +7,9 @@ use url::Url;
 
 use crate::support::child::Serving;
 use crate::support::{MODEL_KEY, SOON, brief, line_to, listen, say};
-use crate::town::{Folder, Timed, at, have_turns, metrics, percentile, standing_document};
+use crate::town::{
+    Folder, Timed, at, have_turns, lasting_address, metrics, percentile, standing_document,
+};
 
 /// The number's fallback URL, kept where it is always reachable: while no process listens, Twilio waits a second and
 /// asks again. Without it Twilio ends a call whose `action` request fails (error 11200).
@@ -28,8 +30,8 @@ async fn a_killed_process_ends_none_of_a_hundred_calls() {
 async fn kill_with(calls: usize) {
     let folder = Folder::new();
     let model = brief().keys([MODEL_KEY]).start().await.unwrap();
-    let variables = folder.variables(&model.url(), &[]);
-    let first = Serving::start(&variables).await;
+    let variables = at(folder.variables(&model.url(), &[]), lasting_address());
+    let mut first = Serving::start(&variables).await;
     let standby = standing_document(STANDBY).await;
     let mut line = line_to(first.public);
     line.pace = Pace {
@@ -64,7 +66,9 @@ async fn kill_with(calls: usize) {
     let sessions_before = model.sessions().len();
     first.signal("KILL");
     let killed = Instant::now();
-    let second = Serving::start(&at(variables, first.public)).await;
+    // A supervisor starts the next one when this one is gone: until then its listener is open.
+    first.ended(SOON).await;
+    let second = Serving::start(&variables).await;
     let up = Instant::now();
 
     let mut until_audio = Vec::new();

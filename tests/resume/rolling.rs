@@ -7,7 +7,7 @@ use switchboard_kit::twilio::{CallEnd, Scripted, Step, StreamEnd};
 use crate::door::Door;
 use crate::support::child::Serving;
 use crate::support::{MODEL_KEY, SOON, brief, line_to, listen, say, until};
-use crate::town::{Folder, Timed, at, metrics, percentile, turned};
+use crate::town::{Folder, Timed, at, lasting_address, metrics, percentile, turned};
 
 /// Seconds an instance waits for its calls before it hands them over: shorter than any call here.
 const DRAIN: u64 = 1;
@@ -28,8 +28,8 @@ async fn roll_under(calls: usize) {
     let model = brief().keys([MODEL_KEY]).start().await.unwrap();
     let drain = [("SWITCHBOARD_DRAIN_SECONDS", DRAIN.to_string())];
     let variables = folder.variables(&model.url(), &drain);
-    let mut a = Serving::start(&variables).await;
-    let mut b = Serving::start(&variables).await;
+    let mut a = Serving::start(&at(variables.clone(), lasting_address())).await;
+    let mut b = Serving::start(&at(variables.clone(), lasting_address())).await;
     let door = Door::open().await;
     door.leads_to(&[a.public, b.public]);
     let line = line_to(door.address);

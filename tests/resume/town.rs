@@ -56,6 +56,20 @@ pub(crate) fn at(
     variables
 }
 
+/// An address that stays free while its process is down: below the ports that the system gives to outgoing connections,
+/// of which one could otherwise take it, or even connect to itself.
+pub(crate) fn lasting_address() -> SocketAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 20_000 + (std::process::id().wrapping_mul(7) + step) % 10_000;
+        let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()));
+        if std::net::TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
+
 /// What an operator with the token gets.
 pub(crate) async fn operator(
     serving: &Serving,

@@ -77,6 +77,8 @@ impl Serving {
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
         };
         until("the service says where it listens", SOON, async || {
+            let ended = serving.child.try_wait().unwrap();
+            assert!(ended.is_none(), "{ended:?}: {:?}", serving.lines());
             serving.event("serving").is_some()
         })
         .await;
