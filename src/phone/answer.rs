@@ -26,7 +26,9 @@ pub(crate) fn twiml(document: &Response) -> HttpResponse {
     }
 }
 
-/// Connects the call to its media socket. The verbs behind `<Connect>` run only if even the `action` request fails.
+/// Connects the call to its media socket. When the stream ends, Twilio runs what the `action` request is answered with.
+/// If nobody answers that, Twilio asks the number's fallback URL and then gives up (error 11200); the verbs behind
+/// `<Connect>` are for a Twilio that goes on in the document all the same.
 pub(crate) fn connect(house: &House, agent: &str, token: &str) -> Response {
     let stream = Connect {
         action: format!("{}/after-stream", house.public_http),

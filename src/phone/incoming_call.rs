@@ -9,7 +9,7 @@ use switchboard_actors::openai::ModelLine;
 
 use super::media_stream::DiallerOfThread;
 use super::webhook::Webhook;
-use super::{answer, takeover};
+use super::{after_stream, answer, takeover};
 use crate::house::House;
 use crate::settings::DialAt;
 use crate::telemetry::mask_number;
@@ -24,6 +24,11 @@ pub(crate) async fn handle(
         Ok(webhook) => webhook,
         Err(answer) => return answer,
     };
+    // The number's fallback URL may lead here, too: then Twilio says which request had failed, perhaps in mid-call
+    // (<https://www.twilio.com/docs/api/errors/11200>).
+    if webhook.form.get("ErrorUrl").is_some() {
+        return answer::twiml(&after_stream::what_follows(&house, &webhook, 0).await);
+    }
     let visit = visit(&house, &webhook);
     let agent = visit.agent.name.clone();
     match arrive(&house, visit).await {

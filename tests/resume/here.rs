@@ -27,9 +27,23 @@ async fn a_lost_socket_costs_a_pause_not_the_conversation() {
             > 0.0
     })
     .await;
-    let next = Request::signed("/after-stream", &ring(&call, "+15550142"))
+    // Asking what follows, as often as one likes, is harmless: the answer is the same until its ticket is used.
+    let ask = async || {
+        let reply = Request::signed("/after-stream", &ring(&call, "+15550142"))
+            .send(house.public)
+            .await;
+        reply.text()
+    };
+    let first = ask().await;
+    assert_eq!(first, ask().await);
+    // The number's fallback URL may be the webhook itself.
+    let mut failed = ring(&call, "+15550142");
+    failed.push(("ErrorCode", "11200"));
+    failed.push(("ErrorUrl", "https://spa.example/after-stream"));
+    let next = Request::signed("/incoming-call", &failed)
         .send(house.public)
         .await;
+    assert_eq!(first, next.text());
     let path = path_of(&connect_of(&next).stream.url);
     let mut leg = house
         .open(&path)

@@ -18,16 +18,17 @@ const STANDBY: &str = "<Response><Pause length=\"1\"/>\
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_killed_process_ends_no_call() {
-    kill_with(20).await;
+    println!("{}", kill_with(20).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 #[ignore = "release gate: 100 calls"]
 async fn a_killed_process_ends_none_of_a_hundred_calls() {
-    kill_with(100).await;
+    println!("{}", kill_with(100).await);
 }
 
-async fn kill_with(calls: usize) {
+/// Kills a process in the middle of so many calls and starts another; gives the figures.
+async fn kill_with(calls: usize) -> String {
     let folder = Folder::new();
     let model = brief().keys([MODEL_KEY]).start().await.unwrap();
     let variables = at(folder.variables(&model.url(), &[]), lasting_address());
@@ -120,7 +121,7 @@ async fn kill_with(calls: usize) {
     }
     let p95 = percentile(&mut until_audio, 95);
     assert!(p95 <= 3_000, "{until_audio:?}");
-    println!(
+    let figures = format!(
         "kill -9 with {calls} calls: {resumed} of {calls} went on; up again after {} ms; from there to audio p50 {} ms, \
          p95 {p95} ms (bar 3,000), max {} ms; silence for the caller p95 {} ms",
         up.duration_since(killed).as_millis(),
@@ -129,4 +130,5 @@ async fn kill_with(calls: usize) {
         percentile(&mut silences, 95),
     );
     assert!(second.stop_within(SOON).await < Duration::from_secs(2));
+    figures
 }

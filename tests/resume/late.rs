@@ -102,8 +102,16 @@ async fn a_process_that_wakes_up_late_yields_to_the_one_that_took_over() {
     .await;
     assert_eq!(old.event("stop").unwrap()["reason"], "superseded");
 
+    // Nor does a replayed webhook take the call from its owner.
+    for process in [&old, &new] {
+        assert_eq!(ask(process, "/after-stream", &call).await.status, 200);
+    }
     // What the old owner wrote last changed nothing: the call lives, and can be taken over again.
-    assert!(!stay_on(&mut fresh, Duration::from_millis(500)).await.ended);
+    assert!(
+        !stay_on(&mut fresh, Duration::from_millis(1_000))
+            .await
+            .ended
+    );
     let row = operator(&new, "GET", "/admin/calls").await.json()["calls"][0].clone();
     assert_eq!(
         (&row["call_sid"], &row["restarts"]),

@@ -488,3 +488,36 @@ fn the_readme_shows_the_table_of_defaults() {
         "put this between <!-- settings --> and <!-- /settings --> in README.md:\n{table}"
     );
 }
+
+#[test]
+fn a_redis_store_is_refused_in_plain_words_and_without_its_password() {
+    for url in ["redis://user:canary@cache:6379", "rediss://cache"] {
+        let sentence = refusal("", &with(&[("SWITCHBOARD_STORE", url)]));
+        assert!(
+            sentence.contains("SWITCHBOARD_STORE") && sentence.contains("use sqlite"),
+            "{sentence}"
+        );
+    }
+    let memory = accepted("", &with(&[("SWITCHBOARD_STORE", "memory")]));
+    assert!(matches!(memory.data.store, Store::Memory));
+}
+
+#[test]
+fn the_fleet_address_is_an_origin_like_the_public_one() {
+    let fleet = |url: &str| format!("[server]\nfleet_url = \"{url}\"\n");
+    let settings = accepted(&fleet("https://voice.example.com"), &env(REQUIRED));
+    let address = settings.server.fleet_url.unwrap();
+    assert_eq!(
+        address.join("/incoming-call"),
+        "https://voice.example.com/incoming-call"
+    );
+    assert!(accepted("", &env(REQUIRED)).server.fleet_url.is_none());
+    for wrong in [
+        "http://voice.example.com",
+        "https://voice.example.com/x",
+        "voice",
+    ] {
+        let sentence = refusal(&fleet(wrong), &env(REQUIRED));
+        assert!(sentence.contains("server.fleet_url"), "{sentence}");
+    }
+}
