@@ -9,10 +9,12 @@ use actix::Addr;
 use call_protocol::call::AgentProfile;
 use switchboard_actors::admission::Gate;
 use switchboard_actors::call::{CallSeed, Shared, Tap};
-use switchboard_actors::messages::{CallKey, Visit};
+use switchboard_actors::down::DownGuard;
+use switchboard_actors::messages::Visit;
 use switchboard_actors::metrics::Metrics;
 use switchboard_actors::openai::{Dialler, ModelLine};
 use switchboard_actors::registry::Registry;
+use switchboard_actors::store::CallStore;
 use switchboard_actors::tools::ToolBox;
 
 use crate::phone::openers::{Opener, Openers};
@@ -27,6 +29,8 @@ const REGISTRY_ANSWERS: Duration = Duration::from_secs(2);
 pub(crate) struct House {
     pub(crate) settings: Settings,
     pub(crate) registry: Addr<Registry>,
+    /// What outlives the process.
+    pub(crate) store: Arc<dyn CallStore>,
     pub(crate) metrics: Arc<Metrics>,
     /// Whether the model's account can take another call.
     pub(crate) gate: Arc<Gate>,
@@ -51,6 +55,7 @@ impl House {
     pub(crate) fn new(
         settings: Settings,
         registry: Addr<Registry>,
+        store: Arc<dyn CallStore>,
         metrics: Arc<Metrics>,
         gate: Arc<Gate>,
         mint: Mint,
@@ -84,6 +89,7 @@ impl House {
         Ok(Self {
             default_profile,
             registry,
+            store,
             metrics,
             gate,
             openers: Openers::default(),
@@ -107,7 +113,7 @@ impl House {
     }
 
     /// The profile of an agent; the default agent's if there is none by that name.
-    fn profile(&self, name: &str) -> Arc<AgentProfile> {
+    pub(crate) fn profile(&self, name: &str) -> Arc<AgentProfile> {
         self.profiles.get(name).map_or_else(
             || self.default_profile.clone(),
             |(profile, _)| profile.clone(),
@@ -133,7 +139,7 @@ impl House {
     /// What a call on an accepted socket is started with.
     pub(crate) fn seed(
         &self,
-        key: CallKey,
+        place: DownGuard,
         visit: Option<Visit>,
         early: Option<ModelLine>,
         opener: Opener,
@@ -145,7 +151,7 @@ impl House {
         let settings = self.settings.agent(&agent.name);
         let model_url = self.model_url(&agent.name);
         CallSeed {
-            key,
+            place,
             visit,
             max_length: settings.map_or(self.settings.limits.max_call, |agent| agent.max_call),
             agent,
@@ -155,6 +161,7 @@ impl House {
             dialler: dialler.clone(),
             tools: self.tools.clone(),
             registry: self.registry.clone(),
+            store: self.store.clone(),
             shared: Shared::new(self.metrics.clone(), self.gate.clone(), self.tap.clone()),
         }
     }
@@ -175,10 +182,13 @@ impl House {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Takes no more calls.
-    pub(crate) fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-        self.registry.do_send(switchboard_actors::messages::Drain);
+    /// Takes no more calls; says whether it did until now.
+    pub(crate) fn drain(&self) -> bool {
+        let first = !self.draining.swap(true, Ordering::Relaxed);
+        if first {
+            self.registry.do_send(switchboard_actors::messages::Drain);
+        }
+        first
     }
 }
 

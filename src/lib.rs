@@ -34,7 +34,7 @@
 //! | [`commands`] | serve, demo, call, load, emulate-model, check: one file each |
 //! | [`settings`] | file and environment → validated [`Settings`](settings::Settings); the table of defaults |
 //! | [`profile`] | an agent of the settings → what the call machine wants |
-//! | [`service`] | two listeners, one registry, drain and stop |
+//! | [`service`], `drain` | two listeners, one registry, one store; leaving |
 //! | [`toolbox`] | the tools of the settings and of this process, in one box |
 //! | [`phone`] | what Twilio calls: webhook, media socket, after-stream, callbacks, signatures, tickets, TwiML |
 //! | `desk` | what the operator calls: calls, hang-up, drain, metrics; behind the token |
@@ -49,7 +49,9 @@
 //!    `OpenAiSession` start on this worker thread and stay on it. The model is dialled at once.
 //! 3. `connected`, `start`, media. What the model says before `start` is held; what the caller says before the model is
 //!    ready is held, too. From then on a frame costs one read and one write.
-//! 4. The end has a name ([`EndReason`](call_protocol::call::end::EndReason)), which log, metrics and the admin pages
+//! 4. What was said, as it was heard, is [written down](call_protocol::checkpoint) at the end of every turn. When the
+//!    process is gone, Twilio asks `/after-stream` of whoever answers there, who takes the call over and goes on.
+//! 5. The end has a name ([`EndReason`](call_protocol::call::end::EndReason)), which log, metrics and the admin pages
 //!    share, and which decides what `/after-stream` answers: hang up, transfer, speak the fallback, connect again.
 //!
 //! *Architecture invariants.* Only `actors/src/twilio/session.rs` imports `actix_web_actors`; only `actors/src/openai/`
@@ -69,6 +71,7 @@
 pub mod cli;
 pub mod commands;
 mod desk;
+mod drain;
 mod house;
 pub mod phone;
 pub mod profile;

@@ -3,27 +3,28 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::{Actor as _, Addr};
 use actix_web::dev::{Extensions, ServerHandle};
 use actix_web::{App, HttpServer, web};
-use call_protocol::call::event::OperatorEvent;
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::ExposeSecret as _;
 use socket2::{SockRef, TcpKeepalive};
 use switchboard_actors::admission::Gate;
-use switchboard_actors::call::Tap;
-use switchboard_actors::messages::{Count, OrderAll};
+use switchboard_actors::call::{Tap, unix_now};
 use switchboard_actors::metrics::Metrics;
 use switchboard_actors::openai::{Dialler, Endpoint};
 use switchboard_actors::registry::Registry;
+use switchboard_actors::store::CallStore;
+use switchboard_actors::store::memory::MemoryStore;
+use switchboard_actors::store::sqlite::SqliteStore;
 
 use crate::house::House;
 use crate::phone::media_stream::DiallerOfThread;
 use crate::phone::ticket::Mint;
 use crate::profile::ProfileError;
-use crate::settings::{Settings, Trust};
+use crate::settings::{Settings, Store, Trust};
 use crate::toolbox::{OwnTools, toolbox};
 
 /// A request head must be complete by then.
@@ -37,8 +38,11 @@ const USER_TIMEOUT: Duration = Duration::from_secs(15);
 /// hears nothing meanwhile.
 const LINGER: Duration = Duration::from_millis(150);
 
-/// Handed-over calls close their sockets by then.
-const CLOSING: Duration = Duration::from_secs(2);
+/// Between two looks for what has outlived its time in the store.
+const PURGE_EVERY: Duration = Duration::from_secs(60);
+
+/// The file of the call store, in the data directory.
+const STORE_FILE: &str = "calls.sqlite";
 
 /// A service that is up.
 pub struct Service {
@@ -52,7 +56,6 @@ pub struct Service {
     pub registry: Addr<Registry>,
     house: web::Data<House>,
     servers: Vec<ServerHandle>,
-    drain: Duration,
 }
 
 /// Why a service did not start.
@@ -122,11 +125,18 @@ impl Service {
         let endpoint = endpoint(&settings)?;
         let gate = Arc::new(Gate::default());
         let registry = Registry::new(settings.limits.max_calls, gate.clone()).start();
+        let workers = settings.server.workers;
+        let store = open_store(&settings)?;
+        keep_clean(store.clone());
+        let own = OwnTools {
+            journal: own.journal.or_else(|| Some(store.clone())),
+            ..own
+        };
         let tools = toolbox(&settings.tools, own, endpoint.tls.clone(), metrics.clone());
-        let (workers, drain) = (settings.server.workers, settings.limits.drain);
         let house = House::new(
             settings,
             registry.clone(),
+            store,
             metrics.clone(),
             gate,
             mint,
@@ -146,7 +156,6 @@ impl Service {
             registry,
             house,
             servers,
-            drain,
         })
     }
 
@@ -161,30 +170,15 @@ impl Service {
         self.house.is_draining()
     }
 
-    /// Waits for the live calls to end; at the drain deadline those that remain are closed so that Twilio's next verb
-    /// takes them elsewhere. Call [`drain`](Self::drain) first.
+    /// Waits for the live calls to end; at the drain deadline those that remain are written down and closed so that
+    /// Twilio's next request takes them elsewhere. Call [`drain`](Self::drain) first.
     pub async fn drained(&self) {
-        let deadline = Instant::now() + self.drain;
-        while self.places_taken().await > 0 && Instant::now() < deadline {
-            actix::clock::sleep(Duration::from_millis(50)).await;
-        }
-        self.hand_over().await;
+        crate::drain::drained(&self.house).await;
     }
 
-    /// Closes every live call with 1001.
+    /// Writes every live call down and closes it with 1001.
     pub async fn hand_over(&self) {
-        let told = self
-            .registry
-            .send(OrderAll(OperatorEvent::HandOver))
-            .await
-            .unwrap_or(0);
-        if told > 0 {
-            log::warn!(target: "switchboard", calls = told; "handing over calls that are still live");
-        }
-        let deadline = Instant::now() + CLOSING;
-        while self.live_calls().await > 0 && Instant::now() < deadline {
-            actix::clock::sleep(Duration::from_millis(10)).await;
-        }
+        crate::drain::hand_over(&self.house).await;
     }
 
     /// Stops listening. Live sockets should be closed by now.
@@ -193,18 +187,31 @@ impl Service {
             server.stop(false).await;
         }
     }
+}
 
-    async fn live_calls(&self) -> usize {
-        self.count().await.map_or(0, |count| count.live)
+/// The store the settings name. A file that cannot be opened is no reason not to answer the phone: the store complains,
+/// and tries again.
+fn open_store(settings: &Settings) -> Result<Arc<dyn CallStore>, StartError> {
+    match settings.data.store {
+        Store::Memory => Ok(Arc::new(MemoryStore::default())),
+        Store::Sqlite => Ok(Arc::new(SqliteStore::open(
+            &settings.data.dir.join(STORE_FILE),
+        )?)),
     }
+}
 
-    async fn places_taken(&self) -> usize {
-        self.count().await.map_or(0, |count| count.taken)
-    }
-
-    async fn count(&self) -> Option<switchboard_actors::messages::Occupancy> {
-        self.house.ask(Count).await
-    }
+/// Drops what has outlived its time, as long as the service lives.
+fn keep_clean(store: Arc<dyn CallStore>) {
+    actix::spawn(async move {
+        let mut tick = actix::clock::interval(PURGE_EVERY);
+        loop {
+            tick.tick().await;
+            // What fails, the store complains of itself.
+            if let Ok(dropped @ 1..) = store.purge(unix_now()).await {
+                log::debug!(target: "switchboard::store", dropped; "old checkpoints and journal lines dropped");
+            }
+        }
+    });
 }
 
 fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

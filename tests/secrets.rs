@@ -23,7 +23,6 @@ const AUTH: &str = "canary-auth-7f3a9d1e5b8c2046";
 const ADMIN: &str = "canary-admin-2c61e8f09ab4d735";
 const KEY: &str = "sk-canary-b50f7e21c9d84a36";
 const API_SECRET: &str = "canary-api-secret-90d2f6a1";
-const STORE_PASSWORD: &str = "canary-store-password-55ab";
 /// What the agent says; transcripts are off.
 const WORDS: &str = "canary words of the agent";
 const NUMBER: &str = "+14155550173";
@@ -39,10 +38,6 @@ fn variables(model: &Running) -> std::collections::BTreeMap<String, String> {
             "SK00000000000000000000000000000001".to_owned(),
         ),
         ("TWILIO_API_SECRET", API_SECRET.to_owned()),
-        (
-            "SWITCHBOARD_STORE",
-            format!("redis://user:{STORE_PASSWORD}@127.0.0.1:1/0"),
-        ),
         ("RUST_LOG", "trace".to_owned()),
     ];
     environment(&model.url(), &more)
@@ -167,7 +162,6 @@ async fn no_secret_no_number_and_no_audio_is_ever_written() {
         ADMIN,
         KEY,
         API_SECRET,
-        STORE_PASSWORD,
         WORDS,
         NUMBER,
         digits,

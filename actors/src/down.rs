@@ -6,14 +6,22 @@ use crate::messages::{CallKey, Down};
 use crate::registry::Registry;
 
 /// Tells the registry that a call's actor is gone, also while unwinding. Nothing in here may panic.
-pub(crate) struct DownGuard {
+pub struct DownGuard {
     key: CallKey,
     registry: Addr<Registry>,
 }
 
 impl DownGuard {
-    pub(crate) const fn new(key: CallKey, registry: Addr<Registry>) -> Self {
+    /// Holds the place of a call until it is dropped.
+    #[must_use]
+    pub const fn new(key: CallKey, registry: Addr<Registry>) -> Self {
         Self { key, registry }
+    }
+
+    /// The call's number in this process.
+    #[must_use]
+    pub const fn key(&self) -> CallKey {
+        self.key
     }
 }
 

@@ -22,6 +22,9 @@
 //! * [`Registry`](registry::Registry) is the only actor elsewhere. Rows are *pushed* to it, so a list of calls never
 //!   waits for a call, and it admits calls, so their limit is exact.
 //!
+//! * [`CallStore`](store::CallStore) is no actor: one thread of its own, or none. A call hands its checkpoints over and
+//!   goes on; only the end of its media socket waits for the last one, for a third of a second at most.
+//!
 //! # Who may end whom
 //!
 //! | who | ends | how |
@@ -29,6 +32,7 @@
 //! | the machine | both sockets | effects `ClosePhone`, `CloseModel` |
 //! | Twilio | the call | `stop`, close, silence, a broken rule |
 //! | the model | its session only | close, error, silence; the machine dials again or gives up |
+//! | another owner | the call here | the [store](store) refuses its checkpoint: [`Order`](messages::Order) with `Superseded` |
 //! | the operator | a call, or all | [`messages::Order`], [`messages::OrderAll`] |
 //!
 //! In a supervised actor `ctx.stop()` means "start me again". A call that is over lets go of its sockets and its timer;
@@ -49,7 +53,7 @@
 
 pub mod admission;
 pub mod call;
-mod down;
+pub mod down;
 pub mod limits;
 pub mod messages;
 pub mod metrics;

@@ -44,6 +44,9 @@ pub const RESTARTS: usize = 3;
 /// Window of the restart budget.
 pub const RESTART_WINDOW: Duration = Duration::from_secs(60);
 
+/// A timer that fires this late tells that the whole process stood still, and that its calls may be another's by now.
+pub const STANDSTILL: Duration = Duration::from_secs(1);
+
 /// Between two pushes of a call's row.
 pub const PUSH_EVERY: Duration = Duration::from_secs(1);
 

@@ -8,7 +8,7 @@
 //! | `CallActor` | `OpenAiSession` | [`ToModel`] | `try_send` for audio, else `do_send` | the frame is dropped and counted |
 //! | a tool's run | `CallActor` | [`ToolOver`] | `do_send` along a weak link | at most 32 tools run for a call |
 //! | `CallActor` | `Registry` | [`Push`], [`Down`] | `do_send`, once a second at most | – |
-//! | the edge | `Registry`, `CallActor` | [`Arrive`], [`Claim`], [`List`], [`Find`], [`Order`], [`Inspect`] | `send` with a timeout | an error answer |
+//! | the edge | `Registry`, `CallActor` | [`Arrive`], [`Claim`], [`Adopt`], [`List`], [`Find`], [`Order`], [`Inspect`] | `send` with a timeout | an error answer |
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,6 +18,7 @@ use call_protocol::call::AgentProfile;
 use call_protocol::call::end::EndReason;
 use call_protocol::call::event::{ModelEvent, OperatorEvent, PhoneEvent};
 use call_protocol::call::snapshot::{Detail, Snapshot};
+use call_protocol::checkpoint::Checkpoint;
 use call_protocol::ids::{CallSid, StreamSid};
 use call_protocol::model::command::ModelCommand;
 use call_protocol::payload::Payload;
@@ -141,6 +142,8 @@ pub struct Arrive {
     pub token: String,
     /// Whether a call that ended here may come again: Twilio asks what follows.
     pub again: bool,
+    /// Whether the token the call has already opened a socket elsewhere.
+    pub renew: bool,
 }
 
 /// Answer to [`Arrive`].
@@ -167,6 +170,52 @@ pub struct Visit {
     pub direction: &'static str,
     /// Who answers.
     pub agent: Arc<AgentProfile>,
+    /// Whose the call is, and what was before.
+    pub tenure: Tenure,
+}
+
+/// One owner's time with a call: an owner is a process, and a media socket of it.
+#[derive(Clone, Debug)]
+pub enum Tenure {
+    /// A new call: the first owner needs no claim.
+    First,
+    /// A call that comes again: it is claimed when its media socket comes, not before, so that asking what follows
+    /// takes a call from nobody.
+    Due,
+    /// Claimed.
+    Taken {
+        /// The owner's number in the store.
+        epoch: u64,
+        /// What the owner before left, if there is something to go on with.
+        checkpoint: Option<Arc<Checkpoint>>,
+    },
+}
+
+impl Tenure {
+    /// The owner's number in the store.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        match self {
+            Self::First | Self::Due => 1,
+            Self::Taken { epoch, .. } => *epoch,
+        }
+    }
+
+    /// What the owner before left.
+    #[must_use]
+    pub const fn checkpoint(&self) -> Option<&Arc<Checkpoint>> {
+        match self {
+            Self::Taken {
+                checkpoint: Some(checkpoint),
+                ..
+            } => Some(checkpoint),
+            Self::Taken {
+                checkpoint: None, ..
+            }
+            | Self::First
+            | Self::Due => None,
+        }
+    }
 }
 
 /// A caller's number in full; shows itself to nobody by accident.
@@ -229,6 +278,16 @@ pub struct Claimed {
     pub visit: Visit,
     /// The model session dialled for it, if there is one.
     pub early: Option<ModelLine>,
+}
+
+/// A media socket presents the ticket of a call that another process announced.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Claimed, Refused>")]
+pub struct Adopt {
+    /// Who calls, and who answers.
+    pub visit: Visit,
+    /// The ticket, already known to be genuine and not used before.
+    pub token: String,
 }
 
 /// A model session was dialled for an announced call: keep it until the call comes.

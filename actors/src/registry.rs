@@ -18,9 +18,9 @@ use crate::admission::Gate;
 use crate::call::BridgeLatency;
 use crate::limits::{ENDING_LIFE, ENDINGS, RETURNS, TICKET_LIFE};
 use crate::messages::{
-    Arrive, Arrived, CallKey, Claim, ClaimError, Claimed, Count, Down, Drain, Ending, Find, Found,
-    HowEnded, Inspect, Keep, List, Listing, Occupancy, Order, OrderAll, Push, Refused, Visit,
-    WalkIn,
+    Adopt, Arrive, Arrived, CallKey, Claim, ClaimError, Claimed, Count, Down, Drain, Ending, Find,
+    Found, HowEnded, Inspect, Keep, List, Listing, Occupancy, Order, OrderAll, Push, Refused,
+    Visit, WalkIn,
 };
 use crate::openai::ModelLine;
 
@@ -45,7 +45,7 @@ pub struct Row {
     pub started_at: String,
     /// Since then.
     pub duration_ms: u64,
-    /// How often the call's machine was built anew.
+    /// How often the call's machine was built anew, by this process and those before it.
     pub restarts: u64,
     /// The model leg.
     pub model: ModelSnapshot,
@@ -216,7 +216,7 @@ impl Registry {
             to: live.visit.as_ref().and_then(|visit| visit.to.clone()),
             started_at: rfc3339(live.started_at),
             duration_ms: if over { snapshot.duration_ms } else { age },
-            restarts: push.restarts,
+            restarts: push.restarts + u64::from(snapshot.resumes),
             model: snapshot.model.clone(),
             frames: snapshot.frames,
             turns: snapshot.turns,
@@ -249,7 +249,7 @@ impl Handler<Arrive> for Registry {
         let call = message.visit.call;
         if let Some(guest) = self.guests.get(&call) {
             let waits = matches!(guest.place, Place::Waiting { .. });
-            if waits || !message.again {
+            if (waits && !message.renew) || !message.again {
                 // The same webhook again: the same answer, and no second ticket.
                 return Ok(Arrived {
                     token: guest.token.clone(),
@@ -263,6 +263,15 @@ impl Handler<Arrive> for Registry {
             .map_or(0, |guest| guest.returns + u32::from(message.again));
         if returns > RETURNS {
             return Err(Refused::TooOften);
+        }
+        if let Some(Guest {
+            place: Place::Waiting { .. },
+            ..
+        }) = self.guests.get(&call)
+        {
+            // Its socket went elsewhere; the place is the new ticket's.
+            self.waiting -= 1;
+            self.guests.remove(&call);
         }
         self.has_room()?;
         if !message.again {
@@ -312,6 +321,36 @@ impl Handler<Claim> for Registry {
             guest.early.take()
         });
         Ok(Claimed { key, visit, early })
+    }
+}
+
+impl Handler<Adopt> for Registry {
+    type Result = Result<Claimed, Refused>;
+
+    fn handle(&mut self, message: Adopt, _: &mut Context<Self>) -> Self::Result {
+        self.expire(Instant::now());
+        self.has_room()?;
+        let visit = message.visit;
+        let key = self.enter(Some(visit.call), Some(visit.clone()));
+        let guest = Guest {
+            visit: visit.clone(),
+            token: message.token,
+            returns: 0,
+            early: None,
+            place: Place::Live(key),
+        };
+        if let Some(Guest {
+            place: Place::Waiting { .. },
+            ..
+        }) = self.guests.insert(visit.call, guest)
+        {
+            self.waiting -= 1;
+        }
+        Ok(Claimed {
+            key,
+            visit,
+            early: None,
+        })
     }
 }
 
@@ -383,7 +422,10 @@ impl Handler<Down> for Registry {
         }
         let Some(call) = live.call else { return };
         let now = Instant::now();
-        if let Some(guest) = self.guests.get_mut(&call) {
+        // A call that has come again has another place by now.
+        if let Some(guest) = self.guests.get_mut(&call)
+            && matches!(guest.place, Place::Live(key) if key == message.key)
+        {
             guest.place = Place::Over {
                 reason: live.ended,
                 transfer_to: live.transfer_to,

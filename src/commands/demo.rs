@@ -89,6 +89,7 @@ fn settings(model: &str, out: &Path) -> Result<Settings, String> {
         ("SWITCHBOARD_PUBLIC_URL", PUBLIC),
         ("SWITCHBOARD_ADMIN_TOKEN", "demo-admin-token-0123456789"),
         ("SWITCHBOARD_WORKERS", "1"),
+        ("SWITCHBOARD_STORE", "memory"),
         ("TWILIO_AUTH_TOKEN", AUTH_TOKEN),
         ("OPENAI_API_KEY", "demo"),
         ("OPENAI_REALTIME_URL", model),

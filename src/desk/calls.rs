@@ -60,7 +60,11 @@ pub(crate) async fn hang_up(house: web::Data<House>, call: web::Path<String>) ->
 }
 
 pub(crate) async fn drain(house: web::Data<House>) -> HttpResponse {
-    house.drain();
+    if house.drain() {
+        log::info!(target: "switchboard", "draining at the operator's wish");
+        // Nobody waits for it: the answer says that it has begun.
+        actix::spawn(async move { crate::drain::drained(&house).await });
+    }
     HttpResponse::Accepted().json(json!({"draining": true}))
 }
 

@@ -1,12 +1,12 @@
 //! `/after-stream`: the media socket is closed and the caller still there; what comes next?
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use call_protocol::call::end::Aftermath;
-use switchboard_actors::messages::HowEnded;
+use call_protocol::call::end::{Aftermath, EndReason};
+use switchboard_actors::messages::{HowEnded, Refused, Tenure};
 
 use super::twiml::Response;
 use super::webhook::Webhook;
-use super::{answer, incoming_call};
+use super::{answer, incoming_call, takeover};
 use crate::house::House;
 
 pub(crate) async fn handle(
@@ -18,32 +18,57 @@ pub(crate) async fn handle(
         Ok(webhook) => webhook,
         Err(answer) => return answer,
     };
+    let waited = waited(&request);
+    answer::twiml(&what_follows(&house, &webhook, waited).await)
+}
+
+/// How often Twilio was asked to wait for another process.
+fn waited(request: &HttpRequest) -> u8 {
+    let waited = request.query_string().strip_prefix("waited=");
+    waited.and_then(|times| times.parse().ok()).unwrap_or(0)
+}
+
+/// What the caller meets next, by what this process knows of the call, or else by what another one wrote down.
+pub(crate) async fn what_follows(house: &House, webhook: &Webhook, waited: u8) -> Response {
     let ending = house.ask(HowEnded(webhook.call)).await.flatten();
-    // A call this process does not know was another's, and goes on here.
-    let aftermath = ending.as_ref().and_then(|ending| ending.reason).map_or(
-        Aftermath::Reconnect,
-        call_protocol::call::end::EndReason::aftermath,
-    );
-    let target = ending
+    let reason = ending.as_ref().and_then(|ending| ending.reason);
+    let here = reason.map_or(Aftermath::Reconnect, EndReason::aftermath);
+    let mut target = ending
         .as_ref()
         .and_then(|ending| ending.transfer_to.clone());
-    let visit = ending.map_or_else(
-        || incoming_call::visit(&house, &webhook),
+    let mut visit = ending.map_or_else(
+        || incoming_call::visit(house, webhook),
         |ending| ending.visit,
     );
+    // A process that leaves takes nothing over: the next one would have to take it over again.
+    if here == Aftermath::Reconnect && house.is_draining() {
+        house.metrics.admission_rejected(Refused::Draining.label());
+        return answer::elsewhere(house, &visit.agent.name, "/after-stream", waited);
+    }
+    let mut aftermath = here;
+    let mut left = None;
+    if here == Aftermath::Reconnect {
+        visit.tenure = Tenure::Due;
+        left = takeover::look(house, webhook.call).await;
+        if let Some(checkpoint) = &left {
+            let (there, to) = checkpoint.aftermath();
+            aftermath = there;
+            target = to.map(str::to_owned);
+            visit.agent = house.profile(&checkpoint.agent);
+        }
+    }
     let agent = visit.agent.name.clone();
-    let document = match aftermath {
+    log::info!(target: "switchboard::phone", call_sid = webhook.call.as_str(), next:? = aftermath; "after the stream");
+    match aftermath {
         Aftermath::HangUp => Response::new().hangup(),
-        Aftermath::Transfer => answer::transfer(&house, &agent, target.as_deref()),
-        Aftermath::Fallback => answer::fallback(&house, &agent),
-        Aftermath::Reconnect => match incoming_call::arrive(&house, visit, true).await {
-            Ok(arrived) => answer::connect(&house, &agent, &arrived.token),
+        Aftermath::Transfer => answer::transfer(house, &agent, target.as_deref()),
+        Aftermath::Fallback => answer::fallback(house, &agent),
+        Aftermath::Reconnect => match incoming_call::come_again(house, visit, left).await {
+            Ok(arrived) => answer::connect(house, &agent, &arrived.token),
             Err(reason) => {
                 house.metrics.admission_rejected(reason);
-                answer::fallback(&house, &agent)
+                answer::fallback(house, &agent)
             }
         },
-    };
-    log::info!(target: "switchboard::phone", call_sid = webhook.call.as_str(), next:? = aftermath; "after the stream");
-    answer::twiml(&document)
+    }
 }

@@ -6,6 +6,10 @@ use actix_web::http::header::ContentType;
 use super::twiml::{Connect, Response};
 use crate::house::House;
 use crate::settings::Fallback;
+use switchboard_actors::messages::Refused;
+
+/// Seconds a caller waits for another process.
+const PATIENCE: u8 = 10;
 
 /// A document as a response; one that cannot be written hangs up rather than leave Twilio without an answer.
 pub(crate) fn twiml(document: &Response) -> HttpResponse {
@@ -22,7 +26,9 @@ pub(crate) fn twiml(document: &Response) -> HttpResponse {
     }
 }
 
-/// Connects the call to its media socket. The verbs behind `<Connect>` run only if even the `action` request fails.
+/// Connects the call to its media socket. When the stream ends, Twilio runs what the `action` request is answered with.
+/// If nobody answers that, Twilio asks the number's fallback URL and then gives up (error 11200); the verbs behind
+/// `<Connect>` are for a Twilio that goes on in the document all the same.
 pub(crate) fn connect(house: &House, agent: &str, token: &str) -> Response {
     let stream = Connect {
         action: format!("{}/after-stream", house.public_http),
@@ -54,8 +60,34 @@ fn fall_back(document: Response, fallback: &Fallback) -> Response {
     }
 }
 
-/// No room, or no new calls: a person if there is one, else the busy tone, at once.
-pub(crate) fn turned_away(house: &House, agent: &str) -> Response {
+/// Somebody else must go on with the call: whoever answers at the fleet's address, or the process that comes after this
+/// one. Twilio is asked to wait for that a second at a time; then the caller is better served by a person.
+pub(crate) fn elsewhere(house: &House, agent: &str, path: &str, waited: u8) -> Response {
+    if waited >= PATIENCE {
+        return fallback(house, agent);
+    }
+    if let Some(fleet) = &house.settings.server.fleet_url {
+        let again = format!("{path}?waited={}", waited + 1);
+        let document = Response::new();
+        // The first jump is at once; one that comes back here met no other process.
+        let document = if waited == 0 {
+            document
+        } else {
+            document.pause(1)
+        };
+        return document.redirect(&fleet.join(&again));
+    }
+    let again = format!("{}{path}?waited={}", house.public_http, waited + 1);
+    Response::new().pause(1).redirect(&again)
+}
+
+/// No room, or no new calls: the fleet if there is one, a person if there is one, else the busy tone, at once.
+pub(crate) fn turned_away(house: &House, agent: &str, reason: &str) -> Response {
+    if let Some(fleet) = &house.settings.server.fleet_url
+        && reason == Refused::Draining.label()
+    {
+        return Response::new().redirect(&fleet.join("/incoming-call"));
+    }
     let fallback = house.fallback(agent);
     match &fallback.dial {
         Some(_) => fall_back(Response::new(), fallback),

@@ -1,14 +1,15 @@
 //! `/incoming-call`: somebody rings.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use call_protocol::checkpoint::Checkpoint;
 use call_protocol::ids::CallSid;
 use switchboard_actors::call::Shared;
-use switchboard_actors::messages::{Arrive, Arrived, CallerNumber, Keep, Refused, Visit};
+use switchboard_actors::messages::{Arrive, Arrived, CallerNumber, Keep, Refused, Tenure, Visit};
 use switchboard_actors::openai::ModelLine;
 
-use super::answer;
 use super::media_stream::DiallerOfThread;
 use super::webhook::Webhook;
+use super::{after_stream, answer, takeover};
 use crate::house::House;
 use crate::settings::DialAt;
 use crate::telemetry::mask_number;
@@ -23,9 +24,14 @@ pub(crate) async fn handle(
         Ok(webhook) => webhook,
         Err(answer) => return answer,
     };
+    // The number's fallback URL may lead here, too: then Twilio says which request had failed, perhaps in mid-call
+    // (<https://www.twilio.com/docs/api/errors/11200>).
+    if webhook.form.get("ErrorUrl").is_some() {
+        return answer::twiml(&after_stream::what_follows(&house, &webhook, 0).await);
+    }
     let visit = visit(&house, &webhook);
     let agent = visit.agent.name.clone();
-    match arrive(&house, visit, false).await {
+    match arrive(&house, visit).await {
         Ok(arrived) => {
             if arrived.first && house.settings.openai.dial == DialAt::Webhook {
                 dial_early(&house, &dialler, webhook.call, &agent);
@@ -35,7 +41,7 @@ pub(crate) async fn handle(
         Err(reason) => {
             house.metrics.admission_rejected(reason);
             log::warn!(target: "switchboard::phone", call_sid = webhook.call.as_str(), reason; "call turned away");
-            answer::twiml(&answer::turned_away(&house, &agent))
+            answer::twiml(&answer::turned_away(&house, &agent, reason))
         }
     }
 }
@@ -61,6 +67,7 @@ pub(crate) fn visit(house: &House, webhook: &Webhook) -> Visit {
         to: to.map(clean),
         direction: if outbound { "outbound" } else { "inbound" },
         agent: house.profile_for(to.unwrap_or_default()),
+        tenure: Tenure::First,
     }
 }
 
@@ -70,11 +77,36 @@ fn clean(number: &str) -> String {
     printable.take(64).collect()
 }
 
-/// Keeps a place for the call; gives its media token, or the reason why there is none.
-pub(crate) async fn arrive(
+/// Keeps a place for a new call; gives its media token, or the reason why there is none.
+pub(crate) async fn arrive(house: &House, visit: Visit) -> Result<Arrived, &'static str> {
+    let arrived = keep_place(house, visit.clone(), false, false).await?;
+    if arrived.first {
+        takeover::announce(house, &visit, &arrived.token, None).await;
+    }
+    Ok(arrived)
+}
+
+/// The same for a call that was here, or elsewhere, before; `left` is what its owner wrote down last.
+pub(crate) async fn come_again(
+    house: &House,
+    visit: Visit,
+    left: Option<Checkpoint>,
+) -> Result<Arrived, &'static str> {
+    let renew = left
+        .as_ref()
+        .is_some_and(|checkpoint| checkpoint.ticket.is_none());
+    let arrived = keep_place(house, visit.clone(), true, renew).await?;
+    if arrived.first {
+        takeover::announce(house, &visit, &arrived.token, left).await;
+    }
+    Ok(arrived)
+}
+
+async fn keep_place(
     house: &House,
     visit: Visit,
     again: bool,
+    renew: bool,
 ) -> Result<Arrived, &'static str> {
     let now = std::time::SystemTime::now();
     let token = house.mint.mint(visit.call.as_str(), now).map_err(|error| {
@@ -85,6 +117,7 @@ pub(crate) async fn arrive(
         visit,
         token,
         again,
+        renew,
     };
     let answer = house.ask(question).await.ok_or("registry_silent")?;
     answer.map_err(Refused::label)

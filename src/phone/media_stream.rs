@@ -5,11 +5,13 @@ use std::time::SystemTime;
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use call_protocol::ids::CallSid;
 use secrecy::ExposeSecret as _;
-use switchboard_actors::messages::{Claim, Claimed, WalkIn};
+use switchboard_actors::down::DownGuard;
+use switchboard_actors::messages::{Claim, ClaimError, Claimed, Tenure, WalkIn};
 use switchboard_actors::openai::Dialler;
 
 use super::openers::Opener;
 use super::signature::{Algorithm, Signed, is_valid};
+use super::takeover;
 use crate::house::House;
 use crate::settings::{StreamSignature, Trust};
 
@@ -26,8 +28,16 @@ pub(crate) async fn with_ticket(
     };
     // Refused before the upgrade and before any model socket: a stranger costs nothing.
     match admit(&house, &request, &token).await {
-        Ok(Claimed { key, visit, early }) => {
-            let seed = house.seed(key, Some(visit), early, opener, &dialler.0);
+        Ok(Claimed {
+            key,
+            mut visit,
+            early,
+        }) => {
+            let place = DownGuard::new(key, house.registry.clone());
+            if matches!(visit.tenure, Tenure::Due) {
+                visit.tenure = takeover::take_over(&house, visit.call).await;
+            }
+            let seed = house.seed(place, Some(visit), early, opener, &dialler.0);
             switchboard_actors::twilio::accept(seed, &request, stream)
         }
         Err(reason) => Ok(refuse(&house, reason)),
@@ -49,7 +59,13 @@ pub(crate) async fn without_ticket(
     };
     match house.ask(WalkIn).await {
         Some(Ok(key)) => switchboard_actors::twilio::accept(
-            house.seed(key, None, None, opener, &dialler.0),
+            house.seed(
+                DownGuard::new(key, house.registry.clone()),
+                None,
+                None,
+                opener,
+                &dialler.0,
+            ),
             &request,
             stream,
         ),
@@ -72,8 +88,11 @@ async fn admit(house: &House, request: &HttpRequest, token: &str) -> Result<Clai
         call,
         token: token.to_owned(),
     };
-    let answer = house.ask(claim).await.ok_or("registry_silent")?;
-    answer.map_err(|error| error.label())
+    match house.ask(claim).await.ok_or("registry_silent")? {
+        Ok(claimed) => Ok(claimed),
+        Err(ClaimError::Unknown) => takeover::adopt(house, call, token).await,
+        Err(error) => Err(error.label()),
+    }
 }
 
 /// The handshake is signed like a GET, over the `wss://` URL as our TwiML gave it

@@ -11,6 +11,7 @@ mod incoming_call;
 pub(crate) mod media_stream;
 pub(crate) mod openers;
 pub mod signature;
+mod takeover;
 pub mod ticket;
 pub mod twiml;
 mod webhook;

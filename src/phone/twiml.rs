@@ -65,6 +65,11 @@ pub enum Verb {
         /// The address.
         url: String,
     },
+    /// Waits.
+    Pause {
+        /// So many seconds.
+        seconds: u16,
+    },
     /// Ends the call.
     Hangup,
     /// Refuses the call before it is answered, at no cost.
@@ -144,6 +149,12 @@ impl Response {
         self.verb(Verb::Redirect {
             url: url.to_owned(),
         })
+    }
+
+    /// Adds a silence.
+    #[must_use]
+    pub fn pause(self, seconds: u16) -> Self {
+        self.verb(Verb::Pause { seconds })
     }
 
     /// Adds the end of the call.
@@ -243,6 +254,11 @@ fn write_verb(writer: &mut Writer<Vec<u8>>, verb: &Verb) -> std::io::Result<()> 
             &[("method", Some("POST".to_owned()))],
             url,
         ),
+        Verb::Pause { seconds } => writer
+            .create_element("Pause")
+            .with_attribute(("length", seconds.to_string().as_str()))
+            .write_empty()
+            .map(drop),
         Verb::Hangup => writer.create_element("Hangup").write_empty().map(drop),
         Verb::Reject(reason) => {
             let reason = match reason {
@@ -387,6 +403,21 @@ mod tests {
             "<Response><Redirect method=\"POST\">https://b/x?a=1&amp;b=2</Redirect></Response>"
         );
         assert_eq!(body(Response::new()), "<Response></Response>");
+    }
+
+    #[test]
+    fn a_pause_comes_before_a_jump() {
+        let xml = Response::new()
+            .pause(1)
+            .redirect("https://b/x?waited=1")
+            .to_xml()
+            .unwrap();
+        assert!(
+            xml.ends_with(
+                "<Response><Pause length=\"1\"/><Redirect method=\"POST\">https://b/x?waited=1</Redirect></Response>"
+            ),
+            "{xml}"
+        );
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub(super) struct Server {
     pub(super) public_url: Option<String>,
     pub(super) workers: Option<i64>,
     pub(super) dev: Option<bool>,
+    pub(super) fleet_url: Option<String>,
 }
 
 #[derive(Default, Deserialize)]

@@ -86,7 +86,7 @@ pub const STORE: Key = key(
     &["SWITCHBOARD_STORE"],
     "data.store",
     Default::Text("sqlite"),
-    "`sqlite`, `memory`, or `redis://…`",
+    "`sqlite` or `memory`; `redis://…` is not built yet and refused",
 );
 /// The operator's listener.
 pub const ADMIN_LISTEN: Key = key(

@@ -87,6 +87,8 @@ pub struct Server {
     pub workers: usize,
     /// Whom the service believes.
     pub trust: Trust,
+    /// Where Twilio finds another process while this one leaves; `None`: there is no other.
+    pub fleet_url: Option<PublicUrl>,
 }
 
 /// Whom the service believes, and what it needs for that.
@@ -124,8 +126,6 @@ pub enum Store {
     Sqlite,
     /// Nothing outlives the process.
     Memory,
-    /// A Redis or Valkey server; the URL may hold a password.
-    Redis(SecretString),
 }
 
 /// Bounds of the whole service.

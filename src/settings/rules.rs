@@ -85,6 +85,7 @@ pub(super) fn validate(inputs: Inputs) -> Result<Settings, SettingsError> {
             listen,
             workers: workers(inputs.workers.as_ref())?,
             trust,
+            fleet_url: fleet_url(&inputs, dev)?,
         },
         admin_listen,
         data: data(&inputs)?,
@@ -127,6 +128,15 @@ fn public_listener(inputs: &Inputs) -> Result<SocketAddr, SettingsError> {
         listen.set_port(read::number_in(port, 0, u16::MAX)?);
     }
     Ok(listen)
+}
+
+fn fleet_url(inputs: &Inputs, dev: bool) -> Result<Option<PublicUrl>, SettingsError> {
+    let Some(text) = inputs.file.server.fleet_url.as_deref() else {
+        return Ok(None);
+    };
+    PublicUrl::parse(text, dev)
+        .map(Some)
+        .map_err(|(trouble, mend)| SettingsError::invalid("server.fleet_url", trouble, mend))
 }
 
 fn trust(
@@ -415,14 +425,18 @@ fn data(inputs: &Inputs) -> Result<Data, SettingsError> {
         "sqlite" => Store::Sqlite,
         "memory" => Store::Memory,
         text if text.starts_with("redis://") || text.starts_with("rediss://") => {
-            Store::Redis(text.to_owned().into())
+            return Err(SettingsError::invalid(
+                store.name(),
+                "names a Redis server, which this version cannot use",
+                "use sqlite, which several processes on one machine can share, or memory",
+            ));
         }
         // Not quoted: a mistyped store URL may hold a password.
         _ => {
             return Err(SettingsError::invalid(
                 store.name(),
                 "is not a store",
-                "use sqlite, memory or redis://host",
+                "use sqlite or memory",
             ));
         }
     };

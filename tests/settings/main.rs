@@ -418,7 +418,7 @@ fn rest_credentials_prefer_the_api_key() {
 #[test]
 fn the_summary_shows_where_values_come_from_and_no_secret() {
     let file = format!(
-        "{}[data]\nstore = \"redis://user:canary@cache:6379\"\n[transfer.targets]\ndesk = \"+15550199\"\n\
+        "{}[openai]\nurl = \"wss://model.example/v1?key=canary\"\n[transfer.targets]\ndesk = \"+15550199\"\n\
          [tools.crm]\nkind = \"mcp\"\ndescription = \"x\"\nurl = \"https://crm.example.com/?key=canary\"\nsecret = \"canary\"\n",
         agent("numbers = [\"+15550100\"]\ntools = [\"crm\"]")
     );
@@ -432,7 +432,7 @@ fn the_summary_shows_where_values_come_from_and_no_secret() {
         "limits.drain_seconds = 600 (default)",
         "openai.api_key = •••••••• (OPENAI_API_KEY)",
         "twilio.api_key = not set",
-        "data.store = redis://user:masked@cache:6379 (file)",
+        "openai.url = wss://model.example/v1?masked (file)",
         "transfer.targets.desk = +1•••••0199",
         "tools.crm = crm.example.com, signed",
     ] {
@@ -488,4 +488,37 @@ fn the_readme_shows_the_table_of_defaults() {
         shown == Some(table.trim()),
         "put this between <!-- settings --> and <!-- /settings --> in README.md:\n{table}"
     );
+}
+
+#[test]
+fn a_redis_store_is_refused_in_plain_words_and_without_its_password() {
+    for url in ["redis://user:canary@cache:6379", "rediss://cache"] {
+        let sentence = refusal("", &with(&[("SWITCHBOARD_STORE", url)]));
+        assert!(
+            sentence.contains("SWITCHBOARD_STORE") && sentence.contains("use sqlite"),
+            "{sentence}"
+        );
+    }
+    let memory = accepted("", &with(&[("SWITCHBOARD_STORE", "memory")]));
+    assert!(matches!(memory.data.store, Store::Memory));
+}
+
+#[test]
+fn the_fleet_address_is_an_origin_like_the_public_one() {
+    let fleet = |url: &str| format!("[server]\nfleet_url = \"{url}\"\n");
+    let settings = accepted(&fleet("https://voice.example.com"), &env(REQUIRED));
+    let address = settings.server.fleet_url.unwrap();
+    assert_eq!(
+        address.join("/incoming-call"),
+        "https://voice.example.com/incoming-call"
+    );
+    assert!(accepted("", &env(REQUIRED)).server.fleet_url.is_none());
+    for wrong in [
+        "http://voice.example.com",
+        "https://voice.example.com/x",
+        "voice",
+    ] {
+        let sentence = refusal(&fleet(wrong), &env(REQUIRED));
+        assert!(sentence.contains("server.fleet_url"), "{sentence}");
+    }
 }

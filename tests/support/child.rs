@@ -77,6 +77,8 @@ impl Serving {
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
         };
         until("the service says where it listens", SOON, async || {
+            let ended = serving.child.try_wait().unwrap();
+            assert!(ended.is_none(), "{ended:?}: {:?}", serving.lines());
             serving.event("serving").is_some()
         })
         .await;
@@ -125,6 +127,14 @@ impl Serving {
             assert!(began.elapsed() < within, "still running after {within:?}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+
+    /// Ends it the usual way; gives how long that took.
+    pub(crate) async fn stop_within(mut self, within: Duration) -> Duration {
+        self.signal("TERM");
+        let (code, took) = self.ended(within).await;
+        assert_eq!(code, 0);
+        took
     }
 
     /// Ends it the usual way; gives all it wrote to standard error.

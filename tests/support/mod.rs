@@ -101,6 +101,7 @@ pub(crate) fn environment(
         ("SWITCHBOARD_PUBLIC_URL", PUBLIC),
         ("SWITCHBOARD_ADMIN_TOKEN", ADMIN_TOKEN),
         ("SWITCHBOARD_WORKERS", "2"),
+        ("SWITCHBOARD_STORE", "memory"),
         ("TWILIO_AUTH_TOKEN", AUTH_TOKEN),
         ("OPENAI_API_KEY", MODEL_KEY),
         ("OPENAI_REALTIME_URL", model),

@@ -58,6 +58,10 @@ impl CallStore for Journal {
         not_used()
     }
 
+    fn look(&self, _: CallSid, _: UnixSeconds) -> Answer<Option<Bytes>> {
+        not_used()
+    }
+
     fn save(&self, _: CallSid, _: u64, _: Bytes, _: UnixSeconds) -> Answer<Saved> {
         not_used()
     }

@@ -159,6 +159,8 @@ impl Talking {
                 | Effect::TakeNext
                 | Effect::RunTool(_)
                 | Effect::ClosePhone { .. }
+                | Effect::Checkpoint
+                | Effect::Forget
                 | Effect::Report(_) => {}
             }
             self.bytes_out += self.out.len();

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::KeptTurn;
 use crate::ids::{ModelId, clip};
 use crate::playback::Settled;
 use crate::time::Time;
@@ -15,7 +16,7 @@ const KEPT_TURNS: usize = 400;
 const KEPT_TEXT: usize = 4_096;
 
 /// Who spoke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Speaker {
     /// The person on the phone.
@@ -31,7 +32,7 @@ pub struct Turn {
     pub who: Speaker,
     /// The model's item.
     pub item: ModelId,
-    /// Milliseconds since the socket was accepted, when it began.
+    /// Milliseconds since the call began, when the turn did: the time of all its media sockets together.
     pub at_ms: u64,
     /// What was said, where the words are known.
     pub said: Option<String>,
@@ -61,11 +62,11 @@ pub struct Turn {
 }
 
 impl Turn {
-    fn new(who: Speaker, item: ModelId, now: Time) -> Self {
+    fn new(who: Speaker, item: ModelId, at_ms: u64) -> Self {
         Self {
             who,
             item,
-            at_ms: now.as_millis(),
+            at_ms,
             said: None,
             heard: None,
             estimated: false,
@@ -87,9 +88,49 @@ impl Turn {
 pub struct Conversation {
     turns: VecDeque<Turn>,
     forgotten: u64,
+    /// Milliseconds the call lasted before this media socket.
+    before_ms: u64,
 }
 
 impl Conversation {
+    /// A conversation that began before, `before_ms` of call ago.
+    #[must_use]
+    pub fn resumed(turns: &VecDeque<KeptTurn>, forgotten: u64, before_ms: u64) -> Self {
+        let too_many = turns.len().saturating_sub(KEPT_TURNS);
+        let mut conversation = Self {
+            turns: VecDeque::with_capacity(turns.len() - too_many),
+            forgotten: forgotten.saturating_add(too_many as u64),
+            before_ms,
+        };
+        for (number, kept) in turns.iter().enumerate().skip(too_many) {
+            let item = ModelId::new(&format!("before-{number}"));
+            let mut turn = Turn::new(kept.who, item, kept.at_ms);
+            turn.heard = kept
+                .heard
+                .as_deref()
+                .map(|text| clip(text, KEPT_TEXT).to_owned());
+            turn.said = kept
+                .said
+                .as_deref()
+                .map(|text| clip(text, KEPT_TEXT).to_owned());
+            if turn.said.is_none() {
+                turn.said.clone_from(&turn.heard);
+            }
+            turn.heard_ms = kept.heard_ms;
+            turn.cut = kept.cut;
+            turn.estimated = kept.cut;
+            turn.over = true;
+            conversation.turns.push_back(turn);
+        }
+        conversation
+    }
+
+    /// Turns that are counted only.
+    #[must_use]
+    pub const fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
     /// The caller's turn was taken into the conversation.
     pub fn caller_turn(&mut self, item: &ModelId, now: Time) {
         self.open(Speaker::Caller, item, now);
@@ -210,7 +251,8 @@ impl Conversation {
             self.turns.pop_front();
             self.forgotten += 1;
         }
-        self.turns.push_back(Turn::new(who, item.clone(), now));
+        let at_ms = self.before_ms + now.as_millis();
+        self.turns.push_back(Turn::new(who, item.clone(), at_ms));
         let last = self.turns.len() - 1;
         &mut self.turns[last]
     }

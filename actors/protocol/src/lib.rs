@@ -101,6 +101,7 @@
 //! | [`call`] | what becomes of the call: its [states](call::state), [events](call::event), [effects](call::effect), [timers](call::timers), [ends](call::end) |
 //! | [`playback`] | what was sent, heard, cut: the ledger all positions come from |
 //! | [`conversation`] | who said what, and what of it was heard |
+//! | [`checkpoint`] | the call as it is written down for whoever goes on with it |
 //! | [`model`] | the realtime session in words that fit any: [commands](model::command), [link](model::link), [sequencer](model::responses), [errors](model::errors), [replay](model::replay) |
 //! | [`codec`] | is the model's audio what was asked for? |
 //! | [`tool`] | tools the service runs: [keys](tool::key) of effects, and what is [remembered](tool::memory) of them |
@@ -115,6 +116,7 @@
 
 pub mod audio;
 pub mod call;
+pub mod checkpoint;
 pub mod codec;
 pub mod conversation;
 pub mod cost;

@@ -419,6 +419,13 @@ impl Playback {
         ))
     }
 
+    /// Milliseconds of a part received so far, if its playback is not over.
+    #[must_use]
+    pub fn received_ms_of(&self, item: &ModelId) -> Option<u64> {
+        let part = self.parts.iter().find(|part| part.key.item == *item)?;
+        Some(bytes_to_ms(part.received))
+    }
+
     /// How long the oldest mark is overdue: audio that must have been heard and was not acknowledged.
     #[must_use]
     pub fn overdue(&self, now: Time) -> Option<Duration> {

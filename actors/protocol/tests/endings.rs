@@ -137,6 +137,7 @@ fn brought_to(reason: EndReason) -> Rig {
         }
         EndReason::OperatorHangUp => rig.event(hang_up()),
         EndReason::HandedOver => rig.event(Event::Operator(OperatorEvent::HandOver)),
+        EndReason::Superseded => rig.event(Event::Operator(OperatorEvent::Superseded)),
         EndReason::TooLong => {
             rig.talks = Some(1_000);
             rig.ready();
@@ -157,7 +158,7 @@ fn brought_to(reason: EndReason) -> Rig {
 }
 
 /// Every reason with its close code (RFC 6455, section 7.4.1) and what the caller meets next.
-const ENDINGS: [(EndReason, u16, Aftermath); 27] = [
+const ENDINGS: [(EndReason, u16, Aftermath); 28] = [
     (EndReason::CallerHungUp, 1_000, Aftermath::HangUp),
     (EndReason::PhoneLost, 1_000, Aftermath::Reconnect),
     (EndReason::PhoneStalled, 1_013, Aftermath::Fallback),
@@ -199,6 +200,7 @@ const ENDINGS: [(EndReason, u16, Aftermath); 27] = [
     (EndReason::NobodyThere, 1_000, Aftermath::HangUp),
     (EndReason::OperatorHangUp, 1_000, Aftermath::HangUp),
     (EndReason::HandedOver, 1_001, Aftermath::Reconnect),
+    (EndReason::Superseded, 1_001, Aftermath::Reconnect),
     (EndReason::TooLong, 1_000, Aftermath::HangUp),
     (EndReason::Fault, 1_011, Aftermath::Fallback),
 ];

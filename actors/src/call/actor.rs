@@ -6,14 +6,15 @@ use std::time::{Instant, SystemTime};
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, SpawnHandle, Supervised, Supervisor};
 use call_protocol::call::end::EndReason;
-use call_protocol::call::event::Event;
+use call_protocol::call::event::{Event, OperatorEvent};
 use call_protocol::call::state::StateName;
 use call_protocol::call::{Call, CallSetup};
 use call_protocol::time::Time;
 
+use super::keeper::Keeper;
 use super::shared::{CallSeed, LogContext, Shared};
 use crate::down::DownGuard;
-use crate::limits::{CALL_MAILBOX, PUSH_EVERY, RESTART_WINDOW, RESTARTS};
+use crate::limits::{CALL_MAILBOX, PUSH_EVERY, RESTART_WINDOW, RESTARTS, STANDSTILL};
 use crate::messages::{
     CallKey, CallerNumber, Inspect, Inspected, ModelSaid, Order, PhoneSaid, Push, ToolOver,
 };
@@ -46,6 +47,9 @@ pub(crate) struct CallActor {
     pub(super) registry: Addr<Registry>,
     pub(super) shared: Shared,
     pub(super) log: LogContext,
+    pub(super) keeper: Keeper,
+    /// The socket is about to be closed by us: what still comes on it is late.
+    pub(super) closing: bool,
     pub(super) lost_model_at: Option<Instant>,
     /// Dropped when `start` comes.
     pub(super) opener: Option<Box<dyn std::any::Any>>,
@@ -75,12 +79,21 @@ impl CallActor {
                 call: seed.visit.as_ref().map(|visit| visit.call),
                 max_length: seed.max_length,
                 accepted_at: accepted_at(&seed.shared),
-                seed: seed.key.wrapping_mul(0x9E37_79B9_7F4A_7C15),
+                seed: seed.place.key().wrapping_mul(0x9E37_79B9_7F4A_7C15),
+            };
+            let keeper = Keeper::new(seed.store, seed.visit.as_ref());
+            let checkpoint = seed
+                .visit
+                .as_ref()
+                .and_then(|visit| visit.tenure.checkpoint().cloned());
+            let call = match checkpoint {
+                Some(checkpoint) => Call::resume(setup, &checkpoint),
+                None => Call::new(setup),
             };
             let visit = seed.visit.as_ref();
             let number = visit.map(|visit| visit.number.clone()).unwrap_or_default();
             let enter = Enter {
-                key: seed.key,
+                key: seed.place.key(),
                 visit: seed.visit,
                 inspect: ctx.address().recipient().downgrade(),
                 orders: ctx.address().recipient().downgrade(),
@@ -88,8 +101,8 @@ impl CallActor {
                 faults: ctx.address().recipient().downgrade(),
             };
             Self {
-                key: seed.key,
-                call: Call::new(setup),
+                key: seed.place.key(),
+                call,
                 phone,
                 model: None,
                 session: 0,
@@ -100,10 +113,12 @@ impl CallActor {
                 dialler: seed.dialler,
                 tools: seed.tools,
                 number,
-                _guard: DownGuard::new(seed.key, seed.registry.clone()),
+                _guard: seed.place,
                 registry: seed.registry,
                 shared: seed.shared,
                 log,
+                keeper,
+                closing: false,
                 lost_model_at: None,
                 opener: seed.opener,
                 state: StateName::Connected,
@@ -212,8 +227,14 @@ impl CallActor {
             ctx.cancel_future(handle);
         }
         let wait = due.since(self.now());
-        let handle = ctx.run_later(wait, |actor, ctx| {
+        let expected = Instant::now() + wait;
+        let handle = ctx.run_later(wait, move |actor, ctx| {
             actor.timer = None;
+            if expected.elapsed() >= STANDSTILL {
+                actor.step(ctx, None, |call, now| {
+                    call.handle(Event::Operator(OperatorEvent::WokeUp), now)
+                });
+            }
             actor.step(ctx, None, Call::handle_timeout);
         });
         self.timer = Some((handle, due));
@@ -289,6 +310,9 @@ impl Handler<PhoneSaid> for CallActor {
     type Result = ();
 
     fn handle(&mut self, message: PhoneSaid, ctx: &mut Self::Context) {
+        if self.closing {
+            return;
+        }
         self.step(ctx, Some(message.at), |call, now| {
             call.handle(Event::Phone(message.event), now)
         });

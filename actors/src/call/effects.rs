@@ -27,7 +27,15 @@ impl CallActor {
                 }),
                 Effect::Mark { stream, name } => self.send_phone(ToPhone::Mark { stream, name }),
                 Effect::Clear { stream } => self.send_phone(ToPhone::Clear { stream, since }),
-                Effect::ClosePhone { code } => self.phone.do_send(ToPhone::Close { code }),
+                Effect::ClosePhone { code } => {
+                    self.closing = self.keeper.close_after_last(self.phone.clone(), code);
+                }
+                Effect::Checkpoint => self.write_checkpoint(ctx),
+                Effect::Forget => {
+                    if let Some(call) = self.log.call {
+                        self.keeper.forget(call);
+                    }
+                }
                 Effect::DialModel => self.dial_model(ctx),
                 // Dropping the line hangs up, whatever the socket is doing.
                 Effect::CloseModel => {
@@ -55,6 +63,14 @@ impl CallActor {
                 Effect::RunTool(run) => self.run_tool(*run, ctx),
                 Effect::Report(report) => self.tell(report),
             }
+        }
+    }
+
+    fn write_checkpoint(&mut self, ctx: &mut Context<Self>) {
+        if let Some(call) = self.log.call {
+            let checkpoint = self.call.checkpoint(self.now());
+            let owner = ctx.address().downgrade();
+            self.keeper.save(call, checkpoint, owner);
         }
     }
 

@@ -5,9 +5,11 @@
 
 mod actor;
 mod effects;
+mod keeper;
 mod report;
 mod shared;
 
+pub use keeper::unix_now;
 pub use shared::{Bridge, BridgeLatency, CallSeed, Shared, Tap, TapLine, Wire};
 
 pub(crate) use actor::CallActor;

@@ -106,6 +106,16 @@ impl CallActor {
                 metrics.first_audio(Duration::from_millis(after_start_ms));
                 line!(info, self, after_ms = after_start_ms; "first agent audio");
             }
+            Report::Resumed {
+                audible,
+                after_start_ms,
+                turns,
+                resumes,
+            } => {
+                let result = if audible { "ok" } else { "failed" };
+                metrics.resumed(result);
+                line!(info, self, result, after_ms = after_start_ms, turns, resumes; "resumed");
+            }
             Report::Answered { latency_us } => {
                 metrics.turn_answered(Duration::from_micros(latency_us))
             }

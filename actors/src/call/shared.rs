@@ -15,16 +15,18 @@ use serde::Serialize;
 use tokio::sync::mpsc::Sender;
 
 use crate::admission::Gate;
+use crate::down::DownGuard;
 use crate::messages::{CallKey, Visit};
 use crate::metrics::Metrics;
 use crate::openai::{Dialler, ModelLine};
 use crate::registry::Registry;
+use crate::store::CallStore;
 use crate::tools::ToolBox;
 
 /// All that a call is started with.
 pub struct CallSeed {
-    /// The call's number in this process.
-    pub key: CallKey,
+    /// The call's place in the registry; a seed that comes to nothing gives it back.
+    pub place: DownGuard,
     /// Who calls; `None` for a socket without a ticket.
     pub visit: Option<Visit>,
     /// Who answers.
@@ -43,6 +45,8 @@ pub struct CallSeed {
     pub tools: Arc<ToolBox>,
     /// Where the call makes itself known.
     pub registry: Addr<Registry>,
+    /// Where its checkpoints go.
+    pub store: Arc<dyn CallStore>,
     /// Counters.
     pub shared: Shared,
 }
@@ -215,7 +219,7 @@ pub(crate) struct LogContext {
 impl LogContext {
     pub(crate) fn of(seed: &CallSeed) -> Self {
         Self {
-            key: seed.key,
+            key: seed.place.key(),
             call: seed.visit.as_ref().map(|visit| visit.call),
             stream: None,
         }

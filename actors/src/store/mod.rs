@@ -2,6 +2,20 @@
 //!
 //! The trait knows no engine. Every method answers with a future that does not block the thread it is polled on; a
 //! call never waits for its checkpoint. Wall-clock times are handed in, as seconds since the epoch.
+//!
+//! # The epoch
+//!
+//! Whoever takes a call over claims it, and gets the next epoch. What an earlier owner still writes is refused, so a
+//! process that was stopped and wakes up late learns that the call is no longer its own. The epoch outlives the
+//! checkpoint: a call that was forgotten cannot be taken back by an old owner, until [`purge`](CallStore::purge).
+//!
+//! | engine | for |
+//! | --- | --- |
+//! | [`memory`] | one process, nothing outlives it |
+//! | [`sqlite`] | one machine: what is written outlives the process, and other processes may open the same file |
+
+pub mod memory;
+pub mod sqlite;
 
 use bytes::Bytes;
 use call_protocol::ids::CallSid;
@@ -13,8 +27,26 @@ pub type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
 /// Seconds since the Unix epoch.
 pub type UnixSeconds = i64;
 
+/// The largest checkpoint, in bytes.
+pub const MAX_CHECKPOINT: usize = call_protocol::checkpoint::MAX_BYTES;
+
+/// The longest text of an effect: its arguments, or its output, in bytes.
+pub const MAX_EFFECT_TEXT: usize = 32 * 1024;
+
+/// Seconds a checkpoint lives after it was written. A caller whose call was not taken over by then has hung up.
+pub const CHECKPOINT_LIFE: i64 = 15 * 60;
+
+/// Seconds a line of the journal lives: longer than the longest call (Twilio ends calls after a day).
+pub const JOURNAL_LIFE: i64 = 2 * 24 * 60 * 60;
+
 /// Keeps checkpoints and the journal.
+///
+/// What a method asks for is lined up when the method is called, in the order of the calls; the future only waits for
+/// the answer and may be dropped.
 pub trait CallStore: Send + Sync + 'static {
+    /// The last checkpoint, if there is one that still lives; the call stays whose it is.
+    fn look(&self, call: CallSid, now: UnixSeconds) -> Answer<Option<Bytes>>;
+
     /// Takes a call over: the epoch counts up, and writers of an earlier one are refused from here on. Gives back the
     /// last checkpoint if there is one that still lives.
     fn claim(&self, call: CallSid, now: UnixSeconds) -> Answer<Claim>;
@@ -23,13 +55,14 @@ pub trait CallStore: Send + Sync + 'static {
     fn save(&self, call: CallSid, epoch: u64, checkpoint: Bytes, now: UnixSeconds)
     -> Answer<Saved>;
 
-    /// The call is over for good: its checkpoint goes. The journal stays for its time.
+    /// The call is over for good: its checkpoint goes, unless somebody else owns the call by now. The journal stays for
+    /// its time.
     fn forget(&self, call: CallSid, epoch: u64) -> Answer<()>;
 
     /// Writes down that an effect is about to happen, before it does.
     fn begin(&self, effect: Effect, now: UnixSeconds) -> Answer<Begun>;
 
-    /// Writes down what an effect came to, after it did.
+    /// Writes down what an effect came to, after it did. An effect that was never announced is not written down.
     fn finish(&self, key: String, output: String, now: UnixSeconds) -> Answer<()>;
 
     /// Drops what has outlived its time; gives the number of checkpoints and journal lines dropped.
@@ -90,4 +123,22 @@ pub enum StoreError {
     /// The store is busy or gone.
     #[error("the store does not answer")]
     Away,
+}
+
+/// Refuses what is larger than the store takes.
+fn bounded(what: &'static str, bytes: usize, most: usize) -> Result<(), StoreError> {
+    if bytes > most {
+        return Err(StoreError::TooLarge(what));
+    }
+    Ok(())
+}
+
+fn check_effect(effect: &Effect) -> Result<(), StoreError> {
+    bounded("an effect's key", effect.key.len(), MAX_EFFECT_TEXT)?;
+    bounded("a tool's name", effect.tool.len(), MAX_EFFECT_TEXT)?;
+    bounded(
+        "a tool's arguments",
+        effect.arguments.len(),
+        MAX_EFFECT_TEXT,
+    )
 }

@@ -332,6 +332,35 @@ async fn a_failed_webhook_goes_to_the_fallback() {
 }
 
 #[tokio::test]
+async fn when_the_action_cannot_be_asked_the_fallback_is_and_the_verbs_behind_connect_never_run() {
+    let fake = Fake::start(
+        |seen: &Seen| match seen.path.as_str() {
+            "/incoming-call" => Answer::twiml(
+                r#"<Connect action="/after-stream"><Stream url="wss://spa.example/media"/></Connect><Say>behind</Say>"#,
+            ),
+            "/after-stream" => Answer::status(502),
+            "/fallback" => Answer::twiml("<Say>one moment</Say>"),
+            _ => Answer::upgrade(),
+        },
+        |mut socket| async move {
+            stream_sid(&mut socket).await;
+            socket.close(None).await.unwrap();
+        },
+    )
+    .await;
+    let mut line = fake.line();
+    let without = line.call(Silent).await;
+    assert!(matches!(
+        without.end,
+        CallEnd::ApplicationError { code: 11_200, .. }
+    ));
+    assert!(without.said_by_twiml().is_empty());
+    line.fallback = Some(Url::parse("https://spa.example/fallback").unwrap());
+    let with = line.call(Silent).await;
+    assert_eq!(with.said_by_twiml(), ["one moment"]);
+}
+
+#[tokio::test]
 async fn an_unreachable_or_silent_webhook_ends_the_call() {
     let mut line = Line::new(Url::parse("http://127.0.0.1:1/incoming-call").unwrap());
     let outcome = line.call(Silent).await;

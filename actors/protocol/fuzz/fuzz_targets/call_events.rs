@@ -85,6 +85,8 @@ fn carry_out(call: &mut Call, out: &mut BytesMut) -> u32 {
             | Effect::DialModel
             | Effect::CloseModel
             | Effect::RunTool(_)
+            | Effect::Checkpoint
+            | Effect::Forget
             | Effect::ClosePhone { .. } => {}
         }
     }

@@ -54,6 +54,10 @@ pub enum Effect {
     },
     /// Run a tool, beside the call; its end is an event, whenever it comes.
     RunTool(Box<ToolRun>),
+    /// Write the call's [checkpoint](crate::call::Call::checkpoint) down, off the call's path.
+    Checkpoint,
+    /// The call is over and nobody will ask for it: its checkpoint may go.
+    Forget,
     /// For the log, the metrics and whoever watches.
     Report(Report),
 }
@@ -150,6 +154,17 @@ pub enum Report {
     FirstAgentAudio {
         /// Milliseconds since `start`.
         after_start_ms: u64,
+    },
+    /// A call that began on another media socket goes on on this one, or did not.
+    Resumed {
+        /// Whether the caller hears the agent again.
+        audible: bool,
+        /// Milliseconds since `start`.
+        after_start_ms: u64,
+        /// Turns the agent remembers.
+        turns: u64,
+        /// How often the call was resumed, this time included.
+        resumes: u32,
     },
     /// The first audio of an answer left for Twilio.
     Answered {

@@ -51,6 +51,8 @@ pub enum EndReason {
     OperatorHangUp,
     /// The process leaves; another instance goes on with the call.
     HandedOver,
+    /// Another process took the call over while this one stood still: whoever speaks now is one too many.
+    Superseded,
     /// The call lasted as long as it may.
     TooLong,
     /// The call's own code failed too often.
@@ -72,7 +74,7 @@ pub enum Aftermath {
 
 impl EndReason {
     /// Every reason.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::CallerHungUp,
         Self::PhoneLost,
         Self::PhoneStalled,
@@ -98,6 +100,7 @@ impl EndReason {
         Self::NobodyThere,
         Self::OperatorHangUp,
         Self::HandedOver,
+        Self::Superseded,
         Self::TooLong,
         Self::Fault,
     ];
@@ -128,9 +131,16 @@ impl EndReason {
             Self::NobodyThere => "nobody_there",
             Self::OperatorHangUp => "operator_hang_up",
             Self::HandedOver => "handed_over",
+            Self::Superseded => "superseded",
             Self::TooLong => "too_long",
             Self::Fault => "fault",
         }
+    }
+
+    /// The reason with this label.
+    #[must_use]
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.label() == label)
     }
 
     /// The WebSocket close code the media socket gets (RFC 6455, section 7.4.1).
@@ -149,7 +159,7 @@ impl EndReason {
             | Self::NobodyThere
             | Self::OperatorHangUp
             | Self::TooLong => 1000,
-            Self::HandedOver => 1001,
+            Self::HandedOver | Self::Superseded => 1001,
             Self::UnsupportedFormat => 1003,
             Self::TooManyBadMessages => 1007,
             Self::NoStart
@@ -190,7 +200,9 @@ impl EndReason {
             | Self::OperatorHangUp
             | Self::TooLong => Aftermath::HangUp,
             Self::Transferred => Aftermath::Transfer,
-            Self::HandedOver | Self::PhoneLost | Self::StreamFailed => Aftermath::Reconnect,
+            Self::HandedOver | Self::Superseded | Self::PhoneLost | Self::StreamFailed => {
+                Aftermath::Reconnect
+            }
             Self::PhoneStalled
             | Self::NotPlayed
             | Self::NoStart
@@ -218,5 +230,13 @@ impl fmt::Display for EndReason {
 impl serde::Serialize for EndReason {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.label())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for EndReason {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let label = String::deserialize(deserializer)?;
+        Self::from_label(&label)
+            .ok_or_else(|| serde::de::Error::custom(format!("no end reason {label:?}")))
     }
 }

@@ -440,4 +440,8 @@ pub enum OperatorEvent {
     StreamFailed,
     /// The process leaves: close so that Twilio's next verb takes the call elsewhere.
     HandOver,
+    /// Another process owns the call by now.
+    Superseded,
+    /// The process stood still for a while and goes on: the call may be another's by now.
+    WokeUp,
 }

@@ -102,6 +102,11 @@ impl Call {
         self.timers.set(Timer::Leave, now + FAREWELL);
     }
 
+    /// Why the call is about to end.
+    pub(super) fn leaving_for(&self) -> Option<EndReason> {
+        self.leaving.as_ref().map(|leaving| leaving.reason)
+    }
+
     /// The model wants to end the call.
     pub(super) fn on_end_call(&mut self, tool: ToolCall, now: Time) {
         self.leave(EndReason::AgentHungUp, Farewell::Said(tool), now);

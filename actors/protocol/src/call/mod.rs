@@ -15,6 +15,7 @@ mod leaving;
 mod model_leg;
 mod patience;
 mod phone_leg;
+mod resume;
 mod rollover;
 mod setup;
 pub mod snapshot;
@@ -106,6 +107,10 @@ pub struct Call {
     /// Keys pressed and not told yet.
     keys: String,
     key_presses: u32,
+    /// What was before this media socket.
+    past: resume::Past,
+    /// Something happened that a checkpoint should hold.
+    unsaved: bool,
     tally: Tally,
     turn_latency: Histogram,
 }
@@ -156,6 +161,8 @@ impl Call {
             asked_if_there: 0,
             keys: String::new(),
             key_presses: 0,
+            past: resume::Past::default(),
+            unsaved: false,
             tally: Tally::default(),
             turn_latency: Histogram::default(),
             setup,
@@ -238,9 +245,12 @@ impl Call {
             Event::Operator(OperatorEvent::StreamFailed) => self.end(EndReason::StreamFailed, now),
             Event::Operator(OperatorEvent::HandOver) => self.end(EndReason::HandedOver, now),
             Event::Tool(finished) => self.on_tool_finished(*finished, now),
+            Event::Operator(OperatorEvent::Superseded) => self.end(EndReason::Superseded, now),
+            Event::Operator(OperatorEvent::WokeUp) => self.keep(),
         }
         if !frame {
             self.settle_down(now);
+            self.save();
         }
     }
 
@@ -274,6 +284,7 @@ impl Call {
             }
         }
         self.settle_down(now);
+        self.save();
     }
 
     /// The next thing to be carried out.
@@ -320,6 +331,7 @@ impl Call {
         for turn in self.conversation.finish() {
             self.report(Report::Turn(Box::new(turn)));
         }
+        self.tell_if_resuming_failed(reason, now);
         let stream = self.state.stream().map(|stream| stream.sid);
         self.state = State::Stop(Ended {
             reason,
@@ -331,6 +343,7 @@ impl Call {
         self.preroll = Preroll::default();
         self.link = Link::Lost;
         self.drop_next();
+        self.save_last(reason, stream.is_some());
         self.effects.push_back(Effect::CloseModel);
         self.effects.push_back(Effect::ClosePhone {
             code: reason.close_code(),
@@ -352,6 +365,9 @@ impl Call {
     }
 
     fn report(&mut self, report: Report) {
+        if matches!(report, Report::Turn(_)) {
+            self.keep();
+        }
         self.effects.push_back(Effect::Report(report));
     }
 
@@ -435,9 +451,9 @@ impl Call {
             overdue_at.map(|due| due + ACKNOWLEDGE_TIMEOUT),
         );
         if first {
-            self.report(Report::FirstAgentAudio {
-                after_start_ms: now.millis_since(since),
-            });
+            let after_start_ms = now.millis_since(since);
+            self.report(Report::FirstAgentAudio { after_start_ms });
+            self.tell_if_resumed(true, after_start_ms);
         }
         if sent > 0 {
             self.tally.bytes_to_caller += sent;

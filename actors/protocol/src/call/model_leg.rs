@@ -10,7 +10,7 @@ use super::{Call, Greeting};
 use crate::model::command::{ModelCommand, Role, SessionSetup, TurnDetection};
 use crate::model::errors::{Class, classify, close_is_fatal, refusal_is_fatal};
 use crate::model::link::{CONFIGURE_TIMEOUT, Configuring, DIAL_TIMEOUT, Link, Session};
-use crate::model::replay::briefing;
+use crate::model::replay::{briefing, briefing_after_silence};
 use crate::model::responses::Responses;
 use crate::playback::PartKey;
 use crate::time::Time;
@@ -238,10 +238,16 @@ impl Call {
             again,
         });
         let agent = self.setup.agent.clone();
-        let clip_played =
-            matches!(agent.greeting, Greeting::Clip { .. }) && self.state.stream().is_some();
-        if again && (self.conversation.count() > 0 || !self.runs.memory.is_empty()) {
-            let text = briefing(&self.conversation, &self.runs.memory);
+        let clip_played = matches!(agent.greeting, Greeting::Clip { .. })
+            && self.state.stream().is_some()
+            && self.is_heard_here(now);
+        let has_past = again || self.resumes() > 0;
+        if has_past && (self.conversation.count() > 0 || !self.runs.memory.is_empty()) {
+            let text = if again {
+                briefing(&self.conversation, &self.runs.memory)
+            } else {
+                briefing_after_silence(&self.conversation, &self.runs.memory)
+            };
             self.ask_model(ModelCommand::Tell {
                 role: Role::System,
                 text,
@@ -253,7 +259,9 @@ impl Call {
         if again {
             self.tally.reconnects += 1;
         }
+        let goes_on = self.go_on(now);
         match &agent.greeting {
+            Greeting::Model { .. } | Greeting::Wait | Greeting::Clip { .. } if goes_on => {}
             Greeting::Model { instructions } if !self.agent_was_heard(now) => {
                 self.ask_for_answer(Some(instructions.clone()));
             }
@@ -294,11 +302,16 @@ impl Call {
 
     /// Whether the caller has heard anything of the agent, or is about to: audio that is on its way needs no model.
     fn agent_was_heard(&self, now: Time) -> bool {
+        self.is_heard_here(now) || self.conversation.agent_was_heard()
+    }
+
+    /// The same, on this media socket.
+    pub(super) fn is_heard_here(&self, now: Time) -> bool {
         let under_way = self
             .state
             .playback()
             .is_some_and(|playback| playback.is_unheard(now) && !self.is_filled());
-        under_way || self.agent_heard_bytes(now) > 0 || self.conversation.agent_was_heard()
+        under_way || self.agent_heard_bytes(now) > 0
     }
 
     pub(super) fn on_dial_timeout(&mut self, now: Time) {

@@ -104,8 +104,12 @@ impl Call {
             call,
             refused_parameters,
         });
+        self.keep();
         let agent = self.setup.agent.clone();
-        if let Greeting::Clip { audio, text } = &agent.greeting {
+        let greeted = self.resumes() > 0 && self.conversation.agent_was_heard();
+        if let Greeting::Clip { audio, text } = &agent.greeting
+            && !greeted
+        {
             self.play_clip("greeting", audio, text, now);
             self.tell_of_clip(text);
         }

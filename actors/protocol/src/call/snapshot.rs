@@ -24,6 +24,9 @@ pub struct Snapshot {
     /// Where the caller goes after the end.
     #[serde(skip)]
     pub transfer_to: Option<String>,
+    /// How often the call went on on another media socket.
+    #[serde(skip)]
+    pub resumes: u32,
     /// The agent's name.
     pub agent: String,
     /// Since the media socket was accepted.
@@ -82,6 +85,10 @@ pub struct Detail {
     pub turns: Vec<Turn>,
     /// Tool calls, oldest first.
     pub tools: Vec<ToolRow>,
+    /// How often the call went on on another media socket.
+    pub resumes: u32,
+    /// Milliseconds the call lasted before this one.
+    pub before_ms: u64,
     /// Interruptions by the caller.
     pub barge_ins: u64,
     /// Gaps in Twilio's sequence numbers.
@@ -160,6 +167,7 @@ impl Call {
                 .transfer_to
                 .clone()
                 .filter(|_| ended == Some(EndReason::Transferred)),
+            resumes: self.resumes(),
             agent: self.setup.agent.name.clone(),
             duration_ms: ended_at.unwrap_or(now).as_millis(),
             model: ModelSnapshot {
@@ -198,6 +206,8 @@ impl Call {
         Detail {
             turns: self.conversation.turns().cloned().collect(),
             tools: self.tool_rows(now),
+            resumes: self.resumes(),
+            before_ms: self.before_ms(),
             barge_ins: self.tally.barge_ins,
             sequence_gaps: self.tally.sequence_gaps,
             filled_ms: self.tally.filled_ms,

@@ -234,6 +234,10 @@ impl Call {
             tool: run.tool.clone(),
             number: run.number,
         });
+        if run.effects && self.state.stream().is_some() {
+            // Ahead of the effect: whoever goes on with the call must know that it may have happened.
+            self.effects.push_back(Effect::Checkpoint);
+        }
         self.effects.push_back(Effect::RunTool(Box::new(run)));
         self.watch_tools();
     }
@@ -328,6 +332,7 @@ impl Call {
             ms,
         };
         self.report(report);
+        self.keep();
         self.watch_tools();
         let is_news = !run.late
             || matches!(

@@ -4,25 +4,38 @@ use std::fmt::Write as _;
 
 use crate::conversation::{Conversation, Speaker, Turn};
 use crate::ids::clip;
-use crate::tool::memory::{ToolMemory, ToolRecord};
+use crate::tool::memory::{TOLD_OF_TOOL, ToolMemory, ToolRecord};
 
 /// Bytes of history told; the newest turns win. Text is cheap, but every response pays for it again.
 const TOLD: usize = 12_000;
-
-/// Bytes told of a tool's arguments, and of its output.
-const TOLD_OF_TOOL: usize = 2_000;
 
 /// The text of a system item that tells a new session what happened so far.
 ///
 /// One labelled text rather than assistant items: a history of assistant *text* can push a model into answering in text.
 #[must_use]
 pub fn briefing(conversation: &Conversation, tools: &ToolMemory) -> String {
-    let mut briefing = String::from(
+    told(
         "The line to you was interrupted for a moment and this call goes on. Do not greet again and do not mention the \
-         interruption; continue where the conversation stopped. The conversation so far, as the caller heard it:\n",
-    );
-    briefing.push_str(&lines(conversation.turns(), tools.records()));
-    briefing
+         interruption; continue where the conversation stopped.",
+        conversation,
+        tools,
+    )
+}
+
+/// The same for a call whose media stream was interrupted: the caller heard nothing for a moment.
+#[must_use]
+pub fn briefing_after_silence(conversation: &Conversation, tools: &ToolMemory) -> String {
+    told(
+        "The line was interrupted for a moment, the caller heard nothing meanwhile, and this call goes on. Do not greet \
+         again; continue where the conversation stopped.",
+        conversation,
+        tools,
+    )
+}
+
+fn told(what_happened: &str, conversation: &Conversation, tools: &ToolMemory) -> String {
+    let told = lines(conversation.turns(), tools.records());
+    format!("{what_happened} The conversation so far, as the caller heard it:\n{told}")
 }
 
 /// Turns and tool calls as lines of text, in the order of time, the newest as far as there is room.

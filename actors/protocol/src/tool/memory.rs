@@ -19,6 +19,9 @@ use crate::ids::clip;
 /// Milliseconds of an answer after which its beginning counts as told.
 pub const TOLD_MS: u64 = 1_500;
 
+/// Bytes of an output that a session is told again; the rest can be asked for.
+pub(crate) const TOLD_OF_TOOL: usize = 2_000;
+
 /// Tool calls remembered; an hour of brisk talk has fewer.
 const KEPT: usize = 128;
 
@@ -26,7 +29,8 @@ const KEPT: usize = 128;
 const KEPT_OUTPUT: usize = 16 * 1024;
 
 /// All tool calls of a call, oldest first.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ToolMemory {
     records: Vec<ToolRecord>,
     /// Number of the last run.
@@ -87,6 +91,29 @@ impl ToolMemory {
     /// The runs, oldest first.
     pub fn records(&self) -> impl DoubleEndedIterator<Item = &ToolRecord> {
         self.records.iter()
+    }
+
+    /// The same for a checkpoint: what tools said is cut to what a session is told of it.
+    #[must_use]
+    pub(crate) fn for_checkpoint(&self) -> Self {
+        let mut kept = self.clone();
+        for output in kept
+            .records
+            .iter_mut()
+            .filter_map(|record| record.output.as_mut())
+        {
+            output.truncate(clip(output, TOLD_OF_TOOL).len());
+        }
+        kept
+    }
+
+    /// Gives up the oldest call that is over; an effect whose outcome is not known is never given up. Gives the bytes
+    /// that frees at least.
+    pub(crate) fn forget_oldest(&mut self) -> Option<usize> {
+        let over = |record: &ToolRecord| record.result.is_some();
+        let oldest = self.records.iter().position(over)?;
+        let gone = self.records.remove(oldest);
+        Some(gone.arguments.len() + gone.output.map_or(0, |output| output.len()))
     }
 
     /// Whether nothing was called.

@@ -86,8 +86,13 @@ pub(crate) struct Rig {
 impl Rig {
     /// A call just accepted; the model does nothing by itself.
     pub(crate) fn new(setup: CallSetup) -> Self {
+        Self::of(Call::new(setup))
+    }
+
+    /// The same for a call that was made otherwise.
+    pub(crate) fn of(call: Call) -> Self {
         let mut rig = Self {
-            call: Call::new(setup),
+            call,
             now: Time::ZERO,
             phone: SimPhone::default(),
             latency: Duration::ZERO,
@@ -326,6 +331,8 @@ impl Rig {
                 | Effect::CloseModel
                 | Effect::ClosePhone { .. }
                 | Effect::RunTool(_)
+                | Effect::Checkpoint
+                | Effect::Forget
                 | Effect::Report(_) => {}
             }
             self.log.push((self.now, effect));

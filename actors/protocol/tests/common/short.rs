@@ -19,6 +19,8 @@ pub(crate) fn short(effect: &Effect) -> String {
         Effect::Clear { .. } => "clear".to_owned(),
         Effect::ClosePhone { code } => format!("close_phone {code}"),
         Effect::RunTool(run) => format!("run {} {}", run.tool, run.canonical),
+        Effect::Checkpoint => "checkpoint".to_owned(),
+        Effect::Forget => "forget".to_owned(),
         Effect::Report(report) => short_report(report),
     }
 }
@@ -80,6 +82,12 @@ fn short_report(report: &Report) -> String {
             format!("complaint {}", error.code.as_deref().unwrap_or("-"))
         }
         Report::FirstAgentAudio { .. } => "first_agent_audio".to_owned(),
+        Report::Resumed {
+            audible,
+            turns,
+            resumes,
+            ..
+        } => format!("resumed audible={audible} turns={turns} resumes={resumes}"),
         Report::Answered { latency_us } => format!("answered {latency_us}us"),
         Report::Turn(turn) => short_turn(turn),
         Report::Transcoding => "transcoding".to_owned(),

@@ -394,6 +394,8 @@ impl Watched {
                 self.ready = true;
                 self.seen.appended = 0;
             }
+            Effect::Checkpoint => assert!(self.started, "a checkpoint of nothing"),
+            Effect::Forget => assert_eq!(self.seen.stopped, 0, "the last word comes last"),
             Effect::Report(_)
             | Effect::DialModel
             | Effect::DialNext

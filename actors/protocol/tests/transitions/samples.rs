@@ -192,6 +192,12 @@ events! {
         "": tool_finished(1, ToolResult::Ok, r#"{"found":true}"#),
         "never begun": tool_finished(99, ToolResult::Ok, "{}"),
     ],
+    Event::Operator(OperatorEvent::Superseded) => "operator.superseded": [
+        "": Event::Operator(OperatorEvent::Superseded),
+    ],
+    Event::Operator(OperatorEvent::WokeUp) => "operator.woke_up": [
+        "": Event::Operator(OperatorEvent::WokeUp),
+    ],
     Event::Model(ModelEvent::Opened) => "model.opened": ["": opened()],
     Event::Model(ModelEvent::Refused(_)) => "model.refused": [
         "401": refused(Refusal::Status(401)),

@@ -1,0 +1,52 @@
+//! Any document is a checkpoint or refused; what was read can be written, read again, and gone on from.
+#![no_main]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use call_protocol::call::{AgentProfile, Call, CallSetup, Greeting};
+use call_protocol::checkpoint::{Checkpoint, MAX_BYTES};
+use call_protocol::model::command::{SessionSetup, Voice};
+use call_protocol::time::Time;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|document: &[u8]| {
+    let Ok(read) = Checkpoint::decode(document) else {
+        return;
+    };
+    let mut call = Call::resume(setup(), &read);
+    call.handle_timeout(Time::from_millis(20));
+    while call.poll_effect().is_some() {}
+    let _ = call.checkpoint(Time::from_millis(40)).encode();
+    // Names that take more room when they are escaped may not fit a second time; turns never are the reason.
+    if let Ok(written) = read.clone().encode() {
+        assert!(written.len() <= MAX_BYTES);
+        let again = Checkpoint::decode(&written).expect("what was written can be read");
+        assert_eq!(again.standing, read.standing);
+    }
+});
+
+fn setup() -> CallSetup {
+    let agent = AgentProfile {
+        name: "spa".to_owned(),
+        model: "gpt-realtime-2.1".to_owned(),
+        session: SessionSetup {
+            instructions: "You answer the phone of a spa.".to_owned(),
+            voice: Voice::Keep,
+            options: None,
+        },
+        greeting: Greeting::Wait,
+        silence: None,
+        longest_monologue: Duration::from_secs(600),
+        keys: BTreeMap::new(),
+        mask_digits: true,
+        transfer_targets: Vec::new(),
+    };
+    CallSetup {
+        agent: Arc::new(agent),
+        call: None,
+        max_length: Duration::from_secs(3_600),
+        seed: 1,
+    }
+}

@@ -1,0 +1,212 @@
+//! Checkpoints: when they are due, what is in them, and a call that goes on from one on another media socket.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::effect::{Effect, Report};
+use super::end::{Aftermath, EndReason};
+use super::leaving::Farewell;
+use super::state::State;
+use super::{Call, CallSetup};
+use crate::checkpoint::{Checkpoint, KeptTurn, MAX_BYTES, Standing};
+use crate::conversation::Conversation;
+use crate::time::Time;
+
+const GO_ON: &str = "The line was interrupted for a moment and is back; the caller waits. In one short sentence tell the \
+                     caller that you are there again and go on where the conversation stopped. Do not greet again.";
+
+/// A dollar in the units of a checkpoint.
+const MICRO: f64 = 1e6;
+
+/// What was before this media socket.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    resumes: u32,
+    elapsed_ms: u64,
+    /// Turns the agent remembers.
+    turns: u64,
+    /// A goodbye the caller may not have heard.
+    leaving: Option<EndReason>,
+}
+
+impl Call {
+    /// A call that goes on from a checkpoint, on a media socket that was accepted at [`Time::ZERO`]. The model is
+    /// told the conversation and speaks first, in one sentence, because the caller waits; a call in which nobody had
+    /// said anything begins like any other. What the call has lasted counts towards the longest it may.
+    #[must_use]
+    pub fn resume(mut setup: CallSetup, checkpoint: &Checkpoint) -> Self {
+        let elapsed = Duration::from_millis(checkpoint.elapsed_ms);
+        setup.max_length = setup.max_length.saturating_sub(elapsed);
+        let mut call = Self::new(setup);
+        call.conversation = Conversation::resumed(
+            &checkpoint.turns,
+            checkpoint.forgotten,
+            checkpoint.elapsed_ms,
+        );
+        let leaving = match &checkpoint.standing {
+            Standing::Leaving { reason, .. } => Some(*reason),
+            Standing::Live | Standing::Over { .. } => None,
+        };
+        call.past = Past {
+            resumes: checkpoint.resumes.saturating_add(1),
+            elapsed_ms: checkpoint.elapsed_ms,
+            turns: call.conversation.count(),
+            leaving,
+        };
+        call.owes_answer = call.conversation.count() > 0;
+        call.restore_tools(checkpoint.tools.clone(), Time::ZERO);
+        // Millionths of a dollar stay far below 2^52, where f64 is exact.
+        #[allow(clippy::cast_precision_loss)]
+        let before = checkpoint.cost_micro_usd as f64 / MICRO;
+        call.tally.cost_usd = before;
+        call
+    }
+
+    /// The call as another process would need it. The caller's numbers and the owner's epoch are not the machine's
+    /// business; whoever writes this down adds them.
+    #[must_use]
+    pub fn checkpoint(&self, now: Time) -> Checkpoint {
+        let standing = self.standing();
+        let over = matches!(standing, Standing::Over { .. });
+        let (forgotten, turns) = if over {
+            (self.conversation.count(), VecDeque::new())
+        } else {
+            self.kept_turns(now)
+        };
+        // Costs are small and never negative.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let cost_micro_usd = (self.tally.cost_usd * MICRO).round() as u64;
+        let lasted = match &self.state {
+            State::Stop(ended) => ended.at,
+            State::Accepted(_) | State::Connected(_) | State::Start(_) | State::Media(_) => now,
+        };
+        Checkpoint {
+            agent: self.setup.agent.name.clone(),
+            from: None,
+            to: None,
+            epoch: 0,
+            ticket: None,
+            resumes: self.past.resumes,
+            elapsed_ms: self.past.elapsed_ms + lasted.as_millis(),
+            cost_micro_usd,
+            forgotten,
+            turns,
+            standing,
+            tools: self.tool_memory().for_checkpoint(),
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        let to = self.transfer_to.clone();
+        match (&self.state, self.leaving_for()) {
+            (State::Stop(ended), _) if ended.reason.aftermath() != Aftermath::Reconnect => {
+                let reason = ended.reason;
+                let to = to.filter(|_| reason == EndReason::Transferred);
+                Standing::Over { reason, to }
+            }
+            (_, Some(reason)) => Standing::Leaving { reason, to },
+            (_, None) => Standing::Live,
+        }
+    }
+
+    /// The newest turns, oldest first, as many as a checkpoint may hold; and the number of the others.
+    fn kept_turns(&self, now: Time) -> (u64, VecDeque<KeptTurn>) {
+        let mut kept = VecDeque::new();
+        let mut bytes = 0;
+        let turns: Vec<_> = self.conversation.turns().collect();
+        for turn in turns.into_iter().rev() {
+            let playback = self.state.playback();
+            let so_far = playback.and_then(|playback| {
+                let heard_ms = playback.heard_ms_of(&turn.item, now)?;
+                Some((heard_ms, playback.received_ms_of(&turn.item)?))
+            });
+            let turn = KeptTurn::of(turn, so_far);
+            bytes += turn.text_bytes();
+            if bytes > MAX_BYTES {
+                break;
+            }
+            kept.push_front(turn);
+        }
+        (self.conversation.count() - kept.len() as u64, kept)
+    }
+
+    /// A checkpoint is due, once this step is done.
+    pub(super) fn keep(&mut self) {
+        self.unsaved = self.state.stream().is_some();
+    }
+
+    /// Has the checkpoint written if one is due.
+    pub(super) fn save(&mut self) {
+        if std::mem::take(&mut self.unsaved) {
+            self.effects.push_back(Effect::Checkpoint);
+        }
+    }
+
+    /// The last checkpoint, before the socket closes: Twilio asks what follows, and may ask another process.
+    pub(super) fn save_last(&mut self, reason: EndReason, had_stream: bool) {
+        self.unsaved = false;
+        if !had_stream {
+            return;
+        }
+        match reason {
+            // The checkpoint is another's.
+            EndReason::Superseded => {}
+            // There is nobody left whom Twilio could ask for.
+            EndReason::CallerHungUp => self.effects.push_back(Effect::Forget),
+            _ => self.effects.push_back(Effect::Checkpoint),
+        }
+    }
+
+    /// How often the call went on on another media socket.
+    pub(super) const fn resumes(&self) -> u32 {
+        self.past.resumes
+    }
+
+    /// Milliseconds the call lasted before this media socket.
+    pub(super) const fn before_ms(&self) -> u64 {
+        self.past.elapsed_ms
+    }
+
+    /// Whether the caller was told nothing yet of a call that goes on.
+    fn is_resuming(&self, now: Time) -> bool {
+        self.past.turns > 0 && !self.is_heard_here(now)
+    }
+
+    /// The session of a resumed call is ready: the agent says the first word, or the goodbye that may not have been
+    /// heard. Says whether there was anything to say.
+    pub(super) fn go_on(&mut self, now: Time) -> bool {
+        if !self.is_resuming(now) {
+            return false;
+        }
+        self.owes_answer = true;
+        match self.past.leaving {
+            Some(reason) => self.leave(reason, Farewell::Asked, now),
+            None => self.ask_for_answer(Some(GO_ON.to_owned())),
+        }
+        true
+    }
+
+    pub(super) fn tell_if_resumed(&mut self, audible: bool, after_start_ms: u64) {
+        if self.past.resumes > 0 {
+            self.report(Report::Resumed {
+                audible,
+                after_start_ms,
+                turns: self.past.turns,
+                resumes: self.past.resumes,
+            });
+        }
+    }
+
+    /// The call ends, and the caller has not heard the agent again.
+    pub(super) fn tell_if_resuming_failed(&mut self, reason: EndReason, now: Time) {
+        let waited = self
+            .state
+            .stream()
+            .filter(|stream| !stream.agent_heard)
+            .map(|stream| now.millis_since(stream.since));
+        let stays = reason != EndReason::CallerHungUp && reason.aftermath() != Aftermath::Reconnect;
+        if let Some(waited) = waited.filter(|_| stays) {
+            self.tell_if_resumed(false, waited);
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! A call as it is written down for whoever goes on with it: another socket, another process, another machine.
+//!
+//! The document is JSON, `{"v":1,"call":{…}}`, of at most [`MAX_BYTES`]: where it would be larger, the oldest turns go
+//! first. Fields a reader does not know are skipped and missing ones have a default, so that a process reads what the
+//! version before it wrote; a document of a later version is refused.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::call::end::{Aftermath, EndReason};
+use crate::conversation::{Speaker, Turn};
+use crate::tool::memory::ToolMemory;
+
+/// The version this code writes.
+pub const VERSION: u32 = 1;
+
+/// The largest document, in bytes.
+pub const MAX_BYTES: usize = 32 * 1024;
+
+/// What is known of a call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Checkpoint {
+    /// Who answers, by the name in the settings.
+    pub agent: String,
+    /// The caller's number, masked.
+    pub from: Option<String>,
+    /// The number called.
+    pub to: Option<String>,
+    /// The owner that wrote this, by its number.
+    pub epoch: u64,
+    /// What tells the one ticket for a media socket that is awaited from all others; whoever gets that socket writes
+    /// `None`.
+    pub ticket: Option<String>,
+    /// How often the call went on on another media socket.
+    pub resumes: u32,
+    /// Milliseconds the call has lasted, all its media sockets together.
+    pub elapsed_ms: u64,
+    /// What the call has cost, in millionths of a US dollar.
+    pub cost_micro_usd: u64,
+    /// Turns that are counted only.
+    pub forgotten: u64,
+    /// The last turns, oldest first, as they were heard.
+    pub turns: VecDeque<KeptTurn>,
+    /// Where the call stands.
+    pub standing: Standing,
+    /// What the tools of the call have to keep: results, and effects whose outcome is not known.
+    #[serde(deserialize_with = "tools_or_none")]
+    pub tools: ToolMemory,
+}
+
+impl Default for Checkpoint {
+    fn default() -> Self {
+        Self {
+            agent: String::new(),
+            from: None,
+            to: None,
+            epoch: 0,
+            ticket: None,
+            resumes: 0,
+            elapsed_ms: 0,
+            cost_micro_usd: 0,
+            forgotten: 0,
+            turns: VecDeque::new(),
+            standing: Standing::Live,
+            tools: ToolMemory::default(),
+        }
+    }
+}
+
+/// Where a call stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Standing {
+    /// Caller and agent talk.
+    #[default]
+    Live,
+    /// The call was about to end when the caller had heard the last words.
+    Leaving {
+        /// Why.
+        reason: EndReason,
+        /// Where the caller goes then, by the name of a transfer target.
+        to: Option<String>,
+    },
+    /// The call is over for good.
+    Over {
+        /// Why.
+        reason: EndReason,
+        /// Where the caller goes now, by the name of a transfer target.
+        to: Option<String>,
+    },
+}
+
+/// A turn as it was heard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptTurn {
+    /// Who spoke.
+    pub who: Speaker,
+    /// Milliseconds since the call began, when the turn did.
+    #[serde(default)]
+    pub at_ms: u64,
+    /// What the caller heard, or said.
+    #[serde(default)]
+    pub heard: Option<String>,
+    /// All that was said, where the caller did not hear it to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
+    /// Milliseconds the caller heard.
+    #[serde(default)]
+    pub heard_ms: u64,
+    /// Whether the caller did not hear all of it.
+    #[serde(default)]
+    pub cut: bool,
+}
+
+/// Why a document is no checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointError {
+    /// Over [`MAX_BYTES`], even without turns.
+    #[error("the checkpoint has {0} bytes, more than {MAX_BYTES}")]
+    TooLarge(usize),
+    /// Not what this code, or the version before, writes.
+    #[error("the checkpoint cannot be read: {0}")]
+    Unreadable(String),
+    /// Of a later version.
+    #[error("the checkpoint is of version {0}, this is {VERSION}")]
+    Newer(u32),
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    v: u32,
+    call: &'a Checkpoint,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    v: u32,
+}
+
+#[derive(Deserialize)]
+struct Read {
+    call: Checkpoint,
+}
+
+impl Checkpoint {
+    /// The document. What does not fit is left out, oldest turns first, then what tools said that are done.
+    ///
+    /// # Errors
+    /// [`CheckpointError::TooLarge`] if it does not fit without any of them either.
+    pub fn encode(mut self) -> Result<Vec<u8>, CheckpointError> {
+        loop {
+            let document = written(&self)?;
+            let Some(excess) = document.len().checked_sub(MAX_BYTES + 1) else {
+                return Ok(document);
+            };
+            let mut freed = 0;
+            while freed <= excess {
+                if let Some(turn) = self.turns.pop_front() {
+                    self.forgotten += 1;
+                    freed += turn.written_bytes();
+                } else if let Some(bytes) = self.tools.forget_oldest() {
+                    freed += bytes;
+                } else {
+                    return Err(CheckpointError::TooLarge(document.len()));
+                }
+            }
+        }
+    }
+
+    /// Reads a document of this version or an earlier one.
+    ///
+    /// # Errors
+    /// When it is too large, of a later version, or no checkpoint.
+    pub fn decode(document: &[u8]) -> Result<Self, CheckpointError> {
+        if document.len() > MAX_BYTES {
+            return Err(CheckpointError::TooLarge(document.len()));
+        }
+        let unreadable = |error: serde_json::Error| CheckpointError::Unreadable(error.to_string());
+        let head: Head = serde_json::from_slice(document).map_err(unreadable)?;
+        if head.v > VERSION {
+            return Err(CheckpointError::Newer(head.v));
+        }
+        let read: Read = serde_json::from_slice(document).map_err(unreadable)?;
+        Ok(read.call)
+    }
+
+    /// Whether there is something to go on with: anybody had said anything.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.forgotten > 0 || !self.turns.is_empty()
+    }
+
+    /// What the caller should meet next, and by which transfer target where that is somebody else.
+    #[must_use]
+    pub fn aftermath(&self) -> (Aftermath, Option<&str>) {
+        match &self.standing {
+            Standing::Live => (Aftermath::Reconnect, None),
+            // Who was promised somebody else gets him; a goodbye is said again.
+            Standing::Leaving {
+                reason: EndReason::Transferred,
+                to: Some(to),
+            } => (Aftermath::Transfer, Some(to)),
+            Standing::Leaving { .. } => (Aftermath::Reconnect, None),
+            Standing::Over { reason, to } => (reason.aftermath(), to.as_deref()),
+        }
+    }
+}
+
+/// A checkpoint written before there were tools has nothing there.
+fn tools_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ToolMemory, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+fn written(call: &Checkpoint) -> Result<Vec<u8>, CheckpointError> {
+    serde_json::to_vec(&Written { v: VERSION, call })
+        .map_err(|error| CheckpointError::Unreadable(error.to_string()))
+}
+
+impl KeptTurn {
+    /// A turn of the conversation. One that is not over was heard for `so_far.0` of the `so_far.1` milliseconds that
+    /// came.
+    #[must_use]
+    pub fn of(turn: &Turn, so_far: Option<(u64, u64)>) -> Self {
+        let (heard_ms, received_ms) = so_far.unwrap_or((turn.heard_ms, turn.received_ms));
+        let open = turn.heard.is_none() && turn.said.is_some();
+        let heard = match (&turn.heard, &turn.said) {
+            (Some(heard), _) => Some(heard.clone()),
+            (None, Some(said)) => {
+                Some(crate::conversation::heard_part(said, heard_ms, received_ms))
+            }
+            (None, None) => None,
+        };
+        let cut = turn.cut || open;
+        Self {
+            who: turn.who,
+            at_ms: turn.at_ms,
+            said: turn.said.clone().filter(|_| cut),
+            heard,
+            heard_ms,
+            cut,
+        }
+    }
+
+    /// Bytes of text in it: less than it takes when written.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        let bytes = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        bytes(&self.heard) + bytes(&self.said)
+    }
+
+    fn written_bytes(&self) -> usize {
+        serde_json::to_vec(self).map_or(0, |written| written.len() + 1)
+    }
+}

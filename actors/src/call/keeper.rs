@@ -1,0 +1,104 @@
+//! Writes a call's checkpoints down, off the call's path.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use actix::{Addr, WeakAddr};
+use bytes::Bytes;
+use call_protocol::call::event::OperatorEvent;
+use call_protocol::checkpoint::Checkpoint;
+use call_protocol::ids::CallSid;
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
+
+use super::CallActor;
+use crate::messages::{Order, ToPhone, Visit};
+use crate::store::{CallStore, Saved, UnixSeconds};
+use crate::twilio::TwilioSession;
+
+/// The media socket stays open this long for the last checkpoint: Twilio asks what follows as soon as it is closed, and
+/// may ask another process. A store that takes longer costs the last turn, not the call.
+const LAST_CHECKPOINT: Duration = Duration::from_millis(300);
+
+/// The wall clock, as the store wants it.
+#[must_use]
+pub fn unix_now() -> UnixSeconds {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
+}
+
+/// One owner's hand in the store.
+pub(super) struct Keeper {
+    store: Arc<dyn CallStore>,
+    epoch: u64,
+    from: Option<String>,
+    to: Option<String>,
+    /// Told when the last checkpoint was answered.
+    last: Option<oneshot::Receiver<()>>,
+}
+
+impl Keeper {
+    pub(super) fn new(store: Arc<dyn CallStore>, visit: Option<&Visit>) -> Self {
+        Self {
+            store,
+            epoch: visit.map_or(1, |visit| visit.tenure.epoch()),
+            from: visit.and_then(|visit| visit.from.clone()),
+            to: visit.and_then(|visit| visit.to.clone()),
+            last: None,
+        }
+    }
+
+    /// Hands the checkpoint over; `owner` is told if the call is another's by now.
+    pub(super) fn save(
+        &mut self,
+        call: CallSid,
+        mut checkpoint: Checkpoint,
+        owner: WeakAddr<CallActor>,
+    ) {
+        checkpoint.epoch = self.epoch;
+        checkpoint.from.clone_from(&self.from);
+        checkpoint.to.clone_from(&self.to);
+        let document = match checkpoint.encode() {
+            Ok(document) => Bytes::from(document),
+            Err(error) => {
+                log::warn!(target: "switchboard::call", call_sid = call.as_str(), error:% = error; "checkpoint not written");
+                return;
+            }
+        };
+        let answer = self.store.save(call, self.epoch, document, unix_now());
+        let (tell, told) = oneshot::channel();
+        self.last = Some(told);
+        actix_rt::spawn(async move {
+            // The store itself complains of what fails, once a minute for all calls.
+            let superseded = answer.await == Ok(Saved::Superseded);
+            if superseded && let Some(owner) = owner.upgrade() {
+                owner.do_send(Order(OperatorEvent::Superseded));
+            }
+            // Nobody waits for most checkpoints.
+            let _ = tell.send(());
+        });
+    }
+
+    /// Nobody will ask for the call.
+    pub(super) fn forget(&mut self, call: CallSid) {
+        // The work is lined up; its answer changes nothing.
+        drop(self.store.forget(call, self.epoch));
+    }
+
+    /// Closes the media socket, when the last checkpoint is kept. Whether that is still to come.
+    pub(super) fn close_after_last(&mut self, phone: Addr<TwilioSession>, code: u16) -> bool {
+        let is_answered =
+            |last: &mut oneshot::Receiver<()>| last.try_recv() != Err(TryRecvError::Empty);
+        let Some(pending) = self.last.take_if(|last| !is_answered(last)) else {
+            phone.do_send(ToPhone::Close { code });
+            return false;
+        };
+        actix_rt::spawn(async move {
+            let _ = actix_rt::time::timeout(LAST_CHECKPOINT, pending).await;
+            phone.do_send(ToPhone::Close { code });
+        });
+        true
+    }
+}

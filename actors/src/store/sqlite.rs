@@ -1,0 +1,233 @@
+//! A store in one SQLite file: what was written outlives the process, and other processes may open the same file.
+//!
+//! One thread owns the connection; everything else lines work up for it in a bounded queue. What waits there is done
+//! in one transaction, so a full house costs a few commits a second. Checkpoints survive the death of the process;
+//! the journal survives the machine's, too (`synchronous = FULL` for transactions with journal lines).
+
+mod writer;
+
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use bytes::Bytes;
+use call_protocol::ids::CallSid;
+use rusqlite::{Connection, OptionalExtension as _, params};
+use tokio::sync::oneshot;
+
+use super::{
+    Answer, Begun, CHECKPOINT_LIFE, CallStore, Claim, Effect, JOURNAL_LIFE, MAX_CHECKPOINT,
+    MAX_EFFECT_TEXT, Saved, StoreError, UnixSeconds, bounded, check_effect,
+};
+use writer::{Job, Reply, Writer};
+
+/// Work that waits for the writer. A full house writes a hundred checkpoints a second; more than ten seconds of that
+/// is a disk that does not answer.
+const QUEUE: usize = 1_024;
+
+/// The file grows no larger: the store must not fill the disk that recordings and the book share.
+const MAX_FILE: u64 = 1024 * 1024 * 1024;
+
+/// Keeps everything in one file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    queue: SyncSender<Job>,
+}
+
+/// Whether a transaction must survive the machine's sudden end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Durability {
+    Process,
+    Machine,
+}
+
+impl SqliteStore {
+    /// A store in the file at `path`. The file is opened, and made, by its own thread; when that fails, every answer is
+    /// an error until it succeeds.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Self::open_bounded(path, MAX_FILE)
+    }
+
+    /// The same with a file of at most `max_bytes`.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn open_bounded(path: &Path, max_bytes: u64) -> io::Result<Self> {
+        let (queue, work) = sync_channel(QUEUE);
+        let writer = Writer::new(path.to_owned(), max_bytes);
+        std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || writer.run(&work))?;
+        Ok(Self { queue })
+    }
+
+    /// Lines `work` up; the answer comes after its transaction was committed.
+    fn ask<T: Send + 'static>(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Answer<T> {
+        let (tell, told) = oneshot::channel::<Result<T, StoreError>>();
+        let job = Job {
+            durability,
+            work: Box::new(move |connection| {
+                let done = connection
+                    .and_then(|connection| work(connection).map_err(|error| engine(&error)));
+                match done {
+                    // Whoever asked may have stopped waiting.
+                    Ok(value) => Ok(Box::new(move |committed: Result<(), StoreError>| {
+                        let _ = tell.send(committed.map(|()| value));
+                    }) as Reply),
+                    Err(error) => {
+                        let _ = tell.send(Err(error.clone()));
+                        Err(error)
+                    }
+                }
+            }),
+        };
+        if self.queue.try_send(job).is_err() {
+            return fails(StoreError::Away);
+        }
+        Box::pin(async move { told.await.unwrap_or(Err(StoreError::Away)) })
+    }
+}
+
+fn engine(error: &rusqlite::Error) -> StoreError {
+    StoreError::Engine(error.to_string())
+}
+
+fn fails<T: Send + 'static>(error: StoreError) -> Answer<T> {
+    Box::pin(std::future::ready(Err(error)))
+}
+
+/// SQLite's integers are signed; epochs stay far below the difference.
+fn signed(epoch: u64) -> i64 {
+    i64::try_from(epoch).unwrap_or(i64::MAX)
+}
+
+impl CallStore for SqliteStore {
+    fn look(&self, call: CallSid, now: UnixSeconds) -> Answer<Option<Bytes>> {
+        self.ask(Durability::Process, move |connection| {
+            let sql = "SELECT checkpoint FROM calls WHERE call = ?1 AND saved > ?2";
+            let found: Option<Option<Vec<u8>>> = connection
+                .prepare_cached(sql)?
+                .query_row(params![call.as_str(), now - CHECKPOINT_LIFE], |row| {
+                    row.get(0)
+                })
+                .optional()?;
+            Ok(found.flatten().map(Bytes::from))
+        })
+    }
+
+    fn claim(&self, call: CallSid, now: UnixSeconds) -> Answer<Claim> {
+        self.ask(Durability::Process, move |connection| {
+            // A checkpoint that has outlived its time is dropped here; the epoch goes on counting.
+            let sql = "INSERT INTO calls (call, epoch, checkpoint, saved) VALUES (?1, 1, NULL, ?2)
+                ON CONFLICT (call) DO UPDATE SET epoch = epoch + 1,
+                    checkpoint = CASE WHEN saved > ?3 THEN checkpoint END,
+                    saved = CASE WHEN saved > ?3 AND checkpoint IS NOT NULL THEN saved ELSE ?2 END
+                RETURNING epoch, checkpoint";
+            connection.prepare_cached(sql)?.query_row(
+                params![call.as_str(), now, now - CHECKPOINT_LIFE],
+                |row| {
+                    let epoch: i64 = row.get(0)?;
+                    let checkpoint: Option<Vec<u8>> = row.get(1)?;
+                    Ok(Claim {
+                        epoch: epoch.unsigned_abs(),
+                        checkpoint: checkpoint.map(Bytes::from),
+                    })
+                },
+            )
+        })
+    }
+
+    fn save(
+        &self,
+        call: CallSid,
+        epoch: u64,
+        checkpoint: Bytes,
+        now: UnixSeconds,
+    ) -> Answer<Saved> {
+        if let Err(error) = bounded("a checkpoint", checkpoint.len(), MAX_CHECKPOINT) {
+            return fails(error);
+        }
+        self.ask(Durability::Process, move |connection| {
+            let sql = "INSERT INTO calls (call, epoch, checkpoint, saved) VALUES (?1, ?2, ?3, ?4)
+                ON CONFLICT (call) DO UPDATE
+                    SET epoch = excluded.epoch, checkpoint = excluded.checkpoint, saved = excluded.saved
+                    WHERE epoch <= excluded.epoch";
+            let written = connection.prepare_cached(sql)?.execute(params![
+                call.as_str(),
+                signed(epoch),
+                checkpoint.as_ref(),
+                now
+            ])?;
+            Ok(if written == 0 {
+                Saved::Superseded
+            } else {
+                Saved::Kept
+            })
+        })
+    }
+
+    fn forget(&self, call: CallSid, epoch: u64) -> Answer<()> {
+        self.ask(Durability::Process, move |connection| {
+            let sql = "UPDATE calls SET checkpoint = NULL WHERE call = ?1 AND epoch <= ?2";
+            connection
+                .prepare_cached(sql)?
+                .execute(params![call.as_str(), signed(epoch)])?;
+            Ok(())
+        })
+    }
+
+    fn begin(&self, effect: Effect, now: UnixSeconds) -> Answer<Begun> {
+        if let Err(error) = check_effect(&effect) {
+            return fails(error);
+        }
+        self.ask(Durability::Machine, move |connection| {
+            let sql = "INSERT INTO journal (key, call, tool, arguments, output, at)
+                VALUES (?1, ?2, ?3, ?4, NULL, ?5) ON CONFLICT (key) DO NOTHING";
+            let written = connection.prepare_cached(sql)?.execute(params![
+                effect.key,
+                effect.call.as_str(),
+                effect.tool,
+                effect.arguments,
+                now
+            ])?;
+            if written == 1 {
+                return Ok(Begun::First);
+            }
+            let output: Option<String> = connection
+                .prepare_cached("SELECT output FROM journal WHERE key = ?1")?
+                .query_row([&effect.key], |row| row.get(0))?;
+            Ok(output.map_or(Begun::Unknown, Begun::Done))
+        })
+    }
+
+    fn finish(&self, key: String, output: String, now: UnixSeconds) -> Answer<()> {
+        if let Err(error) = bounded("a tool's output", output.len(), MAX_EFFECT_TEXT) {
+            return fails(error);
+        }
+        self.ask(Durability::Machine, move |connection| {
+            connection
+                .prepare_cached("UPDATE journal SET output = ?2, at = ?3 WHERE key = ?1")?
+                .execute(params![key, output, now])?;
+            Ok(())
+        })
+    }
+
+    fn purge(&self, now: UnixSeconds) -> Answer<u64> {
+        self.ask(Durability::Process, move |connection| {
+            let calls = connection.execute(
+                "DELETE FROM calls WHERE saved <= ?1",
+                [now - CHECKPOINT_LIFE],
+            )?;
+            let lines =
+                connection.execute("DELETE FROM journal WHERE at <= ?1", [now - JOURNAL_LIFE])?;
+            Ok((calls + lines) as u64)
+        })
+    }
+}

@@ -1,0 +1,457 @@
+//! One suite for every engine of the store: what a caller of the trait may rely on.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)] // tests, where a panic is the report
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use call_protocol::ids::CallSid;
+use switchboard_actors::store::memory::MemoryStore;
+use switchboard_actors::store::sqlite::SqliteStore;
+use switchboard_actors::store::{
+    Begun, CHECKPOINT_LIFE, CallStore, Effect, JOURNAL_LIFE, MAX_CHECKPOINT, MAX_EFFECT_TEXT,
+    Saved, StoreError,
+};
+
+/// Two processes that share what is kept; in memory there is only one, with two handles.
+struct Engine {
+    one: Arc<dyn CallStore>,
+    other: Arc<dyn CallStore>,
+    _folder: Option<Folder>,
+}
+
+/// A folder of its own that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("switchboard-store-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("calls.sqlite")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn engines() -> Vec<(&'static str, Engine)> {
+    let memory: Arc<dyn CallStore> = Arc::new(MemoryStore::default());
+    let folder = Folder::new();
+    vec![
+        (
+            "memory",
+            Engine {
+                one: memory.clone(),
+                other: memory,
+                _folder: None,
+            },
+        ),
+        (
+            "sqlite",
+            Engine {
+                one: Arc::new(SqliteStore::open(&folder.file()).unwrap()),
+                other: Arc::new(SqliteStore::open(&folder.file()).unwrap()),
+                _folder: Some(folder),
+            },
+        ),
+    ]
+}
+
+fn call(number: u32) -> CallSid {
+    CallSid::parse(&format!("CA{number:032x}")).unwrap()
+}
+
+fn bytes(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+fn effect(key: &str) -> Effect {
+    Effect {
+        key: key.to_owned(),
+        call: call(1),
+        tool: "book_appointment".to_owned(),
+        arguments: r#"{"time":"15:30"}"#.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_there_for_whoever_takes_the_call_over() {
+    for (name, engine) in engines() {
+        let (one, other) = (&engine.one, &engine.other);
+        assert_eq!(one.look(call(1), 100).await.unwrap(), None, "{name}");
+        let saved = one.save(call(1), 1, bytes("first"), 100).await.unwrap();
+        assert_eq!(saved, Saved::Kept, "{name}");
+        one.save(call(1), 1, bytes("second"), 101).await.unwrap();
+        one.save(call(2), 1, bytes("another call"), 101)
+            .await
+            .unwrap();
+
+        let looked = other.look(call(1), 102).await.unwrap();
+        assert_eq!(looked, Some(bytes("second")), "{name}");
+        let claim = other.claim(call(1), 102).await.unwrap();
+        assert_eq!(claim.epoch, 2, "{name}");
+        assert_eq!(claim.checkpoint, Some(bytes("second")), "{name}");
+        // Looking takes nothing away, and claiming leaves the checkpoint until the new owner writes one.
+        assert_eq!(one.look(call(1), 102).await.unwrap(), Some(bytes("second")));
+        let claim = other.claim(call(1), 103).await.unwrap();
+        assert_eq!((claim.epoch, claim.checkpoint), (3, Some(bytes("second"))));
+    }
+}
+
+#[tokio::test]
+async fn the_first_owner_of_an_unknown_call_has_epoch_one_and_no_checkpoint() {
+    for (name, engine) in engines() {
+        let claim = engine.one.claim(call(7), 100).await.unwrap();
+        assert_eq!((claim.epoch, claim.checkpoint), (1, None), "{name}");
+        let claim = engine.other.claim(call(7), 101).await.unwrap();
+        assert_eq!((claim.epoch, claim.checkpoint), (2, None), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_owner_that_was_replaced_is_told_so_and_changes_nothing() {
+    for (name, engine) in engines() {
+        let (one, other) = (&engine.one, &engine.other);
+        one.save(call(1), 1, bytes("old"), 100).await.unwrap();
+        let epoch = other.claim(call(1), 101).await.unwrap().epoch;
+        other.save(call(1), epoch, bytes("new"), 102).await.unwrap();
+
+        let late = one.save(call(1), 1, bytes("late"), 103).await.unwrap();
+        assert_eq!(late, Saved::Superseded, "{name}");
+        one.forget(call(1), 1).await.unwrap();
+        assert_eq!(
+            other.look(call(1), 104).await.unwrap(),
+            Some(bytes("new")),
+            "{name}"
+        );
+        let again = other
+            .save(call(1), epoch, bytes("newer"), 105)
+            .await
+            .unwrap();
+        assert_eq!(again, Saved::Kept, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_was_forgotten_leaves_no_checkpoint_and_no_way_back_for_an_old_owner() {
+    for (name, engine) in engines() {
+        let (one, other) = (&engine.one, &engine.other);
+        one.save(call(1), 1, bytes("old"), 100).await.unwrap();
+        other.claim(call(1), 101).await.unwrap();
+        other.forget(call(1), 2).await.unwrap();
+        assert_eq!(one.look(call(1), 102).await.unwrap(), None, "{name}");
+        let late = one.save(call(1), 1, bytes("late"), 103).await.unwrap();
+        assert_eq!(late, Saved::Superseded, "{name}");
+        let claim = one.claim(call(1), 104).await.unwrap();
+        assert_eq!((claim.epoch, claim.checkpoint), (3, None), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_lives_a_quarter_of_an_hour_after_it_was_written() {
+    for (name, engine) in engines() {
+        let (one, other) = (&engine.one, &engine.other);
+        one.save(call(1), 1, bytes("x"), 1_000).await.unwrap();
+        one.save(call(2), 1, bytes("y"), 1_000).await.unwrap();
+        let last = 1_000 + CHECKPOINT_LIFE - 1;
+        assert!(other.look(call(1), last).await.unwrap().is_some(), "{name}");
+        // Taking a call over does not make its checkpoint younger.
+        assert!(
+            other
+                .claim(call(2), last)
+                .await
+                .unwrap()
+                .checkpoint
+                .is_some()
+        );
+        for number in [1, 2] {
+            assert_eq!(
+                other.look(call(number), last + 1).await.unwrap(),
+                None,
+                "{name}"
+            );
+            let claim = other.claim(call(number), last + 1).await.unwrap();
+            assert_eq!(claim.checkpoint, None, "{name}");
+            assert!(claim.epoch >= 2, "{name}: the epoch goes on counting");
+        }
+        // Writing does.
+        one.save(call(3), 1, bytes("z"), 1_000).await.unwrap();
+        one.save(call(3), 1, bytes("z"), 1_500).await.unwrap();
+        assert!(
+            other.look(call(3), last + 1).await.unwrap().is_some(),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_effect_happens_once_and_its_outcome_is_remembered() {
+    for (name, engine) in engines() {
+        let (one, other) = (&engine.one, &engine.other);
+        assert_eq!(
+            one.begin(effect("a"), 100).await.unwrap(),
+            Begun::First,
+            "{name}"
+        );
+        // The process died in between: nobody knows whether it happened.
+        assert_eq!(
+            other.begin(effect("a"), 101).await.unwrap(),
+            Begun::Unknown,
+            "{name}"
+        );
+        one.finish("a".to_owned(), "booked".to_owned(), 102)
+            .await
+            .unwrap();
+        let done = other.begin(effect("a"), 103).await.unwrap();
+        assert_eq!(done, Begun::Done("booked".to_owned()), "{name}");
+        assert_eq!(
+            other.begin(effect("b"), 104).await.unwrap(),
+            Begun::First,
+            "{name}"
+        );
+        // An outcome without an announcement leaves no trace.
+        one.finish("never".to_owned(), "x".to_owned(), 105)
+            .await
+            .unwrap();
+        assert_eq!(
+            other.begin(effect("never"), 106).await.unwrap(),
+            Begun::First,
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn of_two_that_begin_the_same_effect_at_once_one_is_first() {
+    for (name, engine) in engines() {
+        for round in 0..50 {
+            let key = format!("k{round}");
+            let (a, b) = tokio::join!(
+                engine.one.begin(effect(&key), 100),
+                engine.other.begin(effect(&key), 100)
+            );
+            let first = [a.unwrap(), b.unwrap()]
+                .into_iter()
+                .filter(|begun| *begun == Begun::First)
+                .count();
+            assert_eq!(first, 1, "{name} round {round}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn owners_that_claim_at_once_get_different_epochs() {
+    for (name, engine) in engines() {
+        let claims = (0..40).map(|n| {
+            let store = if n % 2 == 0 {
+                &engine.one
+            } else {
+                &engine.other
+            };
+            store.claim(call(9), 100)
+        });
+        let mut epochs = Vec::new();
+        for claim in futures_util::future::join_all(claims).await {
+            epochs.push(claim.unwrap().epoch);
+        }
+        epochs.sort_unstable();
+        assert_eq!(epochs, (1..=40).collect::<Vec<_>>(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused_and_what_just_fits_is_kept() {
+    for (name, engine) in engines() {
+        let store = &engine.one;
+        let fits = Bytes::from(vec![0xA5; MAX_CHECKPOINT]);
+        assert_eq!(
+            store.save(call(1), 1, fits.clone(), 100).await.unwrap(),
+            Saved::Kept
+        );
+        let large = Bytes::from(vec![0; MAX_CHECKPOINT + 1]);
+        let refused = store.save(call(1), 1, large, 100).await;
+        assert!(matches!(refused, Err(StoreError::TooLarge(_))), "{name}");
+        assert_eq!(
+            store.look(call(1), 101).await.unwrap(),
+            Some(fits),
+            "{name}"
+        );
+
+        let mut wordy = effect("a");
+        wordy.arguments = "x".repeat(MAX_EFFECT_TEXT + 1);
+        let refused = store.begin(wordy, 100).await;
+        assert!(matches!(refused, Err(StoreError::TooLarge(_))), "{name}");
+        let long = "x".repeat(MAX_EFFECT_TEXT + 1);
+        let refused = store.finish("a".to_owned(), long, 100).await;
+        assert!(matches!(refused, Err(StoreError::TooLarge(_))), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_outlived_its_time_is_purged_and_nothing_else() {
+    for (name, engine) in engines() {
+        let store = &engine.one;
+        store.save(call(1), 1, bytes("old"), 1_000).await.unwrap();
+        store.save(call(2), 1, bytes("young"), 1_900).await.unwrap();
+        store.begin(effect("old"), 1_000).await.unwrap();
+        store.begin(effect("young"), 2_000).await.unwrap();
+        assert_eq!(
+            store.purge(1_000 + CHECKPOINT_LIFE).await.unwrap(),
+            1,
+            "{name}"
+        );
+        assert!(
+            store.look(call(2), 1_901).await.unwrap().is_some(),
+            "{name}"
+        );
+        assert_eq!(
+            store.purge(1_000 + JOURNAL_LIFE).await.unwrap(),
+            2,
+            "{name}"
+        );
+        assert_eq!(
+            store.begin(effect("old"), 3_000).await.unwrap(),
+            Begun::First,
+            "{name}"
+        );
+        assert_eq!(
+            store.begin(effect("young"), 3_000).await.unwrap(),
+            Begun::Unknown,
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn work_is_done_in_the_order_it_was_asked_for_even_if_nobody_waits() {
+    for (name, engine) in engines() {
+        let store = &engine.one;
+        for n in 0..200 {
+            drop(store.save(call(1), 1, bytes(&format!("{n}")), 100));
+        }
+        let last = store.look(call(1), 100).await.unwrap();
+        assert_eq!(last, Some(bytes("199")), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_one_process_wrote_the_next_one_finds() {
+    let folder = Folder::new();
+    let store = SqliteStore::open(&folder.file()).unwrap();
+    store.save(call(1), 1, bytes("kept"), 100).await.unwrap();
+    store.begin(effect("a"), 100).await.unwrap();
+    drop(store);
+    let store = SqliteStore::open(&folder.file()).unwrap();
+    let claim = store.claim(call(1), 101).await.unwrap();
+    assert_eq!((claim.epoch, claim.checkpoint), (2, Some(bytes("kept"))));
+    assert_eq!(store.begin(effect("a"), 101).await.unwrap(), Begun::Unknown);
+}
+
+#[tokio::test]
+async fn only_the_owner_of_the_process_may_read_the_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new();
+    let store = SqliteStore::open(&folder.file()).unwrap();
+    store.save(call(1), 1, bytes("secret"), 100).await.unwrap();
+    for file in std::fs::read_dir(&folder.0).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", file.path());
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_an_error_and_room_mends_it() {
+    let folder = Folder::new();
+    // The smallest file that holds the tables and a little more.
+    let store = SqliteStore::open_bounded(&folder.file(), 256 * 1024).unwrap();
+    let large = Bytes::from(vec![7; MAX_CHECKPOINT]);
+    let mut full = None;
+    for number in 0..16 {
+        let saved = store.save(call(number), 1, large.clone(), 100).await;
+        if let Err(error) = saved {
+            full = Some((number, error));
+            break;
+        }
+    }
+    let (number, error) = full.expect("sixteen checkpoints of 32 KiB do not fit into 256 KiB");
+    assert!(matches!(error, StoreError::Engine(_)), "{error}");
+    // What was kept before is still there, and what is small still fits.
+    assert_eq!(store.look(call(0), 101).await.unwrap(), Some(large.clone()));
+    assert!(store.purge(100 + CHECKPOINT_LIFE).await.unwrap() > 0);
+    let saved = store.save(call(number), 1, large, 2_000).await;
+    assert_eq!(saved.unwrap(), Saved::Kept);
+    println!("a file of 256 KiB took {number} checkpoints of 32 KiB, then said: {error}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_is_made_again_without_a_restart() {
+    let folder = Folder::new();
+    let store = SqliteStore::open(&folder.file()).unwrap();
+    store.save(call(1), 1, bytes("before"), 100).await.unwrap();
+    std::fs::remove_dir_all(&folder.0).unwrap();
+    // Something is in the way of the folder: every answer is an error, none is a hang.
+    std::fs::write(&folder.0, "in the way").unwrap();
+    let began = Instant::now();
+    for _ in 0..20 {
+        let refused = store.save(call(1), 1, bytes("lost"), 101).await;
+        assert!(refused.is_err(), "{refused:?}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(5));
+    std::fs::remove_file(&folder.0).unwrap();
+    let saved = store.save(call(1), 1, bytes("after"), 102).await.unwrap();
+    assert_eq!(saved, Saved::Kept);
+    assert_eq!(
+        store.look(call(1), 103).await.unwrap(),
+        Some(bytes("after"))
+    );
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_version_is_left_alone() {
+    let folder = Folder::new();
+    let newer = rusqlite::Connection::open(folder.file()).unwrap();
+    newer.pragma_update(None, "user_version", 2).unwrap();
+    drop(newer);
+    let store = SqliteStore::open(&folder.file()).unwrap();
+    let refused = store.look(call(1), 100).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("newer switchboard"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn a_full_house_of_checkpoints_is_written_in_a_moment() {
+    let folder = Folder::new();
+    let store = SqliteStore::open(&folder.file()).unwrap();
+    let checkpoint = Bytes::from(vec![b'x'; 8 * 1024]);
+    store
+        .save(call(0), 1, checkpoint.clone(), 100)
+        .await
+        .unwrap();
+    let began = Instant::now();
+    let saves = (0..500).map(|n| store.save(call(n), 1, checkpoint.clone(), 100));
+    for saved in futures_util::future::join_all(saves).await {
+        assert_eq!(saved.unwrap(), Saved::Kept);
+    }
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    println!(
+        "500 checkpoints of 8 KiB at once: all kept after {} ms",
+        took.as_millis()
+    );
+}

@@ -1,0 +1,43 @@
+//! Leaving: no new calls, the live ones end by themselves, and those that have not at the deadline go to another
+//! process.
+
+use std::time::{Duration, Instant};
+
+use call_protocol::call::event::OperatorEvent;
+use switchboard_actors::messages::{Count, OrderAll};
+
+use crate::house::House;
+
+/// Handed-over calls have closed their sockets by then; with the time the listeners take to stop, a process is gone two
+/// seconds after its deadline.
+const CLOSING: Duration = Duration::from_millis(1_200);
+
+/// Waits for the live calls to end, and hands over those that have not at the deadline.
+pub(crate) async fn drained(house: &House) {
+    let deadline = Instant::now() + house.settings.limits.drain;
+    while taken(house).await > 0 && Instant::now() < deadline {
+        actix::clock::sleep(Duration::from_millis(50)).await;
+    }
+    hand_over(house).await;
+}
+
+/// Writes every live call down and closes its media socket with 1001, so that Twilio asks who goes on with it.
+pub(crate) async fn hand_over(house: &House) {
+    let order = OrderAll(OperatorEvent::HandOver);
+    let told = house.registry.send(order).await.unwrap_or(0);
+    if told > 0 {
+        log::warn!(target: "switchboard", calls = told; "handing over calls that are still live");
+    }
+    let deadline = Instant::now() + CLOSING;
+    while live(house).await > 0 && Instant::now() < deadline {
+        actix::clock::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn live(house: &House) -> usize {
+    house.ask(Count).await.map_or(0, |count| count.live)
+}
+
+async fn taken(house: &House) -> usize {
+    house.ask(Count).await.map_or(0, |count| count.taken)
+}

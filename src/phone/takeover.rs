@@ -1,0 +1,122 @@
+//! Calls that change their owner: announced by one process and met by another, or gone on with after a loss.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use call_protocol::checkpoint::Checkpoint;
+use call_protocol::ids::CallSid;
+use switchboard_actors::call::unix_now;
+use switchboard_actors::messages::{Adopt, CallerNumber, Claimed, Refused, Tenure, Visit};
+use switchboard_actors::store::{Answer, StoreError};
+
+use super::ticket;
+use crate::house::House;
+
+/// Longest wait for the store before the caller is answered without it.
+const STORE_ANSWERS: Duration = Duration::from_millis(500);
+
+/// An announcement is not worth waiting for any longer: only another process would read it.
+const ANNOUNCED: Duration = Duration::from_millis(200);
+
+async fn within<T>(limit: Duration, answer: Answer<T>) -> Result<T, StoreError> {
+    match actix::clock::timeout(limit, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(StoreError::Away),
+    }
+}
+
+/// What the call's owner wrote down last; the call stays whose it is. `None` if nobody wrote anything, or not readably.
+pub(crate) async fn look(house: &House, call: CallSid) -> Option<Checkpoint> {
+    let found = within(STORE_ANSWERS, house.store.look(call, unix_now())).await;
+    let read = found.map(|found| found.map(|document| Checkpoint::decode(&document)));
+    match read {
+        Ok(None) => None,
+        Ok(Some(Ok(checkpoint))) => Some(checkpoint),
+        Ok(Some(Err(error))) => {
+            log::warn!(target: "switchboard::phone", call_sid = call.as_str(), error:% = error; "checkpoint not read");
+            None
+        }
+        Err(error) => {
+            log::warn!(target: "switchboard::phone", call_sid = call.as_str(), error:% = error; "store not read");
+            None
+        }
+    }
+}
+
+/// Takes a call over from whoever had it: from here on nobody else may speak in it. A call that nobody wrote down, or
+/// not readably, begins anew.
+pub(crate) async fn take_over(house: &House, call: CallSid) -> Tenure {
+    let claim = within(STORE_ANSWERS, house.store.claim(call, unix_now())).await;
+    let (epoch, left) = match claim {
+        Ok(claim) => (claim.epoch, claim.checkpoint),
+        Err(error) => {
+            log::warn!(target: "switchboard::phone", call_sid = call.as_str(), error:% = error; "call taken over without its checkpoint");
+            house.metrics.resumed("failed");
+            return Tenure::First;
+        }
+    };
+    let checkpoint = match left.as_deref().map(Checkpoint::decode) {
+        None => None,
+        Some(Ok(checkpoint)) => Some(checkpoint),
+        Some(Err(error)) => {
+            log::warn!(target: "switchboard::phone", call_sid = call.as_str(), error:% = error; "checkpoint not read");
+            house.metrics.resumed("failed");
+            None
+        }
+    };
+    Tenure::Taken {
+        epoch,
+        checkpoint: checkpoint.filter(Checkpoint::has_begun).map(Arc::new),
+    }
+}
+
+/// Writes down that a media socket is awaited, and with which ticket: it may be opened at another process. `left` is
+/// what the owner before wrote.
+pub(crate) async fn announce(house: &House, visit: &Visit, token: &str, left: Option<Checkpoint>) {
+    let mut checkpoint = left.unwrap_or_else(|| Checkpoint {
+        epoch: 1,
+        ..Checkpoint::default()
+    });
+    checkpoint.agent.clone_from(&visit.agent.name);
+    checkpoint.from.clone_from(&visit.from);
+    checkpoint.to.clone_from(&visit.to);
+    checkpoint.ticket = Some(ticket::fingerprint(token));
+    let epoch = checkpoint.epoch;
+    let Ok(document) = checkpoint.encode() else {
+        // What was read has fitted; without its oldest turns it fits again.
+        return;
+    };
+    let document = Bytes::from(document);
+    let saved = house.store.save(visit.call, epoch, document, unix_now());
+    if let Err(error) = within(ANNOUNCED, saved).await {
+        log::debug!(target: "switchboard::phone", call_sid = visit.call.as_str(), error:% = error; "call not announced to other processes");
+    }
+}
+
+/// A genuine ticket that this process did not give out: another may have, and its call is let in here, once.
+pub(crate) async fn adopt(
+    house: &House,
+    call: CallSid,
+    token: &str,
+) -> Result<Claimed, &'static str> {
+    let announced = look(house, call).await.ok_or("unknown_ticket")?;
+    match &announced.ticket {
+        Some(awaited) if *awaited == ticket::fingerprint(token) => {}
+        Some(_) => return Err("unknown_ticket"),
+        None => return Err("used_ticket"),
+    }
+    let visit = Visit {
+        call,
+        from: announced.from,
+        // Written down masked: a tool of this call has to do without it.
+        number: CallerNumber::default(),
+        to: announced.to,
+        direction: "inbound",
+        agent: house.profile(&announced.agent),
+        tenure: Tenure::Due,
+    };
+    let token = token.to_owned();
+    let answer = house.ask(Adopt { visit, token }).await;
+    answer.ok_or("registry_silent")?.map_err(Refused::label)
+}

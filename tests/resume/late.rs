@@ -1,0 +1,206 @@
+//! A process that stands still while another takes its call over, and wakes up late.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use switchboard_kit::twilio::signature::sign;
+
+use crate::support::child::Serving;
+use crate::support::http::{Request, ring};
+use crate::support::phone::{Leg, connect_of, path_of, sid};
+use crate::support::{AUTH_TOKEN, MODEL_KEY, brief, until};
+use crate::support::{SOON, http::Reply};
+use crate::town::{Folder, metrics, operator};
+
+async fn open(serving: &Serving, path: &str) -> Result<Leg, u16> {
+    let url = format!("wss://spa.example{path}");
+    let signature = sign::<&str, &str>(AUTH_TOKEN, &url, &[]);
+    Leg::open(serving.public, path, &[&signature]).await
+}
+
+async fn ask(serving: &Serving, path: &str, call: &str) -> Reply {
+    Request::signed(path, &ring(call, "+15550142"))
+        .send(serving.public)
+        .await
+}
+
+/// What came back on a media socket.
+#[derive(Default)]
+struct Heard {
+    media: usize,
+    /// The service ended the socket.
+    ended: bool,
+}
+
+/// Sends silence for a while and acknowledges what is played, as Twilio does; ends early with the socket.
+async fn stay_on(leg: &mut Leg, stay: Duration) -> Heard {
+    let mut heard = Heard::default();
+    let mut frames = tokio::time::interval(Duration::from_millis(20));
+    let until = Instant::now() + stay;
+    while Instant::now() < until {
+        tokio::select! {
+            _ = frames.tick() => leg.media().await,
+            message = leg.heard() => match message {
+                None => {
+                    heard.ended = true;
+                    return heard;
+                }
+                Some(message) => on_message(leg, &message, &mut heard).await,
+            },
+        }
+    }
+    heard
+}
+
+async fn on_message(leg: &mut Leg, message: &Value, heard: &mut Heard) {
+    if message["event"] == "media" {
+        heard.media += 1;
+    }
+    if message["event"] == "mark" {
+        let echo = json!({"event": "mark", "streamSid": leg.stream, "mark": message["mark"]});
+        leg.send(&echo).await;
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_wakes_up_late_yields_to_the_one_that_took_over() {
+    let folder = Folder::new();
+    let model = brief().keys([MODEL_KEY]).start().await.unwrap();
+    let variables = folder.variables(&model.url(), &[]);
+    let old = Serving::start(&variables).await;
+    let new = Serving::start(&variables).await;
+    let call = sid("CA");
+    let ticket = path_of(
+        &connect_of(&ask(&old, "/incoming-call", &call).await)
+            .stream
+            .url,
+    );
+    let mut stale = open(&old, &ticket).await.unwrap();
+    stale.call.clone_from(&call);
+    stale.begin().await;
+    let greeting = stay_on(&mut stale, Duration::from_millis(1_500)).await;
+    assert!(greeting.media > 0 && !greeting.ended);
+
+    old.signal("STOP");
+    let next = connect_of(&ask(&new, "/after-stream", &call).await);
+    let mut fresh = open(&new, &path_of(&next.stream.url)).await.unwrap();
+    fresh.call.clone_from(&call);
+    fresh.begin().await;
+    let gone_on = stay_on(&mut fresh, Duration::from_millis(2_000)).await;
+    assert!(gone_on.media > 0, "the agent goes on at once");
+
+    let woken = Instant::now();
+    old.signal("CONT");
+    let last = stay_on(&mut stale, SOON).await;
+    let yielded = woken.elapsed();
+    assert!(last.ended, "the old owner closes its socket");
+    assert!(yielded < Duration::from_secs(2), "{yielded:?}");
+    assert_eq!(last.media, 0, "nothing more is said on the old socket");
+    until("the old owner says why", SOON, async || {
+        old.event("stop").is_some()
+    })
+    .await;
+    assert_eq!(old.event("stop").unwrap()["reason"], "superseded");
+
+    // Nor does a replayed webhook take the call from its owner.
+    for process in [&old, &new] {
+        assert_eq!(ask(process, "/after-stream", &call).await.status, 200);
+    }
+    // What the old owner wrote last changed nothing: the call lives, and can be taken over again.
+    assert!(
+        !stay_on(&mut fresh, Duration::from_millis(1_000))
+            .await
+            .ended
+    );
+    let row = operator(&new, "GET", "/admin/calls").await.json()["calls"][0].clone();
+    assert_eq!(
+        (&row["call_sid"], &row["restarts"]),
+        (&json!(call), &json!(1))
+    );
+    let scrape = metrics(&old).await;
+    assert_eq!(
+        scrape.get("switchboard_calls_total{outcome=\"superseded\"}"),
+        1.0
+    );
+    println!(
+        "a process that stood still for 2 s: its socket closed {} ms after it went on, {} messages of audio on it",
+        yielded.as_millis(),
+        last.media
+    );
+}
+
+#[tokio::test]
+async fn a_ticket_opens_one_socket_at_whichever_process() {
+    let folder = Folder::new();
+    let model = brief().keys([MODEL_KEY]).start().await.unwrap();
+    let variables = folder.variables(&model.url(), &[]);
+    let one = Serving::start(&variables).await;
+    let other = Serving::start(&variables).await;
+    let call = sid("CA");
+    let reply = ask(&one, "/incoming-call", &call).await;
+    let ticket = path_of(&connect_of(&reply).stream.url);
+    let mut leg = open(&other, &ticket)
+        .await
+        .expect("the other process knows it");
+    leg.call.clone_from(&call);
+    leg.begin().await;
+    let greeting = stay_on(&mut leg, Duration::from_millis(1_200)).await;
+    assert!(greeting.media > 0 && !greeting.ended);
+    let row = operator(&other, "GET", "/admin/calls").await.json()["calls"][0].clone();
+    assert_eq!(
+        (&row["restarts"], &row["from"]),
+        (&json!(0), &json!("+1•••••0142"))
+    );
+    // Once used it opens nothing more there.
+    assert_eq!(open(&other, &ticket).await.err(), Some(403));
+    assert_eq!(model.sessions().len(), 1);
+    let scrape = metrics(&other).await;
+    assert_eq!(
+        scrape.get("switchboard_resumes_total{result=\"ok\"}"),
+        0.0,
+        "it only began here"
+    );
+}
+
+#[tokio::test]
+async fn a_ticket_that_was_used_here_opens_nothing_elsewhere() {
+    let folder = Folder::new();
+    let model = brief().keys([MODEL_KEY]).start().await.unwrap();
+    let variables = folder.variables(&model.url(), &[]);
+    let one = Serving::start(&variables).await;
+    let other = Serving::start(&variables).await;
+    let call = sid("CA");
+    let reply = ask(&one, "/incoming-call", &call).await;
+    let ticket = path_of(&connect_of(&reply).stream.url);
+    let mut leg = open(&one, &ticket).await.unwrap();
+    leg.call.clone_from(&call);
+    leg.begin().await;
+    stay_on(&mut leg, Duration::from_millis(500)).await;
+    assert_eq!(open(&other, &ticket).await.err(), Some(403));
+    // The call did not change its owner by that.
+    assert!(!stay_on(&mut leg, Duration::from_millis(800)).await.ended);
+    assert_eq!(model.sessions().len(), 1);
+}
+
+#[tokio::test]
+async fn a_call_that_ended_for_good_is_not_gone_on_with_anywhere() {
+    let folder = Folder::new();
+    let model = brief().keys([MODEL_KEY]).start().await.unwrap();
+    let variables = folder.variables(&model.url(), &[]);
+    let one = Serving::start(&variables).await;
+    let other = Serving::start(&variables).await;
+    let call = sid("CA");
+    let reply = ask(&one, "/incoming-call", &call).await;
+    let ticket = path_of(&connect_of(&reply).stream.url);
+    let mut leg = open(&one, &ticket).await.unwrap();
+    leg.call.clone_from(&call);
+    leg.begin().await;
+    stay_on(&mut leg, Duration::from_millis(500)).await;
+    let ended = operator(&one, "POST", &format!("/admin/calls/{call}/hangup")).await;
+    assert_eq!(ended.status, 202);
+    assert!(stay_on(&mut leg, SOON).await.ended);
+    for process in [&one, &other] {
+        let next = ask(process, "/after-stream", &call).await;
+        assert!(next.text().contains("<Hangup/>"), "{}", next.text());
+    }
+}

@@ -1,0 +1,106 @@
+//! Leaving: at the operator's wish, with a fleet and without one.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use switchboard_kit::twilio::{CallEnd, Scripted, Step, StreamEnd};
+
+use crate::support::child::Serving;
+use crate::support::http::{Request, ring};
+use crate::support::phone::sid;
+use crate::support::{AGENT, House, MODEL_KEY, Options, SOON, brief, line_to, listen, until};
+use crate::town::{Folder, operator};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_drain_at_the_operators_wish_hands_over_at_the_deadline_and_the_process_stays() {
+    let folder = Folder::new();
+    let model = brief().keys([MODEL_KEY]).start().await.unwrap();
+    let drain = [("SWITCHBOARD_DRAIN_SECONDS", "1".to_owned())];
+    let variables = folder.variables(&model.url(), &drain);
+    let mut leaving = Serving::start(&variables).await;
+    let staying = Serving::start(&variables).await;
+    let line = line_to(leaving.public);
+    let route = line.route.clone().unwrap();
+    let steps = [listen(), listen(), Step::HangUp];
+    let call = tokio::spawn(async move { line.call(Scripted::new(steps, 30_000)).await });
+    until("the call lives", SOON, async || {
+        operator(&leaving, "GET", "/admin/calls").await.json()["calls"][0]["turns"] == json!(1)
+    })
+    .await;
+    // From now on the proxy leads elsewhere.
+    route.set_targets(vec![staying.public]);
+    let began = Instant::now();
+    assert_eq!(operator(&leaving, "POST", "/admin/drain").await.status, 202);
+    // Asking twice changes nothing.
+    assert_eq!(operator(&leaving, "POST", "/admin/drain").await.status, 202);
+    let ready = Request::new("GET", "/readyz").send(leaving.public).await;
+    assert_eq!(ready.status, 503);
+    let outcome = call.await.unwrap();
+    assert_eq!(
+        outcome.end,
+        CallEnd::CallerHungUp,
+        "{:?}",
+        outcome.documents
+    );
+    let handed_over = StreamEnd::ServerClosed {
+        code: Some(1001),
+        reason: String::new(),
+    };
+    assert_eq!(outcome.streams[0].end, handed_over);
+    assert_eq!(outcome.streams.len(), 2);
+    assert!(
+        began.elapsed() >= Duration::from_secs(1),
+        "not before the deadline"
+    );
+    assert_eq!(leaving.exit_code(), None, "the process stays");
+    let health = Request::new("GET", "/healthz").send(leaving.public).await;
+    assert_eq!(health.status, 200);
+    assert_eq!(
+        operator(&leaving, "GET", "/admin/calls").await.json()["draining"],
+        true
+    );
+}
+
+async fn ask(house: &House, path: &str, call: &str) -> String {
+    let reply = Request::signed(path, &ring(call, "+15550142"))
+        .send(house.public)
+        .await;
+    assert_eq!(reply.status, 200, "{path}");
+    reply.text()
+}
+
+#[tokio::test]
+async fn while_it_leaves_a_process_sends_callers_to_the_fleet() {
+    let options = Options {
+        toml: format!("[server]\nfleet_url = \"https://fleet.example\"\n{AGENT}"),
+        ..Options::default()
+    };
+    let house = House::start(options).await;
+    assert_eq!(house.operator("POST", "/admin/drain").await.status, 202);
+    let new = ask(&house, "/incoming-call", &sid("CA")).await;
+    let jump = "<Redirect method=\"POST\">https://fleet.example/incoming-call</Redirect>";
+    assert!(new.contains(jump), "{new}");
+    let returning = ask(&house, "/after-stream", &sid("CA")).await;
+    let jump = "<Response><Redirect method=\"POST\">https://fleet.example/after-stream?waited=1</Redirect>";
+    assert!(returning.contains(jump), "{returning}");
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_fleet_a_returning_caller_waits_for_the_next_process_but_not_for_ever() {
+    let house = House::usual().await;
+    assert_eq!(house.operator("POST", "/admin/drain").await.status, 202);
+    let call = sid("CA");
+    let first = ask(&house, "/after-stream", &call).await;
+    let wait = "<Pause length=\"1\"/><Redirect method=\"POST\">https://spa.example/after-stream?waited=1</Redirect>";
+    assert!(first.contains(wait), "{first}");
+    let last = ask(&house, "/after-stream?waited=10", &call).await;
+    assert!(
+        last.contains("<Say>") && last.contains("+15550199"),
+        "{last}"
+    );
+    // A new caller is not kept waiting: a person answers.
+    let new = ask(&house, "/incoming-call", &sid("CA")).await;
+    assert!(new.contains("<Dial>+15550199</Dial>"), "{new}");
+    house.stop().await;
+}

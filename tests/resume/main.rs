@@ -1,0 +1,16 @@
+//! Calls that outlive their process: killed, stopped, replaced, drained; and a store that fails.
+//!
+//! The full counts run behind the release gate: `cargo test --test resume -- --ignored --nocapture`.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)] // tests, where a panic is the report
+
+mod door;
+mod here;
+mod killed;
+mod late;
+mod leaving;
+mod rolling;
+#[path = "../support/mod.rs"]
+mod support;
+mod town;
+mod trouble;
