@@ -65,6 +65,7 @@
 //!   connection.
 #![forbid(unsafe_code)]
 
+pub mod booking;
 pub mod cli;
 pub mod commands;
 mod desk;

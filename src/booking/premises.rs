@@ -1,0 +1,448 @@
+//! The house: what is offered, by whom, where and when. Read from TOML or JSON, kept in the book as JSON.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use super::hours::{Open, Week};
+use super::when;
+
+/// The house a new book begins with.
+const FIRST_HOUSE: &str = include_str!("willow_spa.toml");
+
+/// Longest treatment in minutes; the database bounds the search for overlaps by it.
+pub(crate) const LONGEST_MINUTES: u16 = 12 * 60;
+/// More would not fit what a model is told.
+const MOST_ENTRIES: usize = 200;
+const MOST_NAME_CHARS: usize = 80;
+
+/// A house that takes appointments.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Premises {
+    /// What it is called.
+    pub name: String,
+    /// Where its clocks stand.
+    pub time_zone: Zone,
+    /// The currency of its prices, such as `EUR`.
+    pub currency: String,
+    /// Appointments are offered on this grid of the clock.
+    #[serde(default = "half_an_hour")]
+    pub start_every_minutes: u16,
+    /// How many days ahead appointments are taken.
+    #[serde(default = "half_a_year")]
+    pub days_ahead: u16,
+    /// When the doors are open.
+    pub hours: Week,
+    /// Days without doors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closed: Vec<Closed>,
+    /// What is offered.
+    pub services: Vec<Service>,
+    /// Who does it.
+    pub therapists: Vec<Therapist>,
+    /// Where.
+    pub rooms: Vec<Room>,
+}
+
+/// A day without doors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Closed {
+    /// Which day.
+    pub day: ClosedDay,
+    /// Why, as it is said.
+    pub name: String,
+}
+
+/// Something a customer can book.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// What it is called.
+    pub name: String,
+    /// How long it takes, minutes.
+    pub minutes: u16,
+    /// What it costs.
+    pub price: Price,
+}
+
+/// Somebody who treats customers, one at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Therapist {
+    /// The name that is said.
+    pub name: String,
+    /// What they can do, by name; empty: everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<String>,
+    /// When they work; without it, whenever the house is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<Week>,
+}
+
+/// A room for one customer at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Room {
+    /// Its name.
+    pub name: String,
+    /// What can be done there, by name; empty: everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<String>,
+}
+
+const fn half_an_hour() -> u16 {
+    30
+}
+
+const fn half_a_year() -> u16 {
+    180
+}
+
+impl Premises {
+    /// The house a new book begins with: the spa of the example settings.
+    ///
+    /// # Errors
+    /// None, as a test proves.
+    pub fn first() -> Result<Self, String> {
+        Self::read(FIRST_HOUSE)
+    }
+
+    /// Reads TOML, or JSON if the text begins with a brace.
+    ///
+    /// # Errors
+    /// A sentence with the way to mend it.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let premises: Self = if text.trim_start().starts_with('{') {
+            serde_json::from_str(text).map_err(|error| error.to_string())?
+        } else {
+            toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?
+        };
+        premises.check()?;
+        Ok(premises)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        name("name", &self.name)?;
+        name("currency", &self.currency)?;
+        if !(5..=240).contains(&self.start_every_minutes) {
+            return Err(format!(
+                "start_every_minutes is {}; use 5 to 240",
+                self.start_every_minutes
+            ));
+        }
+        if !(1..=730).contains(&self.days_ahead) {
+            return Err(format!("days_ahead is {}; use 1 to 730", self.days_ahead));
+        }
+        if self.hours.is_empty() {
+            return Err(
+                "hours are empty, so the house never opens; write monday = [\"09:00-20:00\"]"
+                    .to_owned(),
+            );
+        }
+        names(
+            "services",
+            self.services.iter().map(|service| service.name.as_str()),
+        )?;
+        names(
+            "therapists",
+            self.therapists
+                .iter()
+                .map(|therapist| therapist.name.as_str()),
+        )?;
+        names("rooms", self.rooms.iter().map(|room| room.name.as_str()))?;
+        for service in &self.services {
+            if !(5..=LONGEST_MINUTES).contains(&service.minutes) {
+                return Err(format!(
+                    "{:?} takes {} minutes; use 5 to {LONGEST_MINUTES}",
+                    service.name, service.minutes
+                ));
+            }
+        }
+        let therapists = self
+            .therapists
+            .iter()
+            .map(|therapist| (&therapist.name, &therapist.services));
+        let rooms = self.rooms.iter().map(|room| (&room.name, &room.services));
+        for (whose, listed) in therapists.chain(rooms) {
+            if let Some(unknown) = listed.iter().find(|listed| self.service(listed).is_none()) {
+                return Err(format!(
+                    "{whose:?} names the service {unknown:?}, which is not under services; add it there"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A service by its exact name.
+    #[must_use]
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services
+            .iter()
+            .find(|service| service.name.eq_ignore_ascii_case(name))
+    }
+
+    /// A therapist by name.
+    #[must_use]
+    pub fn therapist(&self, name: &str) -> Option<&Therapist> {
+        self.therapists
+            .iter()
+            .find(|therapist| therapist.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Who can do a service.
+    pub(crate) fn able<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a Therapist> {
+        self.therapists
+            .iter()
+            .filter(|therapist| serves(&therapist.services, service))
+    }
+
+    /// Where a service can be done, rooms that serve few purposes first: the others stay free for what needs them.
+    pub(crate) fn rooms_for(&self, service: &Service) -> Vec<&Room> {
+        let mut rooms: Vec<&Room> = self
+            .rooms
+            .iter()
+            .filter(|room| serves(&room.services, service))
+            .collect();
+        rooms.sort_by_key(|room| room.services.len().wrapping_sub(1));
+        rooms
+    }
+
+    /// The clock of the house.
+    #[must_use]
+    pub const fn zone(&self) -> &TimeZone {
+        &self.time_zone.0
+    }
+
+    /// Why the house is closed that day, if it is a special day.
+    pub(crate) fn holiday(&self, date: Date) -> Option<&str> {
+        let found = self.closed.iter().find(|closed| closed.day.is(date))?;
+        Some(&found.name)
+    }
+
+    /// When the doors are open that day.
+    pub(crate) fn open_on(&self, date: Date) -> &[Open] {
+        if self.holiday(date).is_some() {
+            &[]
+        } else {
+            self.hours.on(date.weekday())
+        }
+    }
+
+    /// The opening hours as they are said, with the closed days of the next two weeks.
+    pub(crate) fn spoken_hours(&self, today: Date) -> String {
+        let mut said = self.hours.spoken();
+        for date in today.series(jiff::Span::new().days(1)).take(15) {
+            if let Some(why) = self.holiday(date) {
+                said = format!("{said}; closed on {} ({why})", when::spoken_date(date));
+            }
+        }
+        said
+    }
+
+    /// A price as it is said.
+    pub(crate) fn spoken_price(&self, price: Price) -> String {
+        format!("{price} {}", self.currency)
+    }
+}
+
+fn serves(listed: &[String], service: &Service) -> bool {
+    listed.is_empty()
+        || listed
+            .iter()
+            .any(|listed| listed.eq_ignore_ascii_case(&service.name))
+}
+
+fn name(what: &str, name: &str) -> Result<(), String> {
+    let fits = !name.trim().is_empty()
+        && name.chars().count() <= MOST_NAME_CHARS
+        && !name.chars().any(char::is_control);
+    if fits {
+        Ok(())
+    } else {
+        Err(format!(
+            "{what} is empty, too long or has control characters; use 1 to {MOST_NAME_CHARS} characters"
+        ))
+    }
+}
+
+fn names<'a>(what: &str, given: impl Iterator<Item = &'a str>) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for given in given {
+        name(&format!("a name under {what}"), given)?;
+        if !seen.insert(given.to_lowercase()) {
+            return Err(format!("{what} has {given:?} twice; rename one"));
+        }
+    }
+    match seen.len() {
+        0 => Err(format!(
+            "{what} are missing; name at least one under [[{what}]]"
+        )),
+        1..=MOST_ENTRIES => Ok(()),
+        many => Err(format!(
+            "{what} has {many} entries; use at most {MOST_ENTRIES}"
+        )),
+    }
+}
+
+/// A time zone by its name in the IANA database, with its daylight saving.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Zone(TimeZone);
+
+impl TryFrom<String> for Zone {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let found = TimeZone::get(&name);
+        found
+            .map(Self)
+            .map_err(|_| format!("{name:?} is not a time zone; write it like Europe/Berlin"))
+    }
+}
+
+impl From<Zone> for String {
+    fn from(zone: Zone) -> Self {
+        zone.0.iana_name().unwrap_or("UTC").to_owned()
+    }
+}
+
+/// Money in hundredths, so that sums stay exact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Price(u32);
+
+impl Price {
+    /// Hundredths of the currency.
+    #[must_use]
+    pub const fn cents(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) const fn from_cents(cents: u32) -> Self {
+        Self(cents)
+    }
+}
+
+impl TryFrom<f64> for Price {
+    type Error = String;
+
+    fn try_from(given: f64) -> Result<Self, String> {
+        if !(0.0..=1_000_000.0).contains(&given) {
+            return Err(format!("{given} is not a price; use 0 to 1000000"));
+        }
+        // In range by the check above.
+        Ok(Self((given * 100.0).round() as u32))
+    }
+}
+
+impl From<Price> for f64 {
+    fn from(price: Price) -> Self {
+        Self::from(price.0) / 100.0
+    }
+}
+
+impl fmt::Display for Price {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 % 100 {
+            0 => write!(out, "{}", self.0 / 100),
+            cents => write!(out, "{}.{cents:02}", self.0 / 100),
+        }
+    }
+}
+
+/// A closed day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum ClosedDay {
+    /// Every year, month and day.
+    EveryYear(i8, i8),
+    /// Once.
+    Once(Date),
+}
+
+impl ClosedDay {
+    fn is(self, date: Date) -> bool {
+        match self {
+            Self::EveryYear(month, day) => (date.month(), date.day()) == (month, day),
+            Self::Once(once) => once == date,
+        }
+    }
+}
+
+impl TryFrom<String> for ClosedDay {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let trouble = || {
+            format!(
+                "{text:?} is not a day; write \"12-25\" for every year or \"2026-12-24\" for once"
+            )
+        };
+        if let Ok(date) = text.parse::<Date>() {
+            return Ok(Self::Once(date));
+        }
+        let (month, day) = text.split_once('-').ok_or_else(trouble)?;
+        let (month, day) = (
+            month.parse().map_err(|_| trouble())?,
+            day.parse().map_err(|_| trouble())?,
+        );
+        // A leap year: the 29th of February may be meant.
+        Date::new(2028, month, day).map_err(|_| trouble())?;
+        Ok(Self::EveryYear(month, day))
+    }
+}
+
+impl From<ClosedDay> for String {
+    fn from(day: ClosedDay) -> Self {
+        match day {
+            ClosedDay::EveryYear(month, day) => format!("{month:02}-{day:02}"),
+            ClosedDay::Once(date) => date.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_house_is_sound_and_survives_json() {
+        let first = Premises::first().unwrap();
+        let json = serde_json::to_string(&first).unwrap();
+        assert_eq!(Premises::read(&json).unwrap(), first);
+        assert_eq!(first.spoken_price(first.services[1].price), "95 EUR");
+        assert_eq!(
+            first.spoken_hours("2026-12-20".parse().unwrap()),
+            "Monday to Saturday 09:00 to 20:00, Sunday 10:00 to 18:00; closed on Friday 25 December (Christmas Day); \
+             closed on Friday 1 January (New Year's Day)"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_house_is_said_with_the_way_to_mend_it() {
+        for (from, to, words) in [
+            ("minutes = 60", "minutes = 0", "minutes; use 5 to"),
+            (
+                "Europe/Berlin",
+                "Europe/Atlantis",
+                "write it like Europe/Berlin",
+            ),
+            ("09:00-20:00", "20:00-09:00", "closes before it opens"),
+            ("name = \"Elena\"", "name = \"maria\"", "twice"),
+            ("\"Facial\"]", "\"Facials\"]", "not under services"),
+            ("price = 80", "price = -80", "is not a price"),
+            ("day = \"12-25\"", "day = \"25.12.\"", "for every year"),
+            ("days_ahead = 180", "days_ahead = 0", "use 1 to 730"),
+            ("currency", "currencie", "currencie"),
+        ] {
+            assert!(FIRST_HOUSE.contains(from), "{from}");
+            let error = Premises::read(&FIRST_HOUSE.replacen(from, to, 1)).unwrap_err();
+            assert!(error.contains(words), "{from} -> {to}: {error}");
+        }
+    }
+}
