@@ -47,6 +47,17 @@ impl Book {
         Ok(day)
     }
 
+    /// The appointment with a code, one that stands before all others.
+    ///
+    /// # Errors
+    /// [`BookError`].
+    pub fn by_code(&self, said: &str) -> Result<Option<Appointment>, BookError> {
+        let Some(code) = code::read(said) else {
+            return Ok(None);
+        };
+        self.read(|connection| Ok(appointment::by_code(connection, &code)?))
+    }
+
     /// Calls the appointment with a code off; `None` if there is none that stands.
     ///
     /// # Errors

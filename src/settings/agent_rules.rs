@@ -11,7 +11,7 @@ use super::error::SettingsError;
 use super::model_rules::{language_tag, model, transcription, turn_detection};
 use super::tools::{Fallback, Tool};
 use super::types::PhoneNumber;
-use super::{Warning, fragments, read};
+use super::{Warning, fragments, read, variables};
 
 /// About 16,000 tokens, the published cap for instructions and tools together.
 const MAX_INSTRUCTIONS_CHARS: usize = 60_000;
@@ -100,7 +100,7 @@ fn instructions(
             "and instructions_file are both set",
             "remove one of them",
         )),
-        (Some(text), None) => read::text(&key("instructions"), text, MAX_INSTRUCTIONS_CHARS, mend),
+        (Some(text), None) => template(&key("instructions"), text, mend),
         (None, Some(file)) => {
             let path = folder.join(file);
             let key = key("instructions_file");
@@ -110,13 +110,20 @@ fn instructions(
                     path,
                     cause: error.to_string(),
                 })?;
-            read::text(&key, &text, MAX_INSTRUCTIONS_CHARS, mend)
+            template(&key, &text, mend)
         }
         (None, None) => Err(SettingsError::missing(
             key("instructions"),
             format!("{mend}, here or in an instructions_file"),
         )),
     }
+}
+
+/// Instructions whose variables all exist.
+fn template(key: &str, given: &str, mend: &str) -> Result<String, SettingsError> {
+    let text = read::text(key, given, MAX_INSTRUCTIONS_CHARS, mend)?;
+    variables::check(key, &text)?;
+    Ok(text)
 }
 
 fn voice(key: &str, given: Option<&fragments::Voice>) -> Result<Voice, SettingsError> {

@@ -14,10 +14,12 @@ pub mod keys;
 mod model_rules;
 pub mod models;
 mod read;
+mod reload;
 mod rules;
 mod summary;
 mod tools;
 mod types;
+pub mod variables;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -278,16 +280,15 @@ impl Settings {
     /// # Errors
     /// The first thing found wrong, as a sentence for the operator.
     pub fn load(config: Option<&Path>, env: &dyn Env) -> Result<Self, SettingsError> {
-        let Some(path) = config_path(config, env)? else {
-            return rules::validate(Inputs::merge(File::default(), None, env)?);
-        };
-        let text =
-            std::fs::read_to_string(&path).map_err(|error| SettingsError::FileUnreadable {
-                path: path.clone(),
-                cause: error.to_string(),
-            })?;
-        let file = fragments::parse(&text, &path)?;
-        rules::validate(Inputs::merge(file, Some(&path), env)?)
+        rules::validate(inputs(config, env)?)
+    }
+
+    /// Where data is kept, and nothing else: for commands that need no account and no key.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), but only for what can be read at all and for the data's own keys.
+    pub fn data_only(config: Option<&Path>, env: &dyn Env) -> Result<Data, SettingsError> {
+        rules::data(&inputs(config, env)?)
     }
 
     /// The same from text in memory. `path` stands for the file: in messages, and as the place where relative file
@@ -361,6 +362,18 @@ impl RestCredentials {
             RestLogin::ApiKey { key, secret } => (key.expose_secret(), secret.expose_secret()),
         }
     }
+}
+
+fn inputs(config: Option<&Path>, env: &dyn Env) -> Result<Inputs, SettingsError> {
+    let Some(path) = config_path(config, env)? else {
+        return Inputs::merge(File::default(), None, env);
+    };
+    let text = std::fs::read_to_string(&path).map_err(|error| SettingsError::FileUnreadable {
+        path: path.clone(),
+        cause: error.to_string(),
+    })?;
+    let file = fragments::parse(&text, &path)?;
+    Inputs::merge(file, Some(&path), env)
 }
 
 fn config_path(config: Option<&Path>, env: &dyn Env) -> Result<Option<PathBuf>, SettingsError> {

@@ -352,7 +352,7 @@ fn whatever_is_asked_comes_back_as_a_sentence() {
     assert_eq!(shelf.standing(), []);
     let closed = shelf.anna("book_appointment", book("Facial", "2026-12-25", "12:00"));
     assert_eq!(
-        closed["other_times"][0]["when"], "Saturday 26 December at 11:00",
+        closed["other_times"][0]["when"], "Saturday 26 December at 11:30",
         "the next day's nearest time"
     );
 }

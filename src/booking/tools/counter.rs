@@ -315,9 +315,10 @@ impl Counter<'_> {
         wish: Wish<'_>,
         but: Option<i64>,
     ) -> Result<Value, Refusal> {
-        let asked = self.here(begins).date();
-        let busy = self.busy(asked, SEARCH_DAYS, but)?;
+        let asked = self.here(begins);
+        let busy = self.busy(asked.date(), SEARCH_DAYS, but)?;
         for date in asked
+            .date()
             .series(jiff::Span::new().days(1))
             .take(SEARCH_DAYS as usize)
         {
@@ -328,7 +329,9 @@ impl Counter<'_> {
             };
             let free = plan.free_on(date, wish);
             if !free.is_empty() {
-                let some = some_of(&free, 3, Some(begins));
+                // On another day, around the same time on the clock.
+                let near = when::instant(date, asked.time(), self.premises.zone());
+                let some = some_of(&free, 3, near.or(Some(begins)));
                 return Ok(some.iter().map(|place| self.spoken_place(place)).collect());
             }
         }
