@@ -34,6 +34,8 @@
 //! | [`commands`] | serve, demo, call, load, emulate-model, check: one file each |
 //! | [`settings`] | file and environment → validated [`Settings`](settings::Settings); the table of defaults |
 //! | [`profile`] | an agent of the settings → what the call machine wants |
+//! | `answering` | who answers a number, under which reading of the settings; reload |
+//! | [`booking`] | the appointment book: tools over SQLite, calendars, the desk |
 //! | [`service`] | two listeners, one registry, drain and stop |
 //! | [`phone`] | what Twilio calls: webhook, media socket, after-stream, callbacks, signatures, tickets, TwiML |
 //! | `desk` | what the operator calls: calls, hang-up, drain, metrics; behind the token |
@@ -65,6 +67,7 @@
 //!   connection.
 #![forbid(unsafe_code)]
 
+mod answering;
 pub mod booking;
 pub mod cli;
 pub mod commands;

@@ -22,7 +22,7 @@ fn run(cli: &Cli) -> Exit {
                 let _ = complain(error);
                 return Exit::Failed;
             }
-            actix::System::new().block_on(commands::serve::run(settings))
+            actix::System::new().block_on(commands::serve::run(settings, cli.config.clone()))
         }),
         Command::Check(check) => with_settings(cli, |settings| {
             let checked = actix::System::new().block_on(commands::check::run(

@@ -18,10 +18,10 @@ use switchboard_actors::metrics::Metrics;
 use switchboard_actors::openai::{Dialler, Endpoint};
 use switchboard_actors::registry::Registry;
 
+use crate::answering::AnsweringError;
 use crate::house::House;
 use crate::phone::media_stream::DiallerOfThread;
 use crate::phone::ticket::Mint;
-use crate::profile::ProfileError;
 use crate::settings::{Settings, Trust};
 
 /// A request head must be complete by then.
@@ -53,6 +53,22 @@ pub struct Service {
     drain: Duration,
 }
 
+/// Gives a service new settings, from any thread.
+#[derive(Clone)]
+pub struct Renewal(web::Data<House>);
+
+impl Renewal {
+    /// See [`Service::reload`].
+    ///
+    /// # Errors
+    /// Settings that cannot be used change nothing.
+    pub fn renew(&self, settings: Settings) -> Result<Vec<&'static str>, AnsweringError> {
+        let needs_restart = self.0.settings.needs_restart(&settings);
+        self.0.renew(settings)?;
+        Ok(needs_restart)
+    }
+}
+
 /// Why a service did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -74,7 +90,7 @@ pub enum StartError {
     Metrics(String),
     /// An agent cannot answer.
     #[error(transparent)]
-    Profile(#[from] ProfileError),
+    Answering(#[from] AnsweringError),
     /// No randomness, or no TLS.
     #[error("cannot set up cryptography: {0}")]
     Crypto(String),
@@ -127,6 +143,21 @@ impl Service {
             servers,
             drain,
         })
+    }
+
+    /// New calls live under these settings from now on, live ones keep theirs. Gives the keys that differ and only a
+    /// restart changes. It reads files and may open the appointment book: call it off the threads that carry audio.
+    ///
+    /// # Errors
+    /// Settings that cannot be used change nothing.
+    pub fn reload(&self, settings: Settings) -> Result<Vec<&'static str>, AnsweringError> {
+        self.renewal().renew(settings)
+    }
+
+    /// What [`reload`](Self::reload) needs, to be taken to another thread.
+    #[must_use]
+    pub fn renewal(&self) -> Renewal {
+        Renewal(self.house.clone())
     }
 
     /// Takes no more calls; live ones go on.

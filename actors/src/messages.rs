@@ -157,6 +157,8 @@ pub struct Visit {
     pub direction: &'static str,
     /// Who answers.
     pub agent: Arc<AgentProfile>,
+    /// Which reading of the settings the call lives under.
+    pub reading: u32,
 }
 
 /// Why a call is not taken.

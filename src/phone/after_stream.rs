@@ -27,20 +27,20 @@ pub(crate) async fn handle(
     let target = ending
         .as_ref()
         .and_then(|ending| ending.transfer_to.clone());
-    let visit = ending.map_or_else(
-        || incoming_call::visit(&house, &webhook),
-        |ending| ending.visit,
-    );
-    let agent = visit.agent.name.clone();
+    let visit = match ending {
+        Some(ending) => ending.visit,
+        None => incoming_call::visit(&house, &request, &webhook).await,
+    };
+    let agent = house.answering(&visit);
     let document = match aftermath {
         Aftermath::HangUp => Response::new().hangup(),
-        Aftermath::Transfer => answer::transfer(&house, &agent, target.as_deref()),
-        Aftermath::Fallback => answer::fallback(&house, &agent),
+        Aftermath::Transfer => answer::transfer(&agent, target.as_deref()),
+        Aftermath::Fallback => answer::fallback(&agent),
         Aftermath::Reconnect => match incoming_call::arrive(&house, visit, true).await {
             Ok(arrived) => answer::connect(&house, &agent, &arrived.token),
             Err(reason) => {
                 house.metrics.admission_rejected(reason);
-                answer::fallback(&house, &agent)
+                answer::fallback(&agent)
             }
         },
     };

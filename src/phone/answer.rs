@@ -4,6 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 
 use super::twiml::{Connect, Response};
+use crate::answering::Answering;
 use crate::house::House;
 use crate::settings::Fallback;
 
@@ -23,26 +24,26 @@ pub(crate) fn twiml(document: &Response) -> HttpResponse {
 }
 
 /// Connects the call to its media socket. The verbs behind `<Connect>` run only if even the `action` request fails.
-pub(crate) fn connect(house: &House, agent: &str, token: &str) -> Response {
+pub(crate) fn connect(house: &House, agent: &Answering, token: &str) -> Response {
     let stream = Connect {
         action: format!("{}/after-stream", house.public_http),
         stream_url: format!("{}/media-stream/{token}", house.public_ws),
         status_callback: Some(format!("{}/stream-status", house.public_http)),
-        parameters: vec![("agent".to_owned(), agent.to_owned())],
+        parameters: vec![("agent".to_owned(), agent.name.clone())],
     };
-    fall_back(Response::new().connect(stream), house.fallback(agent))
+    fall_back(Response::new().connect(stream), agent.fallback())
 }
 
 /// What the caller hears when the model cannot be had: spoken by Twilio, so that it needs nobody else.
-pub(crate) fn fallback(house: &House, agent: &str) -> Response {
-    fall_back(Response::new(), house.fallback(agent))
+pub(crate) fn fallback(agent: &Answering) -> Response {
+    fall_back(Response::new(), agent.fallback())
 }
 
 /// Connects the caller with a transfer target; nobody by that name is a fallback.
-pub(crate) fn transfer(house: &House, agent: &str, target: Option<&str>) -> Response {
-    match target.and_then(|target| house.settings.transfer_targets.get(target)) {
+pub(crate) fn transfer(agent: &Answering, target: Option<&str>) -> Response {
+    match target.and_then(|target| agent.target(target)) {
         Some(number) => Response::new().dial(number.as_str(), None, None),
-        None => fallback(house, agent),
+        None => fallback(agent),
     }
 }
 
@@ -55,8 +56,8 @@ fn fall_back(document: Response, fallback: &Fallback) -> Response {
 }
 
 /// No room, or no new calls: a person if there is one, else the busy tone, at once.
-pub(crate) fn turned_away(house: &House, agent: &str) -> Response {
-    let fallback = house.fallback(agent);
+pub(crate) fn turned_away(agent: &Answering) -> Response {
+    let fallback = agent.fallback();
     match &fallback.dial {
         Some(_) => fall_back(Response::new(), fallback),
         None => Response::new().busy(),

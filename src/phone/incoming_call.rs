@@ -6,9 +6,11 @@ use switchboard_actors::call::Shared;
 use switchboard_actors::messages::{Arrive, Arrived, Keep, Refused, Visit};
 use switchboard_actors::openai::ModelLine;
 
-use super::answer;
+use super::form::Form;
 use super::media_stream::DiallerOfThread;
 use super::webhook::Webhook;
+use super::{answer, caller};
+use crate::answering::Answering;
 use crate::house::House;
 use crate::settings::DialAt;
 use crate::telemetry::mask_number;
@@ -23,8 +25,8 @@ pub(crate) async fn handle(
         Ok(webhook) => webhook,
         Err(answer) => return answer,
     };
-    let visit = visit(&house, &webhook);
-    let agent = visit.agent.name.clone();
+    let visit = visit(&house, &request, &webhook).await;
+    let agent = house.answering(&visit);
     match arrive(&house, visit, false).await {
         Ok(arrived) => {
             if arrived.first && house.settings.openai.dial == DialAt::Webhook {
@@ -35,28 +37,34 @@ pub(crate) async fn handle(
         Err(reason) => {
             house.metrics.admission_rejected(reason);
             log::warn!(target: "switchboard::phone", call_sid = webhook.call.as_str(), reason; "call turned away");
-            answer::twiml(&answer::turned_away(&house, &agent))
+            answer::twiml(&answer::turned_away(&agent))
         }
     }
 }
 
 /// Opens the model session while Twilio still opens the media socket; it is closed if that does not come.
-fn dial_early(house: &House, dialler: &DiallerOfThread, call: CallSid, agent: &str) {
+fn dial_early(house: &House, dialler: &DiallerOfThread, call: CallSid, agent: &Answering) {
     let shared = Shared::new(house.metrics.clone(), None);
-    let early = ModelLine::early(&house.model_url(agent), &dialler.0, &shared);
+    let early = ModelLine::early(&agent.model_url(), &dialler.0, &shared);
     house.registry.do_send(Keep { call, early });
 }
 
-/// Who calls, and who answers.
-pub(crate) fn visit(house: &House, webhook: &Webhook) -> Visit {
+/// Who calls, and who answers: the agent that the webhook's own URL names (`/incoming-call?agent=spa`), or else the
+/// number's. The query is part of what Twilio signs.
+pub(crate) async fn visit(house: &House, request: &HttpRequest, webhook: &Webhook) -> Visit {
     let to = webhook.form.get("To");
+    let from = webhook.form.get("From");
     let outbound = webhook
         .form
         .get("Direction")
         .is_some_and(|direction| direction.starts_with("outbound"));
+    let query = Form::from_query(request.query_string()).ok();
+    let named = query.as_ref().and_then(|query| query.get("agent"));
+    let called = to.unwrap_or_default();
+    let (agent, reading) = house.who_answers(called, named, caller::number(from)).await;
     Visit {
         call: webhook.call,
-        from: webhook.form.get("From").map(mask_number),
+        from: from.map(mask_number),
         to: to.map(|number| {
             number
                 .chars()
@@ -65,7 +73,8 @@ pub(crate) fn visit(house: &House, webhook: &Webhook) -> Visit {
                 .collect()
         }),
         direction: if outbound { "outbound" } else { "inbound" },
-        agent: house.profile_for(to.unwrap_or_default()),
+        agent,
+        reading,
     }
 }
 

@@ -23,7 +23,8 @@ pub(crate) async fn with_ticket(
     // Refused before the upgrade and before any model socket: a stranger costs nothing.
     match admit(&house, &request, &token).await {
         Ok(Claimed { key, visit, early }) => {
-            let seed = house.seed(key, Some(visit), early, &dialler.0);
+            let agent = (visit.agent.clone(), visit.reading);
+            let seed = house.seed(key, (Some(visit), early), agent, &dialler.0);
             switchboard_actors::twilio::accept(seed, &request, stream)
         }
         Err(reason) => Ok(refuse(&house, reason)),
@@ -41,11 +42,11 @@ pub(crate) async fn without_ticket(
         return Ok(refuse(&house, "no_ticket"));
     }
     match house.ask(WalkIn).await {
-        Some(Ok(key)) => switchboard_actors::twilio::accept(
-            house.seed(key, None, None, &dialler.0),
-            &request,
-            stream,
-        ),
+        Some(Ok(key)) => {
+            let agent = house.who_answers("", None, None).await;
+            let seed = house.seed(key, (None, None), agent, &dialler.0);
+            switchboard_actors::twilio::accept(seed, &request, stream)
+        }
         Some(Err(refused)) => Ok(refuse(&house, refused.label())),
         None => Ok(refuse(&house, "registry_silent")),
     }

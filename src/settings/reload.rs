@@ -14,22 +14,50 @@ impl Settings {
             (keys::WORKERS.key, self.server.workers != new.server.workers),
             (keys::DEV.key, self.is_dev() != new.is_dev()),
             (keys::PUBLIC_URL.key, self.public_url() != new.public_url()),
-            (keys::TWILIO_AUTH_TOKEN.key, secrets(self).0 != secrets(new).0),
+            (
+                keys::TWILIO_AUTH_TOKEN.key,
+                secrets(self).0 != secrets(new).0,
+            ),
             (keys::ADMIN_TOKEN.key, secrets(self).1 != secrets(new).1),
-            (keys::ADMIN_LISTEN.key, self.admin_listen != new.admin_listen),
+            (
+                keys::ADMIN_LISTEN.key,
+                self.admin_listen != new.admin_listen,
+            ),
             (keys::DATA_DIR.key, self.data.dir != new.data.dir),
-            (keys::STORE.key, !same_store(&self.data.store, &new.data.store)),
-            (keys::MAX_CALLS.key, self.limits.max_calls != new.limits.max_calls),
-            (keys::DRAIN_SECONDS.key, self.limits.drain != new.limits.drain),
+            (
+                keys::STORE.key,
+                !same_store(&self.data.store, &new.data.store),
+            ),
+            (
+                keys::MAX_CALLS.key,
+                self.limits.max_calls != new.limits.max_calls,
+            ),
+            (
+                keys::DRAIN_SECONDS.key,
+                self.limits.drain != new.limits.drain,
+            ),
             (keys::OPENAI_URL.key, self.openai.url != new.openai.url),
-            (keys::OPENAI_API_KEY.key, plain(&self.openai.api_key) != plain(&new.openai.api_key)),
+            (
+                keys::OPENAI_API_KEY.key,
+                plain(&self.openai.api_key) != plain(&new.openai.api_key),
+            ),
             ("openai.dial", self.openai.dial != new.openai.dial),
-            (keys::TWILIO_API_URL.key, self.twilio.api_url != new.twilio.api_url),
-            ("twilio.stream_signature", self.twilio.stream_signature != new.twilio.stream_signature),
+            (
+                keys::TWILIO_API_URL.key,
+                self.twilio.api_url != new.twilio.api_url,
+            ),
+            (
+                "twilio.stream_signature",
+                self.twilio.stream_signature != new.twilio.stream_signature,
+            ),
             (keys::TWILIO_ACCOUNT_SID.key, login(self) != login(new)),
             ("log", self.log != new.log),
         ];
-        differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+        differs
+            .into_iter()
+            .filter(|(_, differs)| *differs)
+            .map(|(key, _)| key)
+            .collect()
     }
 }
 
@@ -40,7 +68,11 @@ fn plain(secret: &SecretString) -> &str {
 fn secrets(settings: &Settings) -> (Option<&str>, Option<&str>) {
     match &settings.server.trust {
         Trust::Dev { .. } => (None, None),
-        Trust::Verified { auth_token, admin_token, .. } => (Some(plain(auth_token)), Some(plain(admin_token))),
+        Trust::Verified {
+            auth_token,
+            admin_token,
+            ..
+        } => (Some(plain(auth_token)), Some(plain(admin_token))),
     }
 }
 

@@ -98,7 +98,11 @@ pub(super) fn check(key: &str, text: &str) -> Result<(), SettingsError> {
             None => format!("use one of {}", known.collect::<Vec<_>>().join(", ")),
         };
         let name: String = name.chars().take(40).collect();
-        return Err(SettingsError::UnknownName { key: key.to_owned(), name: format!("{{{{{name}}}}}"), mend });
+        return Err(SettingsError::UnknownName {
+            key: key.to_owned(),
+            name: format!("{{{{{name}}}}}"),
+            mend,
+        });
     }
     Ok(())
 }
@@ -117,7 +121,10 @@ pub fn fill<'v>(text: &str, value: impl Fn(Variable) -> &'v str) -> String {
     for piece in pieces(text) {
         match piece {
             Piece::Text(text) => filled.push_str(text),
-            Piece::Named(name) => filled.push_str(Variable::read(name).map_or(name, &value)),
+            Piece::Named(name) => match Variable::read(name) {
+                Some(variable) => filled.push_str(value(variable)),
+                None => filled.push_str(name),
+            },
             Piece::Open => {}
         }
     }
@@ -131,7 +138,9 @@ mod tests {
     #[test]
     fn variables_are_found_and_filled() {
         let text = "It is {{date}}, {{ time_of_day }}; {caller} is {{caller}}{{agent}}.";
-        let of_the_house = used(text).filter(|variable| variable.is_of_the_house()).count();
+        let of_the_house = used(text)
+            .filter(|variable| variable.is_of_the_house())
+            .count();
         assert_eq!((used(text).count(), of_the_house), (4, 2));
         let filled = fill(text, |variable| match variable {
             Variable::Caller => "+15550142",
@@ -147,13 +156,24 @@ mod tests {
     #[test]
     fn a_variable_that_does_not_exist_is_refused() {
         for (text, words) in [
-            ("{{callers}}", "names \"{{callers}}\", which does not exist; did you mean {{caller}}?"),
-            ("{{weather}}", "use one of caller, time_of_day, date, opening_hours, agent"),
+            (
+                "{{callers}}",
+                "names \"{{callers}}\", which does not exist; did you mean {{caller}}?",
+            ),
+            (
+                "{{weather}}",
+                "use one of caller, time_of_day, date, opening_hours, agent",
+            ),
             ("{{}}", "use one of"),
             ("hello {{caller", "has {{ without }} behind it"),
         ] {
-            let error = check("agents.spa.instructions", text).unwrap_err().to_string();
-            assert!(error.starts_with("agents.spa.instructions ") && error.contains(words), "{text}: {error}");
+            let error = check("agents.spa.instructions", text)
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.starts_with("agents.spa.instructions ") && error.contains(words),
+                "{text}: {error}"
+            );
         }
         assert!(check("k", "no } variables { at }} all").is_ok());
     }
