@@ -12,7 +12,7 @@ use call_protocol::call::AgentProfile;
 use crate::booking::{self, Book, BookError, Clock, tools};
 use crate::profile::{ProfileError, profile};
 use crate::settings::variables::{self, Variable};
-use crate::settings::{Agent, Fallback, PhoneNumber, Settings};
+use crate::settings::{Agent, Fallback, PhoneNumber, Settings, ToolRef};
 
 /// Readings kept for the calls that began under them. A call older than that many reloads gets the oldest kept.
 const READINGS: usize = 16;
@@ -59,7 +59,10 @@ impl Reading {
         for (name, agent) in settings.agents() {
             profiles.insert(name.clone(), ready(agent)?);
         }
-        let default = ready(settings.default_agent())?;
+        let default = match profiles.get(&settings.default_agent().name) {
+            Some(default) => default.clone(),
+            None => ready(settings.default_agent())?,
+        };
         let book = match book {
             Some(book) => Some(book),
             None if wants_book(&settings) => {
@@ -90,8 +93,10 @@ impl Reading {
 fn wants_book(settings: &Settings) -> bool {
     let is_of_the_book = |name: &str| tools().iter().any(|tool| tool.name == name);
     settings.agents().values().any(|agent| {
-        agent.tools.iter().any(|tool| is_of_the_book(tool.name()))
-            || variables::used(&agent.instructions).any(Variable::is_of_the_house)
+        agent.tools.iter().any(|tool| match tool {
+            ToolRef::BuiltIn(name) => is_of_the_book(name),
+            ToolRef::Configured(_) => false,
+        }) || variables::used(&agent.instructions).any(Variable::is_of_the_house)
     })
 }
 

@@ -5,7 +5,8 @@ use rusqlite::{Connection, Error, ErrorCode, OptionalExtension as _, Row, params
 use serde::Serialize;
 
 use super::free::{Busy, Place};
-use super::premises::{Price, Service};
+use super::premises::Service;
+use super::values::Price;
 
 /// An appointment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -141,6 +142,9 @@ pub(crate) fn between(
     )
 }
 
+/// Coming appointments a number can have: nobody empties the book of a house by phone.
+pub(crate) const MOST_COMING: usize = 20;
+
 /// What stands from now on for a number: the one that called or the one that was left.
 pub(crate) fn of_number(
     connection: &Connection,
@@ -149,8 +153,8 @@ pub(crate) fn of_number(
 ) -> rusqlite::Result<Vec<Appointment>> {
     select(
         connection,
-        "state = 'booked' AND ends > ?2 AND (number = ?1 OR caller = ?1) ORDER BY begins LIMIT 20",
-        params![number, now.as_second()],
+        "state = 'booked' AND ends > ?2 AND (number = ?1 OR caller = ?1) ORDER BY begins LIMIT ?3",
+        params![number, now.as_second(), MOST_COMING as i64],
     )
 }
 

@@ -6,7 +6,8 @@ use rusqlite::Connection;
 use super::appointment::{self, Appointment, Guest, State};
 use super::calendar::{self, Booked, Entry, Imported};
 use super::free::{Place, Plan, Wish};
-use super::premises::{Closed, ClosedDay, Premises};
+use super::premises::{Closed, Premises};
+use super::values::ClosedDay;
 use super::{Book, BookError, code, premises_in, tools, when};
 
 /// Longest run of closed days in one entry of a calendar.

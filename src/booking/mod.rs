@@ -6,11 +6,11 @@
 //!
 //! | file | question it answers |
 //! | --- | --- |
-//! | [`premises`] | the house: services, therapists, rooms, opening days; its file format |
+//! | [`premises`], [`values`] | the house: services, therapists, rooms, opening days; its file format |
 //! | [`hours`], `when` | hours of a week, days and times as people say them |
 //! | `free` | who is free, where and when; pure |
 //! | [`appointment`], `schema` | rows, tables, and the rules in the database |
-//! | [`tools`] | what the model may call, and the answers |
+//! | [`mod@tools`] | what the model may call, and the answers |
 //! | [`calendar`] | iCalendar, both ways |
 //! | `desk` | what people at the desk do |
 //!
@@ -27,6 +27,7 @@ pub mod hours;
 pub mod premises;
 mod schema;
 pub mod tools;
+pub mod values;
 mod when;
 
 use std::path::{Path, PathBuf};
@@ -80,9 +81,9 @@ pub struct Clock {
 /// Why the book cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BookError {
-    /// The data directory cannot be made.
-    #[error("cannot make the directory {}: {cause}", path.display())]
-    Directory {
+    /// The file, or the directory it is in, cannot be made.
+    #[error("cannot make {}: {cause}", path.display())]
+    File {
         /// Which.
         path: PathBuf,
         /// The system's words.
@@ -110,11 +111,12 @@ impl Book {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, BookError> {
         let path = path.as_ref().to_owned();
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|cause| BookError::Directory {
+            std::fs::create_dir_all(folder).map_err(|cause| BookError::File {
                 path: folder.to_owned(),
                 cause,
             })?;
         }
+        schema::touch(&path)?;
         let mut writer = schema::connect(&path)?;
         schema::prepare(&mut writer)?;
         let book = Self {
@@ -139,7 +141,7 @@ impl Book {
     /// # Errors
     /// [`BookError`].
     pub fn premises(&self) -> Result<Premises, BookError> {
-        self.read(|connection| premises_in(connection))
+        self.read(premises_in)
     }
 
     /// Date, time and opening hours, as the house's clock says them.
@@ -152,7 +154,7 @@ impl Book {
         Ok(Clock {
             date: format!("{} {}", when::spoken_date(now.date()), now.year()),
             time_of_day: format!(
-                "{} in the {}",
+                "{} {}",
                 when::spoken_time(now.time()),
                 when::part_of_day(&now)
             ),

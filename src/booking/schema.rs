@@ -1,5 +1,7 @@
 //! The database: its tables, and the rules that hold whoever writes to it.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -83,6 +85,19 @@ CREATE TABLE answers (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX by_age ON answers (at);
 ";
+
+/// Makes the file if it is not there, for its owner only: it holds names and numbers. SQLite's other files follow it.
+pub(crate) fn touch(path: &Path) -> Result<(), BookError> {
+    let made = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path);
+    made.map(drop).map_err(|cause| BookError::File {
+        path: path.to_owned(),
+        cause,
+    })
+}
 
 /// Opens a connection to the book.
 pub(crate) fn connect(path: &Path) -> Result<Connection, BookError> {

@@ -49,13 +49,13 @@ pub(crate) fn spoken(at: &Zoned) -> String {
     format!("{} at {}", spoken_date(at.date()), spoken_time(at.time()))
 }
 
-/// Which part of the day an instant is in, for a greeting.
+/// Which part of the day an instant is in: `in the afternoon`.
 pub(crate) fn part_of_day(at: &Zoned) -> &'static str {
     match at.hour() {
-        5..=11 => "morning",
-        12..=17 => "afternoon",
-        18..=22 => "evening",
-        _ => "night",
+        5..=11 => "in the morning",
+        12..=17 => "in the afternoon",
+        18..=22 => "in the evening",
+        _ => "at night",
     }
 }
 
@@ -73,8 +73,8 @@ pub(crate) fn read_day(text: &str, today: Date) -> Option<Date> {
         ["today" | "tonight"] => Some(today),
         ["tomorrow", ..] if words.len() <= 2 => later(1),
         ["day", "after", "tomorrow"] => later(2),
-        ["next", day] => later(days_into_week(*day)? + 7 - since_monday(today)),
-        ["this", day] => later(days_into_week(*day)? - since_monday(today)),
+        ["next", day] => later(days_into_week(day)? + 7 - since_monday(today)),
+        ["this", day] => later(days_into_week(day)? - since_monday(today)),
         [day] if days_into_week(day).is_some() => {
             let ahead = days_into_week(day)? - since_monday(today);
             later(if ahead > 0 { ahead } else { ahead + 7 })

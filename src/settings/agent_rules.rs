@@ -237,14 +237,11 @@ fn tools(
                 "add a number under [transfer.targets]",
             ));
         }
-        if let Some(built_in) = BUILT_IN_TOOLS
-            .iter()
-            .copied()
-            .find(|built_in| built_in == name)
-        {
-            tools.push(ToolRef::BuiltIn(built_in));
-        } else if around.tools.contains_key(name) {
+        let built_in = BUILT_IN_TOOLS.iter().copied();
+        if around.tools.contains_key(name) {
             tools.push(ToolRef::Configured(name.clone()));
+        } else if let Some(built_in) = built_in.clone().find(|known| known == name) {
+            tools.push(ToolRef::BuiltIn(built_in));
         } else {
             let known = BUILT_IN_TOOLS
                 .iter()

@@ -32,8 +32,9 @@ use secrecy::SecretString;
 use url::Url;
 
 pub use agents::{
-    Agent, BUILT_IN_AGENT, BUILT_IN_INSTRUCTIONS, BUILT_IN_TOOLS, Eagerness, Effort, Greeting,
-    ModelOptions, NoiseReduction, Silence, ToolRef, Transcription, TurnDetection, VOICES, Voice,
+    Agent, BUILT_IN_AGENT, BUILT_IN_INSTRUCTIONS, BUILT_IN_TOOLS, CALL_TOOLS, Eagerness, Effort,
+    Greeting, ModelOptions, NoiseReduction, Silence, ToolRef, Transcription, TurnDetection, VOICES,
+    Voice,
 };
 pub use env::{Env, ProcessEnv};
 pub use error::SettingsError;

@@ -446,7 +446,7 @@ fn the_clock_of_the_house_fills_instructions() {
             .clock(at("2026-12-20T22:30:00Z"))
             .unwrap()
             .time_of_day,
-        "23:30 in the night"
+        "23:30 at night"
     );
 }
 

@@ -5,7 +5,8 @@
 
 use serde_json::{Value, json};
 
-use super::counter::{Arguments, Counter, Refusal, refuse, refuse_with};
+use super::asked::{Arguments, Refusal, refuse, refuse_with};
+use super::counter::Counter;
 use crate::booking::appointment::{self, Appointment, State};
 use crate::booking::code;
 

@@ -3,7 +3,8 @@
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::counter::{Arguments, Counter, Refusal, read_number, refuse};
+use super::asked::{Arguments, Refusal, read_number, refuse};
+use super::counter::Counter;
 use crate::booking::appointment::{self, Guest};
 use crate::booking::free::Place;
 use crate::booking::premises::Service;
@@ -41,6 +42,14 @@ pub(super) fn book_appointment(
             ));
         }
     };
+    if let Some(caller) = &counter.caller
+        && appointment::of_number(counter.connection, caller, counter.now)?.len()
+            >= appointment::MOST_COMING
+    {
+        return Err(refuse(
+            "This number has too many coming appointments; the front desk can help.",
+        ));
+    }
     let therapist = counter.therapist(arguments.text("therapist").as_deref())?;
     let wish = counter.wish(service, therapist)?;
     let busy = counter.busy(date, 1, None)?;

@@ -1,6 +1,7 @@
 //! What the model may do with the book. Answers are JSON that it can speak; days and times come back in full so that
 //! it reads them to the caller.
 
+mod asked;
 mod change;
 mod counter;
 mod make;
@@ -9,8 +10,9 @@ mod offer;
 use serde_json::{Value, json};
 
 use super::{Book, BookError, CallContext, premises_in};
-pub(crate) use counter::read_number;
-use counter::{Arguments, Counter, Refusal};
+pub(crate) use asked::read_number;
+use asked::{Arguments, Refusal};
+use counter::Counter;
 pub(crate) use make::free_code;
 
 /// An answer to a key is kept this long; no call lasts so long.
@@ -192,7 +194,7 @@ fn counter<'a>(
         connection,
         premises: premises_in(connection)?,
         now: context.now,
-        caller: context.caller.and_then(counter::read_number),
+        caller: context.caller.and_then(read_number),
     })
 }
 

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::counter::{Arguments, Counter, Refusal, refuse, refuse_with, spoken_ranges, time};
+use super::asked::{Arguments, Refusal, refuse, refuse_with, time};
+use super::counter::{Counter, spoken_ranges};
 use crate::booking::free::{Part, Place, Plan, Wish, some_of};
 use crate::booking::when;
 
