@@ -58,7 +58,8 @@ pub struct Service {
 pub struct Renewal(web::Data<House>);
 
 impl Renewal {
-    /// See [`Service::reload`].
+    /// New calls live under these settings from now on, live ones keep theirs. Gives the keys that differ and only a
+    /// restart changes. It reads files and may open the appointment book: call it off the threads that carry audio.
     ///
     /// # Errors
     /// Settings that cannot be used change nothing.
@@ -145,16 +146,7 @@ impl Service {
         })
     }
 
-    /// New calls live under these settings from now on, live ones keep theirs. Gives the keys that differ and only a
-    /// restart changes. It reads files and may open the appointment book: call it off the threads that carry audio.
-    ///
-    /// # Errors
-    /// Settings that cannot be used change nothing.
-    pub fn reload(&self, settings: Settings) -> Result<Vec<&'static str>, AnsweringError> {
-        self.renewal().renew(settings)
-    }
-
-    /// What [`reload`](Self::reload) needs, to be taken to another thread.
+    /// What gives the service new settings.
     #[must_use]
     pub fn renewal(&self) -> Renewal {
         Renewal(self.house.clone())

@@ -68,7 +68,14 @@ pub(crate) fn is_calendar(text: &str) -> bool {
 /// Writes appointments as a calendar.
 pub(crate) fn write(appointments: &[Appointment], premises: &Premises, now: Timestamp) -> String {
     let stamp = now.strftime(UTC).to_string();
-    let mut calendar = Calendar::new();
+    let mut calendar = Calendar::empty();
+    for (name, value) in [
+        ("VERSION", "2.0"),
+        ("PRODID", "-//switchboard//appointment book//EN"),
+        ("CALSCALE", "GREGORIAN"),
+    ] {
+        calendar.append_property((name, value));
+    }
     calendar.name(&premises.name);
     for appointment in appointments {
         let mut event = Event::new();

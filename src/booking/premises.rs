@@ -120,7 +120,15 @@ impl Premises {
         let premises: Self = if text.trim_start().starts_with('{') {
             serde_json::from_str(text).map_err(|error| error.to_string())?
         } else {
-            toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?
+            toml::from_str(text).map_err(|error| {
+                let at = error.span().map_or(0, |span| span.start).min(text.len());
+                let line = 1 + text.as_bytes()[..at]
+                    .iter()
+                    .filter(|byte| **byte == b'\n')
+                    .count();
+                let what: Vec<&str> = error.message().split_whitespace().collect();
+                format!("at line {line}: {}", what.join(" "))
+            })?
         };
         premises.check()?;
         Ok(premises)

@@ -168,7 +168,9 @@ fn take_in(book: &booking::Book, file: &Path, now: Timestamp) -> Result<Told, Tr
         read(file).map_err(|error| Trouble::asked(format!("cannot read {named}: {error}")))?;
     let imported = match book.import(&text, now) {
         Ok(imported) => imported,
-        Err(BookError::House(trouble)) => return Err(Trouble::asked(format!("{named} {trouble}"))),
+        Err(BookError::House(trouble)) => {
+            return Err(Trouble::asked(format!("{named}: {trouble}")));
+        }
         Err(error) => return Err(error.into()),
     };
     let people = if imported.house {

@@ -148,7 +148,7 @@ fn what_the_desk_gets_wrong_is_one_sentence_with_the_right_exit_code() {
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
         assert!(
-            said.starts_with("switchboard: ") && said.contains(words),
+            said.starts_with("switchboard: ") && said.contains(words) && said.lines().count() == 1,
             "{arguments:?}: {said}"
         );
         assert_eq!(text(&output.stdout), "", "{arguments:?}");
@@ -171,6 +171,18 @@ fn what_the_desk_gets_wrong_is_one_sentence_with_the_right_exit_code() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+}
+
+#[test]
+fn names_and_numbers_are_for_the_owner_of_the_file_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let shelf = Shelf::new();
+    json_of(&shelf.folder, &add(&a_day(), "15:00"));
+    for file in std::fs::read_dir(&shelf.folder).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", file.file_name());
+    }
 }
 
 #[test]

@@ -9,94 +9,87 @@ fn changed(toml: &str, changes: &[(&str, &str)]) -> Vec<&'static str> {
     before.needs_restart(&accepted(toml, &with(changes)))
 }
 
+/// A variable, another text for it, and the key that is told.
+const RESTART: [(&str, &str, &str); 15] = [
+    ("SWITCHBOARD_LISTEN", "127.0.0.1:6060", "server.listen"),
+    (
+        "SWITCHBOARD_PUBLIC_URL",
+        "https://other.example.com",
+        "server.public_url",
+    ),
+    ("SWITCHBOARD_WORKERS", "7", "server.workers"),
+    ("SWITCHBOARD_DATA_DIR", "/elsewhere", "data.dir"),
+    ("SWITCHBOARD_STORE", "memory", "data.store"),
+    ("SWITCHBOARD_ADMIN_LISTEN", "127.0.0.1:6061", "admin.listen"),
+    (
+        "SWITCHBOARD_ADMIN_TOKEN",
+        "canary-admin-token-2",
+        "admin.token",
+    ),
+    ("SWITCHBOARD_MAX_CALLS", "7", "limits.max_calls"),
+    ("SWITCHBOARD_DRAIN_SECONDS", "7", "limits.drain_seconds"),
+    ("OPENAI_API_KEY", "canary-other-key", "openai.api_key"),
+    (
+        "OPENAI_REALTIME_URL",
+        "wss://other.example.com/v1/realtime",
+        "openai.url",
+    ),
+    (
+        "TWILIO_AUTH_TOKEN",
+        "canary-other-token",
+        "twilio.auth_token",
+    ),
+    (
+        "TWILIO_ACCOUNT_SID",
+        "AC00000000000000000000000000000001",
+        "twilio.account_sid",
+    ),
+    (
+        "TWILIO_API_URL",
+        "https://other.example.com",
+        "twilio.api_url",
+    ),
+    ("RUST_LOG", "debug", "log"),
+];
+
 #[test]
 fn what_needs_a_restart_is_named_by_its_key() {
-    let toml = agent("");
-    for (variable, text, key) in [
-        ("SWITCHBOARD_LISTEN", "127.0.0.1:6060", "server.listen"),
-        (
-            "SWITCHBOARD_PUBLIC_URL",
-            "https://other.example.com",
-            "server.public_url",
-        ),
-        ("SWITCHBOARD_WORKERS", "7", "server.workers"),
-        ("SWITCHBOARD_DATA_DIR", "/elsewhere", "data.dir"),
-        ("SWITCHBOARD_STORE", "memory", "data.store"),
-        ("SWITCHBOARD_ADMIN_LISTEN", "127.0.0.1:6061", "admin.listen"),
-        (
-            "SWITCHBOARD_ADMIN_TOKEN",
-            "canary-admin-token-2",
-            "admin.token",
-        ),
-        ("SWITCHBOARD_MAX_CALLS", "7", "limits.max_calls"),
-        ("SWITCHBOARD_DRAIN_SECONDS", "7", "limits.drain_seconds"),
-        ("OPENAI_API_KEY", "canary-other-key", "openai.api_key"),
-        (
-            "OPENAI_REALTIME_URL",
-            "wss://other.example.com/v1/realtime",
-            "openai.url",
-        ),
-        (
-            "TWILIO_AUTH_TOKEN",
-            "canary-other-token",
-            "twilio.auth_token",
-        ),
-        (
-            "TWILIO_ACCOUNT_SID",
-            "AC00000000000000000000000000000001",
-            "twilio.account_sid",
-        ),
-        (
-            "TWILIO_API_URL",
-            "https://other.example.com",
-            "twilio.api_url",
-        ),
-        ("RUST_LOG", "debug", "log"),
-    ] {
-        assert_eq!(changed(&toml, &[(variable, text)]), [key], "{variable}");
+    for (variable, text, key) in RESTART {
+        assert_eq!(
+            changed(&agent(""), &[(variable, text)]),
+            [key],
+            "{variable}"
+        );
     }
-    // A key of the table that is in neither list would change in silence.
+    let with_a_key = [
+        ("TWILIO_ACCOUNT_SID", "AC00000000000000000000000000000001"),
+        ("TWILIO_API_KEY", "SK1"),
+        ("TWILIO_API_SECRET", "canary-api-secret"),
+    ];
+    assert_eq!(changed(&agent(""), &with_a_key), ["twilio.account_sid"]);
+}
+
+#[test]
+fn every_key_of_the_table_is_taken_over_or_told() {
     let taken_over = ["limits.max_call_seconds", "openai.model"];
-    let told = |key: &str| {
-        let reload = include_str!("../../src/settings/reload.rs");
-        let constant = keys::DEFAULTS.iter().position(|known| known.key == key);
-        constant.is_some_and(|at| reload.contains(&format!("keys::{}.key", NAMES[at])))
-    };
+    // Told under a neighbour's name, or together with everything that development mode changes.
+    let with_others = [
+        "server.dev",
+        "twilio.api_key",
+        "twilio.api_secret",
+        "log.format",
+    ];
     for key in keys::DEFAULTS {
-        let by_log = matches!(key.key, "" | "log.format");
-        let by_login = matches!(key.key, "twilio.api_key" | "twilio.api_secret");
+        let told = RESTART
+            .iter()
+            .any(|(variable, _, told)| *told == key.key || key.env.contains(variable));
         assert!(
-            by_log || by_login || taken_over.contains(&key.key) || told(key.key),
+            told || taken_over.contains(&key.key) || with_others.contains(&key.key),
             "{}",
             key.key
         );
     }
 }
-
-/// The constants of the table, in its order.
-const NAMES: [&str; 21] = [
-    "LISTEN",
-    "PUBLIC_URL",
-    "WORKERS",
-    "DATA_DIR",
-    "STORE",
-    "ADMIN_LISTEN",
-    "ADMIN_TOKEN",
-    "MAX_CALLS",
-    "MAX_CALL_SECONDS",
-    "DRAIN_SECONDS",
-    "DEV",
-    "OPENAI_API_KEY",
-    "OPENAI_URL",
-    "OPENAI_MODEL",
-    "TWILIO_ACCOUNT_SID",
-    "TWILIO_AUTH_TOKEN",
-    "TWILIO_API_KEY",
-    "TWILIO_API_SECRET",
-    "TWILIO_API_URL",
-    "RUST_LOG",
-    "LOG_FORMAT",
-];
 
 #[test]
 fn agents_tools_numbers_fallback_targets_and_models_need_none() {
