@@ -6,8 +6,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+mod book;
+
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+
+pub use book::{Book, BookAction, BookAdd, BookCancel, BookExport, BookImport, BookList};
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +61,8 @@ pub enum Command {
     EmulateModel(EmulateModel),
     /// Validate the configuration, then try what it names
     Check(Check),
+    /// The appointment book, for people at the desk
+    Book(Book),
 }
 
 /// Flags of `demo`.
@@ -322,6 +328,12 @@ mod tests {
             panic!("not emulate-model");
         };
         assert_eq!(model.listen.port(), 0);
+        let Command::Book(book) = command("switchboard book list --day friday --json") else {
+            panic!("not book");
+        };
+        let day = Some("friday".to_owned());
+        assert_eq!(book.action, BookAction::List(BookList { day, all: false }));
+        assert!(book.json);
         assert_eq!(
             command("switchboard check --offline"),
             Command::Check(Check { offline: true })
@@ -342,6 +354,7 @@ mod tests {
             ("switchboard call --to ftp://h", "http://127.0.0.1:5050"),
             ("switchboard emulate-model --listen 9000", "--listen <ADDR>"),
             ("switchboard --config", "--config <FILE>"),
+            ("switchboard book cancel", "<CODE>"),
         ] {
             let stop = read(line).unwrap_err();
             assert_eq!(stop.exit, Exit::Usage, "{line}");
@@ -368,6 +381,12 @@ mod tests {
             " load",
             " emulate-model",
             " check",
+            " book",
+            " book list",
+            " book add",
+            " book cancel",
+            " book import",
+            " book export",
         ] {
             let stop = read(&format!("switchboard{command} --help")).unwrap_err();
             assert_eq!(stop.exit, Exit::Done);

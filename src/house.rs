@@ -1,6 +1,5 @@
 //! What every handler of the service needs: the settings, the registry, the mint, the metrics.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,18 +14,19 @@ use switchboard_actors::metrics::Metrics;
 use switchboard_actors::openai::{Dialler, ModelLine};
 use switchboard_actors::registry::Registry;
 use switchboard_actors::store::CallStore;
-use switchboard_actors::tools::ToolBox;
 
+use crate::answering::{Answering, AnsweringError, Readings};
 use crate::phone::openers::{Opener, Openers};
 use crate::phone::ticket::{Mint, TokenEq};
-use crate::profile::{Around, ProfileError};
-use crate::settings::{Fallback, Settings, Trust};
+use crate::settings::{Settings, Trust};
+use crate::toolbox::Workshop;
 
 /// Longest wait for an answer of the registry; it answers in microseconds.
 const REGISTRY_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Shared by all workers of both listeners.
 pub(crate) struct House {
+    /// The settings of the start; what a reload changes is in the readings.
     pub(crate) settings: Settings,
     pub(crate) registry: Addr<Registry>,
     /// What outlives the process.
@@ -45,9 +45,7 @@ pub(crate) struct House {
     /// `wss://…` likewise.
     pub(crate) public_ws: String,
     pub(crate) tap: Option<Tap>,
-    pub(crate) tools: Arc<ToolBox>,
-    profiles: BTreeMap<String, (Arc<AgentProfile>, Arc<str>)>,
-    default_profile: Arc<AgentProfile>,
+    readings: Readings,
     draining: AtomicBool,
 }
 
@@ -61,33 +59,15 @@ impl House {
         mint: Mint,
         public_base: String,
         tap: Option<Tap>,
-        tools: Arc<ToolBox>,
-    ) -> Result<Self, ProfileError> {
-        let targets: Vec<String> = settings.transfer_targets.keys().cloned().collect();
-        let around = Around {
-            targets: &targets,
-            tools: &tools,
-            configured: &settings.tools,
-        };
-        let mut profiles = BTreeMap::new();
-        for (name, agent) in settings.agents() {
-            for tool in crate::profile::unavailable(agent, &around) {
-                log::warn!(target: "switchboard", agent = name.as_str(), tool; "tool is not built yet and is not offered to the model");
-            }
-            let url: Arc<str> = settings.openai.url_for(&agent.model.name).as_str().into();
-            profiles.insert(
-                name.clone(),
-                (crate::profile::profile(agent, &around)?, url),
-            );
-        }
-        let default_profile = crate::profile::profile(settings.default_agent(), &around)?;
+        workshop: Workshop,
+    ) -> Result<Self, AnsweringError> {
+        let readings = Readings::new(&settings, workshop)?;
         let admin_token = match &settings.server.trust {
             Trust::Dev { .. } => None,
             Trust::Verified { admin_token, .. } => Some(TokenEq::new(admin_token)),
         };
         let public_ws = public_base.replacen("http", "ws", 1);
         Ok(Self {
-            default_profile,
             registry,
             store,
             metrics,
@@ -99,67 +79,54 @@ impl House {
             public_http: public_base,
             public_ws,
             tap,
-            tools,
-            profiles,
+            readings,
             draining: AtomicBool::new(false),
             settings,
         })
     }
 
-    /// Who answers a number.
-    pub(crate) fn profile_for(&self, called: &str) -> Arc<AgentProfile> {
-        let (name, _) = self.settings.agent_for(called);
-        self.profile(name)
+    /// Who answers a new call, told what its variables say, and the reading of the settings it lives under. An agent
+    /// asked for by name goes before the number's.
+    pub(crate) async fn who_answers(
+        &self,
+        called: &str,
+        named: Option<&str>,
+        caller: Option<&str>,
+    ) -> (Arc<AgentProfile>, u32) {
+        let now = jiff::Timestamp::now();
+        self.readings.ready(called, named, caller, now).await
     }
 
-    /// The profile of an agent; the default agent's if there is none by that name.
-    pub(crate) fn profile(&self, name: &str) -> Arc<AgentProfile> {
-        self.profiles.get(name).map_or_else(
-            || self.default_profile.clone(),
-            |(profile, _)| profile.clone(),
-        )
+    /// Who answers a call that is known.
+    pub(crate) fn answering(&self, visit: &Visit) -> Answering {
+        self.readings.answering(visit.reading, &visit.agent.name)
     }
 
-    /// The agent's fallback: what the caller hears when the model cannot be had.
-    pub(crate) fn fallback(&self, agent: &str) -> &Fallback {
-        self.settings
-            .agent(agent)
-            .map_or(&self.settings.fallback, |agent| &agent.fallback)
-    }
-
-    /// The URL of an agent's model socket.
-    pub(crate) fn model_url(&self, agent: &str) -> Arc<str> {
-        let found = self
-            .profiles
-            .get(agent)
-            .or_else(|| self.profiles.values().next());
-        found.map_or_else(|| Arc::from(""), |(_, url)| url.clone())
+    /// New calls live under these settings from now on.
+    pub(crate) fn renew(&self, settings: Settings) -> Result<(), AnsweringError> {
+        self.readings.renew(settings, &self.settings)
     }
 
     /// What a call on an accepted socket is started with.
     pub(crate) fn seed(
         &self,
         place: DownGuard,
-        visit: Option<Visit>,
-        early: Option<ModelLine>,
+        (visit, early): (Option<Visit>, Option<ModelLine>),
+        (agent, reading): (Arc<AgentProfile>, u32),
         opener: Opener,
         dialler: &Dialler,
     ) -> CallSeed {
-        let agent = visit
-            .as_ref()
-            .map_or_else(|| self.profile(""), |visit| visit.agent.clone());
-        let settings = self.settings.agent(&agent.name);
-        let model_url = self.model_url(&agent.name);
+        let answering = self.readings.answering(reading, &agent.name);
         CallSeed {
             place,
             visit,
-            max_length: settings.map_or(self.settings.limits.max_call, |agent| agent.max_call),
+            max_length: answering.max_call(),
+            model_url: answering.model_url(),
             agent,
-            model_url,
             early,
             opener: Some(Box::new(opener)),
             dialler: dialler.clone(),
-            tools: self.tools.clone(),
+            tools: answering.tools(),
             registry: self.registry.clone(),
             store: self.store.clone(),
             shared: Shared::new(self.metrics.clone(), self.gate.clone(), self.tap.clone()),

@@ -34,8 +34,10 @@
 //! | [`commands`] | serve, demo, call, load, emulate-model, check: one file each |
 //! | [`settings`] | file and environment → validated [`Settings`](settings::Settings); the table of defaults |
 //! | [`profile`] | an agent of the settings → what the call machine wants |
+//! | `answering` | who answers a number, under which reading of the settings; reload |
+//! | [`booking`] | the appointment book: tools over SQLite, calendars, the desk |
 //! | [`service`], `drain` | two listeners, one registry, one store; leaving |
-//! | [`toolbox`] | the tools of the settings and of this process, in one box |
+//! | [`toolbox`] | the tools of the settings, of the book and of this process, in one box |
 //! | [`phone`] | what Twilio calls: webhook, media socket, after-stream, callbacks, signatures, tickets, TwiML |
 //! | `desk` | what the operator calls: calls, hang-up, drain, metrics; behind the token |
 //! | [`telemetry`] | log lines of one line, masked numbers, the panic hook |
@@ -68,6 +70,8 @@
 //!   connection.
 #![forbid(unsafe_code)]
 
+mod answering;
+pub mod booking;
 pub mod cli;
 pub mod commands;
 mod desk;

@@ -22,7 +22,7 @@ fn run(cli: &Cli) -> Exit {
                 let _ = complain(error);
                 return Exit::Failed;
             }
-            actix::System::new().block_on(commands::serve::run(settings))
+            actix::System::new().block_on(commands::serve::run(settings, cli.config.clone()))
         }),
         Command::Check(check) => with_settings(cli, |settings| {
             let checked = actix::System::new().block_on(commands::check::run(
@@ -36,6 +36,13 @@ fn run(cli: &Cli) -> Exit {
         Command::Call(call) => commands::call::run(&call),
         Command::Load(load) => commands::load::run(&load),
         Command::EmulateModel(model) => commands::emulate_model::run(&model),
+        Command::Book(book) => match Settings::data_only(cli.config.as_deref(), &ProcessEnv) {
+            Ok(data) => commands::book::run(&book, &data, jiff::Timestamp::now()),
+            Err(error) => {
+                let _ = complain(error);
+                Exit::Usage
+            }
+        },
     }
 }
 

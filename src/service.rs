@@ -20,12 +20,12 @@ use switchboard_actors::store::CallStore;
 use switchboard_actors::store::memory::MemoryStore;
 use switchboard_actors::store::sqlite::SqliteStore;
 
+use crate::answering::AnsweringError;
 use crate::house::House;
 use crate::phone::media_stream::DiallerOfThread;
 use crate::phone::ticket::Mint;
-use crate::profile::ProfileError;
 use crate::settings::{Settings, Store, Trust};
-use crate::toolbox::{OwnTools, toolbox};
+use crate::toolbox::{OwnTools, Workshop};
 
 /// A request head must be complete by then.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -58,6 +58,23 @@ pub struct Service {
     servers: Vec<ServerHandle>,
 }
 
+/// Gives a service new settings, from any thread.
+#[derive(Clone)]
+pub struct Renewal(web::Data<House>);
+
+impl Renewal {
+    /// New calls live under these settings from now on, live ones keep theirs. Gives the keys that differ and only a
+    /// restart changes. It reads files and may open the appointment book: call it off the threads that carry audio.
+    ///
+    /// # Errors
+    /// Settings that cannot be used change nothing.
+    pub fn renew(&self, settings: Settings) -> Result<Vec<&'static str>, AnsweringError> {
+        let needs_restart = self.0.settings.needs_restart(&settings);
+        self.0.renew(settings)?;
+        Ok(needs_restart)
+    }
+}
+
 /// Why a service did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -79,7 +96,7 @@ pub enum StartError {
     Metrics(String),
     /// An agent cannot answer.
     #[error(transparent)]
-    Profile(#[from] ProfileError),
+    Answering(#[from] AnsweringError),
     /// No randomness, or no TLS.
     #[error("cannot set up cryptography: {0}")]
     Crypto(String),
@@ -132,7 +149,11 @@ impl Service {
             journal: own.journal.or_else(|| Some(store.clone())),
             ..own
         };
-        let tools = toolbox(&settings.tools, own, endpoint.tls.clone(), metrics.clone());
+        let workshop = Workshop {
+            own,
+            tls: endpoint.tls.clone(),
+            metrics: metrics.clone(),
+        };
         let house = House::new(
             settings,
             registry.clone(),
@@ -142,7 +163,7 @@ impl Service {
             mint,
             base,
             tap,
-            tools,
+            workshop,
         )?;
         let house = web::Data::new(house);
         let servers = vec![
@@ -157,6 +178,12 @@ impl Service {
             house,
             servers,
         })
+    }
+
+    /// What gives the service new settings.
+    #[must_use]
+    pub fn renewal(&self) -> Renewal {
+        Renewal(self.house.clone())
     }
 
     /// Takes no more calls; live ones go on.

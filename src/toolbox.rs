@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use call_protocol::tool::ToolSpec;
 use rustls::ClientConfig;
@@ -9,9 +10,16 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use switchboard_actors::metrics::Metrics;
 use switchboard_actors::store::CallStore;
-use switchboard_actors::tools::{HttpTool, Place, Tool, ToolBox, Web, resolve_by_system};
+use switchboard_actors::tools::{
+    Blocking, HttpTool, Place, Tool, ToolBox, ToolRequest, Web, resolve_by_system,
+};
 
+use crate::booking::{self, Book, BookTool, CallContext};
+use crate::phone::caller;
 use crate::settings::{self, ToolKind};
+
+/// The book answers in milliseconds; a disk that takes longer than this is out of order.
+const BOOK_ANSWERS: Duration = Duration::from_secs(5);
 
 /// What a service brings along besides what its settings say.
 #[derive(Clone, Default)]
@@ -22,20 +30,33 @@ pub struct OwnTools {
     pub journal: Option<Arc<dyn CallStore>>,
 }
 
-/// Puts the tools of the settings and the process's own into one box.
+/// What boxes of tools are made with; each reading of the settings makes its own.
+pub(crate) struct Workshop {
+    pub(crate) own: OwnTools,
+    pub(crate) tls: Arc<ClientConfig>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// Puts the book's tools, the process's own and those of the settings into one box. Of the same name, the last wins.
 pub(crate) fn toolbox(
     configured: &BTreeMap<String, settings::Tool>,
-    own: OwnTools,
-    tls: Arc<ClientConfig>,
-    metrics: Arc<Metrics>,
+    book: Option<&Arc<Book>>,
+    workshop: &Workshop,
 ) -> Arc<ToolBox> {
     let web = Web {
-        tls,
+        tls: workshop.tls.clone(),
         resolve: resolve_by_system(),
     };
-    let mut tools = ToolBox::new(Some(web), own.journal, metrics);
-    for (spec, tool) in own.tools {
-        tools.add(spec, Place::Local(tool));
+    let journal = workshop.own.journal.clone();
+    let mut tools = ToolBox::new(Some(web), journal, workshop.metrics.clone());
+    if let Some(book) = book {
+        for tool in booking::tools() {
+            let (spec, place) = of_the_book(tool, book.clone());
+            tools.add(spec, place);
+        }
+    }
+    for (spec, tool) in &workshop.own.tools {
+        tools.add(spec.clone(), Place::Local(tool.clone()));
     }
     for tool in configured.values() {
         let ToolKind::Http { parameters } = &tool.kind else {
@@ -59,6 +80,27 @@ pub(crate) fn toolbox(
         tools.add(spec, Place::Http(Box::new(http)));
     }
     Arc::new(tools)
+}
+
+/// A tool of the appointment book. The book keeps keys itself, in one transaction with the effect.
+fn of_the_book(tool: &'static BookTool, book: Arc<Book>) -> (ToolSpec, Place) {
+    let spec = ToolSpec {
+        name: tool.name.to_owned(),
+        description: tool.description.to_owned(),
+        parameters: tool.parameters(),
+        effects: tool.effects,
+        timeout: BOOK_ANSWERS,
+    };
+    let run = move |request: ToolRequest| {
+        let context = CallContext {
+            caller: caller::number(Some(&request.caller.number)),
+            now: jiff::Timestamp::now(),
+            idempotency_key: tool.effects.then_some(request.key.as_str()),
+        };
+        let answer = book.call(tool.name, &Value::Object(request.arguments), &context);
+        Ok(answer.to_string())
+    };
+    (spec, Place::Local(Arc::new(Blocking::new(true, run))))
 }
 
 /// A Model Context Protocol server as the model is told of it; the model's provider calls it

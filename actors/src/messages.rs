@@ -170,6 +170,8 @@ pub struct Visit {
     pub direction: &'static str,
     /// Who answers.
     pub agent: Arc<AgentProfile>,
+    /// Which reading of the settings the call lives under.
+    pub reading: u32,
     /// Whose the call is, and what was before.
     pub tenure: Tenure,
 }

@@ -83,7 +83,10 @@ pub(super) fn caller(fast: bool) -> Scripted {
 }
 
 fn settings(model: &str, out: &Path) -> Result<Settings, String> {
+    // The book stays beside the call's files: the next demo finds what this one booked.
+    let data = out.to_string_lossy();
     let environment: BTreeMap<String, String> = [
+        ("SWITCHBOARD_DATA_DIR", data.as_ref()),
         ("SWITCHBOARD_LISTEN", "127.0.0.1:0"),
         ("SWITCHBOARD_ADMIN_LISTEN", "127.0.0.1:0"),
         ("SWITCHBOARD_PUBLIC_URL", PUBLIC),

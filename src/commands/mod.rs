@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod book;
 pub mod call;
 pub mod check;
 pub mod demo;

@@ -1,5 +1,6 @@
 //! `switchboard serve`: runs the service until it is told to stop.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,15 +8,15 @@ use switchboard_actors::metrics::Metrics;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::{Exit, complain};
-use crate::service::Service;
-use crate::settings::Settings;
+use crate::service::{Renewal, Service};
+use crate::settings::{ProcessEnv, Settings};
 use crate::telemetry;
 
 /// After a second signal the process is gone by then.
 const IN_HASTE: Duration = Duration::from_millis(700);
 
-/// Runs the service until SIGTERM or SIGINT, then drains it.
-pub async fn run(settings: Settings) -> Exit {
+/// Runs the service until SIGTERM or SIGINT, then drains it. SIGHUP reads the settings again, from the same `config`.
+pub async fn run(settings: Settings, config: Option<PathBuf>) -> Exit {
     for warning in &settings.warnings {
         log::warn!(target: "switchboard", warning:% = warning; "configuration");
     }
@@ -25,12 +26,13 @@ pub async fn run(settings: Settings) -> Exit {
     };
     telemetry::install_panic_hook(metrics.panics.clone());
     // Before the ports are open: a signal that comes while starting must not be lost.
-    let (mut term, mut interrupt) = match (
+    let (mut term, mut interrupt, mut hangup) = match (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
+        signal(SignalKind::hangup()),
     ) {
-        (Ok(term), Ok(interrupt)) => (term, interrupt),
-        (Err(error), _) | (_, Err(error)) => return fail(&error),
+        (Ok(term), Ok(interrupt), Ok(hangup)) => (term, interrupt, hangup),
+        (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => return fail(&error),
     };
     let service = match Service::start(settings, metrics, None) {
         Ok(service) => service,
@@ -40,7 +42,12 @@ pub async fn run(settings: Settings) -> Exit {
         target: "switchboard", public:% = service.public, admin:% = service.admin, version = env!("CARGO_PKG_VERSION");
         "serving"
     );
-    next_signal(&mut term, &mut interrupt).await;
+    loop {
+        tokio::select! {
+            () = next_signal(&mut term, &mut interrupt) => break,
+            _ = hangup.recv() => reload(service.renewal(), config.clone()).await,
+        }
+    }
     service.drain();
     log::info!(target: "switchboard", "draining");
     tokio::select! {
@@ -53,6 +60,34 @@ pub async fn run(settings: Settings) -> Exit {
     let _ = tokio::time::timeout(IN_HASTE, service.stop()).await;
     log::info!(target: "switchboard", "gone");
     Exit::Done
+}
+
+/// Reads the settings again; a file that cannot be used changes nothing.
+async fn reload(renewal: Renewal, config: Option<PathBuf>) {
+    // Files, and perhaps the appointment book: not on the thread of the registry.
+    let read = move || read_again(&renewal, config.as_deref());
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(needs_restart)) => {
+            for key in needs_restart {
+                log::warn!(target: "switchboard", key; "changed, but needs a restart");
+            }
+            log::info!(target: "switchboard", "settings reloaded");
+        }
+        Ok(Err(why)) => {
+            log::error!(target: "switchboard", why = why.as_str(); "settings not reloaded, nothing is changed");
+        }
+        Err(error) => {
+            log::error!(target: "switchboard", error:% = error; "settings not reloaded, nothing is changed")
+        }
+    }
+}
+
+fn read_again(renewal: &Renewal, config: Option<&Path>) -> Result<Vec<&'static str>, String> {
+    let settings = Settings::load(config, &ProcessEnv).map_err(|error| error.to_string())?;
+    for warning in &settings.warnings {
+        log::warn!(target: "switchboard", warning:% = warning; "configuration");
+    }
+    renewal.renew(settings).map_err(|error| error.to_string())
 }
 
 async fn next_signal(term: &mut Signal, interrupt: &mut Signal) {

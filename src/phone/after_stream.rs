@@ -6,7 +6,7 @@ use switchboard_actors::messages::{HowEnded, Refused, Tenure};
 
 use super::twiml::Response;
 use super::webhook::Webhook;
-use super::{answer, incoming_call, takeover};
+use super::{answer, caller, incoming_call, takeover};
 use crate::house::House;
 
 pub(crate) async fn handle(
@@ -19,7 +19,7 @@ pub(crate) async fn handle(
         Err(answer) => return answer,
     };
     let waited = waited(&request);
-    answer::twiml(&what_follows(&house, &webhook, waited).await)
+    answer::twiml(&what_follows(&house, &request, &webhook, waited).await)
 }
 
 /// How often Twilio was asked to wait for another process.
@@ -29,21 +29,26 @@ fn waited(request: &HttpRequest) -> u8 {
 }
 
 /// What the caller meets next, by what this process knows of the call, or else by what another one wrote down.
-pub(crate) async fn what_follows(house: &House, webhook: &Webhook, waited: u8) -> Response {
+pub(crate) async fn what_follows(
+    house: &House,
+    request: &HttpRequest,
+    webhook: &Webhook,
+    waited: u8,
+) -> Response {
     let ending = house.ask(HowEnded(webhook.call)).await.flatten();
     let reason = ending.as_ref().and_then(|ending| ending.reason);
     let here = reason.map_or(Aftermath::Reconnect, EndReason::aftermath);
     let mut target = ending
         .as_ref()
         .and_then(|ending| ending.transfer_to.clone());
-    let mut visit = ending.map_or_else(
-        || incoming_call::visit(house, webhook),
-        |ending| ending.visit,
-    );
+    let mut visit = match ending {
+        Some(ending) => ending.visit,
+        None => incoming_call::visit(house, request, webhook).await,
+    };
     // A process that leaves takes nothing over: the next one would have to take it over again.
     if here == Aftermath::Reconnect && house.is_draining() {
         house.metrics.admission_rejected(Refused::Draining.label());
-        return answer::elsewhere(house, &visit.agent.name, "/after-stream", waited);
+        return answer::elsewhere(house, &house.answering(&visit), "/after-stream", waited);
     }
     let mut aftermath = here;
     let mut left = None;
@@ -54,20 +59,25 @@ pub(crate) async fn what_follows(house: &House, webhook: &Webhook, waited: u8) -
             let (there, to) = checkpoint.aftermath();
             aftermath = there;
             target = to.map(str::to_owned);
-            visit.agent = house.profile(&checkpoint.agent);
+            if visit.agent.name != checkpoint.agent {
+                let from = caller::number(webhook.form.get("From"));
+                let called = webhook.form.get("To").unwrap_or_default();
+                let named = Some(checkpoint.agent.as_str());
+                (visit.agent, visit.reading) = house.who_answers(called, named, from).await;
+            }
         }
     }
-    let agent = visit.agent.name.clone();
+    let agent = house.answering(&visit);
     log::info!(target: "switchboard::phone", call_sid = webhook.call.as_str(), next:? = aftermath; "after the stream");
     match aftermath {
         Aftermath::HangUp => Response::new().hangup(),
-        Aftermath::Transfer => answer::transfer(house, &agent, target.as_deref()),
-        Aftermath::Fallback => answer::fallback(house, &agent),
+        Aftermath::Transfer => answer::transfer(&agent, target.as_deref()),
+        Aftermath::Fallback => answer::fallback(&agent),
         Aftermath::Reconnect => match incoming_call::come_again(house, visit, left).await {
             Ok(arrived) => answer::connect(house, &agent, &arrived.token),
             Err(reason) => {
                 house.metrics.admission_rejected(reason);
-                answer::fallback(house, &agent)
+                answer::fallback(&agent)
             }
         },
     }

@@ -4,6 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 
 use super::twiml::{Connect, Response};
+use crate::answering::Answering;
 use crate::house::House;
 use crate::settings::Fallback;
 use switchboard_actors::messages::Refused;
@@ -29,26 +30,26 @@ pub(crate) fn twiml(document: &Response) -> HttpResponse {
 /// Connects the call to its media socket. When the stream ends, Twilio runs what the `action` request is answered with.
 /// If nobody answers that, Twilio asks the number's fallback URL and then gives up (error 11200); the verbs behind
 /// `<Connect>` are for a Twilio that goes on in the document all the same.
-pub(crate) fn connect(house: &House, agent: &str, token: &str) -> Response {
+pub(crate) fn connect(house: &House, agent: &Answering, token: &str) -> Response {
     let stream = Connect {
         action: format!("{}/after-stream", house.public_http),
         stream_url: format!("{}/media-stream/{token}", house.public_ws),
         status_callback: Some(format!("{}/stream-status", house.public_http)),
-        parameters: vec![("agent".to_owned(), agent.to_owned())],
+        parameters: vec![("agent".to_owned(), agent.name.clone())],
     };
-    fall_back(Response::new().connect(stream), house.fallback(agent))
+    fall_back(Response::new().connect(stream), agent.fallback())
 }
 
 /// What the caller hears when the model cannot be had: spoken by Twilio, so that it needs nobody else.
-pub(crate) fn fallback(house: &House, agent: &str) -> Response {
-    fall_back(Response::new(), house.fallback(agent))
+pub(crate) fn fallback(agent: &Answering) -> Response {
+    fall_back(Response::new(), agent.fallback())
 }
 
 /// Connects the caller with a transfer target; nobody by that name is a fallback.
-pub(crate) fn transfer(house: &House, agent: &str, target: Option<&str>) -> Response {
-    match target.and_then(|target| house.settings.transfer_targets.get(target)) {
+pub(crate) fn transfer(agent: &Answering, target: Option<&str>) -> Response {
+    match target.and_then(|target| agent.target(target)) {
         Some(number) => Response::new().dial(number.as_str(), None, None),
-        None => fallback(house, agent),
+        None => fallback(agent),
     }
 }
 
@@ -62,9 +63,9 @@ fn fall_back(document: Response, fallback: &Fallback) -> Response {
 
 /// Somebody else must go on with the call: whoever answers at the fleet's address, or the process that comes after this
 /// one. Twilio is asked to wait for that a second at a time; then the caller is better served by a person.
-pub(crate) fn elsewhere(house: &House, agent: &str, path: &str, waited: u8) -> Response {
+pub(crate) fn elsewhere(house: &House, agent: &Answering, path: &str, waited: u8) -> Response {
     if waited >= PATIENCE {
-        return fallback(house, agent);
+        return fallback(agent);
     }
     if let Some(fleet) = &house.settings.server.fleet_url {
         let again = format!("{path}?waited={}", waited + 1);
@@ -82,13 +83,13 @@ pub(crate) fn elsewhere(house: &House, agent: &str, path: &str, waited: u8) -> R
 }
 
 /// No room, or no new calls: the fleet if there is one, a person if there is one, else the busy tone, at once.
-pub(crate) fn turned_away(house: &House, agent: &str, reason: &str) -> Response {
+pub(crate) fn turned_away(house: &House, agent: &Answering, reason: &str) -> Response {
     if let Some(fleet) = &house.settings.server.fleet_url
         && reason == Refused::Draining.label()
     {
         return Response::new().redirect(&fleet.join("/incoming-call"));
     }
-    let fallback = house.fallback(agent);
+    let fallback = agent.fallback();
     match &fallback.dial {
         Some(_) => fall_back(Response::new(), fallback),
         None => Response::new().busy(),

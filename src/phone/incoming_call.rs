@@ -7,9 +7,11 @@ use switchboard_actors::call::Shared;
 use switchboard_actors::messages::{Arrive, Arrived, CallerNumber, Keep, Refused, Tenure, Visit};
 use switchboard_actors::openai::ModelLine;
 
+use super::form::Form;
 use super::media_stream::DiallerOfThread;
 use super::webhook::Webhook;
-use super::{after_stream, answer, takeover};
+use super::{after_stream, answer, caller, takeover};
+use crate::answering::Answering;
 use crate::house::House;
 use crate::settings::DialAt;
 use crate::telemetry::mask_number;
@@ -27,10 +29,10 @@ pub(crate) async fn handle(
     // The number's fallback URL may lead here, too: then Twilio says which request had failed, perhaps in mid-call
     // (<https://www.twilio.com/docs/api/errors/11200>).
     if webhook.form.get("ErrorUrl").is_some() {
-        return answer::twiml(&after_stream::what_follows(&house, &webhook, 0).await);
+        return answer::twiml(&after_stream::what_follows(&house, &request, &webhook, 0).await);
     }
-    let visit = visit(&house, &webhook);
-    let agent = visit.agent.name.clone();
+    let visit = visit(&house, &request, &webhook).await;
+    let agent = house.answering(&visit);
     match arrive(&house, visit).await {
         Ok(arrived) => {
             if arrived.first && house.settings.openai.dial == DialAt::Webhook {
@@ -47,26 +49,33 @@ pub(crate) async fn handle(
 }
 
 /// Opens the model session while Twilio still opens the media socket; it is closed if that does not come.
-fn dial_early(house: &House, dialler: &DiallerOfThread, call: CallSid, agent: &str) {
+fn dial_early(house: &House, dialler: &DiallerOfThread, call: CallSid, agent: &Answering) {
     let shared = Shared::new(house.metrics.clone(), house.gate.clone(), None);
-    let early = ModelLine::early(&house.model_url(agent), &dialler.0, &shared);
+    let early = ModelLine::early(&agent.model_url(), &dialler.0, &shared);
     house.registry.do_send(Keep { call, early });
 }
 
-/// Who calls, and who answers.
-pub(crate) fn visit(house: &House, webhook: &Webhook) -> Visit {
+/// Who calls, and who answers: the agent that the webhook's own URL names (`/incoming-call?agent=spa`), or else the
+/// number's. The query is part of what Twilio signs.
+pub(crate) async fn visit(house: &House, request: &HttpRequest, webhook: &Webhook) -> Visit {
     let to = webhook.form.get("To");
+    let from = webhook.form.get("From");
     let outbound = webhook
         .form
         .get("Direction")
         .is_some_and(|direction| direction.starts_with("outbound"));
+    let query = Form::from_query(request.query_string()).ok();
+    let named = query.as_ref().and_then(|query| query.get("agent"));
+    let called = to.unwrap_or_default();
+    let (agent, reading) = house.who_answers(called, named, caller::number(from)).await;
     Visit {
         call: webhook.call,
-        from: webhook.form.get("From").map(mask_number),
-        number: CallerNumber(clean(webhook.form.get("From").unwrap_or_default())),
+        from: from.map(mask_number),
+        number: CallerNumber(clean(from.unwrap_or_default())),
         to: to.map(clean),
         direction: if outbound { "outbound" } else { "inbound" },
-        agent: house.profile_for(to.unwrap_or_default()),
+        agent,
+        reading,
         tenure: Tenure::First,
     }
 }

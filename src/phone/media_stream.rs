@@ -37,7 +37,8 @@ pub(crate) async fn with_ticket(
             if matches!(visit.tenure, Tenure::Due) {
                 visit.tenure = takeover::take_over(&house, visit.call).await;
             }
-            let seed = house.seed(place, Some(visit), early, opener, &dialler.0);
+            let agent = (visit.agent.clone(), visit.reading);
+            let seed = house.seed(place, (Some(visit), early), agent, opener, &dialler.0);
             switchboard_actors::twilio::accept(seed, &request, stream)
         }
         Err(reason) => Ok(refuse(&house, reason)),
@@ -58,17 +59,12 @@ pub(crate) async fn without_ticket(
         return Ok(too_many(&house));
     };
     match house.ask(WalkIn).await {
-        Some(Ok(key)) => switchboard_actors::twilio::accept(
-            house.seed(
-                DownGuard::new(key, house.registry.clone()),
-                None,
-                None,
-                opener,
-                &dialler.0,
-            ),
-            &request,
-            stream,
-        ),
+        Some(Ok(key)) => {
+            let place = DownGuard::new(key, house.registry.clone());
+            let agent = house.who_answers("", None, None).await;
+            let seed = house.seed(place, (None, None), agent, opener, &dialler.0);
+            switchboard_actors::twilio::accept(seed, &request, stream)
+        }
         Some(Err(refused)) => Ok(refuse(&house, refused.label())),
         None => Ok(refuse(&house, "registry_silent")),
     }

@@ -5,6 +5,7 @@ use actix_web::web;
 mod after_stream;
 mod answer;
 mod callbacks;
+pub(crate) mod caller;
 pub mod form;
 mod health;
 mod incoming_call;

@@ -106,6 +106,10 @@ pub(crate) async fn adopt(
         Some(_) => return Err("unknown_ticket"),
         None => return Err("used_ticket"),
     }
+    let called = announced.to.as_deref().unwrap_or_default();
+    let (agent, reading) = house
+        .who_answers(called, Some(&announced.agent), None)
+        .await;
     let visit = Visit {
         call,
         from: announced.from,
@@ -113,7 +117,8 @@ pub(crate) async fn adopt(
         number: CallerNumber::default(),
         to: announced.to,
         direction: "inbound",
-        agent: house.profile(&announced.agent),
+        agent,
+        reading,
         tenure: Tenure::Due,
     };
     let token = token.to_owned();

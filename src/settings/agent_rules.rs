@@ -13,7 +13,7 @@ use super::model_rules::{language_tag, model, transcription, turn_detection};
 use super::tool_use::ToolUse;
 use super::tools::{Fallback, Tool};
 use super::types::PhoneNumber;
-use super::{Warning, fragments, read};
+use super::{Warning, fragments, read, variables};
 
 /// About 16,000 tokens, the published cap for instructions and tools together.
 const MAX_INSTRUCTIONS_CHARS: usize = 60_000;
@@ -105,7 +105,7 @@ fn instructions(
             "and instructions_file are both set",
             "remove one of them",
         )),
-        (Some(text), None) => read::text(&key("instructions"), text, MAX_INSTRUCTIONS_CHARS, mend),
+        (Some(text), None) => template(&key("instructions"), text, mend),
         (None, Some(file)) => {
             let path = folder.join(file);
             let key = key("instructions_file");
@@ -115,13 +115,20 @@ fn instructions(
                     path,
                     cause: error.to_string(),
                 })?;
-            read::text(&key, &text, MAX_INSTRUCTIONS_CHARS, mend)
+            template(&key, &text, mend)
         }
         (None, None) => Err(SettingsError::missing(
             key("instructions"),
             format!("{mend}, here or in an instructions_file"),
         )),
     }
+}
+
+/// Instructions whose variables all exist.
+fn template(key: &str, given: &str, mend: &str) -> Result<String, SettingsError> {
+    let text = read::text(key, given, MAX_INSTRUCTIONS_CHARS, mend)?;
+    variables::check(key, &text)?;
+    Ok(text)
 }
 
 fn voice(key: &str, given: Option<&fragments::Voice>) -> Result<Voice, SettingsError> {
@@ -218,14 +225,11 @@ fn tools(
                 "add a number under [transfer.targets]",
             ));
         }
-        if let Some(built_in) = BUILT_IN_TOOLS
-            .iter()
-            .copied()
-            .find(|built_in| built_in == name)
-        {
-            tools.push(ToolRef::BuiltIn(built_in));
-        } else if around.tools.contains_key(name) {
+        let built_in = BUILT_IN_TOOLS.iter().copied();
+        if around.tools.contains_key(name) {
             tools.push(ToolRef::Configured(name.clone()));
+        } else if let Some(built_in) = built_in.clone().find(|known| known == name) {
+            tools.push(ToolRef::BuiltIn(built_in));
         } else {
             let known = BUILT_IN_TOOLS
                 .iter()

@@ -13,7 +13,10 @@ pub const VOICES: &[&str] = &[
     "marin", "cedar", "alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse",
 ];
 
-/// Tools the service brings along; a configured tool may not take one of these names.
+/// Tools that the call itself carries out; a configured tool may not take one of these names.
+pub const CALL_TOOLS: &[&str] = &["end_call", "transfer_call"];
+
+/// Tools the service brings along. One of the appointment book gives way to a configured tool of the same name.
 pub const BUILT_IN_TOOLS: &[&str] = &[
     "end_call",
     "transfer_call",

@@ -14,12 +14,14 @@ pub mod keys;
 mod model_rules;
 pub mod models;
 mod read;
+mod reload;
 mod rules;
 mod summary;
 mod tool_headers;
 pub mod tool_use;
 mod tools;
 mod types;
+pub mod variables;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -32,9 +34,9 @@ use secrecy::SecretString;
 use url::Url;
 
 pub use agents::{
-    ANSWER_WITHIN, Agent, BUILT_IN_AGENT, BUILT_IN_INSTRUCTIONS, BUILT_IN_TOOLS, Eagerness, Effort,
-    Filler, Greeting, ModelOptions, NoiseReduction, Silence, ToolRef, Transcription, TurnDetection,
-    VOICES, Voice,
+    ANSWER_WITHIN, Agent, BUILT_IN_AGENT, BUILT_IN_INSTRUCTIONS, BUILT_IN_TOOLS, CALL_TOOLS,
+    Eagerness, Effort, Filler, Greeting, ModelOptions, NoiseReduction, Silence, ToolRef,
+    Transcription, TurnDetection, VOICES, Voice,
 };
 pub use env::{Env, ProcessEnv};
 pub use error::SettingsError;
@@ -120,7 +122,7 @@ pub struct Data {
 }
 
 /// Kind of the call store.
-#[derive(Clone)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Store {
     /// A file under the data directory.
     Sqlite,
@@ -281,16 +283,15 @@ impl Settings {
     /// # Errors
     /// The first thing found wrong, as a sentence for the operator.
     pub fn load(config: Option<&Path>, env: &dyn Env) -> Result<Self, SettingsError> {
-        let Some(path) = config_path(config, env)? else {
-            return rules::validate(Inputs::merge(File::default(), None, env)?);
-        };
-        let text =
-            std::fs::read_to_string(&path).map_err(|error| SettingsError::FileUnreadable {
-                path: path.clone(),
-                cause: error.to_string(),
-            })?;
-        let file = fragments::parse(&text, &path)?;
-        rules::validate(Inputs::merge(file, Some(&path), env)?)
+        rules::validate(inputs(config, env)?)
+    }
+
+    /// Where data is kept, and nothing else: for commands that need no account and no key.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), but only for what can be read at all and for the data's own keys.
+    pub fn data_only(config: Option<&Path>, env: &dyn Env) -> Result<Data, SettingsError> {
+        rules::data(&inputs(config, env)?)
     }
 
     /// The same from text in memory. `path` stands for the file: in messages, and as the place where relative file
@@ -364,6 +365,18 @@ impl RestCredentials {
             RestLogin::ApiKey { key, secret } => (key.expose_secret(), secret.expose_secret()),
         }
     }
+}
+
+fn inputs(config: Option<&Path>, env: &dyn Env) -> Result<Inputs, SettingsError> {
+    let Some(path) = config_path(config, env)? else {
+        return Inputs::merge(File::default(), None, env);
+    };
+    let text = std::fs::read_to_string(&path).map_err(|error| SettingsError::FileUnreadable {
+        path: path.clone(),
+        cause: error.to_string(),
+    })?;
+    let file = fragments::parse(&text, &path)?;
+    Inputs::merge(file, Some(&path), env)
 }
 
 fn config_path(config: Option<&Path>, env: &dyn Env) -> Result<Option<PathBuf>, SettingsError> {

@@ -418,7 +418,8 @@ fn workers(given: Option<&Given>) -> Result<usize, SettingsError> {
     }
 }
 
-fn data(inputs: &Inputs) -> Result<Data, SettingsError> {
+/// Reads `[data]`.
+pub(super) fn data(inputs: &Inputs) -> Result<Data, SettingsError> {
     let dir = required(&inputs.data_dir, &keys::DATA_DIR)?;
     let store = required(&inputs.store, &keys::STORE)?;
     let kind = match store.text.as_str() {

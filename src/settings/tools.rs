@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-use super::agents::BUILT_IN_TOOLS;
+use super::agents::CALL_TOOLS;
 use super::env::secret_file;
 use super::error::SettingsError;
 use super::fragments;
@@ -132,7 +132,7 @@ pub(super) fn tools(
 fn tool(name: &str, given: &fragments::Tool, folder: &Path) -> Result<Tool, SettingsError> {
     let key = |field: &str| format!("tools.{name}.{field}");
     read::name(&format!("tools.{name}"), name)?;
-    if BUILT_IN_TOOLS.contains(&name) {
+    if CALL_TOOLS.contains(&name) {
         return Err(SettingsError::invalid(
             format!("tools.{name}"),
             "takes the name of a built-in tool",

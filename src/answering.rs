@@ -1,0 +1,254 @@
+//! Who answers: the part of the settings that a reload changes, made ready for calls.
+//!
+//! A call lives under the reading of the settings it began with: its agent, fallback and transfer targets stay what
+//! they were when it came.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use call_protocol::call::AgentProfile;
+use switchboard_actors::tools::ToolBox;
+
+use crate::booking::{self, Book, BookError, Clock, tools};
+use crate::profile::{Around, ProfileError, profile, unavailable};
+use crate::settings::variables::{self, Variable};
+use crate::settings::{Agent, Fallback, PhoneNumber, Settings, ToolRef};
+use crate::toolbox::{Workshop, toolbox};
+
+/// Readings kept for the calls that began under them. A call older than that many reloads gets the oldest kept.
+const READINGS: usize = 16;
+
+/// What a variable is filled with when nobody knows.
+const UNKNOWN: &str = "unknown";
+
+/// Why agents cannot answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AnsweringError {
+    /// An agent's greeting cannot be played.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The appointment book cannot be opened.
+    #[error(
+        "data.dir (SWITCHBOARD_DATA_DIR): {0}; mend it, or name a directory that can be written"
+    )]
+    Book(#[from] BookError),
+}
+
+/// One reading of the settings.
+pub(crate) struct Reading {
+    settings: Settings,
+    /// By the agent's name: its profile, and the URL of its model.
+    profiles: BTreeMap<String, (Arc<AgentProfile>, Arc<str>)>,
+    default: (Arc<AgentProfile>, Arc<str>),
+    /// Open if an agent has a use for it.
+    book: Option<Arc<Book>>,
+    tools: Arc<ToolBox>,
+}
+
+impl Reading {
+    /// Makes the agents of the settings ready; models are dialled at the `first` settings' address.
+    fn new(
+        settings: Settings,
+        first: &Settings,
+        book: Option<Arc<Book>>,
+        workshop: &Workshop,
+    ) -> Result<Self, AnsweringError> {
+        let book = match book {
+            Some(book) => Some(book),
+            None if wants_book(&settings) => {
+                Some(Arc::new(Book::open(first.data.dir.join(booking::FILE))?))
+            }
+            None => None,
+        };
+        let tools = toolbox(&settings.tools, book.as_ref(), workshop);
+        let targets: Vec<String> = settings.transfer_targets.keys().cloned().collect();
+        let around = Around {
+            targets: &targets,
+            tools: &tools,
+            configured: &settings.tools,
+        };
+        let ready = |agent: &Agent| -> Result<_, ProfileError> {
+            let url: Arc<str> = first.openai.url_for(&agent.model.name).as_str().into();
+            Ok((profile(agent, &around)?, url))
+        };
+        let mut profiles = BTreeMap::new();
+        for (name, agent) in settings.agents() {
+            for tool in unavailable(agent, &around) {
+                log::warn!(target: "switchboard", agent = name.as_str(), tool; "nobody runs this tool, it is not offered to the model");
+            }
+            profiles.insert(name.clone(), ready(agent)?);
+        }
+        let default = match profiles.get(&settings.default_agent().name) {
+            Some(default) => default.clone(),
+            None => ready(settings.default_agent())?,
+        };
+        Ok(Self {
+            settings,
+            profiles,
+            default,
+            book,
+            tools,
+        })
+    }
+
+    fn agent(&self, name: &str) -> &Arc<Agent> {
+        self.settings
+            .agent(name)
+            .unwrap_or_else(|| self.settings.default_agent())
+    }
+
+    fn ready(&self, name: &str) -> &(Arc<AgentProfile>, Arc<str>) {
+        self.profiles.get(name).unwrap_or(&self.default)
+    }
+}
+
+/// Whether an agent names a tool of the book, or asks its clock.
+fn wants_book(settings: &Settings) -> bool {
+    let is_of_the_book = |name: &str| tools().iter().any(|tool| tool.name == name);
+    settings.agents().values().any(|agent| {
+        agent.tools.iter().any(|tool| match tool {
+            ToolRef::BuiltIn(name) => is_of_the_book(name),
+            ToolRef::Configured(_) => false,
+        }) || variables::used(&agent.instructions).any(Variable::is_of_the_house)
+    })
+}
+
+/// All readings that calls still live under.
+pub(crate) struct Readings {
+    readings: RwLock<VecDeque<(u32, Arc<Reading>)>>,
+    workshop: Workshop,
+}
+
+impl Readings {
+    pub(crate) fn new(settings: &Settings, workshop: Workshop) -> Result<Self, AnsweringError> {
+        let first = Reading::new(settings.clone(), settings, None, &workshop)?;
+        Ok(Self {
+            readings: RwLock::new(VecDeque::from([(0, Arc::new(first))])),
+            workshop,
+        })
+    }
+
+    /// Calls from now on live under these settings. Nothing is changed by ones that cannot be used.
+    pub(crate) fn renew(&self, settings: Settings, first: &Settings) -> Result<(), AnsweringError> {
+        let (_, newest) = self.newest();
+        let book = newest.book.clone();
+        let next = Arc::new(Reading::new(settings, first, book, &self.workshop)?);
+        let mut readings = self
+            .readings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let number = readings
+            .back()
+            .map_or(0, |(number, _)| number.wrapping_add(1));
+        readings.push_back((number, next));
+        while readings.len() > READINGS {
+            readings.pop_front();
+        }
+        Ok(())
+    }
+
+    fn newest(&self) -> (u32, Arc<Reading>) {
+        let readings = self.readings.read().unwrap_or_else(PoisonError::into_inner);
+        // There is always one: the first, or what took its place.
+        readings[readings.len() - 1].clone()
+    }
+
+    /// The reading of a call.
+    fn of(&self, number: u32) -> Arc<Reading> {
+        let readings = self.readings.read().unwrap_or_else(PoisonError::into_inner);
+        let found = readings.iter().find(|(kept, _)| *kept == number);
+        found.unwrap_or(&readings[0]).1.clone()
+    }
+
+    /// Who answers an agent's call under a reading.
+    pub(crate) fn answering(&self, number: u32, agent: &str) -> Answering {
+        Answering {
+            name: agent.to_owned(),
+            reading: self.of(number),
+        }
+    }
+
+    /// Who answers a new call, told what its variables say, and the number of the reading. `named` is asked for by
+    /// name; one that does not exist is passed over.
+    pub(crate) async fn ready(
+        &self,
+        called: &str,
+        named: Option<&str>,
+        caller: Option<&str>,
+        now: jiff::Timestamp,
+    ) -> (Arc<AgentProfile>, u32) {
+        let (number, reading) = self.newest();
+        let agent = match named.and_then(|name| reading.settings.agent(name)) {
+            Some(agent) => agent.clone(),
+            None => reading.settings.agent_for(called).1,
+        };
+        let profile = reading.ready(&agent.name).0.clone();
+        if variables::used(&agent.instructions).next().is_none() {
+            return (profile, number);
+        }
+        let clock = clock(&reading, &agent, now).await;
+        let said = |variable: Variable| match (variable, &clock) {
+            (Variable::Caller, _) => caller.unwrap_or(UNKNOWN),
+            (Variable::Agent, _) => &agent.name,
+            (Variable::Date, Some(clock)) => &clock.date,
+            (Variable::TimeOfDay, Some(clock)) => &clock.time_of_day,
+            (Variable::OpeningHours, Some(clock)) => &clock.opening_hours,
+            (Variable::Date | Variable::TimeOfDay | Variable::OpeningHours, None) => UNKNOWN,
+        };
+        let mut filled = (*profile).clone();
+        filled.session.instructions = variables::fill(&agent.instructions, said);
+        (Arc::new(filled), number)
+    }
+}
+
+/// What the clock of the house says, if the agent wants to know.
+async fn clock(reading: &Reading, agent: &Agent, now: jiff::Timestamp) -> Option<Clock> {
+    let asks = variables::used(&agent.instructions).any(Variable::is_of_the_house);
+    let book = reading.book.clone().filter(|_| asks)?;
+    // Off this thread, which carries audio.
+    match actix_web::web::block(move || book.clock(now)).await {
+        Ok(Ok(clock)) => Some(clock),
+        Ok(Err(error)) => {
+            log::error!(target: "switchboard::book", error:% = error; "the clock of the house cannot be read");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+/// Who answers one call, under the reading it began with.
+pub(crate) struct Answering {
+    pub(crate) name: String,
+    reading: Arc<Reading>,
+}
+
+impl Answering {
+    /// What the caller hears when the model cannot be had.
+    pub(crate) fn fallback(&self) -> &Fallback {
+        self.reading
+            .settings
+            .agent(&self.name)
+            .map_or(&self.reading.settings.fallback, |agent| &agent.fallback)
+    }
+
+    /// The number of a transfer target.
+    pub(crate) fn target(&self, name: &str) -> Option<&PhoneNumber> {
+        self.reading.settings.transfer_targets.get(name)
+    }
+
+    /// The URL of the agent's model socket.
+    pub(crate) fn model_url(&self) -> Arc<str> {
+        self.reading.ready(&self.name).1.clone()
+    }
+
+    /// Runs the agent's tools.
+    pub(crate) fn tools(&self) -> Arc<ToolBox> {
+        self.reading.tools.clone()
+    }
+
+    /// The longest the call may last.
+    pub(crate) fn max_call(&self) -> Duration {
+        self.reading.agent(&self.name).max_call
+    }
+}

@@ -1,0 +1,84 @@
+//! What was asked, as far as it can be understood, and how a tool says no.
+
+use jiff::civil::Time;
+use serde_json::{Map, Value, json};
+
+use crate::booking::BookError;
+use crate::booking::when;
+
+/// Longest text a tool takes; names are shorter.
+const MOST_CHARS: usize = 80;
+
+/// Why a tool gives no result.
+pub(super) enum Refusal {
+    /// An answer for the caller.
+    Spoken(Value),
+    /// The book failed.
+    Book(BookError),
+}
+
+impl From<BookError> for Refusal {
+    fn from(error: BookError) -> Self {
+        Self::Book(error)
+    }
+}
+
+impl From<rusqlite::Error> for Refusal {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Book(error.into())
+    }
+}
+
+/// A sentence that says no.
+pub(super) fn refuse(sentence: impl Into<String>) -> Refusal {
+    Refusal::Spoken(json!({"error": sentence.into()}))
+}
+
+/// The same with what else there is.
+pub(super) fn refuse_with(sentence: impl Into<String>, what: &str, instead: Value) -> Refusal {
+    Refusal::Spoken(json!({"error": sentence.into(), what: instead}))
+}
+
+/// The arguments of a call, which may be anything.
+pub(super) struct Arguments<'a>(Option<&'a Map<String, Value>>);
+
+impl<'a> Arguments<'a> {
+    pub(super) fn of(arguments: &'a Value) -> Self {
+        Self(arguments.as_object())
+    }
+
+    /// A text without control characters; `None` if it is missing, empty or no text.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        let given = self.0?.get(name)?.as_str()?;
+        let kept: String = given
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(MOST_CHARS)
+            .collect();
+        let kept = kept.split_whitespace().collect::<Vec<_>>().join(" ");
+        (!kept.is_empty()).then_some(kept)
+    }
+}
+
+/// Reads a time of the day.
+pub(super) fn time(said: &str) -> Result<Time, Refusal> {
+    when::read_time(said).ok_or_else(|| {
+        refuse(format!(
+            "{said:?} is not a time I understand; say it like 15:30 or 3:30 pm."
+        ))
+    })
+}
+
+/// A number as it is kept: digits, with a plus if it has its country code. `None` for a name or a withheld number.
+pub(crate) fn read_number(given: &str) -> Option<String> {
+    let kept: String = given
+        .chars()
+        .filter(|c| c.is_ascii_digit() || *c == '+')
+        .collect();
+    let kept = kept
+        .strip_prefix("00")
+        .map_or(kept.clone(), |rest| format!("+{rest}"));
+    let digits = kept.strip_prefix('+').unwrap_or(&kept);
+    let foreign = given.chars().any(|c| c.is_alphabetic());
+    (!foreign && (5..=15).contains(&digits.len()) && !digits.contains('+')).then_some(kept)
+}

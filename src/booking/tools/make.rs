@@ -1,0 +1,100 @@
+//! A new appointment.
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use super::asked::{Arguments, Refusal, read_number, refuse};
+use super::counter::Counter;
+use crate::booking::appointment::{self, Guest};
+use crate::booking::free::Place;
+use crate::booking::premises::Service;
+use crate::booking::{BookError, code};
+
+/// Codes tried before giving up; one in ten is taken at most, in a house with 2,000 coming appointments.
+const CODE_TRIES: usize = 50;
+
+pub(super) fn book_appointment(
+    counter: &Counter<'_>,
+    arguments: &Arguments<'_>,
+) -> Result<Value, Refusal> {
+    let wanted = |name: &str, question: &str| arguments.text(name).ok_or_else(|| refuse(question));
+    let service = counter.service(&wanted("service", "Which treatment should it be?")?)?;
+    let date = counter.day(&wanted("day", "On which day?")?)?;
+    let begins = counter.begins(date, &wanted("time", "At what time?")?)?;
+    let name = match (arguments.text("name"), &counter.caller) {
+        (Some(name), _) => Some(name),
+        (None, Some(caller)) => appointment::customer(counter.connection, caller)?,
+        (None, None) => None,
+    };
+    let name = name.ok_or_else(|| refuse("Under which name should it be booked?"))?;
+    let number = match (arguments.text("phone"), &counter.caller) {
+        (Some(said), caller) => match read_number(&said) {
+            Some(number) => number,
+            // Instead of a number a model sometimes writes that it is this one.
+            None => caller
+                .clone()
+                .ok_or_else(|| refuse(format!("{said:?} is not a phone number.")))?,
+        },
+        (None, Some(caller)) => caller.clone(),
+        (None, None) => {
+            return Err(refuse(
+                "The number is withheld; at which number can we reach the caller?",
+            ));
+        }
+    };
+    if let Some(caller) = &counter.caller
+        && appointment::of_number(counter.connection, caller, counter.now)?.len()
+            >= appointment::MOST_COMING
+    {
+        return Err(refuse(
+            "This number has too many coming appointments; the front desk can help.",
+        ));
+    }
+    let therapist = counter.therapist(arguments.text("therapist").as_deref())?;
+    let wish = counter.wish(service, therapist)?;
+    let busy = counter.busy(date, 1, None)?;
+    let place = counter.place(begins, wish, &busy, None)?;
+    let guest = Guest {
+        name: &name,
+        number: &number,
+        caller: counter.caller.as_deref(),
+    };
+    let code = enter(counter.connection, service, place, &guest, counter.now)?;
+    let made = appointment::by_code(counter.connection, &code)?;
+    let made = made.map(|made| counter.spoken_appointment(&made));
+    Ok(json!({"booked": made}))
+}
+
+/// Writes a new appointment under a code nobody has.
+pub(crate) fn enter(
+    connection: &Connection,
+    service: &Service,
+    place: Place<'_>,
+    guest: &Guest<'_>,
+    now: jiff::Timestamp,
+) -> Result<String, BookError> {
+    let randomness = |error: getrandom::Error| BookError::House(format!("no randomness: {error}"));
+    let code = free_code(connection, now)?;
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(randomness)?;
+    let uid = format!("{:032x}@switchboard", u128::from_be_bytes(bytes));
+    appointment::insert(connection, (&uid, &code), service, place, guest, now)?;
+    Ok(code)
+}
+
+/// A code no live appointment has.
+pub(crate) fn free_code(
+    connection: &Connection,
+    now: jiff::Timestamp,
+) -> Result<String, BookError> {
+    appointment::retire(connection, now)?;
+    for _ in 0..CODE_TRIES {
+        let code =
+            code::random().map_err(|error| BookError::House(format!("no randomness: {error}")))?;
+        let found = appointment::by_code(connection, &code)?;
+        if found.is_none_or(|found| found.state != appointment::State::Booked) {
+            return Ok(code);
+        }
+    }
+    Err(BookError::House("no confirmation code is free".to_owned()))
+}
