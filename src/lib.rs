@@ -31,7 +31,7 @@
 //! | file | question it answers |
 //! | --- | --- |
 //! | [`cli`], `main.rs` | which command, which exit code |
-//! | [`commands`] | serve, demo, call, load, emulate-model, check: one file each |
+//! | [`commands`] | serve, demo, call, load, emulate-model, check, book: one file each |
 //! | [`settings`] | file and environment → validated [`Settings`](settings::Settings); the table of defaults |
 //! | [`profile`] | an agent of the settings → what the call machine wants |
 //! | `answering` | who answers a number, under which reading of the settings; reload |
@@ -58,7 +58,8 @@
 //!
 //! *Architecture invariants.* Only `actors/src/twilio/session.rs` imports `actix_web_actors`; only `actors/src/openai/`
 //! (and [`commands::check`], which has no call) imports `awc`; `call-protocol` imports neither and asks nobody for the
-//! time. Handlers here contain no rule about a call. No file here is read or written after start but by commands.
+//! time. Handlers here contain no rule about a call. No file here is read or written after start but by commands, by a
+//! reload, and by the appointment book, which is off the threads that carry audio.
 //!
 //! # Where this differs from the first design
 //!

@@ -1,4 +1,4 @@
-//! Configuration: a TOML file overridden by the environment, read once at start.
+//! Configuration: a TOML file overridden by the environment, read at start and again on SIGHUP.
 //!
 //! Three stages, one file each: `fragments` (the file as read) → `inputs` (merged with the environment and the table
 //! of defaults in [`keys`]) → [`Settings`] (validated by `rules`, `agent_rules` and `tools`). Nothing past this module
