@@ -92,7 +92,8 @@ impl Call {
         }
         let is_fillable = self.setup.agent.filler.is_some() && !self.is_filled();
         if is_fillable && !self.timers.is_set(Timer::Filler) {
-            self.timers.set(Timer::Filler, now + FILLER_AFTER);
+            let after = FILLER_AFTER.saturating_sub(self.silence_so_far());
+            self.timers.set(Timer::Filler, now + after);
         }
         // A wait that the server named, or a session that is being opened, is not silence of the model.
         if !matches!(self.link, Link::Ready(_)) || self.retry.is_some() {
@@ -101,6 +102,15 @@ impl Call {
             self.timers
                 .set(Timer::Answer, now + self.patience_with_answer());
         }
+    }
+
+    /// A caller who has just ended his turn has been silent for as long as it took the server to find that out.
+    fn silence_so_far(&self) -> Duration {
+        let turns = self
+            .turn_detection()
+            .filter(|_| self.silent_since.is_some());
+        let ms = turns.map_or(0, |turns| turns.silence_ms());
+        Duration::from_millis(ms.into()).min(FILLER_AFTER / 2)
     }
 
     // ---- the filler ----
