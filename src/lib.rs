@@ -34,7 +34,7 @@
 //! | [`commands`] | serve, demo, call, load, emulate-model, check: one file each |
 //! | [`settings`] | file and environment → validated [`Settings`](settings::Settings); the table of defaults |
 //! | [`profile`] | an agent of the settings → what the call machine wants |
-//! | [`service`] | two listeners, one registry, drain and stop |
+//! | [`service`] | two listeners, one registry, one [gate](switchboard_actors::admission), drain and stop |
 //! | [`phone`] | what Twilio calls: webhook, media socket, after-stream, callbacks, signatures, tickets, TwiML |
 //! | `desk` | what the operator calls: calls, hang-up, drain, metrics; behind the token |
 //! | [`telemetry`] | log lines of one line, masked numbers, the panic hook |

@@ -11,6 +11,7 @@ mod admission;
 mod baseline;
 mod expiry;
 mod lost;
+mod phone;
 mod refused;
 mod silent;
 mod weather;
