@@ -99,7 +99,7 @@
 //! | [`call`] | what becomes of the call: its [states](call::state), [events](call::event), [effects](call::effect), [timers](call::timers), [ends](call::end) |
 //! | [`playback`] | what was sent, heard, cut: the ledger all positions come from |
 //! | [`conversation`] | who said what, and what of it was heard |
-//! | [`model`] | the realtime session in words that fit any: [commands](model::command), [link](model::link), [sequencer](model::responses), [errors](model::errors), [replay](model::replay) |
+//! | [`model`] | the realtime session in words that fit any: [commands](model::command), [link](model::link), [sequencer](model::responses), [errors](model::errors), [replay](model::replay), [handover](model::handover) |
 //! | [`codec`] | is the model's audio what was asked for? |
 //! | [`preroll`] | the caller's words before there is a session |
 //! | [`filler`] | what a caller hears while he waits |

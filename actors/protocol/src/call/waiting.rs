@@ -85,15 +85,15 @@ impl Call {
     /// After every event but a frame: does the caller wait, and for whom?
     pub(super) fn watch_wait(&mut self, now: Time) {
         if !self.caller_waits(now) {
-            self.timers.stop(Timer::Filler);
+            self.timers.stop(Timer::Wait);
             self.timers.stop(Timer::Answer);
             self.stop_filler(now);
             return;
         }
         let is_fillable = self.setup.agent.filler.is_some() && !self.is_filled();
-        if is_fillable && !self.timers.is_set(Timer::Filler) {
+        if is_fillable && !self.timers.is_set(Timer::Wait) {
             let after = FILLER_AFTER.saturating_sub(self.silence_so_far());
-            self.timers.set(Timer::Filler, now + after);
+            self.timers.set(Timer::Wait, now + after);
         }
         // A wait that the server named, or a session that is being opened, is not silence of the model.
         if !matches!(self.link, Link::Ready(_)) || self.retry.is_some() {
