@@ -1,15 +1,27 @@
 //! F7, F8 and the callback: a phone leg that stalls, does not read, or is said by Twilio to have failed.
+//!
+//! One after the other: the memory of the process is measured.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
+
+mod support;
+#[allow(dead_code)] // a part of it
+#[path = "faults/weather.rs"]
+mod weather;
 
 use std::time::{Duration, Instant};
 
 use switchboard_kit::realtime::Recording;
 use switchboard_kit::twilio::{CallOutcome, Fault, Happening, PhoneEvent, Step};
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use crate::support::{House, SOON, brief_with, caller, tone, until};
-use crate::weather::{neighbours, noticed_nothing, stormy, talking_line};
+use support::{House, SOON, brief_with, caller, tone, until};
+use weather::{neighbours, noticed_nothing, stormy, talking_line};
 
 const VICTIMS: usize = 5;
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// Callers whose line breaks while the agent speaks; gives the moment each stream ended, too.
 fn broken_lines(house: &House, fault: &Fault) -> Vec<JoinHandle<(Instant, CallOutcome)>> {
@@ -66,6 +78,7 @@ fn resident_kib() -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f7_a_dead_phone_leg_ends_after_five_seconds_and_its_model_session_with_it() {
+    let _alone = ONE_AT_A_TIME.lock().await;
     let (house, _chaos) = stormy(brief_with(|script| {
         script.greeting = tone(440, 10_000, "Hello.")
     }))
@@ -98,6 +111,7 @@ async fn f7_a_dead_phone_leg_ends_after_five_seconds_and_its_model_session_with_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f8_a_phone_leg_that_does_not_read_costs_bounded_memory_and_ends() {
+    let _alone = ONE_AT_A_TIME.lock().await;
     // Two minutes of greeting for callers who take none of it; what the emulator records of it would be counted, too.
     let model = brief_with(|script| script.greeting = tone(440, 60_000, "Hello."));
     let (house, _chaos) = stormy(model.recording(Recording::Counts)).await;
@@ -135,6 +149,7 @@ async fn f8_a_phone_leg_that_does_not_read_costs_bounded_memory_and_ends() {
 
 #[tokio::test]
 async fn a_stream_error_told_by_callback_ends_the_stream_at_once_and_a_warning_does_not() {
+    let _alone = ONE_AT_A_TIME.lock().await;
     let (house, _chaos) = stormy(brief_with(|script| {
         script.greeting = tone(440, 6_000, "Hello.")
     }))
