@@ -36,7 +36,7 @@
 //! | [`profile`] | an agent of the settings → what the call machine wants |
 //! | `answering` | who answers a number, under which reading of the settings; reload |
 //! | [`booking`] | the appointment book: tools over SQLite, calendars, the desk |
-//! | [`service`], `drain` | two listeners, one registry, one store; leaving |
+//! | [`service`], `drain` | two listeners, one registry, one [gate](switchboard_actors::admission), one store; leaving |
 //! | [`toolbox`] | the tools of the settings, of the book and of this process, in one box |
 //! | [`phone`] | what Twilio calls: webhook, media socket, after-stream, callbacks, signatures, tickets, TwiML |
 //! | `desk` | what the operator calls: calls, hang-up, drain, metrics; behind the token |

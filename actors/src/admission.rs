@@ -54,6 +54,7 @@ struct State {
     /// The key is refused; the next call that tries it may come then.
     probe_at: Option<Instant>,
     shut_until: Option<Instant>,
+    scarce_until: Option<Instant>,
     thin_until: Option<Instant>,
     let_in_at: Option<Instant>,
     /// Rate limits in a row that named no time.
@@ -65,7 +66,8 @@ impl State {
         if self.probe_at.is_some() {
             return Some(Shut::Refused);
         }
-        let is_shut = self.shut_until.is_some_and(|until| now < until);
+        let lasts = |until: Option<Instant>| until.is_some_and(|until| now < until);
+        let is_shut = lasts(self.shut_until) || lasts(self.scarce_until);
         is_shut.then_some(Shut::RateLimited)
     }
 }
@@ -133,14 +135,10 @@ impl Gate {
     /// What a server says is left of the scarcest limit, 0 to 1, and when it is full again.
     pub fn limits(&self, left: f64, full_in: Duration, now: Instant) {
         let mut state = self.state();
-        let until = Some(now + full_in.min(LONGEST_SHUT));
-        if left < SCARCE {
-            state.shut_until = state.shut_until.max(until);
-        } else if left < THIN {
-            state.thin_until = until;
-        } else {
-            state.thin_until = None;
-        }
+        let until = now + full_in.min(LONGEST_SHUT);
+        // The newest word counts: calls that ended give back what was kept for them.
+        state.scarce_until = (left < SCARCE).then_some(until);
+        state.thin_until = (left < THIN).then_some(until);
     }
 
     /// A session was opened: key and account are good.
@@ -222,7 +220,8 @@ mod tests {
         gate.limits(0.01, 5 * SECOND, now);
         assert_eq!(gate.admit(now + 4 * SECOND), Err(Shut::RateLimited));
         assert_eq!(gate.shut(now + 4 * SECOND), Some(Shut::RateLimited));
-        let now = now + 5 * SECOND;
+        assert!(gate.admit(now + 5 * SECOND).is_ok(), "full again by itself");
+        gate.limits(0.01, 5 * SECOND, now);
         gate.limits(0.8, SECOND, now);
         let let_in = (0..100).filter(|_| gate.admit(now).is_ok()).count();
         assert_eq!(let_in, 100);

@@ -18,7 +18,10 @@
 //!   [`limits::RESTARTS`] in [`limits::RESTART_WINDOW`] the call ends and its caller meets the fallback. actix does not
 //!   restart an actor after a panic, so a panic elsewhere in the actor ends the call (close code 1011, then the same).
 //! * `OpenAiSession` is **transient**: its end is an event for the machine, which decides whether to dial again.
-//!   Dropping the call's hold on it hangs up, whatever it is doing.
+//!   Dropping the call's hold on it hangs up, whatever it is doing. Before a session is too old a call holds two: the one
+//!   in use, and the next one, which is told the conversation and takes its place between two turns.
+//! * [`Gate`](admission::Gate) is no actor: calls tell it what the model's server says of key and limits, and the
+//!   registry asks it before a new call is let in.
 //! * [`Registry`](registry::Registry) is the only actor elsewhere. Rows are *pushed* to it, so a list of calls never
 //!   waits for a call, and it admits calls, so their limit is exact.
 //!

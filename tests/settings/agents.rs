@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use switchboard::settings::{Greeting, Silence, ToolKind, ToolRef, TurnDetection, Voice};
+use switchboard::settings::{
+    ANSWER_WITHIN, Filler, Greeting, Silence, ToolKind, ToolRef, TurnDetection, Voice,
+};
 
 use crate::support::{REQUIRED, accepted, agent, env, refusal, with};
 
@@ -32,6 +34,8 @@ fn a_full_agent_reads_as_written() {
         turn_detection = { type = "semantic_vad", eagerness = "high" }
         transcription = { model = "none" }
         silence = { after_ms = 8000, text = "Still there?", attempts = 3 }
+        answer_within_ms = 12000
+        filler = { mode = "silence" }
         [tools.crm_lookup]
         kind = "http"
         description = "Finds a customer by phone number."
@@ -94,6 +98,10 @@ fn a_full_agent_reads_as_written() {
             attempts: 3
         })
     );
+    assert_eq!(night.answer_within, Duration::from_secs(12));
+    assert_eq!(night.filler, Filler::Silence);
+    assert_eq!(spa.answer_within, ANSWER_WITHIN);
+    assert_eq!(spa.filler, Filler::Tone);
     assert_eq!(settings.agent_for("+15559999").0, "spa");
 
     let tool = &settings.tools["crm_lookup"];
@@ -212,6 +220,26 @@ fn agents_are_refused_for_what_they_get_wrong() {
             "agents.spa.silence",
         ),
         ("max_call_seconds = 5", "agents.spa.max_call_seconds is 5"),
+        (
+            "answer_within_ms = 500",
+            "agents.spa.answer_within_ms is 500",
+        ),
+        (
+            "filler = { mode = \"music\" }",
+            "agents.spa.filler.mode is \"music\"; use tone, silence or clip",
+        ),
+        (
+            "filler = { mode = \"clip\" }",
+            "agents.spa.filler.clip is missing",
+        ),
+        (
+            "filler = { clip = \"nowhere.wav\" }",
+            "agents.spa.filler.clip",
+        ),
+        (
+            "filler = { mode = \"tone\", clip = \"a.wav\" }",
+            "agents.spa.filler.clip is set, but the mode tone does not use it",
+        ),
         (
             "fallback = { dial = \"front desk\" }",
             "agents.spa.fallback.dial",

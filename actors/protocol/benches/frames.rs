@@ -152,7 +152,11 @@ impl Talking {
                     self.marks.push(name);
                 }
                 Effect::Clear { stream } => twilio::write_clear(&mut self.out, stream),
+                Effect::ToNext(command) => openai::write(&mut self.out, &command),
                 Effect::DialModel
+                | Effect::DialNext
+                | Effect::CloseNext
+                | Effect::TakeNext
                 | Effect::CloseModel
                 | Effect::DialNext
                 | Effect::CloseNext

@@ -102,7 +102,7 @@
 //! | [`playback`] | what was sent, heard, cut: the ledger all positions come from |
 //! | [`conversation`] | who said what, and what of it was heard |
 //! | [`checkpoint`] | the call as it is written down for whoever goes on with it |
-//! | [`model`] | the realtime session in words that fit any: [commands](model::command), [link](model::link), [sequencer](model::responses), [errors](model::errors), [replay](model::replay) |
+//! | [`model`] | the realtime session in words that fit any: [commands](model::command), [link](model::link), [sequencer](model::responses), [errors](model::errors), [replay](model::replay), [handover](model::handover) |
 //! | [`codec`] | is the model's audio what was asked for? |
 //! | [`tool`] | tools the service runs: [keys](tool::key) of effects, and what is [remembered](tool::memory) of them |
 //! | [`preroll`] | the caller's words before there is a session |

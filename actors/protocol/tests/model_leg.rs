@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use call_protocol::call::event::Refusal;
 use call_protocol::time::Time;
 use common::events::{
@@ -114,6 +116,36 @@ fn each_loss_in_a_row_is_waited_out_longer() {
             "{wait} ms, at most {longest}"
         );
     }
+}
+
+#[test]
+fn a_wait_the_server_names_with_its_refusal_is_kept() {
+    let later = |seconds| {
+        refused(Refusal::Later {
+            status: 429,
+            wait: Duration::from_secs(seconds),
+        })
+    };
+    let mut rig = Rig::new(setup());
+    rig.media();
+    rig.event(later(4));
+    let waited = wait_before_dial(&mut rig);
+    assert!((4_000..=5_000).contains(&waited), "{waited} ms");
+    // What is left of the caller's patience is shorter than that.
+    rig.event(later(12));
+    assert_eq!(rig.take_of(&["stopped"]), ["stopped model_lost"]);
+
+    let mut rig = Rig::new(setup());
+    rig.media();
+    rig.event(refused(Refusal::Later {
+        status: 403,
+        wait: Duration::from_secs(1),
+    }));
+    assert_eq!(
+        rig.take_of(&["stopped"]),
+        ["stopped model_refused"],
+        "final is final"
+    );
 }
 
 #[test]

@@ -48,7 +48,8 @@ async fn fine_weather_changes_nothing() {
     let mut back = vec![0; sent.len()];
     let (mut read, mut write) = stream.split();
     let (wrote, got) = tokio::join!(write.write_all(&sent), read.read_exact(&mut back));
-    (wrote.unwrap(), got.unwrap());
+    wrote.unwrap();
+    got.unwrap();
     assert!(sent == back);
     assert_eq!(chaos.passages()[0].received(), sent.len() as u64);
 }

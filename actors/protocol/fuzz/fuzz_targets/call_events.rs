@@ -76,13 +76,16 @@ fn carry_out(call: &mut Call, out: &mut BytesMut) -> u32 {
     while let Some(effect) = call.poll_effect() {
         out.clear();
         match effect {
-            Effect::ToModel(command) => openai::write(out, &command),
+            Effect::ToModel(command) | Effect::ToNext(command) => openai::write(out, &command),
             Effect::Play { stream, payload } => twilio::write_media(out, stream, &payload),
             Effect::Mark { stream, name } => twilio::write_mark(out, stream, &name),
             Effect::Clear { stream } => twilio::write_clear(out, stream),
             Effect::Report(Report::Stopped(_)) => last_words += 1,
             Effect::Report(_)
             | Effect::DialModel
+            | Effect::DialNext
+            | Effect::CloseNext
+            | Effect::TakeNext
             | Effect::CloseModel
             | Effect::RunTool(_)
             | Effect::Checkpoint

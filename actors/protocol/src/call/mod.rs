@@ -269,7 +269,7 @@ impl Call {
                 Timer::Keys => self.on_keys_due(now),
                 Timer::Gap => self.on_gap(now),
                 Timer::CatchUp => self.catch_up(now),
-                Timer::Filler => self.play_filler(now),
+                Timer::Wait => self.play_filler(now),
                 Timer::Answer => self.on_answer_due(now),
                 Timer::NextSession => self.on_next_session_due(now),
                 Timer::TakeNext => self.on_take_next_due(now),

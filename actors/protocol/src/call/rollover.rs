@@ -30,6 +30,9 @@ const LAST_MOMENT: Duration = Duration::from_secs(15);
 /// Wait before another attempt to open the next session; there is time for some.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 
+/// Shortest wait before another attempt: the last seconds of a session are no reason to storm its server.
+const AT_LEAST: Duration = Duration::from_secs(1);
+
 /// The caller's last words go to the next session, too: he may have begun to speak a moment before it was taken.
 const OVERLAP_MS: u64 = 500;
 
@@ -261,7 +264,7 @@ impl Call {
                 .map_or(wait, |plan| plan.latest.since(now));
             // Whatever is left of a session that lives only for seconds is used, too.
             self.timers
-                .set(Timer::NextSession, now + wait.min(left / 4));
+                .set(Timer::NextSession, now + wait.min(left / 4).max(AT_LEAST));
         }
     }
 

@@ -40,7 +40,7 @@ pub enum Timer {
     /// More of what the caller said while there was no session may be delivered.
     CatchUp,
     /// The caller has waited in silence.
-    Filler,
+    Wait,
     /// The model must have said something.
     Answer,
     /// The next session is to be opened, or must be open.
@@ -73,7 +73,7 @@ impl Timer {
         Self::Keys,
         Self::Gap,
         Self::CatchUp,
-        Self::Filler,
+        Self::Wait,
         Self::Answer,
         Self::NextSession,
         Self::TakeNext,

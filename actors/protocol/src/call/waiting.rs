@@ -90,14 +90,15 @@ impl Call {
     /// After every event but a frame: does the caller wait, and for whom?
     pub(super) fn watch_wait(&mut self, now: Time) {
         if !self.caller_waits(now) {
-            self.timers.stop(Timer::Filler);
+            self.timers.stop(Timer::Wait);
             self.timers.stop(Timer::Answer);
             self.stop_filler(now);
             return;
         }
         let is_fillable = self.setup.agent.filler.is_some() && !self.is_filled();
-        if is_fillable && !self.timers.is_set(Timer::Filler) {
-            self.timers.set(Timer::Filler, now + FILLER_AFTER);
+        if is_fillable && !self.timers.is_set(Timer::Wait) {
+            let after = FILLER_AFTER.saturating_sub(self.silence_so_far());
+            self.timers.set(Timer::Wait, now + after);
         }
         // A wait that the server named, a session that is being opened, or a tool that runs is not silence of the model.
         let is_anothers = self.retry.is_some() || self.runs.awaits();
@@ -107,6 +108,15 @@ impl Call {
             self.timers
                 .set(Timer::Answer, now + self.patience_with_answer());
         }
+    }
+
+    /// A caller who has just ended his turn has been silent for as long as it took the server to find that out.
+    fn silence_so_far(&self) -> Duration {
+        let turns = self
+            .turn_detection()
+            .filter(|_| self.silent_since.is_some());
+        let ms = turns.map_or(0, |turns| turns.silence_ms());
+        Duration::from_millis(ms.into()).min(FILLER_AFTER / 2)
     }
 
     // ---- the filler ----

@@ -160,6 +160,18 @@ impl TurnDetection {
         }
     }
 
+    /// Milliseconds of silence after which the server calls a turn over, where that is what it goes by.
+    #[must_use]
+    pub const fn silence_ms(&self) -> u32 {
+        match self {
+            Self::Server {
+                silence_duration_ms,
+                ..
+            } => *silence_duration_ms,
+            Self::Semantic { .. } => 0,
+        }
+    }
+
     /// Whether the server is asked to cancel a running answer when the caller speaks.
     #[must_use]
     pub const fn interrupts(&self) -> bool {

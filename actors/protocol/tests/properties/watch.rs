@@ -115,6 +115,8 @@ impl Watched {
         let mut rig = Rig::new(setup(opening));
         rig.latency = Duration::from_millis(opening.latency_ms);
         rig.obliging = opening.usual;
+        // Sessions of a few seconds: the next one is opened and taken in the middle of whatever happens.
+        rig.lifetime = opening.impatient.then_some(6);
         let mut watched = Self {
             rig,
             seen: Seen::default(),

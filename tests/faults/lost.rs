@@ -1,0 +1,170 @@
+//! F1 and F6: a session that is reset, and one that is swallowed by the network.
+
+use std::time::{Duration, Instant};
+
+use switchboard_kit::chaos::{Chaos, Cut, Weather};
+use switchboard_kit::realtime::{Realtime, Resume, Session};
+use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
+use tokio::task::JoinHandle;
+
+use crate::support::{House, SOON, brief_with, caller, listen, say, tone, until};
+use crate::weather::{longest_silence_ms, neighbours, noticed_nothing, stormy, talking_line};
+
+const VICTIMS: usize = 5;
+
+/// Its first answer takes four seconds; a second session goes on where the first one stopped.
+fn talkative() -> Realtime {
+    brief_with(|script| {
+        script.turns = vec![tone(
+            660,
+            4_000,
+            "We have time at nine, at ten and at eleven.",
+        )];
+    })
+    .resume(Resume::CarryOn)
+    .transcription_delay_ms(50)
+}
+
+/// Callers in the middle of a long answer, on the first connections to the model.
+async fn in_mid_answer(house: &House) -> Vec<JoinHandle<CallOutcome>> {
+    let mut calls = Vec::new();
+    for _ in 0..VICTIMS {
+        let line = talking_line(house);
+        let steps = [
+            listen(),
+            say("yes"),
+            listen(),
+            say("thanks"),
+            listen(),
+            Step::HangUp,
+        ];
+        calls.push(tokio::spawn(async move { line.call(caller(steps)).await }));
+    }
+    until("the victims are being answered", SOON, async || {
+        let sessions = house.model.sessions();
+        let speaks = |session: &Session| {
+            session
+                .responses()
+                .get(1)
+                .is_some_and(|answer| answer.audio_ms > 600)
+        };
+        sessions.len() == VICTIMS && sessions.iter().all(speaks)
+    })
+    .await;
+    calls
+}
+
+/// From the fault to the first audio of each next session, sorted.
+fn first_audio_after(house: &House, since: Instant) -> Vec<Duration> {
+    let sessions = house.model.sessions();
+    let next = sessions.iter().filter(|session| {
+        session.opened() >= since
+            && session
+                .replayed()
+                .iter()
+                .any(|item| item.text.contains("Do not greet again"))
+    });
+    let mut waits: Vec<Duration> = next
+        .map(|session| session.responses()[0].first_audio.unwrap() - since)
+        .collect();
+    waits.sort();
+    waits
+}
+
+async fn goes_on(calls: Vec<JoinHandle<CallOutcome>>) -> u64 {
+    let mut silence_ms = 0;
+    for call in calls {
+        let outcome = call.await.unwrap();
+        assert_eq!(
+            outcome.end,
+            CallEnd::CallerHungUp,
+            "{:?}",
+            outcome.streams[0].agent_speech
+        );
+        assert_eq!(outcome.complaints(), []);
+        assert_eq!(outcome.streams.len(), 1, "the media socket is the same");
+        silence_ms = silence_ms.max(longest_silence_ms(&outcome));
+    }
+    silence_ms
+}
+
+fn passages(chaos: &Chaos) -> Vec<switchboard_kit::chaos::Passage> {
+    let passages = chaos.passages();
+    passages[..VICTIMS].to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f1_a_reset_in_mid_call_costs_a_pause_and_not_the_call() {
+    let (house, chaos) = stormy(talkative()).await;
+    let calls = in_mid_answer(&house).await;
+    let others = neighbours(&house, 20, Duration::from_secs(6));
+    let since = Instant::now();
+    for passage in passages(&chaos) {
+        passage.cut(Cut::Reset);
+    }
+    let silence_ms = goes_on(calls).await;
+    let waits = first_audio_after(&house, since);
+    assert_eq!(waits.len(), VICTIMS);
+    let worst = waits[VICTIMS - 1];
+    assert!(worst <= Duration::from_millis(1_500), "{waits:?}");
+    let others = noticed_nothing(&others.await.unwrap());
+    house.stop().await;
+    println!(
+        "F1 reset of {VICTIMS} sessions in mid-answer: audio of the next after {waits:?}, bar 1,500 ms; longest silence \
+         a caller heard in the call {silence_ms} ms; {others}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f6_a_black_hole_is_noticed_within_ten_seconds() {
+    let (house, chaos) = stormy(talkative()).await;
+    let calls = in_mid_answer(&house).await;
+    let others = neighbours(&house, 20, Duration::from_secs(12));
+    let since = Instant::now();
+    for passage in passages(&chaos) {
+        passage.weather(Weather {
+            black_hole: true,
+            ..Weather::default()
+        });
+    }
+    goes_on(calls).await;
+    let sessions = house.model.sessions();
+    let again = sessions.iter().filter(|session| {
+        session.opened() >= since
+            && session
+                .replayed()
+                .iter()
+                .any(|item| item.text.contains("Do not greet again"))
+    });
+    let noticed: Vec<Duration> = again.map(|session| session.opened() - since).collect();
+    let worst = noticed.iter().max().copied().unwrap();
+    assert_eq!(noticed.len(), VICTIMS);
+    // Dialled again a quarter of a second after it was noticed, at most.
+    assert!(worst <= Duration::from_millis(10_300), "{noticed:?}");
+    let others = noticed_nothing(&others.await.unwrap());
+    house.stop().await;
+    println!(
+        "F6 black hole under {VICTIMS} sessions: dialled again after {worst:?}, bar 10 s and the back-off; {others}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f1_bad_weather_is_no_fault() {
+    let (house, chaos) = stormy(talkative()).await;
+    chaos.weather(Weather {
+        delay: Duration::from_millis(80),
+        jitter: Duration::from_millis(60),
+        ..Weather::default()
+    });
+    let calls = in_mid_answer(&house).await;
+    goes_on(calls).await;
+    let scrape = house.metrics().await;
+    assert_eq!(scrape.get("switchboard_model_reconnect_seconds_count"), 0.0);
+    let dropped =
+        scrape.get("switchboard_audio_frames_total{direction=\"from_caller\",result=\"dropped\"}");
+    assert_eq!(dropped, 0.0);
+    house.stop().await;
+    println!(
+        "80 to 140 ms each way to the model: {VICTIMS} calls, 0 sessions lost, 0 frames dropped"
+    );
+}

@@ -1,0 +1,15 @@
+//! The fault rows of the promises, one test a row, each printing its figure: the model resets, hangs, refuses, falls
+//! silent, expires; more calls than fit. The phone leg's (F7, F8) are in `tests/phone_faults.rs`, what calls leave
+//! behind (F19) in `tests/nothing_left.rs`: memory and files of a process count only where nothing else runs.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod admission;
+mod expiry;
+mod lost;
+mod refused;
+mod silent;
+mod weather;

@@ -1,0 +1,197 @@
+//! F2 to F5: a model that refuses, hangs or is not there, and what the caller meets instead.
+
+use std::time::Duration;
+
+use switchboard_kit::realtime::{Fault, Realtime};
+use switchboard_kit::twilio::twiml::Verb;
+use switchboard_kit::twilio::{CallEnd, CallOutcome, DialAnswer, Step};
+
+use crate::support::http::Request;
+use crate::support::phone::sid;
+use crate::support::{House, MODEL_KEY, Options, SOON, brief, caller, listen, until};
+use crate::weather::longest_silence_ms;
+
+/// Phones and stays on the line until the front desk has answered; gives the call and the milliseconds of media stream
+/// before the fallback.
+async fn falls_back(house: &House) -> (CallOutcome, u64) {
+    let mut line = house.line();
+    line.dial = vec![DialAnswer::Answered { talk_ms: 100 }];
+    let outcome = line.call(caller([])).await;
+    assert_eq!(outcome.complaints(), []);
+    assert_eq!(outcome.end, CallEnd::DocumentEnded, "{:?}", outcome.verbs);
+    assert_eq!(outcome.said_by_twiml(), ["We have a technical problem."]);
+    assert_eq!(outcome.dialled(), ["+15550199"]);
+    let said = outcome
+        .verbs
+        .iter()
+        .find(|verb| matches!(verb.verb, Verb::Say { .. }))
+        .unwrap();
+    let after_ms = said.at_ms - outcome.streams[0].started_ms;
+    (outcome, after_ms)
+}
+
+async fn ready(house: &House) -> (u16, String) {
+    let reply = Request::new("GET", "/readyz").send(house.public).await;
+    (reply.status, reply.text())
+}
+
+fn rejected(reason: &str) -> String {
+    format!("switchboard_admission_rejected_total{{reason=\"{reason}\"}}")
+}
+
+#[tokio::test]
+async fn f2_a_refused_key_is_final_and_turns_new_calls_away_until_it_is_taken_again() {
+    let fault = Fault::RefuseUpgrade {
+        status: 401,
+        retry_after_s: None,
+    };
+    let house = House::start(Options::default().model(brief().fault(fault))).await;
+    let (_, after_ms) = falls_back(&house).await;
+    assert!(after_ms <= 1_000, "{after_ms} ms");
+    assert_eq!(house.model.sessions().len(), 1, "no retry");
+    let (status, reasons) = ready(&house).await;
+    assert_eq!(status, 503);
+    assert!(reasons.contains("\"model_refused\""), "{reasons}");
+    let scrape = house.metrics().await;
+    let alert = "switchboard_model_connects_total{result=\"unauthorized\"}";
+    assert_eq!(scrape.get(alert), 1.0);
+    // The next caller is not connected to a silence: he hears the line and the front desk at once.
+    let reply = house.ring(&sid("CA")).await;
+    let text = reply.text();
+    assert!(
+        !text.contains("<Connect") && text.contains("We have a technical problem."),
+        "{text}"
+    );
+    assert!(text.contains("+15550199"), "{text}");
+    assert!(reply.took <= Duration::from_millis(100), "{:?}", reply.took);
+    assert_eq!(house.metric(&rejected("model_refused")).await, 1.0);
+    assert_eq!(house.model.sessions().len(), 1);
+    house.stop().await;
+    println!(
+        "F2 401: fallback {after_ms} ms after start (bar 1,000), 1 attempt; the next caller turned away in {:?}",
+        reply.took
+    );
+}
+
+#[tokio::test]
+async fn f3_retry_after_is_kept_and_the_door_is_shut_meanwhile() {
+    let house = House::start(Options::default().model(brief())).await;
+    let fault = Fault::RefuseUpgrade {
+        status: 429,
+        retry_after_s: Some(3),
+    };
+    house.model.faults().nth(1, fault);
+    let line = house.line();
+    let call = tokio::spawn(async move {
+        line.call(caller([listen(), Step::Wait { ms: 3_000 }, Step::HangUp]))
+            .await
+    });
+    until("the door is shut", SOON, async || {
+        ready(&house).await.0 == 503
+    })
+    .await;
+    let (_, reasons) = ready(&house).await;
+    assert!(reasons.contains("\"model_rate_limited\""), "{reasons}");
+    let text = house.ring(&sid("CA")).await.text();
+    assert!(!text.contains("<Connect"), "{text}");
+    assert_eq!(house.metric(&rejected("model_rate_limited")).await, 1.0);
+    until("the door is open again", SOON, async || {
+        ready(&house).await.0 == 200
+    })
+    .await;
+    assert!(house.ring(&sid("CA")).await.text().contains("<Connect"));
+    let outcome = call.await.unwrap();
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    let sessions = house.model.sessions();
+    assert_eq!(
+        sessions.len(),
+        2,
+        "one attempt, and one when its time had come"
+    );
+    let waited = sessions[1].opened() - sessions[0].opened();
+    assert!(waited >= Duration::from_secs(3), "{waited:?}");
+    assert!(waited <= Duration::from_millis(4_200), "{waited:?}");
+    let silence_ms = longest_silence_ms(&outcome);
+    assert!(silence_ms <= 2_300, "{silence_ms} ms without a sound");
+    house.stop().await;
+    println!(
+        "F3 429 with Retry-After 3: next attempt after {waited:?}; 1 new call turned away meanwhile, then let in"
+    );
+}
+
+#[tokio::test]
+async fn f3_a_wait_longer_than_a_caller_holds_the_line_is_not_waited_for() {
+    let fault = Fault::RefuseUpgrade {
+        status: 429,
+        retry_after_s: Some(60),
+    };
+    let house = House::start(Options::default().model(brief().fault(fault))).await;
+    let (_, after_ms) = falls_back(&house).await;
+    assert!(after_ms <= 1_500, "{after_ms} ms");
+    assert_eq!(house.model.sessions().len(), 1);
+    house.stop().await;
+    println!("F3 429 with Retry-After 60: fallback {after_ms} ms after start, 1 attempt");
+}
+
+/// A house whose model cannot be had, and how long its caller waits for the fallback.
+async fn away(model: Realtime, url: Option<&str>) -> (u64, u64, usize) {
+    let mut options = Options::default().model(model);
+    if let Some(url) = url {
+        options = options.with("OPENAI_REALTIME_URL", url);
+    }
+    let house = House::start(options).await;
+    let (outcome, after_ms) = falls_back(&house).await;
+    let attempts = house.model.sessions().len();
+    house.stop().await;
+    (after_ms, longest_silence_ms(&outcome), attempts)
+}
+
+#[tokio::test]
+async fn f4_f5_a_model_away_for_good_is_filled_and_given_up_within_sixteen_seconds() {
+    // No TLS where TLS is asked for: a listener that says nothing of the kind.
+    let plain = brief().start().await.unwrap();
+    let no_tls = format!("wss://{}/v1/realtime", plain.addr());
+    let refuse = |status| {
+        brief().fault(Fault::RefuseUpgrade {
+            status,
+            retry_after_s: None,
+        })
+    };
+    let (hung, busy, tls, dns) = tokio::join!(
+        away(brief().fault(Fault::HangHandshake), None),
+        away(refuse(502), None),
+        away(brief(), Some(&no_tls)),
+        away(brief(), Some("wss://model.invalid/v1/realtime")),
+    );
+    for (what, (after_ms, silence_ms, attempts)) in [
+        ("hung handshake", hung),
+        ("502", busy),
+        ("no TLS", tls),
+        ("no such name", dns),
+    ] {
+        assert!(after_ms <= 16_000, "{what}: {after_ms} ms");
+        assert!(
+            silence_ms <= 2_300,
+            "{what}: {silence_ms} ms without a sound"
+        );
+        println!(
+            "F4/F5 {what}: fallback {after_ms} ms after start (bar 16,000); longest silence {silence_ms} ms (bar 2,000 and \
+             the pattern's pause); upgrades tried {attempts}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_agent_whose_model_does_not_exist_falls_back_and_shuts_no_door_for_others() {
+    let mut options = Options::default().model(Realtime::builder().keys([MODEL_KEY]));
+    options.toml = options.toml.replace(
+        "[fallback]",
+        "model = { name = \"gpt-realtime-of-tomorrow\" }\n[fallback]",
+    );
+    let house = House::start(options).await;
+    let (_, after_ms) = falls_back(&house).await;
+    assert!(after_ms <= 1_500, "{after_ms} ms");
+    assert_eq!(ready(&house).await.0, 200);
+    house.stop().await;
+    println!("bad agent configuration: fallback {after_ms} ms after start");
+}

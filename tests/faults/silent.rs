@@ -1,0 +1,83 @@
+//! A model that has a session and says nothing: asked again, replaced, given up; the caller is not left in silence.
+
+use switchboard_kit::realtime::{Ending, Fault};
+use switchboard_kit::twilio::{CallEnd, Step};
+
+use crate::support::{House, Options, brief, caller, listen, say};
+use crate::weather::longest_silence_ms;
+
+/// With three seconds of patience instead of eight.
+fn impatient() -> Options {
+    let mut options = Options::default();
+    options.toml = options
+        .toml
+        .replace("[fallback]", "answer_within_ms = 3000\n[fallback]");
+    options
+}
+
+#[tokio::test]
+async fn an_answer_that_hangs_is_asked_for_again_and_the_caller_hears_filler_meanwhile() {
+    let house = House::start(impatient().model(brief())).await;
+    let line = house.line();
+    let faults = house.model.faults().clone();
+    let steps = [listen(), say("yes"), Step::Wait { ms: 6_000 }, Step::HangUp];
+    let call = tokio::spawn(async move { line.call(caller(steps)).await });
+    crate::support::until("the greeting is over", crate::support::SOON, async || {
+        house.model.session(1).is_some_and(|session| {
+            session
+                .responses()
+                .first()
+                .is_some_and(|greeting| greeting.done.is_some())
+        })
+    })
+    .await;
+    faults.live(Fault::FailResponses {
+        count: 1,
+        ending: Ending::Hangs,
+    });
+    let outcome = call.await.unwrap();
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    let session = house.model.session(1).unwrap();
+    let responses = session.responses();
+    let spoken: Vec<&str> = responses.iter().map(|one| one.status.as_str()).collect();
+    assert_eq!(
+        spoken,
+        ["completed", "cancelled", "completed"],
+        "asked again, in the same session"
+    );
+    let (hung, answered) = (&responses[1], &responses[2]);
+    let waited = answered.first_audio.unwrap() - hung.created;
+    assert_eq!(house.model.sessions().len(), 1);
+    let silence_ms = longest_silence_ms(&outcome);
+    assert!(silence_ms <= 2_300, "{silence_ms} ms without a sound");
+    house.stop().await;
+    println!(
+        "a hung answer: asked for again, audio {waited:?} after it began (patience 3 s); longest silence {silence_ms} ms"
+    );
+}
+
+#[tokio::test]
+async fn a_model_that_never_answers_is_replaced_and_then_given_up() {
+    let fault = Fault::FailResponses {
+        count: 99,
+        ending: Ending::Hangs,
+    };
+    let house = House::start(impatient().model(brief().fault(fault))).await;
+    let mut line = house.line();
+    line.dial = vec![switchboard_kit::twilio::DialAnswer::Answered { talk_ms: 100 }];
+    let outcome = line.call(caller([])).await;
+    assert_eq!(outcome.end, CallEnd::DocumentEnded);
+    assert_eq!(outcome.said_by_twiml(), ["We have a technical problem."]);
+    assert_eq!(outcome.dialled(), ["+15550199"]);
+    assert_eq!(house.model.sessions().len(), 2);
+    let ended = "switchboard_calls_total{outcome=\"model_silent\"}";
+    assert_eq!(house.metric(ended).await, 1.0);
+    let took = outcome.streams[0].duration_ms;
+    assert!(took <= 7_500, "{took} ms");
+    let silence_ms = longest_silence_ms(&outcome);
+    assert!(silence_ms <= 2_300, "{silence_ms} ms without a sound");
+    house.stop().await;
+    println!(
+        "a model that never answers, patience 3 s: fallback after {took} ms, 2 sessions; longest silence {silence_ms} ms"
+    );
+}

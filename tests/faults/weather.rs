@@ -1,0 +1,93 @@
+//! A house whose model lies behind bad weather, and neighbours who must not notice any of it.
+
+use std::time::Duration;
+
+use switchboard_kit::chaos::Chaos;
+use switchboard_kit::realtime::Realtime;
+use switchboard_kit::twilio::load::{LoadPlan, LoadReport, load};
+use switchboard_kit::twilio::{CallOutcome, Line};
+use tokio::task::JoinHandle;
+
+use crate::support::{House, Options};
+
+/// The number of the agent that speaks first; every other one waits, as load calls need.
+const TALKS: &str = "+15550101";
+
+const AGENTS: &str = r#"
+default_agent = "quiet"
+[agents.quiet]
+instructions = "You wait."
+greeting = { mode = "wait" }
+[agents.spa]
+numbers = ["+15550101"]
+instructions = "You answer the phone of a spa."
+greeting = { mode = "model", text = "Greet the caller." }
+[fallback]
+say = "We have a technical problem."
+dial = ""
+"#;
+
+/// A house with its model behind a proxy.
+pub(crate) async fn stormy(model: Realtime) -> (House, Chaos) {
+    let chaos = Chaos::start(4).await.unwrap();
+    let url = format!("ws://{}/v1/realtime", chaos.address());
+    let mut options = Options::default()
+        .model(model)
+        .with("OPENAI_REALTIME_URL", &url);
+    options.toml = AGENTS.to_owned();
+    let house = House::start(options).await;
+    chaos.aim(house.model.addr());
+    (house, chaos)
+}
+
+/// A line to the agent that speaks first.
+pub(crate) fn talking_line(house: &House) -> Line {
+    let mut line = house.line();
+    line.to = TALKS.to_owned();
+    line
+}
+
+/// So many calls of frames there and back, beside whatever happens.
+pub(crate) fn neighbours(house: &House, calls: u32, probing: Duration) -> JoinHandle<LoadReport> {
+    let mut line = house.line();
+    line.record = false;
+    tokio::spawn(load(LoadPlan::new(line, calls, probing)))
+}
+
+/// The neighbours lost nothing; gives the words for it.
+pub(crate) fn noticed_nothing(report: &LoadReport) -> String {
+    assert_eq!(
+        (report.calls_completed, report.failures),
+        (report.calls, 0),
+        "{report:#?}"
+    );
+    assert_eq!(report.frames_lost, 0, "{report:#?}");
+    assert_eq!(report.frames_returned, report.frames_sent, "{report:#?}");
+    format!(
+        "{} neighbours, {} frames there and back, 0 lost, added p99 {:.1} ms",
+        report.calls, report.frames_returned, report.added_latency_ms.p99
+    )
+}
+
+/// The longest stretch after his own last word in which the caller heard nothing and waited, in milliseconds.
+pub(crate) fn longest_silence_ms(outcome: &CallOutcome) -> u64 {
+    let stream = &outcome.streams[0];
+    // While he speaks himself, and after the last word that was said to him, he does not wait.
+    let begins = stream.caller_speech.last().map_or(0, |span| span.to_ms);
+    let ends = stream
+        .agent_speech
+        .last()
+        .map_or(u64::MAX, |span| span.to_ms);
+    let length = stream.heard.len() / 8;
+    let ends = usize::try_from(ends).map_or(length, |ends| ends.min(length));
+    let begins = usize::try_from(begins).map_or(0, |begins| begins.min(ends));
+    let heard = &stream.heard[begins * 8..ends * 8];
+    let is_quiet = |byte: &u8| call_protocol::audio::decode_sample(*byte).abs() < 100;
+    let mut longest = 0;
+    for stretch in heard.chunk_by(|a, b| is_quiet(a) == is_quiet(b)) {
+        if is_quiet(&stretch[0]) {
+            longest = longest.max(stretch.len() as u64 / 8);
+        }
+    }
+    longest
+}

@@ -1,0 +1,180 @@
+//! F7, F8 and the callback: a phone leg that stalls, does not read, or is said by Twilio to have failed.
+//!
+//! One after the other: the memory of the process is measured.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
+
+mod support;
+#[allow(dead_code)] // a part of it
+#[path = "faults/weather.rs"]
+mod weather;
+
+use std::time::{Duration, Instant};
+
+use switchboard_kit::realtime::Recording;
+use switchboard_kit::twilio::{CallOutcome, Fault, Happening, PhoneEvent, Step};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
+use support::{House, SOON, brief_with, caller, tone, until};
+use weather::{neighbours, noticed_nothing, stormy, talking_line};
+
+const VICTIMS: usize = 5;
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// Callers whose line breaks while the agent speaks; gives the moment each stream ended, too.
+fn broken_lines(house: &House, fault: &Fault) -> Vec<JoinHandle<(Instant, CallOutcome)>> {
+    let calls = (0..VICTIMS).map(|_| {
+        let mut line = talking_line(house);
+        let (observer, mut events) = tokio::sync::mpsc::unbounded_channel();
+        line.observer = Some(observer);
+        line.status_callback = Some(format!("{}/call-status", crate::support::PUBLIC));
+        let steps = [Step::Wait { ms: 1_000 }, Step::Fault(fault.clone())];
+        tokio::spawn(async move {
+            let ended = tokio::spawn(async move {
+                let mut at = Instant::now();
+                while let Some(PhoneEvent { what, .. }) = events.recv().await {
+                    if matches!(what, Happening::StreamEnded { .. }) {
+                        at = Instant::now();
+                    }
+                }
+                at
+            });
+            let outcome = line.call(caller(steps)).await;
+            drop(line);
+            (ended.await.unwrap(), outcome)
+        })
+    });
+    calls.collect()
+}
+
+/// How long after a stream's end the last model session of the broken lines was closed, which are the first ones.
+async fn model_is_free(house: &House) -> Duration {
+    let began = Instant::now();
+    until("their model sessions are closed", SOON, async || {
+        let sessions = house.model.sessions();
+        sessions[..VICTIMS]
+            .iter()
+            .all(|session| session.ended().is_some())
+    })
+    .await;
+    began.elapsed()
+}
+
+async fn outcomes(house: &House, name: &str) -> f64 {
+    house
+        .metric(&format!("switchboard_calls_total{{outcome=\"{name}\"}}"))
+        .await
+}
+
+/// Resident memory of this process, service and emulators together, in KiB.
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let figure = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    figure.unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f7_a_dead_phone_leg_ends_after_five_seconds_and_its_model_session_with_it() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let (house, _chaos) = stormy(brief_with(|script| {
+        script.greeting = tone(440, 10_000, "Hello.")
+    }))
+    .await;
+    let calls = broken_lines(&house, &Fault::Stall);
+    until("they are connected", SOON, async || {
+        house.model.sessions().len() == VICTIMS
+    })
+    .await;
+    let others = neighbours(&house, 20, Duration::from_secs(6));
+    let mut lasted = Vec::new();
+    for call in calls {
+        let (_, outcome) = call.await.unwrap();
+        lasted.push(outcome.streams[0].duration_ms - 1_000);
+    }
+    let free = model_is_free(&house).await;
+    assert!(free <= Duration::from_secs(1), "{free:?}");
+    assert!(
+        lasted.iter().all(|ms| (4_800..6_000).contains(ms)),
+        "{lasted:?}"
+    );
+    assert_eq!(outcomes(&house, "phone_stalled").await, VICTIMS as f64);
+    let others = noticed_nothing(&others.await.unwrap());
+    house.stop().await;
+    println!(
+        "F7 {VICTIMS} dead phone legs: ended {lasted:?} ms after the last frame (bar 5 s), model sessions closed at most \
+         {free:?} later (bar 1 s); {others}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f8_a_phone_leg_that_does_not_read_costs_bounded_memory_and_ends() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    // Two minutes of greeting for callers who take none of it; what the emulator records of it would be counted, too.
+    let model = brief_with(|script| script.greeting = tone(440, 60_000, "Hello."));
+    let (house, _chaos) = stormy(model.recording(Recording::Counts)).await;
+    let calls = broken_lines(&house, &Fault::StopReading(Duration::from_secs(20)));
+    until("they are connected", SOON, async || {
+        house.model.sessions().len() == VICTIMS
+    })
+    .await;
+    let since = Instant::now();
+    let others = neighbours(&house, 20, Duration::from_secs(6));
+    until("the neighbours are there", SOON, async || {
+        house.calls().await["count"] == VICTIMS + 20
+    })
+    .await;
+    let before = resident_kib();
+    until("they are given up", Duration::from_secs(18), async || {
+        outcomes(&house, "not_played").await == VICTIMS as f64
+    })
+    .await;
+    let took = since.elapsed();
+    let grown = resident_kib().saturating_sub(before) / VICTIMS as u64;
+    let free = model_is_free(&house).await;
+    assert!(free <= Duration::from_secs(1), "{free:?}");
+    assert!(grown <= 1_024, "{grown} KiB a call");
+    let others = noticed_nothing(&others.await.unwrap());
+    for call in calls {
+        call.await.unwrap();
+    }
+    house.stop().await;
+    println!(
+        "F8 {VICTIMS} callers who do not read: given up {took:?} after they were connected, {grown} KiB a call more \
+         (bar 1,024, everything in this process counted); {others}"
+    );
+}
+
+#[tokio::test]
+async fn a_stream_error_told_by_callback_ends_the_stream_at_once_and_a_warning_does_not() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let (house, _chaos) = stormy(brief_with(|script| {
+        script.greeting = tone(440, 6_000, "Hello.")
+    }))
+    .await;
+    let mut line = talking_line(&house);
+    let warning = Fault::StreamError("31951 - Stream - Protocol - Invalid Message".to_owned());
+    let error = Fault::StreamError("31924 - Stream - WebSocket - Protocol Error".to_owned());
+    line.record = false;
+    let steps = [
+        Step::Wait { ms: 500 },
+        Step::Fault(warning),
+        Step::Wait { ms: 1_500 },
+        Step::Fault(error),
+        Step::Wait { ms: 1_500 },
+        Step::HangUp,
+    ];
+    let outcome = line.call(caller(steps)).await;
+    assert_eq!(outcome.streams.len(), 2, "the caller is connected again");
+    let lasted = outcome.streams[0].duration_ms;
+    assert!((1_950..3_000).contains(&lasted), "{lasted} ms");
+    assert_eq!(outcomes(&house, "stream_failed").await, 1.0);
+    house.empty().await;
+    house.stop().await;
+    println!(
+        "stream-error callback: the stream ended {} ms after it, and the caller was connected again",
+        lasted - 2_000
+    );
+}
