@@ -131,6 +131,7 @@ fn the_fifth_loss_in_fifteen_seconds_ends_the_call() {
             "dialled server_error",
             "close_model",
             "lost server_error redial=false",
+            "checkpoint",
             "close_model",
             "close_phone 1000",
             "state stop",
