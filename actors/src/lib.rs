@@ -35,7 +35,7 @@
 //! | the machine | both sockets | effects `ClosePhone`, `CloseModel` |
 //! | Twilio | the call | `stop`, close, silence, a broken rule |
 //! | the model | its session only | close, error, silence; the machine dials again or gives up |
-//! | another owner | the call here | the [store](store) refuses its checkpoint: [`Order`](messages::Order) with `Superseded` |
+//! | another owner | the call here | the [`store`] refuses its checkpoint: [`Order`](messages::Order) with `Superseded` |
 //! | the operator | a call, or all | [`messages::Order`], [`messages::OrderAll`] |
 //!
 //! In a supervised actor `ctx.stop()` means "start me again". A call that is over lets go of its sockets and its timer;

@@ -8,7 +8,7 @@ use switchboard_kit::twilio::signature::sign;
 use crate::support::child::Serving;
 use crate::support::http::{Request, ring};
 use crate::support::phone::{Leg, connect_of, path_of, sid};
-use crate::support::{AUTH_TOKEN, MODEL_KEY, brief, until};
+use crate::support::{AUTH_TOKEN, MODEL_KEY, brief, brief_with, tone, until};
 use crate::support::{SOON, http::Reply};
 use crate::town::{Folder, metrics, operator};
 
@@ -32,8 +32,13 @@ struct Heard {
     ended: bool,
 }
 
-/// Sends silence for a while and acknowledges what is played, as Twilio does; ends early with the socket.
+/// Sends silence for a while and acknowledges what is played; ends early with the socket.
 async fn stay_on(leg: &mut Leg, stay: Duration) -> Heard {
+    listen_on(leg, stay, true).await
+}
+
+/// The same; without acknowledgement the service sends no more than it may have outstanding.
+async fn listen_on(leg: &mut Leg, stay: Duration, acknowledges: bool) -> Heard {
     let mut heard = Heard::default();
     let mut frames = tokio::time::interval(Duration::from_millis(20));
     let until = Instant::now() + stay;
@@ -45,18 +50,18 @@ async fn stay_on(leg: &mut Leg, stay: Duration) -> Heard {
                     heard.ended = true;
                     return heard;
                 }
-                Some(message) => on_message(leg, &message, &mut heard).await,
+                Some(message) => on_message(leg, &message, &mut heard, acknowledges).await,
             },
         }
     }
     heard
 }
 
-async fn on_message(leg: &mut Leg, message: &Value, heard: &mut Heard) {
+async fn on_message(leg: &mut Leg, message: &Value, heard: &mut Heard, acknowledges: bool) {
     if message["event"] == "media" {
         heard.media += 1;
     }
-    if message["event"] == "mark" {
+    if message["event"] == "mark" && acknowledges {
         let echo = json!({"event": "mark", "streamSid": leg.stream, "mark": message["mark"]});
         leg.send(&echo).await;
     }
@@ -65,7 +70,9 @@ async fn on_message(leg: &mut Leg, message: &Value, heard: &mut Heard) {
 #[tokio::test]
 async fn a_process_that_wakes_up_late_yields_to_the_one_that_took_over() {
     let folder = Folder::new();
-    let model = brief().keys([MODEL_KEY]).start().await.unwrap();
+    // Longer than all that follows: the old owner stands still in the middle of it.
+    let talkative = brief_with(|script| script.greeting = tone(440, 20_000, "Hello. And so on."));
+    let model = talkative.keys([MODEL_KEY]).start().await.unwrap();
     let variables = folder.variables(&model.url(), &[]);
     let old = Serving::start(&variables).await;
     let new = Serving::start(&variables).await;
@@ -78,7 +85,7 @@ async fn a_process_that_wakes_up_late_yields_to_the_one_that_took_over() {
     let mut stale = open(&old, &ticket).await.unwrap();
     stale.call.clone_from(&call);
     stale.begin().await;
-    let greeting = stay_on(&mut stale, Duration::from_millis(1_500)).await;
+    let greeting = listen_on(&mut stale, Duration::from_millis(1_500), false).await;
     assert!(greeting.media > 0 && !greeting.ended);
 
     old.signal("STOP");
@@ -91,11 +98,12 @@ async fn a_process_that_wakes_up_late_yields_to_the_one_that_took_over() {
 
     let woken = Instant::now();
     old.signal("CONT");
-    let last = stay_on(&mut stale, SOON).await;
+    let last = listen_on(&mut stale, SOON, false).await;
     let yielded = woken.elapsed();
     assert!(last.ended, "the old owner closes its socket");
     assert!(yielded < Duration::from_secs(2), "{yielded:?}");
-    assert_eq!(last.media, 0, "nothing more is said on the old socket");
+    // It falls silent in the middle of the word: of the 16 s that were to come, a step or two at most.
+    assert!(last.media <= 5, "{} messages of audio", last.media);
     until("the old owner says why", SOON, async || {
         old.event("stop").is_some()
     })

@@ -186,10 +186,10 @@ impl Checkpoint {
         Ok(read.call)
     }
 
-    /// Whether there is something to go on with: anybody had said anything.
+    /// Whether there is something to go on with: the call had a media stream before.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        self.forgotten > 0 || !self.turns.is_empty()
+        self.elapsed_ms > 0 || self.forgotten > 0 || !self.turns.is_empty()
     }
 
     /// What the caller should meet next, and by which transfer target where that is somebody else.

@@ -59,8 +59,8 @@ fn asked(rig: &Rig) -> Vec<String> {
 
 /// The call goes on in another process, which has read what this one wrote.
 fn taken_over(rig: &Rig, setup: CallSetup) -> Rig {
-    let document = rig.call.checkpoint(rig.now).encode().unwrap();
-    let checkpoint = Checkpoint::decode(&document).unwrap();
+    let document = rig.call.checkpoint(rig.now).encode().expect("it fits");
+    let checkpoint = Checkpoint::decode(&document).expect("it is read again");
     Rig::of(Call::resume(setup, &checkpoint))
 }
 

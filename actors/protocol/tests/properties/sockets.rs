@@ -69,6 +69,8 @@ pub(crate) fn event_of(step: &Step) -> Option<Event> {
         Step::PhoneClosed => phone_closed(),
         Step::OperatorHangUp => hang_up(),
         Step::HandOver => Event::Operator(OperatorEvent::HandOver),
+        Step::Superseded => Event::Operator(OperatorEvent::Superseded),
+        Step::WokeUp => Event::Operator(OperatorEvent::WokeUp),
         Step::Opened => opened(),
         Step::SessionCreated => session_created(),
         Step::Configured(0) => configured_as(AudioFormat::Pcm24k),

@@ -94,6 +94,8 @@ pub(crate) enum Step {
     ModelClosed(u8),
     OperatorHangUp,
     HandOver,
+    Superseded,
+    WokeUp,
 }
 
 pub(crate) fn opening() -> impl Strategy<Value = Opening> {
@@ -202,6 +204,8 @@ fn trouble() -> impl Strategy<Value = Step> {
         1 => Just(Step::Refused(0)),
         1 => Just(Step::OperatorHangUp),
         1 => Just(Step::HandOver),
+        1 => Just(Step::Superseded),
+        3 => Just(Step::WokeUp),
     ]
 }
 

@@ -9,6 +9,7 @@ use call_protocol::call::effect::{Effect, Report};
 use call_protocol::call::end::EndReason;
 use call_protocol::call::event::{AudioFormat, Event, ModelEvent, ResponseStatus};
 use call_protocol::call::{CallSetup, Greeting, Silence};
+use call_protocol::checkpoint::Checkpoint;
 use call_protocol::conversation::Speaker;
 use call_protocol::model::command::ModelCommand;
 use call_protocol::playback::LEAD_MS;
@@ -338,6 +339,10 @@ impl Watched {
         if self.ready && !self.rig.call.is_over() {
             self.tools.check(self.running, self.rig.now);
         }
+        // At any moment another process could go on from what would be written now.
+        let checkpoint = self.rig.call.checkpoint(self.rig.now);
+        let document = checkpoint.clone().encode().expect("it fits");
+        assert_eq!(Checkpoint::decode(&document), Ok(checkpoint));
     }
 
     fn check_effect(&mut self, effect: &Effect) {
