@@ -22,6 +22,9 @@
 //! * [`Registry`](registry::Registry) is the only actor elsewhere. Rows are *pushed* to it, so a list of calls never
 //!   waits for a call, and it admits calls, so their limit is exact.
 //!
+//! * A tool's run ([`tools`]) belongs to nobody: a task of the same thread, with a weak link to the call. It goes on when
+//!   the call is built anew and when it is over, so that an effect that was begun is also written down.
+//!
 //! # Who may end whom
 //!
 //! | who | ends | how |

@@ -59,7 +59,7 @@ async fn killed(kill: Kill, knows_its_key: bool) -> Told {
     let journal = Journal::new();
     let first_does = match kill {
         Kill::Server { done: false } => Does::Hangs,
-        Kill::Server { done: true } => Does::DoesAndHangs,
+        Kill::Server { done: true } => Does::HangsWhenDone,
         Kill::Journal(_) | Kill::Nowhere => Does::json(r#"{"code":"A7"}"#),
     };
     let server = ToolServer::start([first_does]).await;

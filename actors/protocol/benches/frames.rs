@@ -150,6 +150,7 @@ impl Talking {
                 Effect::DialModel
                 | Effect::CloseModel
                 | Effect::ClosePhone { .. }
+                | Effect::RunTool(_)
                 | Effect::Report(_) => {}
             }
             self.bytes_out += self.out.len();

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use call_protocol::call::CallSetup;
-use call_protocol::call::effect::Effect;
+use call_protocol::call::effect::{Effect, Peer};
 use call_protocol::call::event::ResponseStatus;
 use call_protocol::model::command::ModelCommand;
 use call_protocol::tool::memory::ToolMemory;
 use call_protocol::tool::{Filler, FillerWords, ToolResult, ToolRun};
 use common::events::{
-    caller_turn, done_as, done_with_tools, hang_up, model_closed, response_started, setup,
-    speech_started, speech_stopped, tool_call_as, tool_finished, voice,
+    caller_turn, done_as, done_with_server_calls, done_with_tools, hang_up, model_closed,
+    response_started, setup, speech_started, speech_stopped, tool_call_as, tool_finished, voice,
 };
 use common::rig::Rig;
 
@@ -351,6 +351,22 @@ fn a_model_that_calls_tools_for_ever_is_told_to_answer_and_then_left_alone() {
     rig.event(caller_turn("item_c2"));
     calls(&mut rig, "resp_30", &[("call_30", "lookup", "{}")]);
     assert_eq!(runs(&rig).len(), 9, "a new turn, a new count");
+}
+
+#[test]
+fn tools_the_server_runs_are_followed_by_an_answer_and_count_as_well() {
+    let mut rig = Rig::live(setup());
+    rig.event(caller_turn("item_c1"));
+    let mut asked = 0;
+    for number in 1..=20 {
+        let response = format!("resp_{number}");
+        rig.event(response_started(&response));
+        rig.event(done_with_server_calls(&response, 1));
+        asked += rig.take_of(&["respond"]).len();
+    }
+    assert_eq!(asked, 9);
+    assert_eq!(rig.call.violations(Peer::Model, "empty_response"), 0);
+    assert_eq!(rig.call.violations(Peer::Model, "tool_loop"), 11);
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl ToolBox {
         (result, output)
     }
 
-    /// Runs it, in its time; `Err(None)` is a panic.
+    /// Runs it, in its time.
     async fn attempt(
         &self,
         place: &Place,

@@ -394,6 +394,20 @@ impl Call {
         }
     }
 
+    /// The server ran tools of its own (MCP) and has the outputs; the model is asked to go on, within the same limit.
+    pub(super) fn on_server_calls(&mut self, calls: u32) {
+        let most = self.setup.agent.tools.calls_a_turn;
+        let before = self.runs.in_turn;
+        self.runs.in_turn = before.saturating_add(calls);
+        if before > most {
+            self.violation(Peer::Model, "tool_loop");
+            return;
+        }
+        if !self.caller_speaks {
+            self.ask_about_tools();
+        }
+    }
+
     /// The model has the outcome of a run.
     pub(super) fn outcome_given(&mut self, number: u32) {
         if let Some(record) = self.runs.memory.get_mut(number)
