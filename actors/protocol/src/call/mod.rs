@@ -8,6 +8,7 @@ mod answers;
 pub mod effect;
 pub mod end;
 pub mod event;
+mod filler;
 pub(crate) mod gaps;
 mod interruption;
 mod keys;
@@ -19,6 +20,7 @@ mod setup;
 pub mod snapshot;
 pub mod state;
 pub mod timers;
+mod tool_outcomes;
 mod tool_runs;
 mod tools;
 

@@ -42,6 +42,10 @@ pub struct ToolRecord {
     pub tool: String,
     /// Its arguments in canonical form.
     pub arguments: String,
+    /// Its arguments as the model gave them: a run that is made again asks the same in every letter.
+    pub asked: String,
+    /// The model's call that it was run for.
+    pub call: String,
     /// Names the effect, or the run if it has none.
     pub key: String,
     /// Whether it changes something in the world.
