@@ -8,7 +8,6 @@ mod answers;
 pub mod effect;
 pub mod end;
 pub mod event;
-mod filler;
 pub(crate) mod gaps;
 mod interruption;
 mod keys;
@@ -20,6 +19,7 @@ mod setup;
 pub mod snapshot;
 pub mod state;
 pub mod timers;
+mod tool_filler;
 mod tool_outcomes;
 mod tool_runs;
 mod tools;
@@ -245,7 +245,7 @@ impl Call {
                 Timer::Keys => self.on_keys_due(now),
                 Timer::Gap => self.on_gap(now),
                 Timer::Tool => self.on_tool_due(now),
-                Timer::Filler => self.on_filler_due(now),
+                Timer::ToolFiller => self.on_tool_filler_due(now),
                 Timer::Dial => self.on_dial_timeout(now),
                 Timer::Configure => self.on_configure_timeout(now),
                 Timer::Redial => self.dial(now),

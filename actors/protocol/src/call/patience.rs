@@ -70,7 +70,7 @@ impl Call {
         }
         if let Some(leaving) = &self.leaving {
             self.timers.stop(Timer::Silence);
-            self.timers.stop(Timer::Filler);
+            self.timers.stop(Timer::ToolFiller);
             if self.is_farewell_heard(leaving, now) {
                 self.finish_leaving(now);
             }
@@ -83,7 +83,7 @@ impl Call {
             && !self.responses.is_busy()
             && self.retry.is_none()
             && !self.has_more_to_say(now);
-        self.watch_filler(quiet, now);
+        self.watch_tool_filler(quiet, now);
         if !quiet || self.runs.awaits() {
             self.timers.stop(Timer::Silence);
             return;

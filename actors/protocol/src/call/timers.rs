@@ -40,7 +40,7 @@ pub enum Timer {
     /// A tool must have answered.
     Tool,
     /// The caller has heard nothing while a tool runs.
-    Filler,
+    ToolFiller,
 }
 
 impl Timer {
@@ -63,7 +63,7 @@ impl Timer {
         Self::Keys,
         Self::Gap,
         Self::Tool,
-        Self::Filler,
+        Self::ToolFiller,
     ];
 }
 

@@ -12,7 +12,7 @@ const FILLER_AGAIN: Duration = Duration::from_secs(4);
 
 impl Call {
     /// The line is quiet, or is not: silence with a tool running is filled.
-    pub(super) fn watch_filler(&mut self, quiet: bool, now: Time) {
+    pub(super) fn watch_tool_filler(&mut self, quiet: bool, now: Time) {
         let agent = self.setup.agent.clone();
         let Some(filler) = agent
             .tools
@@ -20,20 +20,20 @@ impl Call {
             .as_ref()
             .filter(|_| quiet && self.runs.awaits())
         else {
-            self.timers.stop(Timer::Filler);
+            self.timers.stop(Timer::ToolFiller);
             return;
         };
-        if !self.timers.is_set(Timer::Filler) {
+        if !self.timers.is_set(Timer::ToolFiller) {
             let after = if self.runs.fillers == 0 {
                 filler.after
             } else {
                 filler.after.max(FILLER_AGAIN)
             };
-            self.timers.set(Timer::Filler, now + after);
+            self.timers.set(Timer::ToolFiller, now + after);
         }
     }
 
-    pub(super) fn on_filler_due(&mut self, now: Time) {
+    pub(super) fn on_tool_filler_due(&mut self, now: Time) {
         let agent = self.setup.agent.clone();
         let Some(filler) = agent.tools.filler.as_ref().filter(|_| self.runs.awaits()) else {
             return;
