@@ -31,13 +31,13 @@ fn calling(tools: &[(&str, Value)]) -> Answer {
 }
 
 /// Asked anything, the model calls these, and then says what came of it.
-fn model_calling(tools: &[(&str, Value)]) -> Realtime {
+pub(crate) fn model_calling(tools: &[(&str, Value)]) -> Realtime {
     let step = calling(tools);
     brief_with(move |script: &mut Script| script.turns = vec![step, tone(880, 600, "Here it is.")])
 }
 
 /// The spa with one HTTP tool; `more` are lines of the tool.
-fn toml(server: &ToolServer, agent: &str, more: &str) -> String {
+pub(crate) fn toml(server: &ToolServer, agent: &str, more: &str) -> String {
     let agent = AGENT.replacen(
         "[fallback]",
         &format!("tools = [\"it\", \"find_times\"]\n{agent}\n[fallback]"),
@@ -50,7 +50,7 @@ fn toml(server: &ToolServer, agent: &str, more: &str) -> String {
     )
 }
 
-async fn house(model: Realtime, toml: String) -> House {
+pub(crate) async fn house(model: Realtime, toml: String) -> House {
     let options = Options {
         toml,
         ..Options::default()
@@ -59,7 +59,7 @@ async fn house(model: Realtime, toml: String) -> House {
 }
 
 /// Hears the greeting, asks, hears the answer, stays for `then`.
-async fn ask(house: &House, then: impl IntoIterator<Item = Step>) -> CallOutcome {
+pub(crate) async fn ask(house: &House, then: impl IntoIterator<Item = Step>) -> CallOutcome {
     let mut steps = vec![listen(), say("hello"), listen()];
     steps.extend(then);
     steps.push(Step::HangUp);
