@@ -252,7 +252,13 @@ impl Call {
         let Some(record) = self.runs.memory.get(number) else {
             return;
         };
-        let arguments = read_arguments(&record.asked).unwrap_or_default();
+        // A checkpoint of an earlier version knows the canonical form alone.
+        let asked = if record.asked.is_empty() {
+            &record.arguments
+        } else {
+            &record.asked
+        };
+        let arguments = read_arguments(asked).unwrap_or_default();
         let timeout = agent
             .tools
             .find(&record.tool)
