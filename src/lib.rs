@@ -57,9 +57,9 @@
 //!    share, and which decides what `/after-stream` answers: hang up, transfer, speak the fallback, connect again.
 //!
 //! *Architecture invariants.* Only `actors/src/twilio/session.rs` imports `actix_web_actors`; only `actors/src/openai/`
-//! (and [`commands::check`], which has no call) imports `awc`; `call-protocol` imports neither and asks nobody for the
-//! time. Handlers here contain no rule about a call. No file here is read or written after start but by commands, by a
-//! reload, and by the appointment book, which is off the threads that carry audio.
+//! and `actors/src/tools/http.rs` (and [`commands::check`], which has no call) import `awc`; `call-protocol` imports
+//! neither and asks nobody for the time. Handlers here contain no rule about a call. No file here is read or written
+//! after start but by commands, by a reload, and by the appointment book, which is off the threads that carry audio.
 //!
 //! # Where this differs from the first design
 //!

@@ -27,6 +27,8 @@
 //!
 //! * [`CallStore`](store::CallStore) is no actor: one thread of its own, or none. A call hands its checkpoints over and
 //!   goes on; only the end of its media socket waits for the last one, for a third of a second at most.
+//! * A tool's run ([`tools`]) belongs to nobody: a task of the same thread, with a weak link to the call. It goes on when
+//!   the call is built anew and when it is over, so that an effect that was begun is also written down.
 //!
 //! # Who may end whom
 //!

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use url::Url;
+use switchboard_actors::tools::is_public;
+use url::{Host, Url};
 
 use super::agents::CALL_TOOLS;
 use super::env::secret_file;
@@ -178,7 +179,7 @@ fn tool(name: &str, given: &fragments::Tool, folder: &Path) -> Result<Tool, Sett
 fn redirect_hosts(key: &str, given: &[String]) -> Result<Vec<String>, SettingsError> {
     let mut hosts = Vec::new();
     for host in given {
-        let parsed = url::Host::parse(host).map_err(|_| {
+        let parsed = Host::parse(host).map_err(|_| {
             SettingsError::invalid(
                 key,
                 format!("has {host:?}, which is not a host name"),
@@ -241,14 +242,24 @@ fn tool_url(key: &str, given: Option<&str>, allow_private: bool) -> Result<Url, 
             "use secret instead",
         ));
     }
-    if !allow_private && (url.scheme() == "http" || is_loopback(&url)) {
+    if !allow_private && (url.scheme() == "http" || is_inside(&url)) {
         return Err(SettingsError::invalid(
             key,
-            "is plain http or this machine",
+            "is plain http, or an address inside your own network or on this machine",
             "use https, or set allow_private = true for a tool inside your own network",
         ));
     }
     Ok(url)
+}
+
+/// Whether a URL's host is not on the public internet, as far as can be said without asking a resolver; names are
+/// looked at with each request.
+fn is_inside(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => !is_public(address.into()),
+        Some(Host::Ipv6(address)) => !is_public(address.into()),
+        Some(Host::Domain(_)) | None => is_loopback(url),
+    }
 }
 
 fn tool_secret(

@@ -303,6 +303,15 @@ fn tools_are_refused_for_what_they_get_wrong() {
             "allow_private = true",
         ),
         (tool("url = \"https://127.0.0.1/\""), "allow_private = true"),
+        (tool("url = \"https://10.0.0.7/\""), "allow_private = true"),
+        (
+            tool("url = \"https://2130706433/\""),
+            "allow_private = true",
+        ),
+        (
+            tool("url = \"https://[::ffff:169.254.169.254]/\""),
+            "allow_private = true",
+        ),
         (
             tool("url = \"https://user:canary@crm.example.com/\""),
             "tools.crm.url carries a user name",

@@ -18,9 +18,9 @@ pub(crate) enum Does {
     /// The same after a while.
     AnswersAfter(u64, String),
     /// Does it and closes the connection without a word.
-    DoesAndCloses,
+    ClosesWhenDone,
     /// Does it and never answers.
-    DoesAndHangs,
+    HangsWhenDone,
     /// Neither does it nor answers.
     Hangs,
 }
@@ -161,8 +161,8 @@ async fn serve(mut socket: TcpStream, books: Arc<Mutex<Books>>) {
             tokio::time::sleep(Duration::from_millis(ms)).await;
             (200, Vec::new(), body)
         }
-        Does::DoesAndCloses => return,
-        Does::DoesAndHangs | Does::Hangs => std::future::pending().await,
+        Does::ClosesWhenDone => return,
+        Does::HangsWhenDone | Does::Hangs => std::future::pending().await,
     };
     let mut head = format!(
         "HTTP/1.1 {status} So\r\nContent-Length: {}\r\nContent-Type: application/json\r\n",

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use call_protocol::ids::CallSid;
 use call_protocol::tool::ToolSpec;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use switchboard::telemetry::install_panic_hook;
+use switchboard_actors::messages::{Break, Fault as CallFault};
 use switchboard_actors::tools::{Blocking, Outcome, Tool, ToolRequest};
 use switchboard_kit::realtime::{
     Fault, Realtime, Resume, Script, Session, Step as Answer, ToolCall, When,
@@ -29,13 +31,13 @@ fn calling(tools: &[(&str, Value)]) -> Answer {
 }
 
 /// Asked anything, the model calls these, and then says what came of it.
-fn model_calling(tools: &[(&str, Value)]) -> Realtime {
+pub(crate) fn model_calling(tools: &[(&str, Value)]) -> Realtime {
     let step = calling(tools);
     brief_with(move |script: &mut Script| script.turns = vec![step, tone(880, 600, "Here it is.")])
 }
 
 /// The spa with one HTTP tool; `more` are lines of the tool.
-fn toml(server: &ToolServer, agent: &str, more: &str) -> String {
+pub(crate) fn toml(server: &ToolServer, agent: &str, more: &str) -> String {
     let agent = AGENT.replacen(
         "[fallback]",
         &format!("tools = [\"it\", \"find_times\"]\n{agent}\n[fallback]"),
@@ -48,7 +50,7 @@ fn toml(server: &ToolServer, agent: &str, more: &str) -> String {
     )
 }
 
-async fn house(model: Realtime, toml: String) -> House {
+pub(crate) async fn house(model: Realtime, toml: String) -> House {
     let options = Options {
         toml,
         ..Options::default()
@@ -57,7 +59,7 @@ async fn house(model: Realtime, toml: String) -> House {
 }
 
 /// Hears the greeting, asks, hears the answer, stays for `then`.
-async fn ask(house: &House, then: impl IntoIterator<Item = Step>) -> CallOutcome {
+pub(crate) async fn ask(house: &House, then: impl IntoIterator<Item = Step>) -> CallOutcome {
     let mut steps = vec![listen(), say("hello"), listen()];
     steps.extend(then);
     steps.push(Step::HangUp);
@@ -163,7 +165,7 @@ async fn a_slow_tool_is_filled_with_a_word_and_holds_up_no_audio() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tool_that_is_late_is_told_and_the_call_goes_on() {
-    let server = ToolServer::start([Does::DoesAndHangs]).await;
+    let server = ToolServer::start([Does::HangsWhenDone]).await;
     let model = model_calling(&[("it", json!({}))]);
     let house = house(
         model,
@@ -304,6 +306,59 @@ async fn a_session_lost_while_a_tool_runs_is_followed_by_one_that_knows_the_outc
     println!(
         "session lost in the middle of a tool: 1 effect, its outcome told to the next session"
     );
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_in_the_call_while_a_tool_runs_neither_stops_it_nor_runs_it_again() {
+    let server =
+        ToolServer::start([Does::AnswersAfter(1_200, r#"{"code":"A7"}"#.to_owned())]).await;
+    let model = model_calling(&[("it", json!({"at": 9}))]);
+    let house = house(model, toml(&server, "", "effects = true")).await;
+    let fault = async {
+        server.asked_times(1).await;
+        let calls = house.calls().await;
+        let sid = calls["calls"][0]["call_sid"].as_str().unwrap().to_owned();
+        let call = CallSid::parse(&sid).unwrap();
+        let broken = Break(call, CallFault::PanicInStep);
+        assert!(house.registry.send(broken).await.unwrap());
+    };
+    let (outcome, ()) = tokio::join!(ask(&house, []), fault);
+    went_well(&outcome, 2);
+    assert_eq!(
+        server.asked().len(),
+        1,
+        "the run under way is joined, not made again"
+    );
+    assert_eq!(
+        outputs(&house.model.session(1).unwrap()),
+        [json!({"code": "A7"})]
+    );
+    house.empty().await;
+    let scrape = house.metrics().await;
+    assert_eq!(scrape.sum("switchboard_call_restarts_total"), 1.0);
+    println!("fault of the call while a tool runs: 1 restart, 1 effect, the outcome heard");
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_mcp_server_is_named_to_the_model_and_called_by_nobody_here() {
+    let server = ToolServer::start([Does::json("{}")]).await;
+    let toml = toml(&server, "", "").replace("kind = \"http\"", "kind = \"mcp\"");
+    let toml = format!("{toml}headers = {{ X-Tenant = \"spa\" }}\n");
+    let house = house(brief_with(|_| {}), toml).await;
+    let outcome = ask(&house, []).await;
+    went_well(&outcome, 2);
+    let session = house.model.session(1).unwrap();
+    let update = session.received_of("session.update").remove(0);
+    assert_eq!(
+        update["session"]["tools"],
+        json!([{
+            "type": "mcp", "server_label": "it", "server_description": "Does it.", "server_url": server.url(),
+            "require_approval": "never", "authorization": "itest-tool-secret", "headers": {"X-Tenant": "spa"},
+        }])
+    );
+    assert!(server.asked().is_empty());
     house.stop().await;
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use call_protocol::tool::{ToolFinished, ToolResult};
 use futures_util::future::BoxFuture;
 use switchboard_actors::metrics::Metrics;
+use switchboard_actors::store::CallStore;
 use switchboard_actors::tools::{Outcome, Place, Tool, ToolBox, ToolRequest};
 
 use crate::box_of_one::{Made, caller, made, on_a_worker, run, spec};
@@ -59,7 +60,7 @@ async fn killed(kill: Kill, knows_its_key: bool) -> Told {
     let journal = Journal::new();
     let first_does = match kill {
         Kill::Server { done: false } => Does::Hangs,
-        Kill::Server { done: true } => Does::DoesAndHangs,
+        Kill::Server { done: true } => Does::HangsWhenDone,
         Kill::Journal(_) | Kill::Nowhere => Does::json(r#"{"code":"A7"}"#),
     };
     let server = ToolServer::start([first_does]).await;
@@ -138,6 +139,9 @@ fn whenever_the_process_is_killed_the_effect_happens_once() {
                 assert_eq!(told.in_the_end, 1, "{name}");
                 assert!(told.effects <= 1, "{name}");
                 let result = told.finished.result;
+                if matches!(kill, Kill::Nowhere | Kill::Journal(Dies::AfterFinish)) {
+                    assert_eq!(result, ToolResult::Repeated, "{name}: it was written down");
+                }
                 match result {
                     ToolResult::Ok | ToolResult::Repeated => {
                         assert_eq!(told.effects, 1, "{name}");
@@ -176,10 +180,13 @@ impl Tool for Counting {
     }
 }
 
-fn counting(panics: bool, journal: Journal) -> (Arc<ToolBox>, Arc<AtomicU32>) {
+fn counting(panics: bool, journal: impl Into<Option<Journal>>) -> (Arc<ToolBox>, Arc<AtomicU32>) {
     let count = Arc::new(AtomicU32::new(0));
     let metrics = Arc::new(Metrics::new("itest").unwrap());
-    let mut tools = ToolBox::new(None, Some(Arc::new(journal)), metrics);
+    let store = journal
+        .into()
+        .map(|journal| Arc::new(journal) as Arc<dyn CallStore>);
+    let mut tools = ToolBox::new(None, store, metrics);
     let tool = Counting {
         count: count.clone(),
         panics,
@@ -202,6 +209,21 @@ fn the_same_wish_at_the_same_time_is_one_effect_with_one_outcome() {
         let firsts = finished.iter().filter(|run| run.result == ToolResult::Ok);
         assert_eq!(firsts.count(), 1);
         println!("20 runs of one wish at once: 1 effect, 20 answers");
+    });
+}
+
+#[test]
+fn a_process_without_a_journal_remembers_its_own_effects() {
+    on_a_worker(async {
+        let (tools, count) = counting(false, None);
+        for result in [ToolResult::Ok, ToolResult::Repeated, ToolResult::Repeated] {
+            let finished = tools.run(run(true, 0), caller()).await;
+            assert_eq!(finished.result, result);
+            assert_eq!(finished.output, r#"{"number":1}"#);
+        }
+        let finished = tools.run(run(true, 1), caller()).await;
+        assert_eq!(finished.output, r#"{"number":2}"#, "another wish");
+        assert_eq!(count.load(Ordering::SeqCst), 2);
     });
 }
 

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
 
+mod at_once;
 mod box_of_one;
 mod conversation;
 mod exactly_once;

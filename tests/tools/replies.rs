@@ -95,13 +95,13 @@ fn cases() -> Vec<Case> {
         ),
         (
             "closed without a word",
-            Does::DoesAndCloses,
+            Does::ClosesWhenDone,
             Failed,
             3,
             Unknown,
             1,
         ),
-        ("no answer", Does::DoesAndHangs, TimedOut, 1, Unknown, 1),
+        ("no answer", Does::HangsWhenDone, TimedOut, 1, Unknown, 1),
     ]
 }
 
@@ -178,7 +178,7 @@ fn nobody_there_is_tried_again_and_the_same_key_is_sent_each_time() {
 #[test]
 fn a_deadline_is_kept_whatever_the_server_does() {
     on_a_worker(async {
-        let server = ToolServer::start([Does::DoesAndHangs]).await;
+        let server = ToolServer::start([Does::HangsWhenDone]).await;
         let began = std::time::Instant::now();
         let finished = once(crate::box_of_one::Made {
             timeout: Duration::from_millis(300),

@@ -141,9 +141,7 @@ impl Talking {
                 Effect::ToModel(ModelCommand::Append(payload)) => {
                     openai::write_append(&mut self.out, &payload);
                 }
-                Effect::ToModel(command) | Effect::ToNext(command) => {
-                    openai::write(&mut self.out, &command);
-                }
+                Effect::ToModel(command) => openai::write(&mut self.out, &command),
                 Effect::Play { stream, payload } => {
                     twilio::write_media(&mut self.out, stream, &payload);
                 }
@@ -158,9 +156,6 @@ impl Talking {
                 | Effect::CloseNext
                 | Effect::TakeNext
                 | Effect::CloseModel
-                | Effect::DialNext
-                | Effect::CloseNext
-                | Effect::TakeNext
                 | Effect::RunTool(_)
                 | Effect::ClosePhone { .. }
                 | Effect::Checkpoint

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use call_protocol::call::CallSetup;
-use call_protocol::call::effect::Effect;
+use call_protocol::call::effect::{Effect, Peer};
 use call_protocol::call::event::ResponseStatus;
 use call_protocol::model::command::ModelCommand;
 use call_protocol::tool::memory::ToolMemory;
 use call_protocol::tool::{Filler, FillerWords, ToolResult, ToolRun};
 use common::events::{
-    caller_turn, done_as, done_with_tools, hang_up, model_closed, response_started, setup,
-    speech_started, speech_stopped, tool_call_as, tool_finished, voice,
+    caller_turn, done_as, done_with_server_calls, done_with_tools, hang_up, model_closed,
+    response_started, setup, speech_started, speech_stopped, tool_call_as, tool_finished, voice,
 };
 use common::rig::Rig;
 
@@ -284,6 +284,44 @@ fn a_deadline_is_told_and_a_late_outcome_too() {
 }
 
 #[test]
+fn an_outcome_that_stays_unknown_may_be_wished_again_by_the_caller_and_not_by_the_model() {
+    for late in [false, true] {
+        let mut rig = Rig::live(setup());
+        calls(&mut rig, "resp_1", &[("call_1", "book", "{}")]);
+        if late {
+            // The tool hangs beyond its deadline, and then nobody knows either.
+            rig.pass(5_300);
+        }
+        rig.event(tool_finished(1, ToolResult::Unknown, "{}"));
+        calls(&mut rig, "resp_2", &[("call_2", "book", "{}")]);
+        assert_eq!(runs(&rig).len(), 1, "the model by itself");
+        rig.answers("resp_3", "item_3", 7, 2_000);
+        rig.pass(4_000);
+        caller_says(&mut rig, "item_c1");
+        calls(&mut rig, "resp_4", &[("call_3", "book", "{}")]);
+        assert_eq!(
+            runs(&rig).len(),
+            2,
+            "the caller, who knows that nobody knows"
+        );
+    }
+}
+
+#[test]
+fn a_deadline_that_passes_without_a_session_is_told_to_the_next() {
+    let mut rig = Rig::live(setup());
+    calls(&mut rig, "resp_1", &[("call_1", "lookup", "{}")]);
+    rig.event(model_closed(None));
+    rig.pass(6_000);
+    rig.take();
+    rig.ready();
+    rig.pass(1_500);
+    let told = rig.take_of(&["tell"]);
+    assert_eq!(told.len(), 2, "the briefing, and what came after: {told:?}");
+    assert!(told[1].contains("did not answer in time"), "{told:?}");
+}
+
+#[test]
 fn silence_with_a_tool_running_is_filled_and_its_end_is_not() {
     let clip = FillerWords::Clip {
         audio: voice(9, 600),
@@ -351,6 +389,22 @@ fn a_model_that_calls_tools_for_ever_is_told_to_answer_and_then_left_alone() {
     rig.event(caller_turn("item_c2"));
     calls(&mut rig, "resp_30", &[("call_30", "lookup", "{}")]);
     assert_eq!(runs(&rig).len(), 9, "a new turn, a new count");
+}
+
+#[test]
+fn tools_the_server_runs_are_followed_by_an_answer_and_count_as_well() {
+    let mut rig = Rig::live(setup());
+    rig.event(caller_turn("item_c1"));
+    let mut asked = 0;
+    for number in 1..=20 {
+        let response = format!("resp_{number}");
+        rig.event(response_started(&response));
+        rig.event(done_with_server_calls(&response, 1));
+        asked += rig.take_of(&["respond"]).len();
+    }
+    assert_eq!(asked, 9);
+    assert_eq!(rig.call.violations(Peer::Model, "empty_response"), 0);
+    assert_eq!(rig.call.violations(Peer::Model, "tool_loop"), 11);
 }
 
 #[test]
@@ -457,6 +511,7 @@ fn a_checkpoint_carries_the_tools_into_another_process() {
     assert_eq!(again.len(), 1, "only the effect that was under way");
     assert_eq!(again[0].key, before[1].key);
     assert_eq!(again[0].arguments, before[1].arguments);
+    assert_eq!(again[0].call, before[1].call, "the same in every letter");
     calls(&mut next, "resp_9", &[("call_9", "book", r#"{"at":9}"#)]);
     assert!(
         next.take()

@@ -101,12 +101,12 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [first, second, ..] = address.segments();
-    let global = first & 0xE000 == 0x2000;
-    // Teredo and the rest of the protocol assignments, and what is for documentation.
-    let special = (first == 0x2001 && second < 0x0200)
-        || (first == 0x2001 && second == 0x0DB8)
-        || (first == 0x3FFF && second < 0x1000);
-    global && !special
+    match first {
+        // Teredo and the rest of the protocol assignments, and what is for documentation.
+        0x2001 => second >= 0x0200 && second != 0x0DB8,
+        0x3FFF => second >= 0x1000,
+        _ => first & 0xE000 == 0x2000,
+    }
 }
 
 /// The IPv4 address inside an IPv6 one: mapped, compatible, behind NAT64, or in 6to4.

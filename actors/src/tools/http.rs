@@ -194,10 +194,7 @@ impl HttpTool {
                 .send_body(body.clone())
                 .await;
             match sent {
-                Ok(response) => {
-                    // Its type names the decoder, of which there is none.
-                    return Ok(response.map_body(|_, payload| payload.into()));
-                }
+                Ok(response) => return Ok(response),
                 Err(error) => trouble = trouble_of_sending(&error),
             }
             if !matches!(trouble, Trouble::NotSent(_)) {

@@ -3,7 +3,7 @@
 //! The journal is written before the effect and after it. Between the two nobody can know: such a run is made once more
 //! where the tool knows its key, and else its outcome is unknown, which is told and not tried.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,8 +16,18 @@ use crate::store::{Answer, Begun, CallStore, Effect, StoreError, UnixSeconds};
 /// A journal that does not answer by then is none.
 const JOURNAL: Duration = Duration::from_secs(2);
 
-/// Runs under way, by key, each with where its outcome will be seen.
-type UnderWay = Arc<Mutex<HashMap<String, watch::Receiver<Option<Kept>>>>>;
+/// Outcomes remembered where there is no journal.
+const REMEMBERED: usize = 4_096;
+
+type UnderWay = Arc<Mutex<Runs>>;
+
+#[derive(Default)]
+struct Runs {
+    /// By key, each with where its outcome will be seen.
+    seen: HashMap<String, watch::Receiver<Option<Kept>>>,
+    /// Keys of what is over and remembered, oldest first.
+    over: VecDeque<String>,
+}
 
 pub(super) struct Once {
     store: Option<Arc<dyn CallStore>>,
@@ -29,6 +39,15 @@ pub(super) struct Once {
 struct Kept {
     result: ToolResult,
     output: String,
+}
+
+impl Kept {
+    fn unknown() -> Self {
+        Self {
+            result: ToolResult::Unknown,
+            output: outcome_unknown(),
+        }
+    }
 }
 
 pub(super) enum Found {
@@ -63,38 +82,42 @@ impl Once {
                 // The same wish is under way: its outcome is this one's.
                 let seen = other.wait_for(Option::is_some).await;
                 let kept = seen.ok().and_then(|kept| kept.clone());
-                return kept.map_or_else(unknown, repeated);
+                return repeated(kept.unwrap_or_else(Kept::unknown));
             }
-            (None, None) => return unknown(),
+            (None, None) => return repeated(Kept::unknown()),
         };
         let Some(store) = &self.store else {
             return Found::Mine(turn);
         };
-        match in_time(store.begin(effect, now())).await {
-            Ok(Begun::First) => Found::Mine(turn),
-            Ok(Begun::Done(text)) => match serde_json::from_str::<Kept>(&text) {
-                Ok(kept) => repeated(kept),
-                Err(_) => unknown(),
-            },
-            Ok(Begun::Unknown) if knows_its_key => Found::Mine(turn),
-            Ok(Begun::Unknown) => unknown(),
+        let kept = match in_time(store.begin(effect, now())).await {
+            Ok(Begun::First) => return Found::Mine(turn),
+            Ok(Begun::Unknown) if knows_its_key => return Found::Mine(turn),
+            Ok(Begun::Done(text)) => {
+                serde_json::from_str(&text).unwrap_or_else(|_| Kept::unknown())
+            }
+            Ok(Begun::Unknown) => Kept::unknown(),
             Err(error) => {
                 // Without a line in the journal nothing may be done that cannot be undone.
                 log::error!(target: "switchboard::tool", error:% = error; "journal does not answer, effect not begun");
-                let why = failure("this cannot be done at the moment; nothing was changed");
-                Found::Known(ToolResult::Failed, why)
+                Kept {
+                    result: ToolResult::Failed,
+                    output: failure("this cannot be done at the moment; nothing was changed"),
+                }
             }
-        }
+        };
+        // Others may wait for the same.
+        let _ = turn.outcome.send(Some(kept.clone()));
+        repeated(kept)
     }
 
     /// The turn, unless another run has it: then where its outcome will be seen.
     fn take_turn(&self, key: &str) -> (Option<Turn>, Option<watch::Receiver<Option<Kept>>>) {
         let mut under_way = locked(&self.under_way);
-        if let Some(other) = under_way.get(key) {
+        if let Some(other) = under_way.seen.get(key) {
             return (None, Some(other.clone()));
         }
         let (outcome, seen) = watch::channel(None);
-        under_way.insert(key.to_owned(), seen);
+        under_way.seen.insert(key.to_owned(), seen);
         let turn = Turn {
             key: key.to_owned(),
             outcome,
@@ -141,12 +164,19 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        locked(&self.under_way).remove(&self.key);
+        let mut runs = locked(&self.under_way);
+        // The journal remembers what came of it; without one this process does.
+        if self.store.is_some() || self.outcome.borrow().is_none() {
+            runs.seen.remove(&self.key);
+            return;
+        }
+        runs.over.push_back(self.key.clone());
+        if runs.over.len() > REMEMBERED
+            && let Some(oldest) = runs.over.pop_front()
+        {
+            runs.seen.remove(&oldest);
+        }
     }
-}
-
-fn unknown() -> Found {
-    Found::Known(ToolResult::Unknown, outcome_unknown())
 }
 
 /// What is known to have changed nothing may be tried again under another key, and is told as what it was.

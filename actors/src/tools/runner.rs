@@ -35,7 +35,12 @@ impl ToolBox {
 
     async fn outcome(&self, run: &ToolRun, caller: Caller) -> (ToolResult, String) {
         let Some((spec, place)) = self.tools.get(&run.tool) else {
-            return (ToolResult::Refused, failure("there is no such tool"));
+            // An effect that was begun before the tool went away may have happened.
+            return if run.effects {
+                (ToolResult::Unknown, outcome_unknown())
+            } else {
+                (ToolResult::Refused, failure("there is no such tool"))
+            };
         };
         let arguments = Value::Object(run.arguments.clone());
         if let Err(why) = schema::check(&spec.parameters, &arguments) {
@@ -68,7 +73,7 @@ impl ToolBox {
         (result, output)
     }
 
-    /// Runs it, in its time; `Err(None)` is a panic.
+    /// Runs it, in its time.
     async fn attempt(
         &self,
         place: &Place,

@@ -16,6 +16,8 @@ pub(super) struct Record {
     pub(super) states: Vec<String>,
     /// The turns, as the caller heard them.
     pub(super) turns: Vec<Value>,
+    /// The tools that were run, and what became of them.
+    tools: Vec<Value>,
     /// Microseconds from the caller's last word to the first audio of the answer.
     pub(super) latencies_us: Vec<u64>,
     /// Interruptions.
@@ -49,6 +51,7 @@ impl Record {
                 .states
                 .push(data.as_str().unwrap_or_default().to_owned()),
             "turn" => self.turns.push(data.clone()),
+            "tool" => self.tools.push(data.clone()),
             "answered" => self.latencies_us.extend(data["latency_us"].as_u64()),
             "interrupted" => self.interruptions += 1,
             "stopped" => self.end = Some(data.clone()),
@@ -70,7 +73,7 @@ impl Record {
         let transcript = folder.join("transcript.json");
         let mut turns = self.turns.clone();
         turns.sort_by_key(|turn| turn["at_ms"].as_u64());
-        let text = json!({"call_sid": outcome.call_sid, "turns": turns, "end": self.end});
+        let text = json!({"call_sid": outcome.call_sid, "turns": turns, "tools": self.tools, "end": self.end});
         std::fs::write(&transcript, format!("{text:#}\n"))?;
         let events = folder.join("events.jsonl");
         let mut file = io::BufWriter::new(std::fs::File::create(&events)?);

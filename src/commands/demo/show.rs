@@ -115,6 +115,12 @@ impl Show {
                 "interrupted: {} ms of the answer were heard",
                 number("heard_ms")
             ),
+            "tool" => format!(
+                "tool {}: {} after {} ms",
+                word("tool"),
+                word("result"),
+                number("ms")
+            ),
             "turn" => return self.turn(data),
             "violation" => format!("{} broke a rule: {}", word("peer"), word("kind")),
             "stopped" => format!(

@@ -94,6 +94,11 @@ impl Call {
         }
         self.on_farewell_done(&done.id, spoke, &done.status, now);
         match done.status {
+            ResponseStatus::Completed if done.server_calls > 0 => {
+                if wanted {
+                    self.on_server_calls(done.server_calls);
+                }
+            }
             ResponseStatus::Completed if !spoke && done.tool_calls == 0 => {
                 self.violation(Peer::Model, "empty_response");
                 if wanted {

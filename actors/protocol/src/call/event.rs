@@ -365,6 +365,8 @@ pub struct ResponseDone {
     pub spoken_items: u32,
     /// Tool calls in it.
     pub tool_calls: u32,
+    /// Tools the server ran itself after the last thing it said (MCP): what came of them is not told yet.
+    pub server_calls: u32,
     /// Tokens used, where reported.
     pub usage: Option<Usage>,
 }

@@ -21,6 +21,8 @@ mod setup;
 pub mod snapshot;
 pub mod state;
 pub mod timers;
+mod tool_filler;
+mod tool_outcomes;
 mod tool_runs;
 mod tools;
 mod waiting;

@@ -10,56 +10,44 @@ use super::effect::{Effect, Peer, Report};
 use super::timers::Timer;
 use super::tools::ToolCall;
 use crate::ids::{CallSid, ModelId, clip};
-use crate::model::command::{ModelCommand, Role};
 use crate::model::link::Link;
-use crate::playback::Settled;
 use crate::time::Time;
-use crate::tool::memory::{Meaning, TOLD_MS, Told, ToolMemory, ToolRecord};
+use crate::tool::memory::{Meaning, Told, ToolMemory, ToolRecord};
 use crate::tool::{
-    FillerWords, MAX_ARGUMENTS, ToolFinished, ToolResult, ToolRun, ToolSpec, failure, key,
-    outcome_unknown,
+    MAX_ARGUMENTS, ToolFinished, ToolResult, ToolRun, ToolSpec, failure, key, outcome_unknown,
 };
 
 /// The runner keeps time itself and knows more; the machine's own deadline comes after its word.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// A filler after the first one comes no sooner than this.
-const FILLER_AGAIN: Duration = Duration::from_secs(4);
+/// A deadline that passes while there is no session is looked at again after this long.
+const NEXT_LOOK: Duration = Duration::from_secs(1);
 
 /// Runs at a time in one call.
 const AT_ONCE: usize = 32;
-
-/// Responses remembered, to know which outcomes they may have told.
-const ANSWERS: usize = 8;
-
-/// Bytes of an output told outside the answer of its call.
-const TOLD: usize = 8 * 1024;
-
-const ENOUGH_TOOLS: &str = "Do not call any more tools now. Tell the caller in a sentence or two what you know, and what \
-                            you could not find out.";
 
 /// The runs of a call.
 #[derive(Debug, Default)]
 pub(super) struct ToolRuns {
     pub(super) memory: ToolMemory,
-    live: Vec<Live>,
+    pub(super) live: Vec<Live>,
     /// Responses whose tool calls want an answer, when all of them have their outputs.
-    asking: Vec<ModelId>,
+    pub(super) asking: Vec<ModelId>,
     /// The last responses, each with the outcomes its model had when it began.
-    answers: VecDeque<(ModelId, Vec<u32>)>,
+    pub(super) answers: VecDeque<(ModelId, Vec<u32>)>,
     /// Calls since the caller's last turn.
-    in_turn: u32,
-    fillers: u32,
+    pub(super) in_turn: u32,
+    pub(super) fillers: u32,
 }
 
 /// A run that is not over.
 #[derive(Debug)]
-struct Live {
-    number: u32,
+pub(super) struct Live {
+    pub(super) number: u32,
     since: Time,
     due: Time,
     /// The calls of this session that want its output.
-    waiters: Vec<ToolCall>,
+    pub(super) waiters: Vec<ToolCall>,
     /// Its deadline has passed, and was told.
     late: bool,
 }
@@ -75,7 +63,7 @@ impl ToolRuns {
         waited_for.map(|run| run.due).min()
     }
 
-    fn answers_of(&self, response: &ModelId) -> bool {
+    pub(super) fn answers_of(&self, response: &ModelId) -> bool {
         let mut waiters = self.live.iter().flat_map(|run| &run.waiters);
         waiters.any(|waiter| waiter.response == *response)
     }
@@ -195,6 +183,8 @@ impl Call {
                     number,
                     tool: name.to_owned(),
                     arguments: canonical.clone(),
+                    asked: Value::Object(arguments.clone()).to_string(),
+                    call: tool.call.as_str().to_owned(),
                     key: key.clone(),
                     effects: spec.effects,
                     intent,
@@ -266,7 +256,13 @@ impl Call {
         let Some(record) = self.runs.memory.get(number) else {
             return;
         };
-        let arguments = read_arguments(&record.arguments).unwrap_or_default();
+        // A checkpoint of an earlier version knows the canonical form alone.
+        let asked = if record.asked.is_empty() {
+            &record.arguments
+        } else {
+            &record.asked
+        };
+        let arguments = read_arguments(asked).unwrap_or_default();
         let timeout = agent
             .tools
             .find(&record.tool)
@@ -274,7 +270,7 @@ impl Call {
         let run = ToolRun {
             number,
             tool: record.tool.clone(),
-            call: ModelId::new(&format!("again-{number}")),
+            call: ModelId::new(&record.call),
             arguments,
             canonical: record.arguments.clone(),
             key: record.key.clone(),
@@ -339,17 +335,28 @@ impl Call {
                 finished.result,
                 ToolResult::Ok | ToolResult::Repeated | ToolResult::Refused | ToolResult::Failed
             );
+        if !is_news {
+            // It was told at the deadline that nobody knows.
+            self.outcome_given(finished.number);
+        }
         self.tell_outcome(finished.number, run.waiters, &finished.output, is_news);
         self.hand_in_answers();
     }
 
     /// The deadline of some run has come: the model is told so, and the caller need not wait.
     pub(super) fn on_tool_due(&mut self, now: Time) {
+        let has_session = matches!(self.link, Link::Ready(_));
         let mut overdue = Vec::new();
         for run in &mut self.runs.live {
-            if !run.late && run.due <= now {
+            if run.late || run.due > now {
+                continue;
+            }
+            if has_session {
                 run.late = true;
                 overdue.push((run.number, std::mem::take(&mut run.waiters)));
+            } else {
+                // Told as soon as there is somebody to tell.
+                run.due = now + NEXT_LOOK;
             }
         }
         for (number, waiters) in overdue {
@@ -364,191 +371,8 @@ impl Call {
         self.watch_tools();
     }
 
-    /// Hands an outcome in where it was asked for; in a session that did not ask, it is told as news.
-    fn tell_outcome(&mut self, number: u32, waiters: Vec<ToolCall>, output: &str, is_news: bool) {
-        if !waiters.is_empty() {
-            for waiter in waiters {
-                self.keep_answer(waiter, output.to_owned(), Some(number));
-            }
-            return;
-        }
-        if !is_news {
-            return;
-        }
-        if !matches!(self.link, Link::Ready(_)) {
-            // The next session learns it from its briefing.
-            self.owes_answer = true;
-            return;
-        }
-        let Some(record) = self.runs.memory.get(number) else {
-            return;
-        };
-        let text = format!(
-            "The tool {}, called earlier with {}, has answered: {}",
-            record.tool,
-            clip(&record.arguments, TOLD),
-            clip(output, TOLD)
-        );
-        self.ask_model(ModelCommand::Tell {
-            role: Role::System,
-            text,
-        });
-        self.outcome_given(number);
-        if !self.caller_speaks {
-            self.ask_for_answer(None);
-        }
-    }
-
-    /// The model has the outcome of a run.
-    pub(super) fn outcome_given(&mut self, number: u32) {
-        if let Some(record) = self.runs.memory.get_mut(number)
-            && record.result.is_some()
-            && record.told == Told::Nobody
-        {
-            record.told = Told::Model;
-        }
-    }
-
-    /// All outputs of a response are handed in: now, and once, the model is asked to go on.
-    pub(super) fn answer_to_tools(&mut self) {
-        let (asking, runs) = (std::mem::take(&mut self.runs.asking), &self.runs);
-        let (wait, ready): (Vec<_>, Vec<_>) = asking.into_iter().partition(|response| {
-            self.responses.is_running(response)
-                || runs.answers_of(response)
-                || self.tools.is_waiting_for(response)
-        });
-        self.runs.asking = wait;
-        if ready.is_empty() || self.caller_speaks {
-            // A caller who speaks is answered when he is done, with all of this before it.
-            return;
-        }
-        self.ask_about_tools();
-    }
-
-    fn ask_about_tools(&mut self) {
-        let enough = self.runs.in_turn > self.setup.agent.tools.calls_a_turn;
-        self.ask_for_answer(enough.then(|| ENOUGH_TOOLS.to_owned()));
-    }
-
-    /// A running response is about to be done: if all its calls have their outputs, the answer to them and any other
-    /// that is owed are one.
-    pub(super) fn join_tool_answer(&mut self, response: &ModelId) {
-        let wants = self.runs.asking.contains(response);
-        if !wants || self.runs.answers_of(response) || !self.responses.is_running(response) {
-            return;
-        }
-        self.runs.asking.retain(|asking| asking != response);
-        if !self.caller_speaks {
-            self.ask_about_tools();
-        }
-    }
-
-    /// A response begins: what its model knows now, it may tell.
-    pub(super) fn tools_answered_in(&mut self, response: &ModelId) {
-        let given = |record: &&ToolRecord| record.told == Told::Model;
-        let known: Vec<u32> = self
-            .runs
-            .memory
-            .records()
-            .filter(given)
-            .map(|record| record.number)
-            .collect();
-        if known.is_empty() {
-            return;
-        }
-        if self.runs.answers.len() == ANSWERS {
-            self.runs.answers.pop_front();
-        }
-        self.runs.answers.push_back((response.clone(), known));
-    }
-
-    /// The caller heard a part of a response.
-    pub(super) fn tools_told(&mut self, settled: &Settled) {
-        if settled.heard_ms == 0 || (settled.cut && settled.heard_ms < TOLD_MS) {
-            return;
-        }
-        let of_response = |(response, _): &&(ModelId, Vec<u32>)| *response == settled.key.response;
-        let Some((_, known)) = self.runs.answers.iter().find(of_response) else {
-            return;
-        };
-        for number in known {
-            if let Some(record) = self.runs.memory.get_mut(*number)
-                && record.told == Told::Model
-            {
-                record.told = Told::Caller;
-            }
-        }
-    }
-
-    /// The caller took a turn.
-    pub(super) fn caller_asks(&mut self) {
-        self.runs.in_turn = 0;
-        self.runs.memory.caller_spoke();
-    }
-
-    /// The session is gone: runs go on, and the next session is told what came of them.
-    pub(super) fn lose_tool_session(&mut self) {
-        let unanswered = self.runs.live.iter().any(|run| !run.waiters.is_empty());
-        self.owes_answer |= unanswered || !self.runs.asking.is_empty();
-        for run in &mut self.runs.live {
-            run.waiters.clear();
-        }
-        self.runs.asking.clear();
-        self.runs.answers.clear();
-        self.runs.memory.session_lost();
-    }
-
-    /// A new session was told what came of the tools.
-    pub(super) fn tools_briefed(&mut self) {
-        let records = self.runs.memory.records();
-        let numbers: Vec<u32> = records.map(|record| record.number).collect();
-        for number in numbers {
-            self.outcome_given(number);
-        }
-    }
-
     fn watch_tools(&mut self) {
         let due = self.runs.next_due();
         self.timers.set_or_stop(Timer::Tool, due);
-    }
-
-    /// The line is quiet, or is not: silence with a tool running is filled.
-    pub(super) fn watch_tool_filler(&mut self, quiet: bool, now: Time) {
-        let agent = self.setup.agent.clone();
-        let Some(filler) = agent
-            .tools
-            .filler
-            .as_ref()
-            .filter(|_| quiet && self.runs.awaits())
-        else {
-            self.timers.stop(Timer::ToolFiller);
-            return;
-        };
-        if !self.timers.is_set(Timer::ToolFiller) {
-            let after = if self.runs.fillers == 0 {
-                filler.after
-            } else {
-                filler.after.max(FILLER_AGAIN)
-            };
-            self.timers.set(Timer::ToolFiller, now + after);
-        }
-    }
-
-    pub(super) fn on_tool_filler_due(&mut self, now: Time) {
-        let agent = self.setup.agent.clone();
-        let Some(filler) = agent.tools.filler.as_ref().filter(|_| self.runs.awaits()) else {
-            return;
-        };
-        self.runs.fillers += 1;
-        match &filler.words {
-            FillerWords::Model { instructions } => {
-                self.ask_for_answer(Some(instructions.clone()));
-            }
-            FillerWords::Clip { audio, text } => {
-                let item = format!("filler-{}", now.as_millis());
-                self.play_clip(&item, audio, text, now);
-                self.tell_of_clip(text);
-            }
-        }
     }
 }

@@ -539,12 +539,17 @@ fn response_done(response: Response<'_>, ids: &mut Interner) -> Result<ResponseD
         .iter()
         .filter(|item| item.kind.as_str() == Some("function_call"))
         .count();
+    let after_speech = output.iter().rev().take_while(|item| !spoken(item));
+    let server_calls = after_speech
+        .filter(|item| item.kind.as_str() == Some("mcp_call"))
+        .count();
     Ok(ResponseDone {
         id: id(&response.id, ids)?,
         status,
         items: count(output.len()),
         spoken_items: count(output.iter().filter(spoken).count()),
         tool_calls: count(tool_calls),
+        server_calls: count(server_calls),
         usage: response.usage.map(|usage| tokens(&usage)),
     })
 }

@@ -118,6 +118,27 @@ fn cached_tokens_are_counted_once() {
 }
 
 #[test]
+fn tools_the_server_ran_are_counted_until_it_speaks_of_them() {
+    let call = r#"{"id":"a","type":"mcp_call","name":"forecast","output":"{}"}"#;
+    let said =
+        r#"{"id":"b","type":"message","content":[{"type":"output_audio","transcript":"Sun."}]}"#;
+    for (output, server_calls) in [
+        (format!("{call},{call}"), 2),
+        (format!("{call},{said}"), 0),
+        (format!("{said},{call}"), 1),
+        (said.to_owned(), 0),
+    ] {
+        let line = format!(
+            r#"{{"type":"response.done","response":{{"id":"r","status":"completed","output":[{output}]}}}}"#
+        );
+        let ModelEvent::ResponseDone(done) = read_text(&line).unwrap() else {
+            panic!()
+        };
+        assert_eq!(done.server_calls, server_calls, "{output}");
+    }
+}
+
+#[test]
 fn a_tool_call_that_was_cut_is_not_complete() {
     let line = |status: &str| {
         format!(

@@ -46,6 +46,12 @@ pub struct ToolRecord {
     pub tool: String,
     /// Its arguments in canonical form.
     pub arguments: String,
+    /// Its arguments as the model gave them, while it runs: a run that is made again asks the same in every letter.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub asked: String,
+    /// The model's call that it was run for, while it runs.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub call: String,
     /// Names the effect, or the run if it has none.
     pub key: String,
     /// Whether it changes something in the world.
@@ -204,6 +210,8 @@ impl ToolMemory {
 
 impl ToolRecord {
     pub(crate) fn finish(&mut self, result: ToolResult, output: &str, ms: u64) {
+        self.asked = String::new();
+        self.call = String::new();
         self.result = Some(result);
         self.ms = Some(ms);
         self.output = Some(clip(output, KEPT_OUTPUT).to_owned());

@@ -321,6 +321,7 @@ pub(crate) fn done_as(response: &str, status: ResponseStatus, spoken_items: u32)
         items: spoken_items,
         spoken_items,
         tool_calls: 0,
+        server_calls: 0,
         usage: None,
     };
     Event::Model(ModelEvent::ResponseDone(Box::new(done)))
@@ -334,6 +335,21 @@ pub(crate) fn done_with_tools(response: &str, tool_calls: u32) -> Event {
         items: tool_calls,
         spoken_items: 0,
         tool_calls,
+        server_calls: 0,
+        usage: None,
+    };
+    Event::Model(ModelEvent::ResponseDone(Box::new(done)))
+}
+
+/// An answer in which the server called tools of its own is over.
+pub(crate) fn done_with_server_calls(response: &str, server_calls: u32) -> Event {
+    let done = ResponseDone {
+        id: id(response),
+        status: ResponseStatus::Completed,
+        items: server_calls,
+        spoken_items: 0,
+        tool_calls: 0,
+        server_calls,
         usage: None,
     };
     Event::Model(ModelEvent::ResponseDone(Box::new(done)))
