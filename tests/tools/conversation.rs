@@ -40,7 +40,7 @@ pub(crate) fn model_calling(tools: &[(&str, Value)]) -> Realtime {
 pub(crate) fn toml(server: &ToolServer, agent: &str, more: &str) -> String {
     let agent = AGENT.replacen(
         "[fallback]",
-        &format!("tools = [\"it\", \"find_times\"]\n{agent}\n[fallback]"),
+        &format!("tools = [\"it\"]\n{agent}\n[fallback]"),
         1,
     );
     format!(
@@ -121,11 +121,7 @@ async fn a_tool_is_called_and_what_came_of_it_is_heard() {
     assert_eq!(outputs(&session), [json!({"name": "Ann"})]);
     let offered = session.config()["tools"].clone();
     assert_eq!(offered[0]["name"], "it");
-    assert_eq!(
-        offered.as_array().unwrap().len(),
-        1,
-        "only tools that somebody runs: {offered}"
-    );
+    assert_eq!(offered.as_array().unwrap().len(), 1, "{offered}");
     let asked = server.asked();
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].json()["arguments"], json!({"at": 9}));
@@ -390,8 +386,10 @@ async fn a_tool_of_the_process_is_run_and_one_that_panics_costs_only_itself() {
         Ok(json!({"asked": request.arguments}).to_string())
     });
     let mut options = Options {
-        toml: toml(&server, "", "")
-            .replace("\"find_times\"]", "\"find_times\", \"list_services\"]"),
+        toml: toml(&server, "", "").replace(
+            "tools = [\"it\"]",
+            "tools = [\"find_times\", \"list_services\"]",
+        ),
         ..Options::default()
     }
     .model(model);
