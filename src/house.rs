@@ -49,18 +49,32 @@ pub(crate) struct House {
     draining: AtomicBool,
 }
 
+/// What a house stands on.
+pub(crate) struct Ground {
+    pub(crate) registry: Addr<Registry>,
+    pub(crate) store: Arc<dyn CallStore>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) mint: Mint,
+    pub(crate) tap: Option<Tap>,
+}
+
 impl House {
+    /// A house at `public_base`, its address as Twilio knows it.
     pub(crate) fn new(
         settings: Settings,
-        registry: Addr<Registry>,
-        store: Arc<dyn CallStore>,
-        metrics: Arc<Metrics>,
-        gate: Arc<Gate>,
-        mint: Mint,
         public_base: String,
-        tap: Option<Tap>,
+        ground: Ground,
         workshop: Workshop,
     ) -> Result<Self, AnsweringError> {
+        let Ground {
+            registry,
+            store,
+            metrics,
+            gate,
+            mint,
+            tap,
+        } = ground;
         let readings = Readings::new(&settings, workshop)?;
         let admin_token = match &settings.server.trust {
             Trust::Dev { .. } => None,

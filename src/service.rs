@@ -21,7 +21,7 @@ use switchboard_actors::store::memory::MemoryStore;
 use switchboard_actors::store::sqlite::SqliteStore;
 
 use crate::answering::AnsweringError;
-use crate::house::House;
+use crate::house::{Ground, House};
 use crate::phone::media_stream::DiallerOfThread;
 use crate::phone::ticket::Mint;
 use crate::settings::{Settings, Store, Trust};
@@ -154,17 +154,15 @@ impl Service {
             tls: endpoint.tls.clone(),
             metrics: metrics.clone(),
         };
-        let house = House::new(
-            settings,
-            registry.clone(),
+        let ground = Ground {
+            registry: registry.clone(),
             store,
-            metrics.clone(),
+            metrics: metrics.clone(),
             gate,
             mint,
-            base,
             tap,
-            workshop,
-        )?;
+        };
+        let house = House::new(settings, base, ground, workshop)?;
         let house = web::Data::new(house);
         let servers = vec![
             serve_public(public, workers, house.clone(), endpoint)?,

@@ -1,4 +1,5 @@
 //! Checkpoints: what is written down, what is read again, and a call that goes on from one.
+#![allow(clippy::unwrap_used)] // a panic is the report
 
 mod common;
 
