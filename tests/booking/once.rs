@@ -47,13 +47,32 @@ fn a_refusal_is_kept_under_its_key_too() {
     let wish =
         json!({"service": "Hot stone massage", "day": "tomorrow", "time": "15:30", "name": "Anna"});
     shelf.keyed("k1", "book_appointment", &wish);
-    let refused = shelf.keyed("k2", "book_appointment", &wish);
+    let mut hers = wish.clone();
+    hers["name"] = json!("Berta");
+    let refused = shelf.keyed("k2", "book_appointment", &hers);
     assert!(refusal(&refused).contains("is taken"));
     shelf.keyed("k3", "cancel_appointment", &json!({}));
     // The time is free by now, but the caller was told no: whoever repeats the question hears the same.
-    assert_eq!(shelf.keyed("k2", "book_appointment", &wish), refused);
+    assert_eq!(shelf.keyed("k2", "book_appointment", &hers), refused);
     assert_eq!(shelf.standing(), []);
-    assert!(shelf.keyed("k4", "book_appointment", &wish)["booked"].is_object());
+    assert!(shelf.keyed("k4", "book_appointment", &hers)["booked"].is_object());
+}
+
+#[test]
+fn the_very_same_appointment_is_not_made_twice_under_another_key() {
+    let shelf = Shelf::new();
+    let wish =
+        json!({"service": "Classic massage", "day": "tomorrow", "time": "15:00", "name": "Anna"});
+    let first = shelf.keyed("k1", "book_appointment", &wish);
+    let again = shelf.keyed("k2", "book_appointment", &wish);
+    assert_eq!(again["booked"], first["booked"]);
+    assert!(again["note"].as_str().unwrap().contains("already"));
+    assert_eq!(shelf.standing().len(), 1);
+    // Two people may come at one time.
+    let mut his = wish.clone();
+    his["name"] = json!("Bert");
+    assert!(shelf.keyed("k3", "book_appointment", &his)["booked"].is_object());
+    assert_eq!(shelf.standing().len(), 2);
 }
 
 #[test]

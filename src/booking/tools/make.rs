@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::asked::{Arguments, Refusal, read_number, refuse};
 use super::counter::Counter;
-use crate::booking::appointment::{self, Guest};
+use crate::booking::appointment::{self, Appointment, Guest};
 use crate::booking::free::Place;
 use crate::booking::premises::Service;
 use crate::booking::{BookError, code};
@@ -42,6 +42,21 @@ pub(super) fn book_appointment(
             ));
         }
     };
+    let coming = appointment::of_number(counter.connection, &number, counter.now)?;
+    let is_this = |made: &&Appointment| {
+        made.begins == begins
+            && made.service == service.name
+            && made.name.eq_ignore_ascii_case(&name)
+    };
+    // People at the desk know what they do.
+    let is_phoned = counter.caller.is_some();
+    if let Some(made) = coming.iter().find(is_this).filter(|_| is_phoned) {
+        // Under another key, so a new wish; but nobody lies on two tables at once.
+        return Ok(json!({
+            "booked": counter.spoken_appointment(made),
+            "note": "It was in the book already. For a second person, book under that person's name.",
+        }));
+    }
     if let Some(caller) = &counter.caller
         && appointment::of_number(counter.connection, caller, counter.now)?.len()
             >= appointment::MOST_COMING

@@ -181,7 +181,10 @@ impl Call {
         self.owes_answer = true;
         match self.past.leaving {
             Some(reason) => self.leave(reason, Farewell::Asked, now),
-            None => self.ask_for_answer(Some(GO_ON.to_owned())),
+            None => {
+                self.runs.going_on = true;
+                self.ask_for_answer(Some(GO_ON.to_owned()));
+            }
         }
         true
     }

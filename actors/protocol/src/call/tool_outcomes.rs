@@ -120,6 +120,9 @@ impl Call {
 
     /// A response begins: what its model knows now, it may tell.
     pub(super) fn tools_answered_in(&mut self, response: &ModelId) {
+        if std::mem::take(&mut self.runs.going_on) {
+            return;
+        }
         let given = |record: &&ToolRecord| record.told == Told::Model;
         let known: Vec<u32> = self
             .runs

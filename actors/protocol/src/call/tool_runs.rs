@@ -35,6 +35,8 @@ pub(super) struct ToolRuns {
     pub(super) asking: Vec<ModelId>,
     /// The last responses, each with the outcomes its model had when it began.
     pub(super) answers: VecDeque<(ModelId, Vec<u32>)>,
+    /// The next response is the sentence with which a resumed call goes on.
+    pub(super) going_on: bool,
     /// Calls since the caller's last turn.
     pub(super) in_turn: u32,
     pub(super) fillers: u32,

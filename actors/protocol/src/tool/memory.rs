@@ -9,7 +9,8 @@
 //! 2. the caller has **heard** an answer that was begun after the model had the outcome, and has **taken a turn since**.
 //!
 //! So a model that repeats itself after an interruption, a retry or a reconnect gets what it had, and a caller who hears
-//! "it is booked" and says "the same once more" gets two. Heard means an answer to its end, or [`TOLD_MS`] of it.
+//! "it is booked" and says "the same once more" gets two. Heard means an answer to its end, or [`TOLD_MS`] of it. The
+//! sentence with which a resumed call goes on is no such answer: "I am here again" tells nobody what was done.
 
 use serde::{Deserialize, Serialize};
 
