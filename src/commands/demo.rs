@@ -61,14 +61,17 @@ pub fn run(arguments: &Demo) -> Exit {
     }
 }
 
-/// How much of an answer the caller hears before interrupting it: the first of the times that are offered. Shorter than
-/// what is said when there is no book.
-const HEARS_MS: u64 = 5_800;
+/// How much of the offer the caller hears before interrupting it: the times, and the beginning of what comes after.
+const HEARS_MS: u64 = 6_500;
+
+/// Silence after which an answer that was not so long is over; longer than a tool may take.
+const FINISHED_MS: u64 = 2_500;
 
 /// The caller of the demo: asks for a massage, interrupts the long offer and takes the first time, gives a name, says
 /// goodbye.
 pub(super) fn caller(fast: bool) -> Scripted {
-    let quiet_ms = if fast { 400 } else { 700 };
+    // Above 400: a code that is spelled has pauses nearly as long.
+    let quiet_ms = if fast { 600 } else { 700 };
     let say = |name: &str| {
         Step::Speak(Cow::Borrowed(
             speech::caller(name).map_or(&[][..], |clip| clip.mulaw()),
@@ -77,7 +80,10 @@ pub(super) fn caller(fast: bool) -> Scripted {
     let steps = [
         Step::WaitForAgent { quiet_ms },
         say("hello"),
-        Step::WaitToInterrupt { after_ms: HEARS_MS },
+        Step::WaitToInterruptOrAnswer {
+            after_ms: HEARS_MS,
+            quiet_ms: FINISHED_MS,
+        },
         say("interrupt"),
         Step::WaitForAgent { quiet_ms },
         say("name"),

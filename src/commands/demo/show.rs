@@ -50,11 +50,12 @@ impl Show {
 
     /// What the appointment book holds before the call.
     pub(super) fn book(&self, diary: &Diary) {
-        self.line(
-            "book",
-            34,
-            &format!("{} coming appointments", diary.coming()),
-        );
+        let coming = match diary.coming() {
+            0 => "no coming appointment".to_owned(),
+            1 => "one coming appointment".to_owned(),
+            more => format!("{more} coming appointments"),
+        };
+        self.line("book", 34, &coming);
         for line in diary.lines() {
             self.line("book", 34, &line);
         }

@@ -10,7 +10,9 @@ use super::script::ScriptError;
 use super::vocabulary::spoken;
 use crate::speech::{self, Clip};
 
-/// After a comma, and between the characters of a code.
+/// Between the characters of a code: the f of "F" is hardly audible and lasts 200 ms, so that more would end the turn.
+const SPELLING_PAUSE_MS: u64 = 60;
+/// After a comma.
 const SHORT_PAUSE_MS: u64 = 100;
 /// At the end of a sentence; a caller who waits for the end of the turn must not take it for that.
 const LONG_PAUSE_MS: u64 = 160;
@@ -54,7 +56,7 @@ impl Phrase {
                         return None;
                     };
                     let spoken = spoken(&value)?;
-                    let apart_ms = if spoken.spelled { SHORT_PAUSE_MS } else { 0 };
+                    let apart_ms = if spoken.spelled { SPELLING_PAUSE_MS } else { 0 };
                     sentence.say(&spoken.words, &spoken.text, apart_ms);
                 }
             }
@@ -119,6 +121,7 @@ impl Sentence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::twilio::is_loud;
     use serde_json::json;
 
     fn phrase(pieces: &[&str]) -> Phrase {
@@ -167,7 +170,31 @@ mod tests {
             .map(|name| speech::word(name).unwrap().mulaw().len())
             .iter()
             .sum();
-        assert_eq!(mulaw.len(), words + 3 * 800);
+        assert_eq!(mulaw.len(), words + 3 * 480);
+    }
+
+    #[test]
+    fn a_spelled_code_is_not_taken_for_the_end_of_the_turn() {
+        let characters: Vec<char> = "FKLMRTW24679".chars().collect();
+        let mut longest_ms = 0;
+        for first in &characters {
+            for second in &characters {
+                let code = format!("{first}{second}{first}{second}");
+                let outputs = |_: &str| Some(json!({"code": code}));
+                let said = phrase(&["your_code_is", "{book:/code}", ".", "anything_else"])
+                    .utterance(&outputs);
+                let Some(Utterance::Spoken { mulaw, .. }) = said else {
+                    panic!("{code} was not said");
+                };
+                let mut quiet_ms = 0;
+                for frame in mulaw.chunks(160) {
+                    quiet_ms = if is_loud(frame) { 0 } else { quiet_ms + 20 };
+                    longest_ms = longest_ms.max(quiet_ms);
+                }
+            }
+        }
+        println!("longest pause inside a spelled code: {longest_ms} ms");
+        assert!(longest_ms < 450, "{longest_ms} ms");
     }
 
     #[test]
