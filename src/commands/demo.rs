@@ -61,8 +61,9 @@ pub fn run(arguments: &Demo) -> Exit {
     }
 }
 
-/// How much of the offer the caller hears before interrupting it: the times, and the beginning of what comes after.
-const HEARS_MS: u64 = 6_500;
+/// How much sound of the offer the caller hears before interrupting it: the times, and the beginning of what comes
+/// after them.
+const HEARS_MS: u64 = 5_700;
 
 /// Silence after which an answer that was not so long is over; longer than a tool may take.
 const FINISHED_MS: u64 = 2_500;

@@ -36,7 +36,7 @@ pub enum Step {
     },
     /// Waits to interrupt a long answer, or for the end of one that turns out to be short.
     WaitToInterruptOrAnswer {
-        /// Milliseconds of the agent's speech after which it is interrupted.
+        /// Milliseconds of the agent's sound, pauses not counted, after which it is interrupted while it speaks.
         after_ms: u64,
         /// Milliseconds of silence that end the agent's turn.
         quiet_ms: u64,
@@ -147,9 +147,9 @@ impl Caller for Scripted {
                     heard.speaking_ms > 0 && heard.speaking_ms >= *after_ms
                 }
                 Some(Step::WaitToInterruptOrAnswer { after_ms, quiet_ms }) => {
-                    let finished =
-                        heard.loud_ms >= loud_then + AGENT_SPOKE_MS && heard.quiet_ms >= *quiet_ms;
-                    finished || (heard.speaking_ms > 0 && heard.speaking_ms >= *after_ms)
+                    let loud_ms = heard.loud_ms - loud_then;
+                    let finished = loud_ms >= AGENT_SPOKE_MS && heard.quiet_ms >= *quiet_ms;
+                    finished || (loud_ms >= *after_ms && heard.speaking_ms > 0)
                 }
                 Some(Step::Speak(_) | Step::Keys(_) | Step::Fault(_)) if !heard.on_stream => {
                     return CallerAction::Speak;
@@ -261,10 +261,12 @@ mod tests {
         for (now_ms, speaking_ms, action) in [
             (0, 0, CallerAction::Speak),
             (5_980, 5_980, CallerAction::Speak),
-            (6_000, 6_000, CallerAction::HangUp),
+            // In a pause there is nobody to interrupt.
+            (6_000, 0, CallerAction::Speak),
+            (6_400, 20, CallerAction::HangUp),
         ] {
             assert_eq!(
-                long.frame(now_ms, &heard(speaking_ms, 0, speaking_ms), &mut out),
+                long.frame(now_ms, &heard(speaking_ms, 0, now_ms), &mut out),
                 action
             );
         }
