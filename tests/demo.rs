@@ -46,11 +46,8 @@ impl Played {
 
     /// What the caller was offered, as far as it was said.
     fn offer(&self) -> &str {
-        let offers = self.agent.iter().map(|(said, _)| said.as_str());
-        offers
-            .filter(|said| said.contains("is free on"))
-            .last()
-            .unwrap()
+        let mut said = self.agent.iter().map(|(said, _)| said.as_str());
+        said.find(|said| said.contains("is free on")).unwrap()
     }
 }
 
