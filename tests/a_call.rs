@@ -80,7 +80,7 @@ fn events_of(call_sid: &str) -> Vec<Event> {
 
 /// Greeting, a long answer that is interrupted, a short one.
 fn model() -> Realtime {
-    let mut script = Script::spa();
+    let mut script = Script::chat();
     script.turns = vec![
         Answer::clip(Some("When do you have time on Saturday?"), "times_long"),
         Answer::clip(Some("Half past ten, please."), "half_past"),

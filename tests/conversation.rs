@@ -420,7 +420,7 @@ async fn a_stored_greeting_plays_at_once_and_the_model_knows_of_it() {
     )
     .unwrap();
     let agent = format!(
-        "greeting = {{ mode = \"clip\", clip = \"{}\", text = \"Good morning, Casa Verde Spa.\" }}",
+        "greeting = {{ mode = \"clip\", clip = \"{}\", text = \"Good morning, Willow Spa.\" }}",
         file.display()
     );
     // The model needs half a second to answer the handshake: the clip does not wait for it.
@@ -436,7 +436,7 @@ async fn a_stored_greeting_plays_at_once_and_the_model_knows_of_it() {
     let told = session
         .items()
         .iter()
-        .any(|item| item.from_client && item.text.contains("Casa Verde"));
+        .any(|item| item.from_client && item.text.contains("Willow Spa"));
     assert!(told, "{:?}", session.items());
     assert_eq!(complaints(&session), Vec::<Value>::new());
     println!(

@@ -41,6 +41,14 @@ pub struct Appointment {
     pub state: State,
 }
 
+impl Appointment {
+    /// The confirmation code as it is said: `K, 7, M, 4`.
+    #[must_use]
+    pub fn spelled_code(&self) -> String {
+        super::code::spelled(&self.code)
+    }
+}
+
 /// What became of an appointment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

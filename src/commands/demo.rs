@@ -2,8 +2,10 @@
 //!
 //! The real service on loopback ports, an emulated Twilio with recorded speech as the caller, an emulated Realtime
 //! model. What is shown comes from all three: the line (what was said and heard), the service (states, turns,
-//! latencies), the model (what it was told).
+//! latencies, tools), the model (what it was told). The appointment that is made stays in the book beside the call's
+//! files: the next demo finds it taken.
 
+mod diary;
 mod record;
 mod show;
 
@@ -12,6 +14,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use switchboard_actors::call::TapLine;
 use switchboard_actors::metrics::Metrics;
 use switchboard_kit::realtime::{Realtime, Script};
@@ -25,6 +28,7 @@ use crate::service::Service;
 use crate::settings::Settings;
 use crate::telemetry;
 
+use diary::Diary;
 use record::Record;
 use show::Show;
 
@@ -57,9 +61,18 @@ pub fn run(arguments: &Demo) -> Exit {
     }
 }
 
-/// The caller of the demo: asks for a massage, interrupts the long answer, gives her name, says goodbye.
+/// How much sound of the offer the caller hears before interrupting it: the times, and the beginning of what comes
+/// after them.
+const HEARS_MS: u64 = 5_700;
+
+/// Silence after which an answer that was not so long is over; longer than a tool may take.
+const FINISHED_MS: u64 = 2_500;
+
+/// The caller of the demo: asks for a massage, interrupts the long offer and takes the first time, gives a name, says
+/// goodbye.
 pub(super) fn caller(fast: bool) -> Scripted {
-    let quiet_ms = if fast { 400 } else { 700 };
+    // Above 400: a code that is spelled has pauses nearly as long.
+    let quiet_ms = if fast { 600 } else { 700 };
     let say = |name: &str| {
         Step::Speak(Cow::Borrowed(
             speech::caller(name).map_or(&[][..], |clip| clip.mulaw()),
@@ -68,8 +81,9 @@ pub(super) fn caller(fast: bool) -> Scripted {
     let steps = [
         Step::WaitForAgent { quiet_ms },
         say("hello"),
-        Step::WaitToInterrupt {
-            after_ms: if fast { 1_500 } else { 3_000 },
+        Step::WaitToInterruptOrAnswer {
+            after_ms: HEARS_MS,
+            quiet_ms: FINISHED_MS,
         },
         say("interrupt"),
         Step::WaitForAgent { quiet_ms },
@@ -115,6 +129,8 @@ async fn play(arguments: &Demo) -> Result<bool, String> {
     let model = model.map_err(|error| text(&error))?;
     let settings = settings(&model.url(), &arguments.out)?;
     let mut show = Show::new();
+    let before = Diary::read(&arguments.out, Timestamp::now()).map_err(|error| text(&error))?;
+    show.book(&before);
     show.title(&format!("model emulated at {}", model.url()));
 
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| text(&error))?);
@@ -128,17 +144,23 @@ async fn play(arguments: &Demo) -> Result<bool, String> {
     show.title(&format!("a caller dials; webhooks are signed for {PUBLIC}"));
 
     let (observer, events) = mpsc::unbounded_channel();
-    let line = line(&service, observer)?;
+    let mut line = line(&service, observer)?;
+    // Somebody else each time: the book takes so many appointments of a number and no more.
+    line.from = format!("+1555010{:04}", before.coming() % 10_000);
     let (outcome, record) = follow(line, caller(arguments.fast), events, taps, &mut show).await;
     service.drain();
     service.hand_over().await;
     service.stop().await;
     model.stop().await;
 
+    let after = Diary::read(&arguments.out, Timestamp::now()).map_err(|error| text(&error))?;
     let files = record
         .write(&arguments.out, &outcome)
         .map_err(|error| text(&error))?;
-    Ok(show.summary(&outcome, &record, &files))
+    let went_well = show.summary(&outcome, &record, &files);
+    let booked = show.booking(&before, &after, &record);
+    show.verdict(went_well, booked);
+    Ok(went_well && booked)
 }
 
 fn line(service: &Service, observer: mpsc::UnboundedSender<PhoneEvent>) -> Result<Line, String> {

@@ -60,6 +60,14 @@ impl Record {
         Some(message)
     }
 
+    /// Whether the caller heard an answer to its end with these words in it.
+    pub(super) fn was_heard(&self, words: &str) -> bool {
+        self.turns.iter().any(|turn| {
+            let heard = turn["heard"].as_str().unwrap_or_default();
+            turn["who"] == "agent" && turn["cut"] == false && heard.contains(words)
+        })
+    }
+
     /// Whether the machine has said its last word.
     pub(super) const fn is_over(&self) -> bool {
         self.end.is_some()

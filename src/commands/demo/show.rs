@@ -8,6 +8,7 @@ use serde_json::Value;
 use switchboard_actors::call::TapLine;
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Happening, PhoneEvent};
 
+use super::diary::Diary;
 use super::record::Record;
 use crate::commands::call::ending;
 
@@ -45,6 +46,19 @@ impl Show {
 
     pub(super) fn title(&self, text: &str) {
         self.line("demo", 1, text);
+    }
+
+    /// What the appointment book holds before the call.
+    pub(super) fn book(&self, diary: &Diary) {
+        let coming = match diary.coming() {
+            0 => "no coming appointment".to_owned(),
+            1 => "one coming appointment".to_owned(),
+            more => format!("{more} coming appointments"),
+        };
+        self.line("book", 34, &coming);
+        for line in diary.lines() {
+            self.line("book", 34, &line);
+        }
     }
 
     /// Something on the emulated line.
@@ -115,11 +129,12 @@ impl Show {
                 "interrupted: {} ms of the answer were heard",
                 number("heard_ms")
             ),
+            "tool_started" => format!("tool {} is called", word("tool")),
             "tool" => format!(
-                "tool {}: {} after {} ms",
+                "tool {} answered after {} ms: {}",
                 word("tool"),
-                word("result"),
-                number("ms")
+                number("ms"),
+                word("result")
             ),
             "turn" => return self.turn(data),
             "violation" => format!("{} broke a rule: {}", word("peer"), word("kind")),
@@ -200,14 +215,52 @@ impl Show {
             && caller_turns >= CALLER_TURNS
             && record.interruptions >= 1
             && complaints == 0;
-        self.title(if good {
-            "the call went through every state as it should"
-        } else {
-            "the call did not go as it should"
-        });
         for (code, text) in outcome.complaints() {
             self.title(&format!("twilio would warn: {code} {text}"));
         }
         good
+    }
+
+    /// What the call brought into the book; true if it is one appointment, and the caller heard its code.
+    pub(super) fn booking(&self, before: &Diary, after: &Diary, record: &Record) -> bool {
+        let made = after.since(before);
+        for appointment in &made {
+            self.line("book", 34, &format!("new: {}", after.line(appointment)));
+        }
+        let [appointment] = made.as_slice() else {
+            self.line(
+                "book",
+                31,
+                &format!("{} new appointments instead of one", made.len()),
+            );
+            return false;
+        };
+        let heard = record.was_heard(&appointment.spelled_code());
+        let text = if heard {
+            format!(
+                "the code that was spoken, {}, is in the book",
+                appointment.spelled_code()
+            )
+        } else {
+            format!(
+                "the code in the book, {}, was not spoken",
+                appointment.spelled_code()
+            )
+        };
+        self.line("book", if heard { 34 } else { 31 }, &text);
+        heard
+    }
+
+    /// The last line.
+    pub(super) fn verdict(&self, went_well: bool, booked: bool) {
+        self.title(match (went_well, booked) {
+            (true, true) => {
+                "the call went through every state as it should, and the appointment is made"
+            }
+            (true, false) => {
+                "the call went through every state, but there is no appointment as it should be"
+            }
+            (false, _) => "the call did not go as it should",
+        });
     }
 }

@@ -30,6 +30,8 @@ pub struct Clip {
     pub text: &'static str,
     /// Whose voice it is.
     pub speaker: Speaker,
+    #[cfg(test)]
+    folder: &'static str,
     mulaw: &'static [u8],
 }
 
@@ -59,6 +61,12 @@ pub fn receptionist(name: &str) -> Option<&'static Clip> {
     RECEPTIONIST.iter().find(|clip| clip.name == name)
 }
 
+/// A piece of a sentence in the receptionist's voice: a weekday, a number, a letter, what goes between them.
+#[must_use]
+pub fn word(name: &str) -> Option<&'static Clip> {
+    WORDS.iter().find(|clip| clip.name == name)
+}
+
 /// Everything the caller can say.
 pub fn caller_clips() -> impl Iterator<Item = &'static Clip> {
     CALLER.iter()
@@ -69,21 +77,28 @@ pub fn receptionist_clips() -> impl Iterator<Item = &'static Clip> {
     RECEPTIONIST.iter()
 }
 
+/// The pieces that sentences of the receptionist are put together from.
+pub fn words() -> impl Iterator<Item = &'static Clip> {
+    WORDS.iter()
+}
+
 macro_rules! clips {
     ($speaker:expr, $folder:literal, $($name:literal: $text:literal,)+) => {
         [$(Clip {
             name: $name,
             text: $text,
             speaker: $speaker,
+            #[cfg(test)]
+            folder: $folder,
             mulaw: mulaw_of_wav(include_bytes!(concat!("../speech/", $folder, "/", $name, ".wav"))),
         },)+]
     };
 }
 
 static CALLER: [Clip; 11] = clips! { Speaker::Caller, "caller",
-    "hello": "Hello, I would like to book a massage for tomorrow afternoon, please.",
+    "hello": "Hello, I would like a classic massage with Maria, please, on the next free afternoon.",
     "price": "How much is the hot stone massage?",
-    "interrupt": "Sorry, sorry. Half past three would be perfect.",
+    "interrupt": "Sorry, sorry. I take the first one, please.",
     "name": "My name is Anna Weber, and this is my number.",
     "yes": "Yes, please.",
     "thanks": "That is all. Thank you very much, goodbye.",
@@ -94,17 +109,67 @@ static CALLER: [Clip; 11] = clips! { Speaker::Caller, "caller",
     "cough": "",
 };
 
-static RECEPTIONIST: [Clip; 10] = clips! { Speaker::Receptionist, "receptionist",
-    "greeting": "Good morning, Casa Verde Spa. How can I help you?",
-    "times_long": "With pleasure. Tomorrow afternoon we have a classic massage at two o'clock with Maria, a hot stone massage at half past three with Elena, and an aroma massage at five o'clock with Sofia. Each of them takes one hour, and you are welcome to use the sauna before. Which one would you like?",
+static RECEPTIONIST: [Clip; 13] = clips! { Speaker::Receptionist, "receptionist",
+    "greeting": "Welcome to Willow Spa. How can I help you?",
+    "times_long": "With pleasure. Tomorrow afternoon we have a hot stone massage at half past three with Elena, a classic massage at two o'clock with Maria, and an aroma massage at five o'clock with Sofia. Each of them takes one hour, and you are welcome to use the sauna before. Which one would you like?",
     "half_past": "Half past three with Elena it is. May I have your name, please?",
     "price": "The hot stone massage is ninety five euros for one hour.",
     "booked": "Thank you, Anna. Your massage is booked for tomorrow at half past three. Is there anything else?",
-    "goodbye": "Thank you for calling Casa Verde. We look forward to seeing you. Goodbye!",
+    "goodbye": "Thank you for calling Willow Spa. We look forward to seeing you. Goodbye!",
     "moment": "One moment, please.",
     "sorry": "I am sorry, could you say that again?",
     "still_there": "Are you still there?",
     "filler": "Just a second, I am still here.",
+    "sauna": "You are welcome to use the sauna before. What would suit you best?",
+    "your_name": "May I have your name, please?",
+    "no_book": "I am sorry, I cannot look into our appointment book at the moment. One of us will call you back as soon as we can.",
+};
+
+static WORDS: [Clip; 44] = clips! { Speaker::Receptionist, "words",
+    "with_pleasure": "With pleasure.",
+    "is_free_on": "is free on",
+    "at": "at",
+    "or_at": "or at",
+    "the_first_one": "The first one, at",
+    "thank_you_anna": "Thank you, Anna.",
+    "your_massage_with": "Your massage with",
+    "is_booked_for": "is booked for",
+    "your_code_is": "Your code is",
+    "anything_else": "Is there anything else?",
+    "maria": "Maria",
+    "monday": "Monday",
+    "tuesday": "Tuesday",
+    "wednesday": "Wednesday",
+    "thursday": "Thursday",
+    "friday": "Friday",
+    "saturday": "Saturday",
+    "sunday": "Sunday",
+    "one": "one",
+    "two": "two",
+    "three": "three",
+    "four": "four",
+    "five": "five",
+    "six": "six",
+    "seven": "seven",
+    "eight": "eight",
+    "nine": "nine",
+    "ten": "ten",
+    "eleven": "eleven",
+    "twelve": "twelve",
+    "fifteen": "fifteen",
+    "twenty": "twenty",
+    "thirty": "thirty",
+    "forty": "forty",
+    "fifty": "fifty",
+    "oh": "oh",
+    "o_clock": "o'clock",
+    "f": "F",
+    "k": "K",
+    "l": "L",
+    "m": "M",
+    "r": "R",
+    "t": "T",
+    "w": "W",
 };
 
 /// The samples of a µ-law WAV. Runs while the crate is compiled, so a clip of another format does not build.
@@ -145,17 +210,13 @@ mod tests {
     use super::*;
 
     fn every_clip() -> impl Iterator<Item = &'static Clip> {
-        caller_clips().chain(receptionist_clips())
+        caller_clips().chain(receptionist_clips()).chain(words())
     }
 
     fn file_of(clip: &Clip) -> std::path::PathBuf {
-        let folder = match clip.speaker {
-            Speaker::Caller => "caller",
-            Speaker::Receptionist => "receptionist",
-        };
         std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("speech")
-            .join(folder)
+            .join(clip.folder)
             .join(format!("{}.wav", clip.name))
     }
 

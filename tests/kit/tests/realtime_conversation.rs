@@ -5,7 +5,7 @@ mod realtime_client;
 
 use realtime_client::{Client, quick, script, session};
 use serde_json::{Value, json};
-use switchboard_kit::realtime::{DeltaSize, Realtime, Recording, Resume, Source};
+use switchboard_kit::realtime::{DeltaSize, Realtime, Recording, Resume, Script, Source};
 use switchboard_kit::speech;
 
 #[tokio::test]
@@ -228,6 +228,99 @@ async fn tools_preambles_and_several_items_follow_the_script() {
     );
     let outputs = session(&server, 1).await.replayed();
     assert_eq!(outputs.len(), 2);
+}
+
+/// Answers the only call of a response and asks for the next one; gives the response that follows.
+async fn answer_tool(client: &mut Client, done: &Value, output: &Value) -> Value {
+    let items = done["response"]["output"].as_array().unwrap();
+    let call = items
+        .iter()
+        .find(|item| item["type"] == "function_call")
+        .unwrap();
+    let output = json!({"type": "function_call_output", "call_id": call["call_id"], "output": output.to_string()});
+    client
+        .send(json!({"type": "conversation.item.create", "item": output}))
+        .await;
+    client.send(json!({"type": "response.create"})).await;
+    client.until("response.done").await
+}
+
+fn said(done: &Value) -> &str {
+    done["response"]["output"][0]["content"][0]["transcript"]
+        .as_str()
+        .unwrap_or_default()
+}
+
+#[tokio::test]
+async fn the_booking_says_and_asks_for_what_the_tools_answered() {
+    let server = quick().script(Script::spa()).start().await.unwrap();
+    let mut client = Client::ready(&server).await;
+    client.speak("hello").await;
+    let done = client.until("response.done").await;
+    let wanted = done["response"]["output"][1]["arguments"].as_str().unwrap();
+    assert_eq!(
+        serde_json::from_str::<Value>(wanted).unwrap(),
+        json!({"service": "Classic massage", "therapist": "Maria", "part_of_day": "afternoon"})
+    );
+    let times = json!({"day": "2026-11-24", "options": [{"service": "Classic massage", "times": [
+        {"time": "14:30", "therapist": "Maria"}, {"time": "17:00", "therapist": "Maria"},
+    ]}]});
+    let offer = answer_tool(&mut client, &done, &times).await;
+    assert!(
+        said(&offer).starts_with(
+            "With pleasure. Maria is free on Tuesday at two thirty or at five o'clock. You are"
+        ),
+        "{offer}"
+    );
+    client.silence(200).await;
+    client.speak("interrupt").await;
+    let taken = client.until("response.done").await;
+    assert_eq!(
+        said(&taken),
+        "The first one, at two thirty. May I have your name, please?"
+    );
+    client.silence(200).await;
+    client.speak("name").await;
+    let done = client.until("response.done").await;
+    let wanted = done["response"]["output"][0]["arguments"].as_str().unwrap();
+    assert_eq!(
+        serde_json::from_str::<Value>(wanted).unwrap(),
+        json!({"service": "Classic massage", "day": "2026-11-24", "time": "14:30", "therapist": "Maria", "name": "Anna Weber"})
+    );
+    let booked = json!({"booked": {"therapist": "Maria", "day": "2026-11-24", "time": "14:30", "code": "F6L9"}});
+    let told = answer_tool(&mut client, &done, &booked).await;
+    assert_eq!(
+        said(&told),
+        "Thank you, Anna. Your massage with Maria is booked for Tuesday at two thirty. Your code is F, 6, L, 9. Is there anything else?"
+    );
+    client.silence(200).await;
+    client.speak("thanks").await;
+    let goodbye = client.until("response.done").await;
+    assert_eq!(
+        said(&goodbye),
+        speech::receptionist("goodbye").unwrap().text
+    );
+}
+
+#[tokio::test]
+async fn a_booking_without_a_book_promises_a_call() {
+    let server = quick().script(Script::spa()).start().await.unwrap();
+    let mut client = Client::ready(&server).await;
+    client.speak("hello").await;
+    let done = client.until("response.done").await;
+    let error = json!({"error": "there is no tool find_times"});
+    let mut heard = vec![said(&answer_tool(&mut client, &done, &error).await).to_owned()];
+    for caller in ["interrupt", "name", "thanks"] {
+        client.silence(200).await;
+        client.speak(caller).await;
+        let done = client.until("response.done").await;
+        // Nothing that could be booked, so nothing is asked of the book.
+        assert_eq!(done["response"]["output"].as_array().unwrap().len(), 1);
+        heard.push(said(&done).to_owned());
+    }
+    let texts = ["no_book", "your_name", "no_book", "goodbye"]
+        .map(|name| speech::receptionist(name).unwrap().text);
+    assert_eq!(heard, texts);
 }
 
 #[tokio::test]

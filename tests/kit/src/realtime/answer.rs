@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,7 +12,8 @@ use super::inspect::ResponseTruth;
 use super::outbox::Place;
 use super::output::{Body, Output, Phase};
 use super::plan::{Beat, DeltaSize, Pace, Terms};
-use super::prompter::{Line, Source};
+use super::prepared::Line;
+use super::prompter::Source;
 use super::script::Ending;
 use super::stage::Stage;
 
@@ -51,7 +51,7 @@ pub(crate) struct Finished {
 impl Answer {
     /// Plans a response and sends what it begins with.
     pub(crate) fn begin(
-        line: &Arc<Line>,
+        line: &Line,
         source: Source,
         ending: Ending,
         terms: Terms,
@@ -88,13 +88,7 @@ impl Answer {
 
     /// Begins a response whose only item is open at once and grows by what is sent from outside.
     pub(crate) fn begin_open_ended(terms: Terms, stage: &mut Stage, now: Instant) -> Self {
-        let line = Arc::new(Line {
-            hears: None,
-            says: Vec::new(),
-            tools: Vec::new(),
-            ending: Ending::Hangs,
-            think_ms: None,
-        });
+        let line = Line::default();
         let pace = Pace {
             think: Duration::ZERO,
             speed: 1.0,

@@ -166,6 +166,24 @@ impl Conversation {
         }
     }
 
+    /// What a tool last answered; `None` if it never was, or not with JSON.
+    pub(crate) fn last_output(&self, tool: &str) -> Option<Value> {
+        let is_its_call = |item: &&Item| {
+            item.kind() == "function_call"
+                && item.json.get("name").and_then(Value::as_str) == Some(tool)
+        };
+        let output = self.items.iter().rev().find(|item| {
+            item.kind() == "function_call_output"
+                && self
+                    .items
+                    .iter()
+                    .filter(is_its_call)
+                    .any(|call| call.call_id() == item.call_id())
+        })?;
+        let text = output.json.get("output").and_then(Value::as_str)?;
+        serde_json::from_str(text).ok()
+    }
+
     /// A call counts once its response is over.
     fn knows_call(&self, call_id: &str) -> bool {
         let mut calls = self

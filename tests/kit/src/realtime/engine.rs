@@ -17,7 +17,8 @@ use super::input::InputBuffer;
 use super::inspect::SessionLog;
 use super::outbox::{Outgoing, Place};
 use super::plan::{Pace, Terms};
-use super::prompter::{Cause, Prepared, Prompter, Resume, Source};
+use super::prepared::Prepared;
+use super::prompter::{Cause, Prompter, Resume, Source};
 use super::schema::Model;
 use super::sound::Format;
 use super::stage::Stage;
@@ -248,11 +249,16 @@ impl Engine {
                 ),
             ));
         }
-        let (source, line) = self.prompter.next(cause);
+        let (source, prompt) = self.prompter.next(cause);
+        let conversation = &self.stage.conversation;
+        let line = prompt.line(&|tool| conversation.last_output(tool));
         let ending = match self.quirks.next_failure() {
             Some(failure) => failure,
             None => {
                 self.prompter.taken(source);
+                if line.tools.is_empty() && !prompt.tools.is_empty() {
+                    self.prompter.called_nothing();
+                }
                 line.ending.clone()
             }
         };

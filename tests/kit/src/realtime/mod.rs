@@ -43,6 +43,13 @@
 //!     says = [{ tone_hz = 440, ms = 800, text = "Welcome back!" }, { file = "more.wav", text = "And more." }]
 //!     think_ms = 900
 //!
+//!     ## A sentence from clips and from what a tool answered, and a tool's arguments from another's answer. What is said
+//!     ## `instead` comes when the answer has no such place: an error, for one.
+//!     [[turns]]
+//!     says = [{ phrase = ["is_booked_for", "{crm_lookup:/day}", "at", "{crm_lookup:/time}", "."] }]
+//!     tools = [{ name = "remind", arguments = { day = "{crm_lookup:/day}" } }]
+//!     instead = { says = [{ clip = "sorry" }] }
+//!
 //!     [[turns]]
 //!     hears = "And now?"
 //!     says = [{ written = "Text where speech was asked for." }]
@@ -61,7 +68,7 @@
 //!     says = [{ written = "A summary." }]
 //! "#
 //! .parse()?;
-//! assert_eq!(script.turns.len(), 4);
+//! assert_eq!(script.turns.len(), 5);
 //! # Ok::<(), switchboard_kit::realtime::ScriptError>(())
 //! ```
 //!
@@ -84,19 +91,24 @@ mod inspect;
 mod outbox;
 mod outcome;
 mod output;
+mod phrase;
 mod plan;
+mod prepared;
 mod prompter;
+mod reference;
 mod requests;
 mod schema;
 mod script;
 mod server;
 mod session;
 mod sound;
+mod spa;
 mod stage;
 #[cfg(test)]
 mod time_tests;
 mod turns;
 mod vad;
+mod vocabulary;
 mod wire;
 
 pub use faults::{Fault, Faults, When};

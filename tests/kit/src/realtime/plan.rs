@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::answer::Answer;
 use super::output::{Body, Output};
-use super::prompter::{Line, Utterance};
+use super::prepared::{Line, Utterance};
 use super::script::Ending;
 use super::sound::Format;
 use super::stage::Stage;

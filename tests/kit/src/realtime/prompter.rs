@@ -1,15 +1,9 @@
 //! Keeps the place in the script: which step is the next answer, and what the caller is taken to have said.
 
-use std::f64::consts::TAU;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
-use call_protocol::audio;
-
-use super::script::{Ending, Say, Script, ScriptError, Step, ToolCall};
-use crate::speech;
+use super::prepared::{Prepared, Prompt};
 
 /// Where a new session takes up the script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,133 +34,6 @@ pub enum Source {
     Aside,
     /// Not from the script: probe frames sent back.
     Echo,
-}
-
-/// A script with its audio in hand.
-#[derive(Debug)]
-pub(crate) struct Prepared {
-    greeting: Arc<Line>,
-    turns: Vec<Arc<Line>>,
-    otherwise: Arc<Line>,
-    idle: Arc<Line>,
-    unprompted: Arc<Line>,
-    aside: Arc<Line>,
-}
-
-/// A step with its audio in hand.
-#[derive(Debug)]
-pub(crate) struct Line {
-    pub(crate) hears: Option<String>,
-    pub(crate) says: Vec<Utterance>,
-    pub(crate) tools: Vec<ToolCall>,
-    pub(crate) ending: Ending,
-    pub(crate) think_ms: Option<u64>,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum Utterance {
-    Spoken { mulaw: Bytes, text: String },
-    Written { text: String },
-}
-
-impl Prepared {
-    pub(crate) fn new(script: &Script) -> Result<Self, ScriptError> {
-        let line = |step: &Step| prepare(step, &script.folder).map(Arc::new);
-        Ok(Self {
-            greeting: line(&script.greeting)?,
-            turns: script.turns.iter().map(line).collect::<Result<_, _>>()?,
-            otherwise: line(&script.otherwise)?,
-            idle: line(&script.idle)?,
-            unprompted: line(&script.unprompted)?,
-            aside: line(&script.aside)?,
-        })
-    }
-}
-
-fn prepare(step: &Step, folder: &Path) -> Result<Line, ScriptError> {
-    let says = step
-        .says
-        .iter()
-        .map(|say| utterance(say, folder))
-        .collect::<Result<_, _>>()?;
-    Ok(Line {
-        hears: step.hears.clone(),
-        says,
-        tools: step.tools.clone(),
-        ending: step.status.clone(),
-        think_ms: step.think_ms,
-    })
-}
-
-fn utterance(say: &Say, folder: &Path) -> Result<Utterance, ScriptError> {
-    let text = |own: &str| say.text.clone().unwrap_or_else(|| own.to_owned());
-    match (&say.clip, &say.file, say.tone_hz, &say.written) {
-        (Some(name), None, None, None) => {
-            let clip = speech::receptionist(name)
-                .or_else(|| speech::caller(name))
-                .ok_or_else(|| ScriptError::UnknownClip(name.clone()))?;
-            Ok(Utterance::Spoken {
-                mulaw: Bytes::from_static(clip.mulaw()),
-                text: text(clip.text),
-            })
-        }
-        (None, Some(file), None, None) => Ok(Utterance::Spoken {
-            mulaw: read_wav(&folder.join(file))?,
-            text: text(""),
-        }),
-        (None, None, Some(hz), None) => Ok(Utterance::Spoken {
-            mulaw: tone(hz, say.ms.unwrap_or(1_000)),
-            text: text(""),
-        }),
-        (None, None, None, Some(written)) => Ok(Utterance::Written {
-            text: written.clone(),
-        }),
-        _ => Err(ScriptError::NotOneSource(format!("{say:?}"))),
-    }
-}
-
-fn tone(hz: u32, ms: u64) -> Bytes {
-    (0..audio::ms_to_bytes(ms))
-        .map(|n| {
-            let phase = TAU * f64::from(hz) * n as f64 / 8_000.0;
-            audio::encode_sample((phase.sin() * 8_000.0) as i16)
-        })
-        .collect::<Vec<u8>>()
-        .into()
-}
-
-fn read_wav(path: &Path) -> Result<Bytes, ScriptError> {
-    let wrong = |why: &str| ScriptError::Audio {
-        path: path.to_owned(),
-        why: why.to_owned(),
-    };
-    let wav = std::fs::read(path).map_err(|source| ScriptError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    // hound does not read µ-law, so the chunks are walked here and hound does the rest.
-    if wav.get(20..22) == Some(&[7, 0]) {
-        if wav.get(22..28) != Some(&[1, 0, 0x40, 0x1F, 0, 0]) {
-            return Err(wrong("another rate or more than one channel"));
-        }
-        let at = wav
-            .windows(4)
-            .position(|window| window == b"data")
-            .ok_or_else(|| wrong("no data chunk"))?;
-        return Ok(Bytes::from(wav).slice((at + 8)..));
-    }
-    let mut reader =
-        hound::WavReader::new(wav.as_slice()).map_err(|error| wrong(&error.to_string()))?;
-    let spec = reader.spec();
-    if (spec.channels, spec.sample_rate, spec.bits_per_sample) != (1, 8_000, 16) {
-        return Err(wrong("another rate, width or more than one channel"));
-    }
-    let mulaw = reader
-        .samples::<i16>()
-        .map(|sample| sample.map(audio::encode_sample))
-        .collect::<Result<Vec<u8>, _>>()
-        .map_err(|error| wrong(&error.to_string()))?;
-    Ok(mulaw.into())
 }
 
 /// What brought a response about.
@@ -272,7 +139,7 @@ impl Prompter {
     }
 
     /// The next answer. [`Prompter::taken`] moves on from it.
-    pub(crate) fn next(&self, cause: Cause) -> (Source, Arc<Line>) {
+    pub(crate) fn next(&self, cause: Cause) -> (Source, Arc<Prompt>) {
         let script = &self.script;
         let turn = |at: usize| match script.turns.get(at) {
             Some(line) => (Source::Turn(at), line.clone()),
@@ -309,6 +176,13 @@ impl Prompter {
         }
     }
 
+    /// The last answer was to call a tool and did not: what follows the tool's output is passed over.
+    pub(crate) fn called_nothing(&mut self) {
+        let rest = self.script.turns.iter().skip(self.position);
+        self.position += rest.take_while(|prompt| prompt.hears.is_none()).count();
+        self.carried.store(self.position, Ordering::Relaxed);
+    }
+
     /// The answer came to nothing: another `response.create` goes on with the script.
     pub(crate) fn owed(&mut self) {
         self.unanswered = true;
@@ -318,6 +192,7 @@ impl Prompter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::realtime::{Script, Step, ToolCall};
 
     fn prompter(script: &Script, resume: Resume) -> Prompter {
         let prepared = Arc::new(Prepared::new(script).unwrap());
@@ -325,7 +200,7 @@ mod tests {
     }
 
     fn with_tool() -> Script {
-        let mut script = Script::spa();
+        let mut script = Script::chat();
         script.turns[0].tools.push(ToolCall {
             name: "crm_lookup".into(),
             arguments: serde_json::json!({}),
@@ -336,7 +211,7 @@ mod tests {
 
     #[test]
     fn the_conversation_goes_greeting_turns_otherwise() {
-        let mut prompter = prompter(&Script::spa(), Resume::Replayed);
+        let mut prompter = prompter(&Script::chat(), Resume::Replayed);
         assert_eq!(prompter.next(Cause::Create).0, Source::Greeting);
         prompter.taken(Source::Greeting);
         for turn in 0..4 {
@@ -357,6 +232,16 @@ mod tests {
         assert_eq!(prompter.next(Cause::Create).0, Source::Unprompted);
         prompter.tool_output();
         assert_eq!(prompter.next(Cause::Create).0, Source::Turn(1));
+    }
+
+    #[test]
+    fn a_tool_that_is_not_called_has_no_step_after_it() {
+        let mut prompter = prompter(&with_tool(), Resume::Replayed);
+        prompter.caller_turn();
+        prompter.taken(Source::Turn(0));
+        prompter.called_nothing();
+        prompter.caller_turn();
+        assert_eq!(prompter.next(Cause::CallerTurn).0, Source::Turn(2));
     }
 
     #[test]
@@ -391,38 +276,12 @@ mod tests {
 
     #[test]
     fn a_session_can_carry_on_where_the_last_one_stopped() {
-        let prepared = Arc::new(Prepared::new(&Script::spa()).unwrap());
+        let prepared = Arc::new(Prepared::new(&Script::chat()).unwrap());
         let carried = Arc::new(AtomicUsize::new(0));
         let mut first = Prompter::new(prepared.clone(), Resume::CarryOn, carried.clone());
         first.caller_turn();
         first.taken(Source::Turn(0));
         let second = Prompter::new(prepared, Resume::CarryOn, carried);
         assert_eq!(second.position(), 1);
-    }
-
-    #[test]
-    fn audio_files_tones_and_mistakes() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("speech/caller");
-        let say = |say: Say| utterance(&say, &folder);
-        let file = Say {
-            file: Some("yes.wav".into()),
-            ..Say::default()
-        };
-        let Ok(Utterance::Spoken { mulaw, .. }) = say(file) else {
-            panic!("no audio");
-        };
-        assert_eq!(mulaw, speech::caller("yes").unwrap().mulaw());
-        let Ok(Utterance::Spoken { mulaw, .. }) = say(Say::tone(440, 250, "beep")) else {
-            panic!("no audio");
-        };
-        assert_eq!(mulaw.len(), 2_000);
-        assert!(matches!(
-            say(Say::clip("nobody")),
-            Err(ScriptError::UnknownClip(_))
-        ));
-        assert!(matches!(
-            say(Say::default()),
-            Err(ScriptError::NotOneSource(_))
-        ));
     }
 }

@@ -57,6 +57,11 @@ pub struct Step {
     /// Milliseconds from the start of the response to its first output; the server's setting if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub think_ms: Option<u64>,
+    /// Takes this step's place when something it refers to is not to be had: the tool was not called, its answer is an
+    /// error or has no such place, or there are no words for it. If this step calls tools and that one none, the steps
+    /// that follow the tools' outputs are passed over. Absent: the response is empty. Its `hears` counts for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead: Option<Box<Step>>,
 }
 
 impl Step {
@@ -71,7 +76,7 @@ impl Step {
     }
 }
 
-/// One message item. Exactly one of `clip`, `file`, `tone_hz`, `written` is given.
+/// One message item. Exactly one of `clip`, `file`, `tone_hz`, `phrase`, `written` is given.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Say {
@@ -90,6 +95,12 @@ pub struct Say {
     /// The transcript; a clip brings its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// A sentence of the receptionist, piece by piece: names of clips, the marks `,` `.` `?` `!`, and references such as
+    /// `{find_times:/options/0/times/0/time}`: a place (RFC 6901) in the last output of a tool. What stands there is
+    /// spoken with the clips of [`crate::speech::words`]: a time, a date (as its weekday), a confirmation code
+    /// (spelled), or words. The transcript is what is spoken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phrase: Vec<String>,
     /// Text without audio, even in an audio session: the known weakness of a model that was told a history as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written: Option<String>,
@@ -116,6 +127,15 @@ impl Say {
         }
     }
 
+    /// A sentence from pieces.
+    #[must_use]
+    pub fn phrase(pieces: &[&str]) -> Self {
+        Self {
+            phrase: pieces.iter().map(|&piece| piece.to_owned()).collect(),
+            ..Self::default()
+        }
+    }
+
     /// Text without audio.
     #[must_use]
     pub fn written(text: &str) -> Self {
@@ -132,7 +152,8 @@ impl Say {
 pub struct ToolCall {
     /// The function's name.
     pub name: String,
-    /// Its arguments; sent as JSON text.
+    /// Its arguments; sent as JSON text. A string that is a reference, as in [`Say::phrase`], becomes the value it
+    /// refers to.
     #[serde(default = "no_arguments")]
     pub arguments: Value,
 }
@@ -197,7 +218,7 @@ pub enum ScriptError {
     #[error("there is no clip called {0:?}")]
     UnknownClip(String),
     /// An item that says nothing, or two things at once.
-    #[error("an item needs exactly one of clip, file, tone_hz, written: {0}")]
+    #[error("an item needs exactly one of clip, file, tone_hz, phrase, written: {0}")]
     NotOneSource(String),
     /// A WAV in another format.
     #[error("{path} is not a mono 8 kHz WAV of 16 bits or µ-law: {why}")]
@@ -236,33 +257,6 @@ impl Script {
         script.folder = path.parent().map(Path::to_owned).unwrap_or_default();
         Ok(script)
     }
-
-    /// A booking at the spa: greeting, the long list of times (meant to be interrupted), the name, the goodbye.
-    #[must_use]
-    pub fn spa() -> Self {
-        let turn = |caller: &str, receptionist: &str| {
-            let hears = crate::speech::caller(caller).map(|clip| clip.text);
-            Step::clip(hears, receptionist)
-        };
-        Self {
-            name: "spa".to_owned(),
-            greeting: Step::clip(None, "greeting"),
-            turns: vec![
-                turn("hello", "times_long"),
-                turn("interrupt", "half_past"),
-                turn("name", "booked"),
-                turn("thanks", "goodbye"),
-            ],
-            otherwise: Step::clip(None, "sorry"),
-            idle: Step::clip(None, "still_there"),
-            unprompted: Step::clip(None, "filler"),
-            aside: Step {
-                says: vec![Say::written("The caller booked a hot stone massage.")],
-                ..Step::default()
-            },
-            folder: PathBuf::new(),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -270,10 +264,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_spa_script_survives_json_and_toml() {
-        let spa = Script::spa();
-        let json = serde_json::to_string(&spa).unwrap();
-        assert_eq!(json.parse::<Script>().unwrap(), spa);
+    fn scripts_survive_json_and_toml() {
+        for script in [Script::spa(), Script::chat()] {
+            let json = serde_json::to_string(&script).unwrap();
+            assert_eq!(json.parse::<Script>().unwrap(), script);
+        }
         let toml = r#"
             name = "tools"
             [[turns]]

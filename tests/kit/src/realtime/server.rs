@@ -15,7 +15,8 @@ use super::engine::Settings;
 use super::faults::{Fault, Faults};
 use super::inspect::{Recording, Session};
 use super::plan::{DeltaSize, Pace};
-use super::prompter::{Prepared, Resume};
+use super::prepared::Prepared;
+use super::prompter::Resume;
 use super::schema::{self, Model};
 use super::script::Script;
 use super::session;
@@ -42,13 +43,13 @@ pub struct Realtime {
 }
 
 impl Realtime {
-    /// A healthy server on a free loopback port that plays [`Script::spa`]: 300 ms to the first audio, 5 times real
+    /// A healthy server on a free loopback port that plays [`Script::chat`]: 300 ms to the first audio, 5 times real
     /// time, deltas of about 4,000 bytes.
     #[must_use]
     pub fn builder() -> Self {
         Self {
             listen: "127.0.0.1:0".to_owned(),
-            script: Script::spa(),
+            script: Script::chat(),
             resume: Resume::default(),
             keys: None,
             models: schema::known_models(),

@@ -12,7 +12,8 @@ use super::faults::{Fault, When};
 use super::inspect::{Recording, SessionLog};
 use super::outbox::Outgoing;
 use super::plan::{DeltaSize, Pace};
-use super::prompter::{Prepared, Resume};
+use super::prepared::Prepared;
+use super::prompter::Resume;
 use super::schema::known_models;
 use super::script::Script;
 use crate::probe::PROBE_MAGIC;
@@ -28,7 +29,7 @@ impl Bench {
     fn new(faults: Vec<Fault>) -> Self {
         let now = Instant::now();
         let settings = Settings {
-            script: Arc::new(Prepared::new(&Script::spa()).unwrap()),
+            script: Arc::new(Prepared::new(&Script::chat()).unwrap()),
             resume: Resume::Replayed,
             carried: Arc::default(),
             pace: Pace {

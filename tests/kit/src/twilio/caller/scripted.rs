@@ -34,6 +34,13 @@ pub enum Step {
         /// Milliseconds of the agent's speech.
         after_ms: u64,
     },
+    /// Waits to interrupt a long answer, or for the end of one that turns out to be short.
+    WaitToInterruptOrAnswer {
+        /// Milliseconds of the agent's sound, pauses not counted, after which it is interrupted while it speaks.
+        after_ms: u64,
+        /// Milliseconds of silence that end the agent's turn.
+        quiet_ms: u64,
+    },
     /// Says a clip of µ-law, 8 kHz.
     Speak(Cow<'static, [u8]>),
     /// Presses these keys, 200 ms apart.
@@ -50,6 +57,7 @@ impl Step {
             Self::WaitForAgent { .. } => "wait for agent",
             Self::Wait { .. } => "wait",
             Self::WaitToInterrupt { .. } => "wait to interrupt",
+            Self::WaitToInterruptOrAnswer { .. } => "wait to interrupt or answer",
             Self::Speak(_) => "speak",
             Self::Keys(_) => "keys",
             Self::Fault(_) => "fault",
@@ -137,6 +145,11 @@ impl Caller for Scripted {
                 }
                 Some(Step::WaitToInterrupt { after_ms }) => {
                     heard.speaking_ms > 0 && heard.speaking_ms >= *after_ms
+                }
+                Some(Step::WaitToInterruptOrAnswer { after_ms, quiet_ms }) => {
+                    let loud_ms = heard.loud_ms - loud_then;
+                    let finished = loud_ms >= AGENT_SPOKE_MS && heard.quiet_ms >= *quiet_ms;
+                    finished || (loud_ms >= *after_ms && heard.speaking_ms > 0)
                 }
                 Some(Step::Speak(_) | Step::Keys(_) | Step::Fault(_)) if !heard.on_stream => {
                     return CallerAction::Speak;
@@ -232,6 +245,43 @@ mod tests {
             caller.frame(20, &heard(300, 0, 300), &mut out),
             CallerAction::HangUp
         );
+    }
+
+    #[test]
+    fn an_answer_too_short_to_interrupt_is_answered() {
+        let waiting = || {
+            let step = Step::WaitToInterruptOrAnswer {
+                after_ms: 6_000,
+                quiet_ms: 2_000,
+            };
+            Scripted::new([step, Step::HangUp], 60_000)
+        };
+        let mut out = [0; FRAME_BYTES];
+        let mut long = waiting();
+        for (now_ms, speaking_ms, action) in [
+            (0, 0, CallerAction::Speak),
+            (5_980, 5_980, CallerAction::Speak),
+            // In a pause there is nobody to interrupt.
+            (6_000, 0, CallerAction::Speak),
+            (6_400, 20, CallerAction::HangUp),
+        ] {
+            assert_eq!(
+                long.frame(now_ms, &heard(speaking_ms, 0, now_ms), &mut out),
+                action
+            );
+        }
+        let mut short = waiting();
+        for (now_ms, quiet_ms, loud_ms, action) in [
+            (0, 9_000, 0, CallerAction::Speak),
+            (3_000, 0, 3_000, CallerAction::Speak),
+            (4_980, 1_980, 3_000, CallerAction::Speak),
+            (5_000, 2_000, 3_000, CallerAction::HangUp),
+        ] {
+            assert_eq!(
+                short.frame(now_ms, &heard(0, quiet_ms, loud_ms), &mut out),
+                action
+            );
+        }
     }
 
     #[test]
