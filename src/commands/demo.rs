@@ -4,11 +4,13 @@
 //! model. What is shown comes from all three: the line (what was said and heard), the service (states, turns,
 //! latencies), the model (what it was told).
 
+mod faults;
 mod record;
 mod show;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -44,7 +46,7 @@ const TAP: usize = 8_192;
 #[must_use]
 pub fn run(arguments: &Demo) -> Exit {
     if arguments.faults {
-        return fail(&"--faults is not built yet");
+        return faults::run(arguments);
     }
     if let Err(error) = std::fs::create_dir_all(&arguments.out) {
         return fail(&format!("--out {}: {error}", arguments.out.display()));
@@ -128,7 +130,7 @@ async fn play(arguments: &Demo) -> Result<bool, String> {
     show.title(&format!("a caller dials; webhooks are signed for {PUBLIC}"));
 
     let (observer, events) = mpsc::unbounded_channel();
-    let line = line(&service, observer)?;
+    let line = line_to(service.public, observer)?;
     let (outcome, record) = follow(line, caller(arguments.fast), events, taps, &mut show).await;
     service.drain();
     service.hand_over().await;
@@ -141,13 +143,17 @@ async fn play(arguments: &Demo) -> Result<bool, String> {
     Ok(show.summary(&outcome, &record, &files))
 }
 
-fn line(service: &Service, observer: mpsc::UnboundedSender<PhoneEvent>) -> Result<Line, String> {
+/// A line to a service that listens there and is configured for [`PUBLIC`].
+fn line_to(
+    service: SocketAddr,
+    observer: mpsc::UnboundedSender<PhoneEvent>,
+) -> Result<Line, String> {
     let public = url::Url::parse(PUBLIC).map_err(|error| error.to_string())?;
     let webhook = public
         .join("/incoming-call")
         .map_err(|error| error.to_string())?;
     let mut line = Line::new(webhook);
-    line.route = Some(Route::new(public, service.public));
+    line.route = Some(Route::new(public, service));
     line.account = Account::new("AC00000000000000000000000000000001", AUTH_TOKEN);
     line.observer = Some(observer);
     Ok(line)
