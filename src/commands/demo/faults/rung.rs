@@ -93,13 +93,17 @@ impl Measured {
             Some(wait) => format!("{} ms", of(wait)),
             None => "never".to_owned(),
         };
+        let filler = match &self.wait {
+            Some(wait) if wait.filler_ms > 0 => format!("{} ms", wait.filler_ms),
+            Some(_) | None => "–".to_owned(),
+        };
         format!(
             "{:<4}  {:<38} {:>9}  {:>11}  {:>7}  {:<8}  {}",
             self.rung.number,
             self.rung.what,
             ms(|wait| wait.silence_ms),
             ms(|wait| wait.without_agent_ms),
-            ms(|wait| wait.filler_ms),
+            filler,
             if self.survived() { "yes" } else { "NO" },
             self.rung.heard,
         )

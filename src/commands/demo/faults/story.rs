@@ -288,9 +288,9 @@ impl Story<'_> {
         let knows = told.iter().any(|item| item.text.contains(first_words));
         rung.needs("the session was told the conversation", knows);
         if knows {
-            let letters: usize = told.iter().map(|item| item.text.chars().count()).sum();
+            let length: usize = told.iter().map(|item| item.text.chars().count()).sum();
             rung.note(format!(
-                "session {} was told the conversation in {letters} letters",
+                "session {} was told the conversation in {length} characters",
                 session.number()
             ));
         }
