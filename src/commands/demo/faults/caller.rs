@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use call_protocol::audio::{FRAME_BYTES, FRAME_MS};
+use call_protocol::audio::FRAME_BYTES;
 use switchboard_kit::speech;
 use switchboard_kit::twilio::{Caller, CallerAction, Heard};
 use tokio::sync::{mpsc, watch};
@@ -76,7 +76,7 @@ impl Caller for OnThePhone {
             self.said += usize::from(rest.is_empty());
         }
         self.ear.send_replace(Moment {
-            now_ms: now_ms + FRAME_MS,
+            now_ms,
             speaking_ms: heard.speaking_ms,
             quiet_ms: heard.quiet_ms,
             loud_ms: heard.loud_ms,
