@@ -1,5 +1,7 @@
 //! `switchboard demo --faults`, as a user runs it, and the operator's route that it breaks a call with.
 
+#![allow(clippy::unwrap_used)] // tests, where a panic is the report
+
 mod support;
 
 #[cfg(feature = "fault-hook")]
