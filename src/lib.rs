@@ -39,7 +39,7 @@
 //! | [`service`], `drain` | two listeners, one registry, one [gate](switchboard_actors::admission), one store; leaving |
 //! | [`toolbox`] | the tools of the settings, of the book and of this process, in one box |
 //! | [`phone`] | what Twilio calls: webhook, media socket, after-stream, callbacks, signatures, tickets, TwiML |
-//! | `desk` | what the operator calls: calls, hang-up, drain, metrics; behind the token |
+//! | `desk` | what the operator calls: calls, hang-up, drain, metrics, a fault on demand; behind the token |
 //! | [`telemetry`] | log lines of one line, masked numbers, the panic hook |
 //!
 //! # From ringing to hang-up
@@ -57,9 +57,10 @@
 //!    share, and which decides what `/after-stream` answers: hang up, transfer, speak the fallback, connect again.
 //!
 //! *Architecture invariants.* Only `actors/src/twilio/session.rs` imports `actix_web_actors`; only `actors/src/openai/`
-//! and `actors/src/tools/http.rs` (and [`commands::check`], which has no call) import `awc`; `call-protocol` imports
-//! neither and asks nobody for the time. Handlers here contain no rule about a call. No file here is read or written
-//! after start but by commands, by a reload, and by the appointment book, which is off the threads that carry audio.
+//! and `actors/src/tools/http.rs` (and [`commands::check`] and the operator of `demo --faults`, who have no call) import
+//! `awc`; `call-protocol` imports neither and asks nobody for the time. Handlers here contain no rule about a call. No
+//! file here is read or written after start but by commands, by a reload, and by the appointment book, which is off the
+//! threads that carry audio.
 //!
 //! # Where this differs from the first design
 //!

@@ -6,11 +6,13 @@
 //! files: the next demo finds it taken.
 
 mod diary;
+mod faults;
 mod record;
 mod show;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,7 +50,7 @@ const TAP: usize = 8_192;
 #[must_use]
 pub fn run(arguments: &Demo) -> Exit {
     if arguments.faults {
-        return fail(&"--faults is not built yet");
+        return faults::run(arguments);
     }
     if let Err(error) = std::fs::create_dir_all(&arguments.out) {
         return fail(&format!("--out {}: {error}", arguments.out.display()));
@@ -144,7 +146,7 @@ async fn play(arguments: &Demo) -> Result<bool, String> {
     show.title(&format!("a caller dials; webhooks are signed for {PUBLIC}"));
 
     let (observer, events) = mpsc::unbounded_channel();
-    let mut line = line(&service, observer)?;
+    let mut line = line_to(service.public, observer)?;
     // Somebody else each time: the book takes so many appointments of a number and no more.
     line.from = format!("+1555010{:04}", before.coming() % 10_000);
     let (outcome, record) = follow(line, caller(arguments.fast), events, taps, &mut show).await;
@@ -163,13 +165,17 @@ async fn play(arguments: &Demo) -> Result<bool, String> {
     Ok(went_well && booked)
 }
 
-fn line(service: &Service, observer: mpsc::UnboundedSender<PhoneEvent>) -> Result<Line, String> {
+/// A line to a service that listens there and is configured for [`PUBLIC`].
+fn line_to(
+    service: SocketAddr,
+    observer: mpsc::UnboundedSender<PhoneEvent>,
+) -> Result<Line, String> {
     let public = url::Url::parse(PUBLIC).map_err(|error| error.to_string())?;
     let webhook = public
         .join("/incoming-call")
         .map_err(|error| error.to_string())?;
     let mut line = Line::new(webhook);
-    line.route = Some(Route::new(public, service.public));
+    line.route = Some(Route::new(public, service));
     line.account = Account::new("AC00000000000000000000000000000001", AUTH_TOKEN);
     line.observer = Some(observer);
     Ok(line)

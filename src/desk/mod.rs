@@ -6,6 +6,8 @@ use serde_json::json;
 
 mod auth;
 mod calls;
+#[cfg(feature = "fault-hook")]
+mod fault;
 
 /// The routes of the admin listener; every one of them is behind the token.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
@@ -18,10 +20,22 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
                 "/admin/calls/{call_sid}/hangup",
                 web::post().to(calls::hang_up),
             )
+            .configure(faults)
             .route("/admin/drain", web::post().to(calls::drain))
             .route("/metrics", web::get().to(calls::metrics))
             .default_service(web::route().to(not_found)),
     );
+}
+
+/// Breaks a call on purpose; a build without the feature knows no such path.
+fn faults(config: &mut web::ServiceConfig) {
+    #[cfg(feature = "fault-hook")]
+    config.route(
+        "/admin/calls/{call_sid}/fault",
+        web::post().to(fault::inject),
+    );
+    #[cfg(not(feature = "fault-hook"))]
+    let _ = config;
 }
 
 async fn not_found(request: HttpRequest) -> HttpResponse {

@@ -70,9 +70,8 @@ pub(crate) struct Prompter {
 impl Prompter {
     pub(crate) fn new(script: Arc<Prepared>, resume: Resume, carried: Arc<AtomicUsize>) -> Self {
         let position = match resume {
-            Resume::Replayed => 0,
+            Resume::Replayed | Resume::CarryOn => 0,
             Resume::At(turn) => turn,
-            Resume::CarryOn => carried.load(Ordering::Relaxed),
         };
         Self {
             script,
@@ -87,13 +86,24 @@ impl Prompter {
         }
     }
 
+    /// The turn that comes next. A session that was opened ahead carries on where the one before it has stopped by the
+    /// time it is used.
     pub(crate) fn position(&self) -> usize {
+        if self.resume == Resume::CarryOn && !self.live {
+            return self.carried.load(Ordering::Relaxed);
+        }
         self.position
+    }
+
+    fn go_live(&mut self) {
+        self.position = self.position();
+        self.caller_spoke |= self.position > 0;
+        self.live = true;
     }
 
     /// What the caller is taken to have said in the turn that ends now.
     pub(crate) fn transcript(&self) -> String {
-        let line = self.script.turns.get(self.position);
+        let line = self.script.turns.get(self.position());
         line.and_then(|line| line.hears.clone())
             .or_else(|| self.script.otherwise.hears.clone())
             .unwrap_or_default()
@@ -101,7 +111,7 @@ impl Prompter {
 
     /// The caller finished a turn on this socket.
     pub(crate) fn caller_turn(&mut self) {
-        self.live = true;
+        self.go_live();
         self.caller_spoke = true;
         self.unanswered = true;
     }
@@ -141,6 +151,7 @@ impl Prompter {
     /// The next answer. [`Prompter::taken`] moves on from it.
     pub(crate) fn next(&self, cause: Cause) -> (Source, Arc<Prompt>) {
         let script = &self.script;
+        let position = self.position();
         let turn = |at: usize| match script.turns.get(at) {
             Some(line) => (Source::Turn(at), line.clone()),
             None => (Source::Otherwise, script.otherwise.clone()),
@@ -148,13 +159,11 @@ impl Prompter {
         match cause {
             Cause::Idle => (Source::Idle, script.idle.clone()),
             Cause::Aside => (Source::Aside, script.aside.clone()),
-            Cause::CallerTurn => turn(self.position),
-            Cause::Create if self.unanswered => turn(self.position),
+            Cause::CallerTurn => turn(position),
+            Cause::Create if self.unanswered => turn(position),
             // Told a history that ends with the model's own words: it says the last of them again.
-            Cause::Create if self.replayed && !self.live && self.position > 0 => {
-                turn(self.position - 1)
-            }
-            Cause::Create if self.caller_spoke || self.greeted => {
+            Cause::Create if self.replayed && !self.live && position > 0 => turn(position - 1),
+            Cause::Create if self.caller_spoke || position > 0 || self.greeted => {
                 (Source::Unprompted, script.unprompted.clone())
             }
             Cause::Create => (Source::Greeting, script.greeting.clone()),
@@ -163,7 +172,7 @@ impl Prompter {
 
     /// That answer has been started.
     pub(crate) fn taken(&mut self, source: Source) {
-        self.live = true;
+        self.go_live();
         match source {
             Source::Greeting => self.greeted = true,
             Source::Turn(at) => {
@@ -281,7 +290,13 @@ mod tests {
         let mut first = Prompter::new(prepared.clone(), Resume::CarryOn, carried.clone());
         first.caller_turn();
         first.taken(Source::Turn(0));
-        let second = Prompter::new(prepared, Resume::CarryOn, carried);
+        let mut second = Prompter::new(prepared, Resume::CarryOn, carried);
         assert_eq!(second.position(), 1);
+        // Opened ahead, while the first goes on.
+        first.caller_turn();
+        first.taken(Source::Turn(1));
+        assert_eq!(second.next(Cause::Create).0, Source::Unprompted);
+        second.caller_turn();
+        assert_eq!(second.next(Cause::CallerTurn).0, Source::Turn(2));
     }
 }
