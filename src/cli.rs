@@ -68,7 +68,7 @@ pub enum Command {
 /// Flags of `demo`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Demo {
-    /// Where call.wav, transcript.json and events.jsonl go
+    /// Where call.wav, transcript.json, events.jsonl and the appointment book (book.sqlite) go
     #[arg(long, value_name = "DIR", default_value = "demo-call")]
     pub out: PathBuf,
     /// Do not wait for real time

@@ -95,7 +95,7 @@ async fn play(arguments: &Demo) -> Result<bool, String> {
 
     let watching = actix::spawn(watch(show.clone(), events));
     let (caller, prompter) = caller::caller(quiet_ms);
-    let calling = actix::spawn(async move { line.call(caller).await });
+    let mut calling = actix::spawn(async move { line.call(caller).await });
     let mut story = Story {
         prompter,
         model: &model,
@@ -106,7 +106,12 @@ async fn play(arguments: &Demo) -> Result<bool, String> {
         show: show.clone(),
     };
     let mut told = Told::default();
-    let played = story.play(&mut told).await;
+    // A call that ends by itself is waited for no longer.
+    let (played, over) = tokio::select! {
+        biased;
+        played = story.play(&mut told) => (played, None),
+        outcome = &mut calling => (Err("it ended too early".to_owned()), Some(outcome)),
+    };
     if let Err(why) = &played {
         show.title(&format!("the call did not go on: {why}"));
     }
@@ -119,7 +124,11 @@ async fn play(arguments: &Demo) -> Result<bool, String> {
     let clock = prompter.clock();
     // Nobody prompts the caller any more: if he is still there, he hangs up.
     drop(prompter);
-    let outcome = calling.await.map_err(|error| text(&error))?;
+    let outcome = match over {
+        Some(outcome) => outcome,
+        None => calling.await,
+    };
+    let outcome = outcome.map_err(|error| text(&error))?;
     let seen = watching.await.map_err(|error| text(&error))?;
     drop((serving, log));
     standby.stop().await;

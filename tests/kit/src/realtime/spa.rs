@@ -146,3 +146,37 @@ fn call(name: &str, arguments: serde_json::Value) -> ToolCall {
         arguments,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::realtime::prepared::{Prepared, Utterance};
+
+    /// What is offered when `find_times` has answered that.
+    fn offered(answer: &serde_json::Value) -> String {
+        let spa = Prepared::new(&Script::spa()).unwrap();
+        let line = spa.turns[1].line(&|tool| (tool == "find_times").then(|| answer.clone()));
+        match line.says.as_slice() {
+            [Utterance::Spoken { text, .. }] => text.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_only_time_left_is_offered_alone_and_none_is_none() {
+        let with =
+            |times: serde_json::Value| json!({"day": "2026-11-27", "options": [{"times": times}]});
+        let late = json!({"time": "17:30", "therapist": "Maria"});
+        assert!(
+            offered(&with(json!([late])))
+                .starts_with("With pleasure. Maria is free on Friday at five thirty. You are")
+        );
+        let sorry = speech::receptionist("no_book").map(|clip| clip.text.to_owned());
+        for nothing in [
+            with(json!([])),
+            json!({"error": "Nothing is free in the next two weeks."}),
+        ] {
+            assert_eq!(Some(offered(&nothing)), sorry);
+        }
+    }
+}
