@@ -237,6 +237,11 @@ impl Answering {
         self.reading.settings.transfer_targets.get(name)
     }
 
+    /// Seconds for which a transfer target is let ring.
+    pub(crate) fn ring_seconds(&self) -> u16 {
+        self.reading.settings.transfer_ring_seconds
+    }
+
     /// The URL of the agent's model socket.
     pub(crate) fn model_url(&self) -> Arc<str> {
         self.reading.ready(&self.name).1.clone()

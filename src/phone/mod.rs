@@ -2,6 +2,7 @@
 
 use actix_web::web;
 
+mod after_dial;
 mod after_stream;
 mod answer;
 mod callbacks;
@@ -31,6 +32,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
             web::get().to(media_stream::with_ticket),
         )
         .route("/after-stream", web::post().to(after_stream::handle))
+        .route("/after-dial", web::post().to(after_dial::handle))
         .route("/stream-status", web::post().to(callbacks::stream_status))
         .route("/call-status", web::post().to(callbacks::call_status))
         .route("/healthz", web::get().to(health::healthz))

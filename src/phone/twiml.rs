@@ -57,6 +57,8 @@ pub enum Verb {
         caller_id: Option<String>,
         /// Asked for TwiML when the dialled call ends.
         action: Option<String>,
+        /// Whether a caller who was not answered yet hears it ring until somebody picks up.
+        answer_on_bridge: bool,
         /// Seconds to let it ring; `None`: Twilio's 30.
         timeout_seconds: Option<u16>,
     },
@@ -139,7 +141,20 @@ impl Response {
             number: number.to_owned(),
             caller_id: caller_id.map(str::to_owned),
             action: action.map(str::to_owned),
+            answer_on_bridge: false,
             timeout_seconds: None,
+        })
+    }
+
+    /// Adds a call to somebody who may not answer: `action` is told what came of it after so many seconds of ringing.
+    #[must_use]
+    pub fn transfer(self, number: &str, action: String, ring_seconds: u16) -> Self {
+        self.verb(Verb::Dial {
+            number: number.to_owned(),
+            caller_id: None,
+            action: Some(action),
+            answer_on_bridge: true,
+            timeout_seconds: Some(ring_seconds),
         })
     }
 
@@ -236,11 +251,16 @@ fn write_verb(writer: &mut Writer<Vec<u8>>, verb: &Verb) -> std::io::Result<()> 
             number,
             caller_id,
             action,
+            answer_on_bridge,
             timeout_seconds,
         } => {
             let attributes = [
                 ("callerId", caller_id.clone()),
                 ("action", action.clone()),
+                (
+                    "answerOnBridge",
+                    answer_on_bridge.then(|| "true".to_owned()),
+                ),
                 (
                     "timeout",
                     timeout_seconds.map(|seconds| seconds.to_string()),
@@ -403,6 +423,22 @@ mod tests {
             "<Response><Redirect method=\"POST\">https://b/x?a=1&amp;b=2</Redirect></Response>"
         );
         assert_eq!(body(Response::new()), "<Response></Response>");
+    }
+
+    #[test]
+    fn a_transfer_says_how_long_it_rings_and_who_is_asked_afterwards() {
+        let action = "https://voice.example.com/after-dial?target=front_desk".to_owned();
+        let xml = Response::new()
+            .transfer("+15550199", action, 25)
+            .to_xml()
+            .unwrap();
+        assert!(
+            xml.ends_with(
+                "<Response><Dial action=\"https://voice.example.com/after-dial?target=front_desk\" \
+                 answerOnBridge=\"true\" timeout=\"25\">+15550199</Dial></Response>"
+            ),
+            "{xml}"
+        );
     }
 
     #[test]

@@ -69,6 +69,8 @@ pub struct Settings {
     pub fallback: Fallback,
     /// Where calls can be transferred, by name.
     pub transfer_targets: BTreeMap<String, PhoneNumber>,
+    /// Seconds for which somebody a caller is transferred to may let it ring.
+    pub transfer_ring_seconds: u16,
     /// What works today and will not for ever; for the log at start.
     pub warnings: Vec<Warning>,
     agents: BTreeMap<String, Arc<Agent>>,

@@ -23,6 +23,8 @@ const MAX_SAY_CHARS: usize = 1_000;
 /// A description is part of every prompt; a longer one is a manual.
 const MAX_DESCRIPTION_CHARS: usize = 1_024;
 const DEFAULT_TIMEOUT_MS: i64 = 5_000;
+/// A mailbox takes a call after 20 to 30 seconds of ringing, and would count as an answer.
+const DEFAULT_RING_SECONDS: i64 = 20;
 
 /// A `[tools.NAME]`. No `Debug`: the URL may carry a key.
 #[derive(Clone)]
@@ -115,6 +117,30 @@ pub(super) fn targets(
         targets.insert(name.clone(), read::number(&key, number)?);
     }
     Ok(targets)
+}
+
+/// Reads how callers are transferred: for how many seconds it rings. Twilio lets it ring for 600 at most
+/// (<https://www.twilio.com/docs/voice/twiml/dial#timeout>).
+pub(super) fn ring_seconds(given: &fragments::Transfer) -> Result<u16, SettingsError> {
+    match given.mode.as_deref() {
+        None | Some("cold") => {}
+        Some("warm") => {
+            return Err(SettingsError::invalid(
+                "transfer.mode",
+                "is \"warm\", but this version only transfers cold: nobody is briefed before the caller joins",
+                "write \"cold\", or leave it out",
+            ));
+        }
+        Some(other) => {
+            return Err(SettingsError::invalid(
+                "transfer.mode",
+                format!("is {other:?}"),
+                "write \"cold\", or leave it out",
+            ));
+        }
+    }
+    let seconds = given.ring_seconds.unwrap_or(DEFAULT_RING_SECONDS);
+    read::ranged("transfer.ring_seconds", seconds, 5, 600)
 }
 
 /// Reads all `[tools.NAME]`. `folder` is where relative file names begin.

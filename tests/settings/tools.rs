@@ -33,6 +33,24 @@ fn an_agent_that_says_nothing_about_its_tools_has_the_defaults() {
 }
 
 #[test]
+fn transfers_are_cold_and_ring_for_a_while() {
+    let usual = accepted(&agent(""), &dev());
+    assert_eq!(usual.transfer_ring_seconds, 20);
+    let set = "[transfer]\nmode = \"cold\"\nring_seconds = 45\n";
+    let set = accepted(&format!("{}{set}", agent("")), &dev());
+    assert_eq!(set.transfer_ring_seconds, 45);
+    for (line, words) in [
+        ("mode = \"warm\"", "this version only transfers cold"),
+        ("mode = \"tepid\"", "transfer.mode is \"tepid\""),
+        ("ring_seconds = 4", "transfer.ring_seconds is 4"),
+        ("ring_seconds = 601", "transfer.ring_seconds is 601"),
+    ] {
+        let sentence = refusal(&format!("{}[transfer]\n{line}\n", agent("")), &dev());
+        assert!(sentence.contains(words), "{sentence}");
+    }
+}
+
+#[test]
 fn fillers_and_limits_are_read_and_refused() {
     let read = |lines: &str| {
         accepted(&agent(lines), &dev())

@@ -6,6 +6,7 @@ use super::Call;
 use super::effect::Peer;
 use super::event::{ItemDone, ItemKind};
 use super::leaving::Farewell;
+use super::transfer::Destination;
 use crate::ids::ModelId;
 use crate::model::command::ModelCommand;
 use crate::model::responses::Verdict;
@@ -112,7 +113,8 @@ impl Call {
         let target = arguments["target"].as_str().unwrap_or_default();
         let targets = &self.setup.agent.transfer_targets;
         if targets.iter().any(|known| known == target) {
-            self.transfer(target.to_owned(), Farewell::Said(tool), now);
+            let to = Destination::Target(target.to_owned());
+            self.transfer(to, Farewell::Said(tool), now);
             return;
         }
         let known = targets.join(", ");
