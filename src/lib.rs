@@ -38,7 +38,7 @@
 //! | [`booking`] | the appointment book: tools over SQLite, calendars, the desk |
 //! | [`service`], `drain` | two listeners, one registry, one store; leaving |
 //! | [`toolbox`] | the tools of the settings, of the book and of this process, in one box |
-//! | [`phone`] | what Twilio calls: webhook, media socket, after-stream, after-dial, callbacks, signatures, tickets, TwiML |
+//! | [`phone`] | what Twilio calls: webhook, media socket, after-stream, after-dial, briefing, callbacks, signatures, tickets, TwiML |
 //! | `desk` | what the operator calls: calls, hang-up, say, instruct, transfer, drain, metrics; behind the token |
 //! | [`telemetry`] | log lines of one line, masked numbers, the panic hook |
 //!
@@ -55,7 +55,8 @@
 //!    process is gone, Twilio asks `/after-stream` of whoever answers there, who takes the call over and goes on.
 //! 5. The end has a name ([`EndReason`](call_protocol::call::end::EndReason)), which log, metrics and the admin pages
 //!    share, and which decides what `/after-stream` answers: hang up, transfer, speak the fallback, connect again. Behind
-//!    a transfer `/after-dial` hangs up, or brings a caller whom nobody took back to the agent, who is told why.
+//!    a transfer `/after-dial` hangs up, or brings a caller whom nobody took back to the agent, who is told why. In a warm
+//!    one `/briefing` tells whoever answers what the call is about, before the caller joins.
 //!
 //! *Architecture invariants.* Only `actors/src/twilio/session.rs` imports `actix_web_actors`; only `actors/src/openai/`
 //! (and [`commands::check`], which has no call) imports `awc`; `call-protocol` imports neither and asks nobody for the

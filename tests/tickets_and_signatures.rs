@@ -23,10 +23,12 @@ fn is_refused(reply: &Reply, what: &str) {
 
 // ---- webhooks ----
 
-const WEBHOOKS: [&str; 5] = [
+const WEBHOOKS: [&str; 7] = [
     "/incoming-call",
     "/after-stream",
     "/after-dial",
+    "/briefing",
+    "/briefing-key",
     "/stream-status",
     "/call-status",
 ];

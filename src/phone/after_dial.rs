@@ -81,7 +81,12 @@ pub(crate) async fn what_follows(
     webhook: &Webhook,
 ) -> Response {
     let asked = Asked::read(house, request, webhook);
-    let dialled = Dialled::from_status(asked.status.as_deref().unwrap_or_default());
+    let bridged = webhook.form.get("DialBridged");
+    let status = asked.status.as_deref().unwrap_or_default();
+    let dialled = match Unreached::from_label(status) {
+        Some(why) => Dialled::Unreached(why),
+        None => Dialled::read(status, bridged),
+    };
     let status = match dialled {
         Dialled::Reached => "reached",
         Dialled::Unreached(why) => why.label(),

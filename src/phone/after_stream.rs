@@ -66,7 +66,7 @@ pub(crate) async fn what_follows(
     log::info!(target: "switchboard::phone", call_sid = webhook.call.as_str(), next:? = aftermath; "after the stream");
     match aftermath {
         Aftermath::HangUp => Response::new().hangup(),
-        Aftermath::Transfer => answer::transfer(house, &agent, target.as_ref()),
+        Aftermath::Transfer => answer::transfer(house, &agent, webhook.call, target.as_ref()),
         Aftermath::Fallback => answer::fallback(&agent),
         Aftermath::Reconnect => match incoming_call::come_again(house, visit, left).await {
             Ok(arrived) => answer::connect(house, &agent, &arrived.token),

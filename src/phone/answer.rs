@@ -3,12 +3,13 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 use call_protocol::call::transfer::Destination;
+use call_protocol::ids::CallSid;
 
-use super::after_dial;
 use super::twiml::{Connect, Response};
+use super::{after_dial, briefing};
 use crate::answering::Answering;
 use crate::house::House;
-use crate::settings::{Fallback, PhoneNumber};
+use crate::settings::{Fallback, PhoneNumber, TransferMode};
 use switchboard_actors::messages::Refused;
 
 /// Seconds a caller waits for another process.
@@ -48,7 +49,12 @@ pub(crate) fn fallback(agent: &Answering) -> Response {
 }
 
 /// Connects the caller with somebody else, and asks `/after-dial` what came of it; nobody by that name is a fallback.
-pub(crate) fn transfer(house: &House, agent: &Answering, to: Option<&Destination>) -> Response {
+pub(crate) fn transfer(
+    house: &House,
+    agent: &Answering,
+    call: CallSid,
+    to: Option<&Destination>,
+) -> Response {
     let number = match to {
         Some(Destination::Number(number)) => Some(number.as_str()),
         Some(Destination::Target(name)) => agent.target(name).map(PhoneNumber::as_str),
@@ -58,7 +64,12 @@ pub(crate) fn transfer(house: &House, agent: &Answering, to: Option<&Destination
         return fallback(agent);
     };
     let action = format!("{}{}", house.public_http, after_dial::path(to));
-    Response::new().transfer(number, action, agent.ring_seconds())
+    let settings = agent.transfer();
+    let screen = match settings.mode {
+        TransferMode::Cold => None,
+        TransferMode::Warm => Some(format!("{}{}", house.public_http, briefing::path(call))),
+    };
+    Response::new().transfer(number, action, settings.ring_seconds, screen)
 }
 
 fn fall_back(document: Response, fallback: &Fallback) -> Response {

@@ -5,6 +5,7 @@ use actix_web::web;
 mod after_dial;
 mod after_stream;
 mod answer;
+mod briefing;
 mod callbacks;
 pub(crate) mod caller;
 pub mod form;
@@ -33,6 +34,8 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         )
         .route("/after-stream", web::post().to(after_stream::handle))
         .route("/after-dial", web::post().to(after_dial::handle))
+        .route("/briefing", web::post().to(briefing::handle))
+        .route("/briefing-key", web::post().to(briefing::key))
         .route("/stream-status", web::post().to(callbacks::stream_status))
         .route("/call-status", web::post().to(callbacks::call_status))
         .route("/healthz", web::get().to(health::healthz))

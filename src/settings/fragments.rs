@@ -252,6 +252,7 @@ pub(super) struct Fallback {
 pub(super) struct Transfer {
     pub(super) mode: Option<String>,
     pub(super) ring_seconds: Option<i64>,
+    pub(super) briefing: Option<String>,
     #[serde(default)]
     pub(super) targets: BTreeMap<String, String>,
 }

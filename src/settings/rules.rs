@@ -67,7 +67,7 @@ pub(super) fn validate(inputs: Inputs) -> Result<Settings, SettingsError> {
         .to_owned();
     let tools = tools::tools(&inputs.file.tools, &folder)?;
     let transfer_targets = tools::targets(&inputs.file.transfer.targets)?;
-    let transfer_ring_seconds = tools::ring_seconds(&inputs.file.transfer)?;
+    let transfer = tools::Transfer::read(&inputs.file.transfer)?;
     let fallback = Fallback::read("fallback", Some(&inputs.file.fallback), None)?;
     let around = Surroundings {
         folder: &folder,
@@ -97,7 +97,7 @@ pub(super) fn validate(inputs: Inputs) -> Result<Settings, SettingsError> {
         tools,
         fallback,
         transfer_targets,
-        transfer_ring_seconds,
+        transfer,
         warnings,
         agents,
         default_agent,

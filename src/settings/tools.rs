@@ -25,6 +25,8 @@ const MAX_DESCRIPTION_CHARS: usize = 1_024;
 const DEFAULT_TIMEOUT_MS: i64 = 5_000;
 /// A mailbox takes a call after 20 to 30 seconds of ringing, and would count as an answer.
 const DEFAULT_RING_SECONDS: i64 = 20;
+/// What a person hears in a warm transfer when the configuration says nothing about it.
+const DEFAULT_BRIEFING: &str = "A call from the phone agent. {summary} To take the call, press 1.";
 
 /// A `[tools.NAME]`. No `Debug`: the URL may carry a key.
 #[derive(Clone)]
@@ -119,28 +121,55 @@ pub(super) fn targets(
     Ok(targets)
 }
 
-/// Reads how callers are transferred: for how many seconds it rings. Twilio lets it ring for 600 at most
-/// (<https://www.twilio.com/docs/voice/twiml/dial#timeout>).
-pub(super) fn ring_seconds(given: &fragments::Transfer) -> Result<u16, SettingsError> {
-    match given.mode.as_deref() {
-        None | Some("cold") => {}
-        Some("warm") => {
-            return Err(SettingsError::invalid(
-                "transfer.mode",
-                "is \"warm\", but this version only transfers cold: nobody is briefed before the caller joins",
-                "write \"cold\", or leave it out",
-            ));
-        }
-        Some(other) => {
-            return Err(SettingsError::invalid(
-                "transfer.mode",
-                format!("is {other:?}"),
-                "write \"cold\", or leave it out",
-            ));
-        }
+/// How callers are transferred.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transfer {
+    /// What the person hears who answers.
+    pub mode: TransferMode,
+    /// Seconds for which it rings.
+    pub ring_seconds: u16,
+    /// What the person hears in a warm transfer, before the question whether to take the call; `{summary}` stands for
+    /// what the call is about.
+    pub briefing: String,
+}
+
+/// What the person hears who answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransferMode {
+    /// The caller, at once.
+    Cold,
+    /// What the call is about, and then, after a key, the caller, who hears it ring meanwhile.
+    Warm,
+}
+
+impl Transfer {
+    /// Reads `[transfer]`. Twilio lets a call ring for 600 seconds at most
+    /// (<https://www.twilio.com/docs/voice/twiml/dial#timeout>).
+    pub(super) fn read(given: &fragments::Transfer) -> Result<Self, SettingsError> {
+        let mode = match given.mode.as_deref() {
+            None | Some("cold") => TransferMode::Cold,
+            Some("warm") => TransferMode::Warm,
+            Some(other) => {
+                return Err(SettingsError::invalid(
+                    "transfer.mode",
+                    format!("is {other:?}"),
+                    "use cold or warm",
+                ));
+            }
+        };
+        let seconds = given.ring_seconds.unwrap_or(DEFAULT_RING_SECONDS);
+        let briefing = given.briefing.as_deref().unwrap_or(DEFAULT_BRIEFING);
+        Ok(Self {
+            mode,
+            ring_seconds: read::ranged("transfer.ring_seconds", seconds, 5, 600)?,
+            briefing: read::text(
+                "transfer.briefing",
+                briefing,
+                MAX_SAY_CHARS,
+                "write what the person should hear, with {summary} in it",
+            )?,
+        })
     }
-    let seconds = given.ring_seconds.unwrap_or(DEFAULT_RING_SECONDS);
-    read::ranged("transfer.ring_seconds", seconds, 5, 600)
 }
 
 /// Reads all `[tools.NAME]`. `folder` is where relative file names begin.

@@ -13,4 +13,5 @@ mod rolling;
 #[path = "../support/mod.rs"]
 mod support;
 mod town;
+mod transferred;
 mod trouble;

@@ -8,3 +8,4 @@ mod sent;
 #[path = "../support/mod.rs"]
 mod support;
 mod switching;
+mod warm;

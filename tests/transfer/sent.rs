@@ -24,7 +24,7 @@ fn statuses(outcome: &CallOutcome) -> Vec<&str> {
 
 /// A call in which the caller stays until the operator ends it, who does when the agent's word on the second media
 /// socket was heard to its end.
-async fn there_and_back(
+pub(crate) async fn there_and_back(
     house: &House,
     line: Line,
     steps: impl IntoIterator<Item = Step>,
@@ -51,7 +51,7 @@ async fn there_and_back(
 }
 
 /// The caller was back with the agent and heard it; gives the milliseconds from the end of the dialling.
-fn heard_again(outcome: &CallOutcome) -> u64 {
+pub(crate) fn heard_again(outcome: &CallOutcome) -> u64 {
     assert_eq!(outcome.end, CallEnd::HungUp, "{:?}", outcome.documents);
     assert_eq!(outcome.complaints(), []);
     assert_eq!(outcome.streams.len(), 2);

@@ -52,6 +52,9 @@ pub struct Checkpoint {
     /// What every session is told besides the conversation, oldest first.
     #[serde(skip_serializing_if = "VecDeque::is_empty")]
     pub notes: VecDeque<String>,
+    /// What whoever takes the caller should know, in the model's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub briefing: Option<String>,
     /// A transfer that failed and that the caller was not told of yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub returned: Option<Returned>,
@@ -76,6 +79,7 @@ impl Default for Checkpoint {
             standing: Standing::Live,
             tools: ToolMemory::default(),
             notes: VecDeque::new(),
+            briefing: None,
             returned: None,
             returns: 0,
         }
@@ -240,6 +244,7 @@ impl Checkpoint {
         }
         self.returns += 1;
         self.returned = Some(Returned { to, why });
+        self.briefing = None;
         self.standing = Standing::Live;
         true
     }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use call_protocol::call::end::{Aftermath, EndReason};
 use call_protocol::call::event::{Event, OperatorEvent};
 use call_protocol::call::transfer::{Destination, MOST_RETURNS, Unreached};
-use call_protocol::call::{Call, CallSetup};
+use call_protocol::call::{Call, CallSetup, TRANSFER_CALL};
 use call_protocol::checkpoint::{Checkpoint, Standing};
 use common::events::{
     caller_words, delta, key, model_closed, response_done, response_started, setup, setup_greeting,
-    voice,
+    tool_call_as, voice,
 };
 use common::rig::Rig;
 
@@ -55,6 +55,7 @@ fn a_caller_nobody_took_is_back_with_the_agent_who_knows_why() {
         (Unreached::NoAnswer, "did not answer (it rang"),
         (Unreached::Failed, "could not be reached"),
         (Unreached::Canceled, "called off"),
+        (Unreached::Declined, "did not take the call"),
     ] {
         let mut checkpoint = transferred();
         assert!(checkpoint.come_back(why));
@@ -133,6 +134,38 @@ fn the_way_back_is_open_a_few_times() {
     }
     assert!(!checkpoint.come_back(Unreached::Busy));
     assert_eq!(checkpoint.aftermath(), (Aftermath::Transfer, Some(&desk())));
+}
+
+#[test]
+fn what_the_model_says_of_the_call_is_kept_for_whoever_takes_it() {
+    let mut setup = with_key();
+    Arc::make_mut(&mut setup.agent)
+        .transfer_targets
+        .push("billing".to_owned());
+    for (arguments, briefing) in [
+        (
+            r#"{"target":"billing","summary":" Ann wants a refund. "}"#.to_owned(),
+            Some("Ann wants a refund."),
+        ),
+        (r#"{"target":"billing","summary":" "}"#.to_owned(), None),
+        (r#"{"target":"billing","summary":7}"#.to_owned(), None),
+        (
+            format!(r#"{{"target":"billing","summary":"{}"}}"#, "a".repeat(900)),
+            Some(&*"a".repeat(500)),
+        ),
+    ] {
+        let mut rig = Rig::live(setup.clone());
+        rig.event(response_started("resp_1"));
+        let took = rig.says("resp_1", "item_1", 7, 500, 0);
+        let call = tool_call_as("resp_1", "call_1", TRANSFER_CALL, &arguments);
+        rig.later(took, call);
+        rig.later(took, response_done("resp_1"));
+        rig.pass_until_over(20_000);
+        let mut checkpoint = rig.call.checkpoint(rig.now);
+        assert_eq!(checkpoint.briefing.as_deref(), briefing, "{arguments}");
+        checkpoint.come_back(Unreached::Declined);
+        assert_eq!(checkpoint.briefing, None, "the next one begins anew");
+    }
 }
 
 #[test]

@@ -77,6 +77,7 @@ fn every_other_verb_is_read() {
             method: Method::Post,
             caller_id: caller_id.map(str::to_owned),
             timeout_s,
+            screen: None,
         };
     let expected = [
         Verb::Say {

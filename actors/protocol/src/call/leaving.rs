@@ -118,6 +118,7 @@ impl Call {
         // Where an operator or a key sends him is not the model's to change.
         if self.leaving.as_ref().is_none_or(|leaving| leaving.open) {
             self.transfer_to = Some(to);
+            self.briefing = None;
         }
         self.leave(EndReason::Transferred, farewell, now);
     }

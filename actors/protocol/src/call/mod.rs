@@ -106,6 +106,8 @@ pub struct Call {
     leaving: Option<leaving::Leaving>,
     /// Where the caller goes when the call has ended.
     transfer_to: Option<transfer::Destination>,
+    /// What whoever takes him should know, in the model's words.
+    briefing: Option<String>,
     /// What every session is told besides the conversation.
     notes: notes::Notes,
     sayings: operator::Sayings,
@@ -164,6 +166,7 @@ impl Call {
             runs: tool_runs::ToolRuns::default(),
             leaving: None,
             transfer_to: None,
+            briefing: None,
             notes: notes::Notes::default(),
             sayings: operator::Sayings::default(),
             asked_if_there: 0,

@@ -110,6 +110,7 @@ impl Call {
             standing,
             tools: self.tool_memory().for_checkpoint(),
             notes: self.notes.texts().clone(),
+            briefing: self.briefing.clone().filter(|_| self.transfer_to.is_some()),
             returned: self.past.returned.clone(),
             returns: self.past.returns,
         }

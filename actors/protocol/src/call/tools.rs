@@ -7,7 +7,7 @@ use super::effect::Peer;
 use super::event::{ItemDone, ItemKind};
 use super::leaving::Farewell;
 use super::transfer::Destination;
-use crate::ids::ModelId;
+use crate::ids::{ModelId, clip};
 use crate::model::command::ModelCommand;
 use crate::model::responses::Verdict;
 use crate::time::Time;
@@ -18,6 +18,9 @@ pub const END_CALL: &str = "end_call";
 
 /// The tool by which the model sends the caller to somebody else; its argument `target` names whom.
 pub const TRANSFER_CALL: &str = "transfer_call";
+
+/// Bytes of what the model wants a person told who takes the caller: half a minute of speech.
+const MAX_BRIEFING: usize = 500;
 
 /// Calls remembered, so that one told twice is answered once; servers repeat only the last ones.
 const REMEMBERED: usize = 64;
@@ -115,6 +118,8 @@ impl Call {
         if targets.iter().any(|known| known == target) {
             let to = Destination::Target(target.to_owned());
             self.transfer(to, Farewell::Said(tool), now);
+            let summary = arguments["summary"].as_str().unwrap_or_default().trim();
+            self.briefing = (!summary.is_empty()).then(|| clip(summary, MAX_BRIEFING).to_owned());
             return;
         }
         let known = targets.join(", ");

@@ -69,10 +69,14 @@ pub enum Dialled {
 }
 
 impl Dialled {
-    /// Reads a status. One that is not documented reached nobody as far as anybody knows: the caller is looked after.
+    /// Reads `DialCallStatus` and `DialBridged`. A status that is not documented reached nobody as far as anybody knows,
+    /// and neither did one who answered and was not connected: the caller is looked after.
     #[must_use]
-    pub fn from_status(status: &str) -> Self {
+    pub fn read(status: &str, bridged: Option<&str>) -> Self {
         match status {
+            "completed" | "answered" if bridged == Some("false") => {
+                Self::Unreached(Unreached::Declined)
+            }
             "completed" | "answered" => Self::Reached,
             "busy" => Self::Unreached(Unreached::Busy),
             "no-answer" => Self::Unreached(Unreached::NoAnswer),
@@ -92,13 +96,30 @@ pub enum Unreached {
     NoAnswer,
     /// The call was called off before anybody answered.
     Canceled,
+    /// Somebody answered and did not take the caller.
+    Declined,
     /// The number could not be reached.
     #[serde(other)]
     Failed,
 }
 
 impl Unreached {
-    /// Twilio's word for it.
+    /// Every reason.
+    pub const ALL: [Self; 5] = [
+        Self::Busy,
+        Self::NoAnswer,
+        Self::Canceled,
+        Self::Declined,
+        Self::Failed,
+    ];
+
+    /// The reason with this [`label`](Self::label).
+    #[must_use]
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|why| why.label() == label)
+    }
+
+    /// Twilio's word for it, where there is one.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -106,6 +127,7 @@ impl Unreached {
             Self::NoAnswer => "no-answer",
             Self::Failed => "failed",
             Self::Canceled => "canceled",
+            Self::Declined => "declined",
         }
     }
 
@@ -115,6 +137,7 @@ impl Unreached {
             Self::NoAnswer => "did not answer (it rang and nobody picked up)",
             Self::Failed => "could not be reached (the call failed)",
             Self::Canceled => "did not answer (the call was called off)",
+            Self::Declined => "answered, but did not take the call",
         }
     }
 }
@@ -164,8 +187,13 @@ mod tests {
             ("", unreached(Unreached::Failed)),
             ("brand-new", unreached(Unreached::Failed)),
         ] {
-            assert_eq!(Dialled::from_status(status), dialled, "{status}");
+            assert_eq!(Dialled::read(status, None), dialled, "{status}");
         }
+        let declined = unreached(Unreached::Declined);
+        assert_eq!(Dialled::read("completed", Some("false")), declined);
+        assert_eq!(Dialled::read("completed", Some("true")), Dialled::Reached);
+        let busy = unreached(Unreached::Busy);
+        assert_eq!(Dialled::read("busy", Some("false")), busy);
     }
 
     #[test]
@@ -191,12 +219,8 @@ mod tests {
 
     #[test]
     fn reasons_have_twilios_names_in_a_checkpoint() {
-        for why in [
-            Unreached::Busy,
-            Unreached::NoAnswer,
-            Unreached::Failed,
-            Unreached::Canceled,
-        ] {
+        for why in Unreached::ALL {
+            assert_eq!(Unreached::from_label(why.label()), Some(why));
             let written = serde_json::to_value(why).unwrap();
             assert_eq!(written, why.label());
             assert_eq!(serde_json::from_value::<Unreached>(written).unwrap(), why);
