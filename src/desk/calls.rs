@@ -57,7 +57,10 @@ pub(super) async fn order(
     what: &str,
 ) -> HttpResponse {
     match actix::clock::timeout(CALL_ANSWERS, found.orders.send(Order(wish))).await {
-        Ok(Ok(Ok(()))) => HttpResponse::Accepted().json(json!({"call_sid": call, what: "ordered"})),
+        Ok(Ok(Ok(()))) => {
+            log::info!(target: "switchboard::desk", call_sid = call, order = what; "operator's order");
+            HttpResponse::Accepted().json(json!({"call_sid": call, what: "ordered"}))
+        }
         Ok(Ok(Err(Objection::NobodyByThatName))) => {
             bad_body(&Objection::NobodyByThatName.to_string())
         }
