@@ -1,4 +1,5 @@
 //! What an operator has a live call do: say, know, transfer; and when it is refused.
+#![allow(clippy::unwrap_used)] // tests, where a panic is the report
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Callers who come back from a transfer that reached nobody.
+#![allow(clippy::unwrap_used)] // tests, where a panic is the report
 
 mod common;
 
