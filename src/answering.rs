@@ -13,7 +13,7 @@ use switchboard_actors::tools::ToolBox;
 use crate::booking::{self, Book, BookError, Clock, tools};
 use crate::profile::{Around, ProfileError, profile, unavailable};
 use crate::settings::variables::{self, Variable};
-use crate::settings::{Agent, Fallback, PhoneNumber, Settings, ToolRef};
+use crate::settings::{Agent, Fallback, PhoneNumber, Settings, ToolRef, Transfer, TransferMode};
 use crate::toolbox::{Workshop, toolbox};
 
 /// Readings kept for the calls that began under them. A call older than that many reloads gets the oldest kept.
@@ -67,6 +67,7 @@ impl Reading {
             targets: &targets,
             tools: &tools,
             configured: &settings.tools,
+            briefs: settings.transfer.mode == TransferMode::Warm,
         };
         let ready = |agent: &Agent| -> Result<_, ProfileError> {
             let url: Arc<str> = first.openai.url_for(&agent.model.name).as_str().into();
@@ -154,6 +155,11 @@ impl Readings {
         readings[readings.len() - 1].clone()
     }
 
+    /// How callers are transferred now.
+    pub(crate) fn transfer(&self) -> Transfer {
+        self.newest().1.settings.transfer.clone()
+    }
+
     /// The reading of a call.
     fn of(&self, number: u32) -> Arc<Reading> {
         let readings = self.readings.read().unwrap_or_else(PoisonError::into_inner);
@@ -235,6 +241,11 @@ impl Answering {
     /// The number of a transfer target.
     pub(crate) fn target(&self, name: &str) -> Option<&PhoneNumber> {
         self.reading.settings.transfer_targets.get(name)
+    }
+
+    /// How callers are transferred.
+    pub(crate) fn transfer(&self) -> &Transfer {
+        &self.reading.settings.transfer
     }
 
     /// The URL of the agent's model socket.

@@ -18,7 +18,7 @@ use switchboard_actors::store::CallStore;
 use crate::answering::{Answering, AnsweringError, Readings};
 use crate::phone::openers::{Opener, Openers};
 use crate::phone::ticket::{Mint, TokenEq};
-use crate::settings::{Settings, Trust};
+use crate::settings::{Settings, Transfer, Trust};
 use crate::toolbox::Workshop;
 
 /// Longest wait for an answer of the registry; it answers in microseconds.
@@ -114,6 +114,11 @@ impl House {
     /// Who answers a call that is known.
     pub(crate) fn answering(&self, visit: &Visit) -> Answering {
         self.readings.answering(visit.reading, &visit.agent.name)
+    }
+
+    /// How callers are transferred now.
+    pub(crate) fn transfer(&self) -> Transfer {
+        self.readings.transfer()
     }
 
     /// New calls live under these settings from now on.

@@ -38,8 +38,8 @@
 //! | [`booking`] | the appointment book: tools over SQLite, calendars, the desk |
 //! | [`service`], `drain` | two listeners, one registry, one [gate](switchboard_actors::admission), one store; leaving |
 //! | [`toolbox`] | the tools of the settings, of the book and of this process, in one box |
-//! | [`phone`] | what Twilio calls: webhook, media socket, after-stream, callbacks, signatures, tickets, TwiML |
-//! | `desk` | what the operator calls: calls, hang-up, drain, metrics, a fault on demand; behind the token |
+//! | [`phone`] | what Twilio calls: webhook, media socket, after-stream, after-dial, briefing, callbacks, signatures, tickets, TwiML |
+//! | `desk` | what the operator calls: calls, hang-up, say, instruct, transfer, drain, metrics, a fault on demand; behind the token |
 //! | [`telemetry`] | log lines of one line, masked numbers, the panic hook |
 //!
 //! # From ringing to hang-up
@@ -54,7 +54,9 @@
 //! 4. What was said, as it was heard, is [written down](call_protocol::checkpoint) at the end of every turn. When the
 //!    process is gone, Twilio asks `/after-stream` of whoever answers there, who takes the call over and goes on.
 //! 5. The end has a name ([`EndReason`](call_protocol::call::end::EndReason)), which log, metrics and the admin pages
-//!    share, and which decides what `/after-stream` answers: hang up, transfer, speak the fallback, connect again.
+//!    share, and which decides what `/after-stream` answers: hang up, transfer, speak the fallback, connect again. Behind
+//!    a transfer `/after-dial` hangs up, or brings a caller whom nobody took back to the agent, who is told why. In a warm
+//!    one `/briefing` tells whoever answers what the call is about, before the caller joins.
 //!
 //! *Architecture invariants.* Only `actors/src/twilio/session.rs` imports `actix_web_actors`; only `actors/src/openai/`
 //! and `actors/src/tools/http.rs` (and [`commands::check`] and the operator of `demo --faults`, who have no call) import

@@ -43,6 +43,8 @@ pub(crate) struct Around<'a> {
     pub(crate) tools: &'a ToolBox,
     /// Tools of the settings.
     pub(crate) configured: &'a BTreeMap<String, settings::Tool>,
+    /// Whether whoever takes a caller is told what the model says about the call.
+    pub(crate) briefs: bool,
 }
 
 /// Makes the profile of an agent.
@@ -186,14 +188,19 @@ fn tools(agent: &agents::Agent, around: &Around<'_>) -> Vec<Value> {
         }));
     }
     if wants(TRANSFER_CALL) && !targets.is_empty() {
+        let mut properties = json!({
+            "target": {"type": "string", "enum": targets, "description": "Who takes the call."},
+        });
+        if around.briefs {
+            properties["summary"] = json!({
+                "type": "string",
+                "description": "Who calls and what about, in one or two sentences; read to the person before the caller joins.",
+            });
+        }
         tools.push(json!({
             "type": "function", "name": TRANSFER_CALL,
             "description": "Connects the caller with a person. Say that you are doing so first, then call this.",
-            "parameters": {
-                "type": "object",
-                "properties": {"target": {"type": "string", "enum": targets, "description": "Who takes the call."}},
-                "required": ["target"],
-            },
+            "parameters": {"type": "object", "properties": properties, "required": ["target"]},
         }));
     }
     for tool in &agent.tools {

@@ -23,9 +23,12 @@ fn is_refused(reply: &Reply, what: &str) {
 
 // ---- webhooks ----
 
-const WEBHOOKS: [&str; 4] = [
+const WEBHOOKS: [&str; 7] = [
     "/incoming-call",
     "/after-stream",
+    "/after-dial",
+    "/briefing",
+    "/briefing-key",
     "/stream-status",
     "/call-status",
 ];
@@ -384,12 +387,24 @@ async fn a_thousand_strangers_at_the_media_socket_open_no_model_session() {
 // ---- the operator's listener ----
 
 /// Every route of the admin listener that is built.
-const ADMIN: [(&str, &str); 5] = [
+const ADMIN: [(&str, &str); 8] = [
     ("GET", "/admin/calls"),
     ("GET", "/admin/calls/CA00000000000000000000000000000001"),
     (
         "POST",
         "/admin/calls/CA00000000000000000000000000000001/hangup",
+    ),
+    (
+        "POST",
+        "/admin/calls/CA00000000000000000000000000000001/say",
+    ),
+    (
+        "POST",
+        "/admin/calls/CA00000000000000000000000000000001/instruct",
+    ),
+    (
+        "POST",
+        "/admin/calls/CA00000000000000000000000000000001/transfer",
     ),
     ("POST", "/admin/drain"),
     ("GET", "/metrics"),
@@ -451,6 +466,9 @@ async fn the_operator_gets_json_also_for_what_is_not_there() {
         ("GET", "/admin/secrets"),
         ("GET", "/admin/calls/nonsense"),
         ("POST", "/admin/calls/CA1/hangup"),
+        ("POST", "/admin/calls/CA1/say"),
+        ("POST", "/admin/calls/CA1/instruct"),
+        ("POST", "/admin/calls/CA1/transfer"),
         ("GET", "/admin/calls/CA00000000000000000000000000000001"),
     ] {
         let reply = house.operator(method, path).await;

@@ -17,7 +17,9 @@ use actix::Message;
 use call_protocol::call::AgentProfile;
 use call_protocol::call::end::EndReason;
 use call_protocol::call::event::{ModelEvent, OperatorEvent, PhoneEvent};
+use call_protocol::call::operator::Objection;
 use call_protocol::call::snapshot::{Detail, Snapshot};
+use call_protocol::call::transfer::Destination;
 use call_protocol::checkpoint::Checkpoint;
 use call_protocol::ids::{CallSid, StreamSid};
 use call_protocol::model::command::ModelCommand;
@@ -389,8 +391,8 @@ pub struct HowEnded(pub CallSid);
 pub struct Ending {
     /// Why; `None` if the call's actors died without a word.
     pub reason: Option<EndReason>,
-    /// Where the caller goes now, by the name of a transfer target.
-    pub transfer_to: Option<String>,
+    /// Where the caller goes now.
+    pub transfer_to: Option<Destination>,
     /// Who it was.
     pub visit: Visit,
 }
@@ -405,9 +407,9 @@ pub struct Drain;
 #[rtype(result = "usize")]
 pub struct OrderAll(pub OperatorEvent);
 
-/// An operator's wish for one call.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "bool")]
+/// An operator's wish for one call; refused with the reason why it is not done.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<(), Objection>")]
 pub struct Order(pub OperatorEvent);
 
 /// What a call's page shows beyond its row.

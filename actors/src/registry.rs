@@ -11,6 +11,7 @@ use actix::{Actor, Context, Handler, MessageResult, WeakRecipient};
 use call_protocol::call::end::EndReason;
 use call_protocol::call::snapshot::{Frames, ModelSnapshot, Percentiles, Snapshot};
 use call_protocol::call::state::StateName;
+use call_protocol::call::transfer::Destination;
 use call_protocol::ids::{CallSid, StreamSid};
 use serde::Serialize;
 
@@ -82,7 +83,7 @@ enum Place {
     /// It is over.
     Over {
         reason: Option<EndReason>,
-        transfer_to: Option<String>,
+        transfer_to: Option<Destination>,
         at: Instant,
     },
 }
@@ -104,7 +105,7 @@ struct Live {
     started_at: SystemTime,
     last: Option<Push>,
     ended: Option<EndReason>,
-    transfer_to: Option<String>,
+    transfer_to: Option<Destination>,
     inspect: Option<WeakRecipient<Inspect>>,
     orders: Option<WeakRecipient<Order>>,
     #[cfg(feature = "fault-hook")]
@@ -539,7 +540,7 @@ impl Handler<OrderAll> for Registry {
             .filter_map(|live| live.orders.as_ref()?.upgrade());
         let mut told = 0;
         for recipient in orders {
-            recipient.do_send(Order(event));
+            recipient.do_send(Order(event.clone()));
             told += 1;
         }
         told

@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use call_protocol::call::event::OperatorEvent;
+use call_protocol::call::operator::Objection;
 use call_protocol::ids::CallSid;
 use serde_json::{Value, json};
 use switchboard_actors::messages::{Find, Found, Inspect, List, Order};
@@ -45,12 +46,27 @@ pub(crate) async fn hang_up(house: web::Data<House>, call: web::Path<String>) ->
         Ok(found) => found,
         Err(answer) => return answer,
     };
-    let order = Order(OperatorEvent::HangUp);
-    match actix::clock::timeout(CALL_ANSWERS, found.orders.send(order)).await {
-        Ok(Ok(true)) => {
-            HttpResponse::Accepted().json(json!({"call_sid": call.as_str(), "hangup": "ordered"}))
+    order(&call, &found, OperatorEvent::HangUp, "hangup").await
+}
+
+/// Orders something of a call; `what` is the order's name in the answer.
+pub(super) async fn order(
+    call: &str,
+    found: &Found,
+    wish: OperatorEvent,
+    what: &str,
+) -> HttpResponse {
+    match actix::clock::timeout(CALL_ANSWERS, found.orders.send(Order(wish))).await {
+        Ok(Ok(Ok(()))) => {
+            log::info!(target: "switchboard::desk", call_sid = call, order = what; "operator's order");
+            HttpResponse::Accepted().json(json!({"call_sid": call, what: "ordered"}))
         }
-        Ok(Ok(false)) => problem(StatusCode::CONFLICT, "wrong_state", "the call is over"),
+        Ok(Ok(Err(Objection::NobodyByThatName))) => {
+            bad_body(&Objection::NobodyByThatName.to_string())
+        }
+        Ok(Ok(Err(objection))) => {
+            problem(StatusCode::CONFLICT, "wrong_state", &objection.to_string())
+        }
         Ok(Err(_)) | Err(_) => problem(
             StatusCode::GATEWAY_TIMEOUT,
             "no_answer",
@@ -74,7 +90,12 @@ pub(crate) async fn metrics(house: web::Data<House>) -> HttpResponse {
         .body(house.metrics.render())
 }
 
-async fn find(house: &House, call: &str) -> Result<Found, HttpResponse> {
+/// A request that cannot be understood, or asks for what there is not.
+pub(super) fn bad_body(why: &str) -> HttpResponse {
+    problem(StatusCode::UNPROCESSABLE_ENTITY, "bad_body", why)
+}
+
+pub(super) async fn find(house: &House, call: &str) -> Result<Found, HttpResponse> {
     let unknown = || {
         problem(
             StatusCode::NOT_FOUND,

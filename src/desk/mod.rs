@@ -6,6 +6,7 @@ use serde_json::json;
 
 mod auth;
 mod calls;
+mod commands;
 #[cfg(feature = "fault-hook")]
 mod fault;
 
@@ -19,6 +20,15 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
             .route(
                 "/admin/calls/{call_sid}/hangup",
                 web::post().to(calls::hang_up),
+            )
+            .route("/admin/calls/{call_sid}/say", web::post().to(commands::say))
+            .route(
+                "/admin/calls/{call_sid}/instruct",
+                web::post().to(commands::instruct),
+            )
+            .route(
+                "/admin/calls/{call_sid}/transfer",
+                web::post().to(commands::transfer),
             )
             .configure(faults)
             .route("/admin/drain", web::post().to(calls::drain))

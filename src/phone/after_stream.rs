@@ -6,7 +6,7 @@ use switchboard_actors::messages::{HowEnded, Refused, Tenure};
 
 use super::twiml::Response;
 use super::webhook::Webhook;
-use super::{answer, caller, incoming_call, takeover};
+use super::{answer, incoming_call, takeover};
 use crate::house::House;
 
 pub(crate) async fn handle(
@@ -58,20 +58,15 @@ pub(crate) async fn what_follows(
         if let Some(checkpoint) = &left {
             let (there, to) = checkpoint.aftermath();
             aftermath = there;
-            target = to.map(str::to_owned);
-            if visit.agent.name != checkpoint.agent {
-                let from = caller::number(webhook.form.get("From"));
-                let called = webhook.form.get("To").unwrap_or_default();
-                let named = Some(checkpoint.agent.as_str());
-                (visit.agent, visit.reading) = house.who_answers(called, named, from).await;
-            }
+            target = to.cloned();
+            takeover::same_agent(house, webhook, &mut visit, &checkpoint.agent).await;
         }
     }
     let agent = house.answering(&visit);
     log::info!(target: "switchboard::phone", call_sid = webhook.call.as_str(), next:? = aftermath; "after the stream");
     match aftermath {
         Aftermath::HangUp => Response::new().hangup(),
-        Aftermath::Transfer => answer::transfer(&agent, target.as_deref()),
+        Aftermath::Transfer => answer::transfer(house, &agent, webhook.call, target.as_ref()),
         Aftermath::Fallback => answer::fallback(&agent),
         Aftermath::Reconnect => match incoming_call::come_again(house, visit, left).await {
             Ok(arrived) => answer::connect(house, &agent, &arrived.token),

@@ -2,11 +2,14 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
+use call_protocol::call::transfer::Destination;
+use call_protocol::ids::CallSid;
 
 use super::twiml::{Connect, Response};
+use super::{after_dial, briefing};
 use crate::answering::Answering;
 use crate::house::House;
-use crate::settings::Fallback;
+use crate::settings::{Fallback, PhoneNumber, TransferMode};
 use switchboard_actors::messages::Refused;
 
 /// Seconds a caller waits for another process.
@@ -45,12 +48,28 @@ pub(crate) fn fallback(agent: &Answering) -> Response {
     fall_back(Response::new(), agent.fallback())
 }
 
-/// Connects the caller with a transfer target; nobody by that name is a fallback.
-pub(crate) fn transfer(agent: &Answering, target: Option<&str>) -> Response {
-    match target.and_then(|target| agent.target(target)) {
-        Some(number) => Response::new().dial(number.as_str(), None, None),
-        None => fallback(agent),
-    }
+/// Connects the caller with somebody else, and asks `/after-dial` what came of it; nobody by that name is a fallback.
+pub(crate) fn transfer(
+    house: &House,
+    agent: &Answering,
+    call: CallSid,
+    to: Option<&Destination>,
+) -> Response {
+    let number = match to {
+        Some(Destination::Number(number)) => Some(number.as_str()),
+        Some(Destination::Target(name)) => agent.target(name).map(PhoneNumber::as_str),
+        None => None,
+    };
+    let Some(number) = number else {
+        return fallback(agent);
+    };
+    let action = format!("{}{}", house.public_http, after_dial::path(to));
+    let settings = agent.transfer();
+    let screen = match settings.mode {
+        TransferMode::Cold => None,
+        TransferMode::Warm => Some(format!("{}{}", house.public_http, briefing::path(call))),
+    };
+    Response::new().transfer(number, action, settings.ring_seconds, screen)
 }
 
 fn fall_back(document: Response, fallback: &Fallback) -> Response {
@@ -67,8 +86,9 @@ pub(crate) fn elsewhere(house: &House, agent: &Answering, path: &str, waited: u8
     if waited >= PATIENCE {
         return fallback(agent);
     }
+    let more = if path.contains('?') { '&' } else { '?' };
     if let Some(fleet) = &house.settings.server.fleet_url {
-        let again = format!("{path}?waited={}", waited + 1);
+        let again = format!("{path}{more}waited={}", waited + 1);
         let document = Response::new();
         // The first jump is at once; one that comes back here met no other process.
         let document = if waited == 0 {
@@ -78,7 +98,7 @@ pub(crate) fn elsewhere(house: &House, agent: &Answering, path: &str, waited: u8
         };
         return document.redirect(&fleet.join(&again));
     }
-    let again = format!("{}{path}?waited={}", house.public_http, waited + 1);
+    let again = format!("{}{path}{more}waited={}", house.public_http, waited + 1);
     Response::new().pause(1).redirect(&again)
 }
 

@@ -39,11 +39,7 @@ pub(crate) async fn call_status(
         Ok(webhook) => webhook,
         Err(answer) => return answer,
     };
-    let status = webhook.form.get("CallStatus").unwrap_or_default();
-    if matches!(
-        status,
-        "completed" | "busy" | "failed" | "no-answer" | "canceled"
-    ) {
+    if webhook.is_over() {
         // The call is over at Twilio; a media socket that outlived it only costs money.
         order(&house, webhook.call, OperatorEvent::HangUp).await;
     }

@@ -10,7 +10,7 @@ use switchboard_actors::openai::ModelLine;
 use super::form::Form;
 use super::media_stream::DiallerOfThread;
 use super::webhook::Webhook;
-use super::{after_stream, answer, caller, takeover};
+use super::{after_dial, after_stream, answer, caller, takeover};
 use crate::answering::Answering;
 use crate::house::House;
 use crate::settings::DialAt;
@@ -28,7 +28,10 @@ pub(crate) async fn handle(
     };
     // The number's fallback URL may lead here, too: then Twilio says which request had failed, perhaps in mid-call
     // (<https://www.twilio.com/docs/api/errors/11200>).
-    if webhook.form.get("ErrorUrl").is_some() {
+    if let Some(failed) = webhook.form.get("ErrorUrl") {
+        if after_dial::is_at(&house, failed) {
+            return answer::twiml(&after_dial::what_follows(&house, &request, &webhook).await);
+        }
         return answer::twiml(&after_stream::what_follows(&house, &request, &webhook, 0).await);
     }
     let visit = visit(&house, &request, &webhook).await;

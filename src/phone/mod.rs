@@ -2,8 +2,10 @@
 
 use actix_web::web;
 
+mod after_dial;
 mod after_stream;
 mod answer;
+mod briefing;
 mod callbacks;
 pub(crate) mod caller;
 pub mod form;
@@ -31,6 +33,9 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
             web::get().to(media_stream::with_ticket),
         )
         .route("/after-stream", web::post().to(after_stream::handle))
+        .route("/after-dial", web::post().to(after_dial::handle))
+        .route("/briefing", web::post().to(briefing::handle))
+        .route("/briefing-key", web::post().to(briefing::key))
         .route("/stream-status", web::post().to(callbacks::stream_status))
         .route("/call-status", web::post().to(callbacks::call_status))
         .route("/healthz", web::get().to(health::healthz))

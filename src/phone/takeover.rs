@@ -10,7 +10,8 @@ use switchboard_actors::call::unix_now;
 use switchboard_actors::messages::{Adopt, CallerNumber, Claimed, Refused, Tenure, Visit};
 use switchboard_actors::store::{Answer, StoreError};
 
-use super::ticket;
+use super::webhook::Webhook;
+use super::{caller, ticket};
 use crate::house::House;
 
 /// Longest wait for the store before the caller is answered without it.
@@ -42,6 +43,16 @@ pub(crate) async fn look(house: &House, call: CallSid) -> Option<Checkpoint> {
             None
         }
     }
+}
+
+/// The agent that had the call goes on with it, whoever takes the number by now.
+pub(crate) async fn same_agent(house: &House, webhook: &Webhook, visit: &mut Visit, agent: &str) {
+    if visit.agent.name == agent {
+        return;
+    }
+    let from = caller::number(webhook.form.get("From"));
+    let called = webhook.form.get("To").unwrap_or_default();
+    (visit.agent, visit.reading) = house.who_answers(called, Some(agent), from).await;
 }
 
 /// Takes a call over from whoever had it: from here on nobody else may speak in it. A call that nobody wrote down, or

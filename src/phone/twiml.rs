@@ -12,6 +12,9 @@ pub const MAX_PARAMETER_CHARS: usize = 499;
 /// The longest text of a `<Say>` (twilio.com/docs/voice/twiml/say).
 pub const MAX_SAY_CHARS: usize = 4_096;
 
+/// Seconds in which somebody who has heard a question presses a key.
+const GATHER_SECONDS: u8 = 8;
+
 /// Why a document cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TwimlError {
@@ -57,8 +60,19 @@ pub enum Verb {
         caller_id: Option<String>,
         /// Asked for TwiML when the dialled call ends.
         action: Option<String>,
+        /// Asked for TwiML that whoever answers hears before the two are connected.
+        screen: Option<String>,
+        /// Whether a caller who was not answered yet hears it ring until somebody picks up.
+        answer_on_bridge: bool,
         /// Seconds to let it ring; `None`: Twilio's 30.
         timeout_seconds: Option<u16>,
+    },
+    /// Speaks a text and waits for one key.
+    Gather {
+        /// The words.
+        text: String,
+        /// Told which key it was.
+        action: String,
     },
     /// Goes on with the document at an address.
     Redirect {
@@ -139,7 +153,38 @@ impl Response {
             number: number.to_owned(),
             caller_id: caller_id.map(str::to_owned),
             action: action.map(str::to_owned),
+            screen: None,
+            answer_on_bridge: false,
             timeout_seconds: None,
+        })
+    }
+
+    /// Adds a call to somebody who may not answer: `action` is told what came of it after so many seconds of ringing.
+    #[must_use]
+    pub fn transfer(
+        self,
+        number: &str,
+        action: String,
+        ring_seconds: u16,
+        screen: Option<String>,
+    ) -> Self {
+        self.verb(Verb::Dial {
+            number: number.to_owned(),
+            caller_id: None,
+            action: Some(action),
+            screen,
+            answer_on_bridge: true,
+            timeout_seconds: Some(ring_seconds),
+        })
+    }
+
+    /// Adds a text after, or during, which one key is waited for; `action` is told which. Without a key the next verb
+    /// runs.
+    #[must_use]
+    pub fn ask_for_key(self, text: &str, action: String) -> Self {
+        self.verb(Verb::Gather {
+            text: text.to_owned(),
+            action,
         })
     }
 
@@ -219,7 +264,9 @@ fn check(verb: &Verb) -> Result<(), TwimlError> {
             }
             Ok(())
         }
-        Verb::Say { text, .. } if text.chars().count() > MAX_SAY_CHARS => {
+        Verb::Say { text, .. } | Verb::Gather { text, .. }
+            if text.chars().count() > MAX_SAY_CHARS =>
+        {
             Err(TwimlError::SayTooLong)
         }
         _ => Ok(()),
@@ -236,17 +283,39 @@ fn write_verb(writer: &mut Writer<Vec<u8>>, verb: &Verb) -> std::io::Result<()> 
             number,
             caller_id,
             action,
+            screen,
+            answer_on_bridge,
             timeout_seconds,
         } => {
             let attributes = [
                 ("callerId", caller_id.clone()),
                 ("action", action.clone()),
                 (
+                    "answerOnBridge",
+                    answer_on_bridge.then(|| "true".to_owned()),
+                ),
+                (
                     "timeout",
                     timeout_seconds.map(|seconds| seconds.to_string()),
                 ),
             ];
-            write_text(writer, "Dial", &attributes, number)
+            match screen {
+                None => write_text(writer, "Dial", &attributes, number),
+                Some(url) => write_within(writer, "Dial", &attributes, |writer| {
+                    write_text(writer, "Number", &[("url", Some(url.clone()))], number)
+                }),
+            }
+        }
+        Verb::Gather { text, action } => {
+            let attributes = [
+                ("action", Some(action.clone())),
+                ("input", Some("dtmf".to_owned())),
+                ("numDigits", Some("1".to_owned())),
+                ("timeout", Some(GATHER_SECONDS.to_string())),
+            ];
+            write_within(writer, "Gather", &attributes, |writer| {
+                write_text(writer, "Say", &[], text)
+            })
         }
         Verb::Redirect { url } => write_text(
             writer,
@@ -321,6 +390,21 @@ fn write_text(
     }
     element.write_text_content(BytesText::new(&clean(text)))?;
     Ok(())
+}
+
+fn write_within(
+    writer: &mut Writer<Vec<u8>>,
+    verb: &str,
+    attributes: &[(&str, Option<String>)],
+    inside: impl FnOnce(&mut Writer<Vec<u8>>) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let mut element = writer.create_element(verb);
+    for (name, value) in attributes {
+        if let Some(value) = value {
+            element = element.with_attribute((*name, clean(value).as_str()));
+        }
+    }
+    element.write_inner_content(inside).map(drop)
 }
 
 /// The text without what XML 1.0 cannot carry (section 2.2). White space of any kind becomes a space: a reader would
@@ -403,6 +487,40 @@ mod tests {
             "<Response><Redirect method=\"POST\">https://b/x?a=1&amp;b=2</Redirect></Response>"
         );
         assert_eq!(body(Response::new()), "<Response></Response>");
+    }
+
+    #[test]
+    fn a_transfer_says_how_long_it_rings_and_who_is_asked_afterwards() {
+        let action = "https://voice.example.com/after-dial?target=front_desk".to_owned();
+        let xml = Response::new()
+            .transfer("+15550199", action, 25, None)
+            .to_xml()
+            .unwrap();
+        assert!(
+            xml.ends_with(
+                "<Response><Dial action=\"https://voice.example.com/after-dial?target=front_desk\" \
+                 answerOnBridge=\"true\" timeout=\"25\">+15550199</Dial></Response>"
+            ),
+            "{xml}"
+        );
+    }
+
+    #[test]
+    fn a_briefing_is_heard_by_whoever_answers_and_asks_for_a_key() {
+        let (action, screen) = ("https://h/after".to_owned(), "https://h/b?c=1".to_owned());
+        let dial = Response::new().transfer("+15550199", action, 25, Some(screen));
+        let xml = dial.to_xml().unwrap();
+        let number = "timeout=\"25\"><Number url=\"https://h/b?c=1\">+15550199</Number></Dial>";
+        assert!(xml.contains(number), "{xml}");
+        let asks = Response::new().ask_for_key("Press <1>.", "https://h/key".to_owned());
+        let xml = asks.hangup().to_xml().unwrap();
+        assert!(
+            xml.ends_with(
+                "<Response><Gather action=\"https://h/key\" input=\"dtmf\" numDigits=\"1\" timeout=\"8\">\
+                 <Say>Press &lt;1&gt;.</Say></Gather><Hangup/></Response>"
+            ),
+            "{xml}"
+        );
     }
 
     #[test]

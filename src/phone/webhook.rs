@@ -72,6 +72,15 @@ impl Webhook {
             .ok_or((StatusCode::BAD_REQUEST, "no_call_sid"))?;
         Ok(Self { form, call })
     }
+
+    /// Whether the call is over at Twilio (<https://www.twilio.com/docs/voice/twiml#callstatus-values>).
+    pub(crate) fn is_over(&self) -> bool {
+        let status = self.form.get("CallStatus").unwrap_or_default();
+        matches!(
+            status,
+            "completed" | "busy" | "failed" | "no-answer" | "canceled"
+        )
+    }
 }
 
 async fn read_body(mut body: web::Payload) -> Result<Vec<u8>, (StatusCode, &'static str)> {

@@ -250,6 +250,9 @@ pub(super) struct Fallback {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Transfer {
+    pub(super) mode: Option<String>,
+    pub(super) ring_seconds: Option<i64>,
+    pub(super) briefing: Option<String>,
     #[serde(default)]
     pub(super) targets: BTreeMap<String, String>,
 }

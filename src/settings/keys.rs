@@ -154,7 +154,7 @@ pub const TWILIO_ACCOUNT_SID: Key = key(
     &["TWILIO_ACCOUNT_SID"],
     "twilio.account_sid",
     Default::Absent,
-    "`AC…`; needed for whatever asks Twilio's REST API (transfers, outbound calls)",
+    "`AC…`; needed for whatever asks Twilio's REST API",
 );
 /// The account's auth token, which signs webhooks.
 pub const TWILIO_AUTH_TOKEN: Key = secret(

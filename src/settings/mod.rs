@@ -40,7 +40,7 @@ pub use agents::{
 };
 pub use env::{Env, ProcessEnv};
 pub use error::SettingsError;
-pub use tools::{Fallback, Tool, ToolKind};
+pub use tools::{Fallback, Tool, ToolKind, Transfer, TransferMode};
 pub use types::{PhoneNumber, PublicUrl};
 
 use fragments::File;
@@ -69,6 +69,8 @@ pub struct Settings {
     pub fallback: Fallback,
     /// Where calls can be transferred, by name.
     pub transfer_targets: BTreeMap<String, PhoneNumber>,
+    /// How calls are transferred.
+    pub transfer: Transfer,
     /// What works today and will not for ever; for the log at start.
     pub warnings: Vec<Warning>,
     agents: BTreeMap<String, Arc<Agent>>,

@@ -67,6 +67,7 @@ pub(super) fn validate(inputs: Inputs) -> Result<Settings, SettingsError> {
         .to_owned();
     let tools = tools::tools(&inputs.file.tools, &folder)?;
     let transfer_targets = tools::targets(&inputs.file.transfer.targets)?;
+    let transfer = tools::Transfer::read(&inputs.file.transfer)?;
     let fallback = Fallback::read("fallback", Some(&inputs.file.fallback), None)?;
     let around = Surroundings {
         folder: &folder,
@@ -96,6 +97,7 @@ pub(super) fn validate(inputs: Inputs) -> Result<Settings, SettingsError> {
         tools,
         fallback,
         transfer_targets,
+        transfer,
         warnings,
         agents,
         default_agent,

@@ -24,6 +24,10 @@ const MAX_SAY_CHARS: usize = 1_000;
 /// A description is part of every prompt; a longer one is a manual.
 const MAX_DESCRIPTION_CHARS: usize = 1_024;
 const DEFAULT_TIMEOUT_MS: i64 = 5_000;
+/// A mailbox takes a call after 20 to 30 seconds of ringing, and would count as an answer.
+const DEFAULT_RING_SECONDS: i64 = 20;
+/// What a person hears in a warm transfer when the configuration says nothing about it.
+const DEFAULT_BRIEFING: &str = "A call from the phone agent. {summary} To take the call, press 1.";
 
 /// A `[tools.NAME]`. No `Debug`: the URL may carry a key.
 #[derive(Clone)]
@@ -116,6 +120,57 @@ pub(super) fn targets(
         targets.insert(name.clone(), read::number(&key, number)?);
     }
     Ok(targets)
+}
+
+/// How callers are transferred.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transfer {
+    /// What the person hears who answers.
+    pub mode: TransferMode,
+    /// Seconds for which it rings.
+    pub ring_seconds: u16,
+    /// What the person hears in a warm transfer, before the question whether to take the call; `{summary}` stands for
+    /// what the call is about.
+    pub briefing: String,
+}
+
+/// What the person hears who answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransferMode {
+    /// The caller, at once.
+    Cold,
+    /// What the call is about, and then, after a key, the caller, who hears it ring meanwhile.
+    Warm,
+}
+
+impl Transfer {
+    /// Reads `[transfer]`. Twilio lets a call ring for 600 seconds at most
+    /// (<https://www.twilio.com/docs/voice/twiml/dial#timeout>).
+    pub(super) fn read(given: &fragments::Transfer) -> Result<Self, SettingsError> {
+        let mode = match given.mode.as_deref() {
+            None | Some("cold") => TransferMode::Cold,
+            Some("warm") => TransferMode::Warm,
+            Some(other) => {
+                return Err(SettingsError::invalid(
+                    "transfer.mode",
+                    format!("is {other:?}"),
+                    "use cold or warm",
+                ));
+            }
+        };
+        let seconds = given.ring_seconds.unwrap_or(DEFAULT_RING_SECONDS);
+        let briefing = given.briefing.as_deref().unwrap_or(DEFAULT_BRIEFING);
+        Ok(Self {
+            mode,
+            ring_seconds: read::ranged("transfer.ring_seconds", seconds, 5, 600)?,
+            briefing: read::text(
+                "transfer.briefing",
+                briefing,
+                MAX_SAY_CHARS,
+                "write what the person should hear, with {summary} in it",
+            )?,
+        })
+    }
 }
 
 /// Reads all `[tools.NAME]`. `folder` is where relative file names begin.

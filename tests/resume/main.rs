@@ -14,4 +14,5 @@ mod rolling;
 #[path = "../support/mod.rs"]
 mod support;
 mod town;
+mod transferred;
 mod trouble;

@@ -7,6 +7,8 @@ use switchboard::settings::tool_use::{
     DEFAULT_CALLS_A_TURN, DEFAULT_FILLER, DEFAULT_FILLER_AFTER, FillerVoice, ToolUse,
 };
 
+use switchboard::settings::TransferMode;
+
 use crate::support::{accepted, agent, dev, refusal};
 
 fn tool(lines: &str) -> String {
@@ -30,6 +32,27 @@ fn an_agent_that_says_nothing_about_its_tools_has_the_defaults() {
     assert_eq!(filler.says, FillerVoice::Model { text });
     let built_in = accepted("", &dev());
     assert_eq!(built_in.default_agent().tool_use, ToolUse::default());
+}
+
+#[test]
+fn transfers_are_cold_and_ring_for_a_while_unless_said_otherwise() {
+    let usual = accepted(&agent(""), &dev());
+    assert_eq!(usual.transfer.ring_seconds, 20);
+    assert_eq!(usual.transfer.mode, TransferMode::Cold);
+    let set = "[transfer]\nmode = \"warm\"\nring_seconds = 45\nbriefing = \"Ann? {summary}\"\n";
+    let set = accepted(&format!("{}{set}", agent("")), &dev());
+    assert_eq!(set.transfer.ring_seconds, 45);
+    assert_eq!(set.transfer.mode, TransferMode::Warm);
+    assert_eq!(set.transfer.briefing, "Ann? {summary}");
+    for (line, words) in [
+        ("briefing = \" \"", "transfer.briefing is empty"),
+        ("mode = \"tepid\"", "transfer.mode is \"tepid\""),
+        ("ring_seconds = 4", "transfer.ring_seconds is 4"),
+        ("ring_seconds = 601", "transfer.ring_seconds is 601"),
+    ] {
+        let sentence = refusal(&format!("{}[transfer]\n{line}\n", agent("")), &dev());
+        assert!(sentence.contains(words), "{sentence}");
+    }
 }
 
 #[test]

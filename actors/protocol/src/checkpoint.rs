@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::call::end::{Aftermath, EndReason};
+use crate::call::transfer::{Destination, MOST_RETURNS, Returned, Unreached};
 use crate::conversation::{Speaker, Turn};
 use crate::tool::memory::ToolMemory;
 
@@ -48,6 +49,18 @@ pub struct Checkpoint {
     /// What the tools of the call have to keep: results, and effects whose outcome is not known.
     #[serde(deserialize_with = "tools_or_none")]
     pub tools: ToolMemory,
+    /// What every session is told besides the conversation, oldest first.
+    #[serde(skip_serializing_if = "VecDeque::is_empty")]
+    pub notes: VecDeque<String>,
+    /// What whoever takes the caller should know, in the model's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub briefing: Option<String>,
+    /// A transfer that failed and that the caller was not told of yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub returned: Option<Returned>,
+    /// Transfers that failed.
+    #[serde(skip_serializing_if = "is_none_yet")]
+    pub returns: u32,
 }
 
 impl Default for Checkpoint {
@@ -65,6 +78,10 @@ impl Default for Checkpoint {
             turns: VecDeque::new(),
             standing: Standing::Live,
             tools: ToolMemory::default(),
+            notes: VecDeque::new(),
+            briefing: None,
+            returned: None,
+            returns: 0,
         }
     }
 }
@@ -80,15 +97,15 @@ pub enum Standing {
     Leaving {
         /// Why.
         reason: EndReason,
-        /// Where the caller goes then, by the name of a transfer target.
-        to: Option<String>,
+        /// Where the caller goes then.
+        to: Option<Destination>,
     },
     /// The call is over for good.
     Over {
         /// Why.
         reason: EndReason,
-        /// Where the caller goes now, by the name of a transfer target.
-        to: Option<String>,
+        /// Where the caller goes now.
+        to: Option<Destination>,
     },
 }
 
@@ -186,15 +203,18 @@ impl Checkpoint {
         Ok(read.call)
     }
 
-    /// Whether there is something to go on with: the call had a media stream before.
+    /// Whether there is something to go on with: the call had a media stream before, or has something to be told.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        self.elapsed_ms > 0 || self.forgotten > 0 || !self.turns.is_empty()
+        self.elapsed_ms > 0
+            || self.forgotten > 0
+            || !self.turns.is_empty()
+            || self.returned.is_some()
     }
 
-    /// What the caller should meet next, and by which transfer target where that is somebody else.
+    /// What the caller should meet next, and whom where that is somebody else.
     #[must_use]
-    pub fn aftermath(&self) -> (Aftermath, Option<&str>) {
+    pub fn aftermath(&self) -> (Aftermath, Option<&Destination>) {
         match &self.standing {
             Standing::Live => (Aftermath::Reconnect, None),
             // Who was promised somebody else gets him; a goodbye is said again.
@@ -203,9 +223,40 @@ impl Checkpoint {
                 to: Some(to),
             } => (Aftermath::Transfer, Some(to)),
             Standing::Leaving { .. } => (Aftermath::Reconnect, None),
-            Standing::Over { reason, to } => (reason.aftermath(), to.as_deref()),
+            Standing::Over { reason, to } => (reason.aftermath(), to.as_ref()),
         }
     }
+
+    /// Nobody took the caller whom this call sent to somebody else: it goes on with its agent, who is told. False if it
+    /// does not, because that happened too often or because the call ended otherwise. Asking again changes nothing.
+    pub fn come_back(&mut self, why: Unreached) -> bool {
+        let to = match &self.standing {
+            Standing::Live => return true,
+            Standing::Leaving {
+                reason: EndReason::Transferred,
+                to,
+            }
+            | Standing::Over {
+                reason: EndReason::Transferred,
+                to,
+            } => to.clone(),
+            Standing::Leaving { .. } | Standing::Over { .. } => return false,
+        };
+        if self.returns >= MOST_RETURNS {
+            return false;
+        }
+        self.returns += 1;
+        self.returned = Some(Returned { to, why });
+        self.briefing = None;
+        self.standing = Standing::Live;
+        true
+    }
+}
+
+// Taken by reference, as serde wants it.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+const fn is_none_yet(count: &u32) -> bool {
+    *count == 0
 }
 
 /// A checkpoint written before there were tools has nothing there.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use call_protocol::call::effect::Effect;
 use call_protocol::call::end::{Aftermath, EndReason};
 use call_protocol::call::event::{Event, OperatorEvent};
+use call_protocol::call::transfer::Destination;
 use call_protocol::call::{Call, CallSetup, END_CALL, Greeting};
 use call_protocol::checkpoint::{Checkpoint, CheckpointError, KeptTurn, MAX_BYTES, Standing};
 use call_protocol::conversation::Speaker;
@@ -84,7 +85,10 @@ fn a_document_of_version_1_is_read_as_it_was_meant() {
     assert!(checkpoint.turns[2].cut && checkpoint.turns[2].who == Speaker::Agent);
     assert_eq!(
         checkpoint.aftermath(),
-        (Aftermath::Transfer, Some("front_desk"))
+        (
+            Aftermath::Transfer,
+            Some(&Destination::Target("front_desk".to_owned()))
+        )
     );
     // What this code writes is the golden file, byte for byte.
     let written = checkpoint.encode().unwrap();
@@ -159,10 +163,16 @@ fn turn() -> impl Strategy<Value = KeptTurn> {
 
 fn standing() -> impl Strategy<Value = Standing> {
     let reason = (0..EndReason::ALL.len()).prop_map(|index| EndReason::ALL[index]);
-    (0..3, reason, text()).prop_map(|(which, reason, to)| match which {
+    (0..3, reason, prop::option::of("[a-z_]{1,20}")).prop_map(|(which, reason, to)| match which {
         0 => Standing::Live,
-        1 => Standing::Leaving { reason, to },
-        _ => Standing::Over { reason, to },
+        1 => Standing::Leaving {
+            reason,
+            to: to.map(Destination::Target),
+        },
+        _ => Standing::Over {
+            reason,
+            to: Some(Destination::Number("+15550142".to_owned())),
+        },
     })
 }
 
@@ -201,6 +211,7 @@ fn checkpoint() -> impl Strategy<Value = Checkpoint> {
                 turns,
                 standing,
                 tools: tool_memory(tools),
+                ..Checkpoint::default()
             }
         },
     )

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use call_protocol::call::event::Refusal;
+use call_protocol::call::transfer::Destination;
 use call_protocol::call::{CallSetup, END_CALL, TRANSFER_CALL};
 use common::events::{
     caller_turn, complaint, done_as, done_with_tools, error, failed, model_closed, refused,
@@ -270,7 +271,8 @@ fn the_model_sends_the_caller_to_somebody_known_once_he_has_heard_so() {
     assert_eq!(ended(&rig).1, "transferred");
     assert_eq!(rig.phone.heard_ms(7, rig.now), 1_500);
     let snapshot = rig.call.snapshot(rig.now);
-    assert_eq!(snapshot.transfer_to.as_deref(), Some("billing"));
+    let billing = Destination::Target("billing".to_owned());
+    assert_eq!(snapshot.transfer_to, Some(billing));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use call_protocol::call::effect::{Effect, Report};
+use call_protocol::call::transfer::Destination;
 use call_protocol::call::{CallSetup, END_CALL};
 use call_protocol::conversation::Turn;
 use common::events::{
@@ -166,7 +167,8 @@ fn a_bound_key_sends_the_caller_on_when_he_has_heard_that_it_does() {
     assert_eq!(rig.take_of(&["stopped"]), ["stopped transferred"]);
     assert_eq!(rig.phone.heard_ms(201, rig.now), 1_200);
     let snapshot = rig.call.snapshot(rig.now);
-    assert_eq!(snapshot.transfer_to.as_deref(), Some("front_desk"));
+    let front_desk = Destination::Target("front_desk".to_owned());
+    assert_eq!(snapshot.transfer_to, Some(front_desk));
 }
 
 #[test]

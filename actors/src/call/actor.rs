@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime};
 use actix::{Actor, Addr, AsyncContext, Context, Handler, SpawnHandle, Supervised, Supervisor};
 use call_protocol::call::end::EndReason;
 use call_protocol::call::event::{Event, OperatorEvent};
+use call_protocol::call::operator::Objection;
 use call_protocol::call::state::StateName;
 use call_protocol::call::{Call, CallSetup};
 use call_protocol::time::Time;
@@ -349,16 +350,16 @@ impl Handler<ToolOver> for CallActor {
 }
 
 impl Handler<Order> for CallActor {
-    type Result = bool;
+    type Result = Result<(), Objection>;
 
-    fn handle(&mut self, Order(order): Order, ctx: &mut Self::Context) -> bool {
-        if self.call.is_over() {
-            return false;
+    fn handle(&mut self, Order(order): Order, ctx: &mut Self::Context) -> Self::Result {
+        if let Some(objection) = self.call.objection(&order) {
+            return Err(objection);
         }
         self.step(ctx, None, |call, now| {
             call.handle(Event::Operator(order), now)
         });
-        true
+        Ok(())
     }
 }
 

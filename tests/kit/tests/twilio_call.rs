@@ -23,6 +23,7 @@ fn verbs(line_outcome: &switchboard_kit::twilio::CallOutcome) -> Vec<&'static st
             Verb::Connect(_) => "connect",
             Verb::Say { .. } => "say",
             Verb::Dial { .. } => "dial",
+            Verb::Gather { .. } => "gather",
             Verb::Redirect { .. } => "redirect",
             Verb::Hangup => "hangup",
             Verb::Pause { .. } => "pause",
@@ -177,6 +178,41 @@ async fn a_dial_reports_its_status_to_the_action() {
         let action = &fake.seen_at("/dialled")[0];
         assert_eq!(action.param("DialCallStatus"), Some(status));
         assert!(action.param("DialCallSid").unwrap().starts_with("CA"));
+    }
+}
+
+#[tokio::test]
+async fn a_person_who_is_briefed_takes_the_caller_by_a_key_or_not_at_all() {
+    for (answer, bridged) in [
+        (DialAnswer::Answered { talk_ms: 40 }, "true"),
+        (DialAnswer::Declines, "false"),
+    ] {
+        let fake = Fake::without_media(|seen| match seen.path.as_str() {
+            "/incoming-call" => Answer::twiml(
+                r#"<Dial action="/dialled"><Number url="/brief">+15550199</Number></Dial>"#,
+            ),
+            "/brief" => Answer::twiml(
+                r#"<Gather action="/key" numDigits="1"><Say>Ann. Press 1.</Say></Gather><Hangup/>"#,
+            ),
+            "/key" => Answer::twiml(""),
+            _ => Answer::twiml("<Hangup/>"),
+        })
+        .await;
+        let mut line = fake.line();
+        line.dial = vec![answer];
+        let outcome = line.call(Silent).await;
+        assert_eq!(outcome.complaints(), []);
+        assert_eq!(outcome.verbs[0].briefing.as_deref(), Some("Ann. Press 1."));
+        let action = &fake.seen_at("/dialled")[0];
+        assert_eq!(action.param("DialBridged"), Some(bridged));
+        assert_eq!(action.param("DialCallStatus"), Some("completed"));
+        // The person's leg has a SID of its own.
+        let brief = &fake.seen_at("/brief")[0];
+        assert_eq!(brief.param("CallSid"), action.param("DialCallSid"));
+        assert_eq!(brief.param("ParentCallSid"), Some(&*outcome.call_sid));
+        let keys = fake.seen_at("/key");
+        assert_eq!(keys.len(), usize::from(bridged == "true"));
+        assert!(keys.iter().all(|key| key.param("Digits") == Some("1")));
     }
 }
 

@@ -77,6 +77,7 @@ fn every_other_verb_is_read() {
             method: Method::Post,
             caller_id: caller_id.map(str::to_owned),
             timeout_s,
+            screen: None,
         };
     let expected = [
         Verb::Say {
@@ -126,7 +127,8 @@ fn what_the_schema_does_not_know_is_noted_and_skipped() {
     let cases = [
         ("<Shout>hi</Shout>", "<Shout> is not a verb"),
         ("<say>hi</say>", "<say> is not a verb"),
-        ("<Gather/>", "<Gather> is not run"),
+        ("<Record/>", "<Record> is not run"),
+        ("<Gather><Dial/></Gather>", "<Gather> holds a <Dial>"),
         ("<Connect/>", "holds no <Stream>"),
         ("<Connect><Room>x</Room></Connect>", "holds a <Room>"),
         ("<Connect><Stream/></Connect>", "has no url"),

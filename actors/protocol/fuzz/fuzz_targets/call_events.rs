@@ -2,7 +2,8 @@
 //! the past, and ends once.
 //!
 //! The input is lines. `T…` comes from Twilio, `M…` from the model, both without the letter; `+n` lets n milliseconds
-//! pass; `O` opens the model's socket, `C` closes it, `X` closes the phone's.
+//! pass; `O` opens the model's socket, `C` closes it, `X` closes the phone's. `S…`, `I…` and `D…` are the operator's: say,
+//! instruct, transfer.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -12,6 +13,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use call_protocol::call::effect::{Effect, Report};
 use call_protocol::call::event::{Event, ModelEvent, OperatorEvent, PhoneEvent};
+use call_protocol::call::operator::Words;
+use call_protocol::call::transfer::Destination;
 use call_protocol::call::{AgentProfile, Call, CallSetup, Greeting, Silence};
 use call_protocol::ids::Interner;
 use call_protocol::model::command::{SessionSetup, Voice};
@@ -66,8 +69,18 @@ fn event_of(line: &[u8], ids: &mut Interner) -> Option<Event> {
             reason: String::new(),
         }),
         b'X' => Event::Phone(PhoneEvent::Closed { code: None }),
+        b'S' => Event::Operator(OperatorEvent::Say(words(&text)?)),
+        b'I' => Event::Operator(OperatorEvent::Instruct(words(&text)?)),
+        b'D' => {
+            let to = String::from_utf8_lossy(&text).into_owned();
+            Event::Operator(OperatorEvent::Transfer(Destination::Target(to)))
+        }
         _ => return None,
     })
+}
+
+fn words(text: &[u8]) -> Option<Words> {
+    Words::parse(std::str::from_utf8(text).ok()?).ok()
 }
 
 /// Carries the effects out as the sessions do; says how many last words were among them.
@@ -87,6 +100,10 @@ fn carry_out(call: &mut Call, out: &mut BytesMut) -> u32 {
             | Effect::CloseNext
             | Effect::TakeNext
             | Effect::CloseModel
+            | Effect::DialNext
+            | Effect::ToNext(_)
+            | Effect::CloseNext
+            | Effect::TakeNext
             | Effect::RunTool(_)
             | Effect::Checkpoint
             | Effect::Forget

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use call_protocol::call::transfer::Unreached;
 use call_protocol::call::{AgentProfile, Call, CallSetup, Greeting};
 use call_protocol::checkpoint::{Checkpoint, MAX_BYTES};
 use call_protocol::model::command::{SessionSetup, Voice};
@@ -15,6 +16,10 @@ fuzz_target!(|document: &[u8]| {
     let Ok(read) = Checkpoint::decode(document) else {
         return;
     };
+    let mut back = read.clone();
+    if back.come_back(Unreached::Busy) {
+        let _ = Call::resume(setup(), &back).checkpoint(Time::ZERO).encode();
+    }
     let mut call = Call::resume(setup(), &read);
     call.handle_timeout(Time::from_millis(20));
     while call.poll_effect().is_some() {}
@@ -39,14 +44,18 @@ fn setup() -> CallSetup {
         greeting: Greeting::Wait,
         silence: None,
         longest_monologue: Duration::from_secs(600),
+        answer_within: Duration::from_secs(8),
+        filler: None,
         keys: BTreeMap::new(),
         mask_digits: true,
         transfer_targets: Vec::new(),
+        tools: call_protocol::tool::ToolRules::default(),
     };
     CallSetup {
         agent: Arc::new(agent),
         call: None,
         max_length: Duration::from_secs(3_600),
+        accepted_at: None,
         seed: 1,
     }
 }

@@ -93,6 +93,9 @@ impl Call {
             self.ask_model(command);
         }
         self.on_farewell_done(&done.id, spoke, &done.status, now);
+        if !matches!(done.status, ResponseStatus::Failed(_)) {
+            self.sayings.answered(wish.instructions.as_deref());
+        }
         match done.status {
             ResponseStatus::Completed if done.server_calls > 0 => {
                 if wanted {

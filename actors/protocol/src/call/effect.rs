@@ -250,6 +250,6 @@ pub struct Summary {
     pub turns: u64,
     /// US dollars.
     pub cost_usd: f64,
-    /// Where the caller goes now, by the name of a transfer target.
+    /// Where the caller goes now: the name of a transfer target, or words in the place of a number.
     pub transfer_to: Option<String>,
 }

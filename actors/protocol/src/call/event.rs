@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::operator::Words;
+use super::transfer::Destination;
 use crate::ids::{AccountSid, CallSid, ModelId, StreamSid, clip};
 use crate::payload::Payload;
 use crate::tool::ToolFinished;
@@ -433,8 +435,9 @@ pub struct RateLimit {
     pub reset_seconds: f64,
 }
 
-/// What an operator, or a callback of Twilio's, can ask of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What an operator, or a callback of Twilio's, can ask of a call. [`Call::objection`](super::Call::objection) says
+/// whether it can be done now.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OperatorEvent {
     /// End the call.
     HangUp,
@@ -446,4 +449,10 @@ pub enum OperatorEvent {
     Superseded,
     /// The process stood still for a while and goes on: the call may be another's by now.
     WokeUp,
+    /// Have the agent say exactly this, in its own voice.
+    Say(Words),
+    /// Have the model know this from its next answer on.
+    Instruct(Words),
+    /// Send the caller to somebody else, when the agent has told him so.
+    Transfer(Destination),
 }

@@ -26,6 +26,7 @@ impl Call {
         self.stop_filler(now);
         self.retry = None;
         self.timers.stop(Timer::Retry);
+        self.saying_interrupted();
         // What a lost session said can be taken from the caller, not from the session.
         let has_session = matches!(self.link, Link::Ready(_));
         if let Some(command) = self.responses.interrupt(server_cancels || !has_session) {

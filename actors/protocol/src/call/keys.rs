@@ -6,6 +6,7 @@ use super::Call;
 use super::effect::Report;
 use super::leaving::Farewell;
 use super::timers::Timer;
+use super::transfer::Destination;
 use crate::ids::ModelId;
 use crate::model::command::{ModelCommand, Role};
 use crate::model::link::Link;
@@ -28,7 +29,7 @@ impl Call {
         {
             // He does not want to hear the rest. No server cancels because of a key.
             self.take_back(false, now);
-            self.transfer(target, Farewell::Asked, now);
+            self.transfer(Destination::Target(target), Farewell::Asked, now);
             return;
         }
         if self.keys.len() < MOST {

@@ -10,6 +10,7 @@ use super::end::EndReason;
 use super::event::ResponseStatus;
 use super::timers::Timer;
 use super::tools::ToolCall;
+use super::transfer::Destination;
 use crate::ids::ModelId;
 use crate::model::link::Link;
 use crate::time::Time;
@@ -113,8 +114,12 @@ impl Call {
     }
 
     /// The caller goes to somebody else, when he has heard that he does.
-    pub(super) fn transfer(&mut self, target: String, farewell: Farewell, now: Time) {
-        self.transfer_to = Some(target);
+    pub(super) fn transfer(&mut self, to: Destination, farewell: Farewell, now: Time) {
+        // Where an operator or a key sends him is not the model's to change.
+        if self.leaving.as_ref().is_none_or(|leaving| leaving.open) {
+            self.transfer_to = Some(to);
+            self.briefing = None;
+        }
         self.leave(EndReason::Transferred, farewell, now);
     }
 

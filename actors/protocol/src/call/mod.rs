@@ -13,6 +13,8 @@ mod interruption;
 mod keys;
 mod leaving;
 mod model_leg;
+mod notes;
+pub mod operator;
 mod patience;
 mod phone_leg;
 mod resume;
@@ -25,6 +27,7 @@ mod tool_filler;
 mod tool_outcomes;
 mod tool_runs;
 mod tools;
+pub mod transfer;
 mod waiting;
 
 use phone_leg::mark_name;
@@ -48,7 +51,7 @@ use crate::time::Time;
 
 use effect::{Effect, Peer, Report, Summary};
 use end::EndReason;
-use event::{Event, OperatorEvent};
+use event::Event;
 use state::{Ended, Opening, State, StateName};
 use timers::{Timer, Timers};
 
@@ -104,7 +107,12 @@ pub struct Call {
     runs: tool_runs::ToolRuns,
     leaving: Option<leaving::Leaving>,
     /// Where the caller goes when the call has ended.
-    transfer_to: Option<String>,
+    transfer_to: Option<transfer::Destination>,
+    /// What whoever takes him should know, in the model's words.
+    briefing: Option<String>,
+    /// What every session is told besides the conversation.
+    notes: notes::Notes,
+    sayings: operator::Sayings,
     asked_if_there: u8,
     /// Keys pressed and not told yet.
     keys: String,
@@ -160,6 +168,9 @@ impl Call {
             runs: tool_runs::ToolRuns::default(),
             leaving: None,
             transfer_to: None,
+            briefing: None,
+            notes: notes::Notes::default(),
+            sayings: operator::Sayings::default(),
             asked_if_there: 0,
             keys: String::new(),
             key_presses: 0,
@@ -219,6 +230,7 @@ impl Call {
             call.wait.forget_ledger();
             call.epoch += 1;
             call.responses = Responses::default();
+            call.sayings.ask_again();
             call.clear_phone();
             if was_speaking && matches!(call.link, Link::Ready(_)) {
                 call.ask_for_answer(None);
@@ -243,12 +255,8 @@ impl Call {
             Event::Model(event) => self.on_model(event, now),
             Event::Next(event) if self.is_over() => drop(event),
             Event::Next(event) => self.on_next(event, now),
-            Event::Operator(OperatorEvent::HangUp) => self.end(EndReason::OperatorHangUp, now),
-            Event::Operator(OperatorEvent::StreamFailed) => self.end(EndReason::StreamFailed, now),
-            Event::Operator(OperatorEvent::HandOver) => self.end(EndReason::HandedOver, now),
+            Event::Operator(wish) => self.on_operator(wish, now),
             Event::Tool(finished) => self.on_tool_finished(*finished, now),
-            Event::Operator(OperatorEvent::Superseded) => self.end(EndReason::Superseded, now),
-            Event::Operator(OperatorEvent::WokeUp) => self.keep(),
         }
         if !frame {
             self.settle_down(now);
@@ -360,8 +368,9 @@ impl Call {
             cost_usd: self.tally.cost_usd,
             transfer_to: self
                 .transfer_to
-                .clone()
-                .filter(|_| reason == EndReason::Transferred),
+                .as_ref()
+                .filter(|_| reason == EndReason::Transferred)
+                .map(|to| to.label().to_owned()),
         };
         self.report(Report::Stopped(Box::new(summary)));
     }

@@ -10,7 +10,7 @@ use super::{Call, Greeting};
 use crate::model::command::{ModelCommand, Role, SessionSetup, TurnDetection};
 use crate::model::errors::{Class, classify, close_is_fatal, refusal_is_fatal};
 use crate::model::link::{CONFIGURE_TIMEOUT, Configuring, DIAL_TIMEOUT, Link, Session};
-use crate::model::replay::{briefing, briefing_after_silence};
+use crate::model::replay::{briefing, briefing_after_silence, briefing_after_transfer};
 use crate::model::responses::Responses;
 use crate::playback::PartKey;
 use crate::time::Time;
@@ -245,6 +245,8 @@ impl Call {
         if has_past && (self.conversation.count() > 0 || !self.runs.memory.is_empty()) {
             let text = if again {
                 briefing(&self.conversation, &self.runs.memory)
+            } else if self.is_back_from_transfer() {
+                briefing_after_transfer(&self.conversation, &self.runs.memory)
             } else {
                 briefing_after_silence(&self.conversation, &self.runs.memory)
             };
@@ -256,6 +258,7 @@ impl Call {
         } else if let (Greeting::Clip { text, .. }, true) = (&agent.greeting, clip_played) {
             self.tell_of_clip(text);
         }
+        self.tell_notes();
         if again {
             self.tally.reconnects += 1;
         }
@@ -425,6 +428,7 @@ impl Call {
         self.timers.stop(Timer::Retry);
         self.caller_speaks = false;
         self.forget_tools();
+        self.sayings.ask_again();
         self.on_farewell_lost();
         if let Some(playback) = self.state.playback_mut() {
             playback.break_off();

@@ -68,6 +68,7 @@ impl Call {
         if self.is_over() {
             return;
         }
+        self.say_next();
         self.watch_wait(now);
         self.take_next_between_turns(now);
         if let Some(leaving) = &self.leaving {

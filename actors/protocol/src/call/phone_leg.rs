@@ -106,7 +106,8 @@ impl Call {
         });
         self.keep();
         let agent = self.setup.agent.clone();
-        let greeted = self.resumes() > 0 && self.conversation.agent_was_heard();
+        let greeted = self.is_back_from_transfer()
+            || (self.resumes() > 0 && self.conversation.agent_was_heard());
         if let Greeting::Clip { audio, text } = &agent.greeting
             && !greeted
         {

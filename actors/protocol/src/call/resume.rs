@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::effect::{Effect, Report};
 use super::end::{Aftermath, EndReason};
 use super::leaving::Farewell;
+use super::notes::Notes;
 use super::state::State;
+use super::transfer::Returned;
 use super::{Call, CallSetup};
 use crate::checkpoint::{Checkpoint, KeptTurn, MAX_BYTES, Standing};
 use crate::conversation::Conversation;
@@ -27,6 +29,10 @@ pub(super) struct Past {
     turns: u64,
     /// A goodbye the caller may not have heard.
     leaving: Option<EndReason>,
+    /// A transfer that failed and that the caller was not told of yet.
+    returned: Option<Returned>,
+    /// Transfers that failed.
+    returns: u32,
 }
 
 impl Call {
@@ -52,8 +58,14 @@ impl Call {
             elapsed_ms: checkpoint.elapsed_ms,
             turns: call.conversation.count(),
             leaving,
+            returned: checkpoint.returned.clone(),
+            returns: checkpoint.returns,
         };
-        call.owes_answer = call.conversation.count() > 0;
+        call.notes = Notes::of(&checkpoint.notes);
+        if let Some(returned) = &checkpoint.returned {
+            call.notes.add(returned.note());
+        }
+        call.owes_answer = call.conversation.count() > 0 || checkpoint.returned.is_some();
         call.restore_tools(checkpoint.tools.clone(), Time::ZERO);
         // Millionths of a dollar stay far below 2^52, where f64 is exact.
         #[allow(clippy::cast_precision_loss)]
@@ -67,7 +79,11 @@ impl Call {
     #[must_use]
     pub fn checkpoint(&self, now: Time) -> Checkpoint {
         let standing = self.standing();
-        let over = matches!(standing, Standing::Over { .. });
+        // Who was sent to somebody else may come back, and then goes on where he was.
+        let over = match &standing {
+            Standing::Over { reason, .. } => *reason != EndReason::Transferred,
+            Standing::Live | Standing::Leaving { .. } => false,
+        };
         let (forgotten, turns) = if over {
             (self.conversation.count(), VecDeque::new())
         } else {
@@ -93,6 +109,10 @@ impl Call {
             turns,
             standing,
             tools: self.tool_memory().for_checkpoint(),
+            notes: self.notes.texts().clone(),
+            briefing: self.briefing.clone().filter(|_| self.transfer_to.is_some()),
+            returned: self.past.returned.clone(),
+            returns: self.past.returns,
         }
     }
 
@@ -167,9 +187,15 @@ impl Call {
         self.past.elapsed_ms
     }
 
+    /// Whether the caller is back from a transfer that failed, and was told nothing yet.
+    pub(super) const fn is_back_from_transfer(&self) -> bool {
+        self.past.returned.is_some()
+    }
+
     /// Whether the caller was told nothing yet of a call that goes on.
     fn is_resuming(&self, now: Time) -> bool {
-        self.past.turns > 0 && !self.is_heard_here(now)
+        let has_past = self.past.turns > 0 || self.is_back_from_transfer();
+        has_past && !self.is_heard_here(now)
     }
 
     /// The session of a resumed call is ready: the agent says the first word, or the goodbye that may not have been
@@ -179,9 +205,10 @@ impl Call {
             return false;
         }
         self.owes_answer = true;
-        match self.past.leaving {
-            Some(reason) => self.leave(reason, Farewell::Asked, now),
-            None => {
+        match (&self.past.returned, self.past.leaving) {
+            (Some(returned), _) => self.ask_for_answer(Some(returned.instructions())),
+            (None, Some(reason)) => self.leave(reason, Farewell::Asked, now),
+            (None, None) => {
                 self.runs.going_on = true;
                 self.ask_for_answer(Some(GO_ON.to_owned()));
             }
@@ -190,6 +217,10 @@ impl Call {
     }
 
     pub(super) fn tell_if_resumed(&mut self, audible: bool, after_start_ms: u64) {
+        if audible {
+            // He hears it now; the next session knows it from the notes.
+            self.past.returned = None;
+        }
         if self.past.resumes > 0 {
             self.report(Report::Resumed {
                 audible,

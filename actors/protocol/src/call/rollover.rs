@@ -348,6 +348,7 @@ impl Call {
             });
             self.tools_briefed();
         }
+        self.tell_notes();
         if self.owes_answer {
             self.ask_for_answer(None);
         }

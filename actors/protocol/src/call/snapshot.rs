@@ -6,6 +6,7 @@ use super::Call;
 use super::effect::Peer;
 use super::end::EndReason;
 use super::state::{State, StateName};
+use super::transfer::Destination;
 use crate::conversation::Turn;
 use crate::ids::{CallSid, ModelId, StreamSid};
 use crate::time::Time;
@@ -23,7 +24,7 @@ pub struct Snapshot {
     pub ended: Option<EndReason>,
     /// Where the caller goes after the end.
     #[serde(skip)]
-    pub transfer_to: Option<String>,
+    pub transfer_to: Option<Destination>,
     /// How often the call went on on another media socket.
     #[serde(skip)]
     pub resumes: u32,

@@ -6,7 +6,8 @@ use super::Call;
 use super::effect::Peer;
 use super::event::{ItemDone, ItemKind};
 use super::leaving::Farewell;
-use crate::ids::ModelId;
+use super::transfer::Destination;
+use crate::ids::{ModelId, clip};
 use crate::model::command::ModelCommand;
 use crate::model::responses::Verdict;
 use crate::time::Time;
@@ -17,6 +18,9 @@ pub const END_CALL: &str = "end_call";
 
 /// The tool by which the model sends the caller to somebody else; its argument `target` names whom.
 pub const TRANSFER_CALL: &str = "transfer_call";
+
+/// Bytes of what the model wants a person told who takes the caller: half a minute of speech.
+const MAX_BRIEFING: usize = 500;
 
 /// Calls remembered, so that one told twice is answered once; servers repeat only the last ones.
 const REMEMBERED: usize = 64;
@@ -112,7 +116,10 @@ impl Call {
         let target = arguments["target"].as_str().unwrap_or_default();
         let targets = &self.setup.agent.transfer_targets;
         if targets.iter().any(|known| known == target) {
-            self.transfer(target.to_owned(), Farewell::Said(tool), now);
+            let to = Destination::Target(target.to_owned());
+            self.transfer(to, Farewell::Said(tool), now);
+            let summary = arguments["summary"].as_str().unwrap_or_default().trim();
+            self.briefing = (!summary.is_empty()).then(|| clip(summary, MAX_BRIEFING).to_owned());
             return;
         }
         let known = targets.join(", ");

@@ -33,6 +33,17 @@ pub fn briefing_after_silence(conversation: &Conversation, tools: &ToolMemory) -
     )
 }
 
+/// The same for a caller who is back from a transfer that failed; which one, a note says.
+#[must_use]
+pub fn briefing_after_transfer(conversation: &Conversation, tools: &ToolMemory) -> String {
+    told(
+        "You sent the caller to somebody else, nobody took the call, and the caller is back with you. Do not greet \
+         again; continue where the conversation stopped.",
+        conversation,
+        tools,
+    )
+}
+
 fn told(what_happened: &str, conversation: &Conversation, tools: &ToolMemory) -> String {
     let told = lines(conversation.turns(), tools.records());
     format!("{what_happened} The conversation so far, as the caller heard it:\n{told}")

@@ -148,6 +148,13 @@ impl Responses {
         Some(wish.clone())
     }
 
+    /// Whether the running response is the one that was asked for with these words.
+    #[must_use]
+    pub fn serves(&self, instructions: &str) -> bool {
+        let served = self.served.as_ref();
+        served.is_some_and(|(_, wish)| wish.instructions.as_deref() == Some(instructions))
+    }
+
     /// Audio of a response goes to the caller.
     pub fn speaks(&mut self, response: &ModelId) {
         if self.spoken.as_ref() != Some(response) {

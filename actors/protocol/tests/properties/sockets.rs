@@ -3,6 +3,8 @@
 use call_protocol::call::event::{
     AudioFormat, CallerAudio, Event, OperatorEvent, PhoneEvent, Refusal, SocketFault,
 };
+use call_protocol::call::operator::Words;
+use call_protocol::call::transfer::Destination;
 use call_protocol::twilio::ReadError;
 
 use super::steps::Step;
@@ -71,6 +73,18 @@ pub(crate) fn event_of(step: &Step) -> Option<Event> {
         Step::HandOver => Event::Operator(OperatorEvent::HandOver),
         Step::Superseded => Event::Operator(OperatorEvent::Superseded),
         Step::WokeUp => Event::Operator(OperatorEvent::WokeUp),
+        Step::OperatorWords { said } => {
+            let words = Words::parse("We close at six.").ok()?;
+            Event::Operator(if *said {
+                OperatorEvent::Say(words)
+            } else {
+                OperatorEvent::Instruct(words)
+            })
+        }
+        Step::OperatorTransfer => {
+            let to = Destination::Target("front_desk".to_owned());
+            Event::Operator(OperatorEvent::Transfer(to))
+        }
         Step::Opened => opened(),
         Step::SessionCreated => session_created(),
         Step::Configured(0) => configured_as(AudioFormat::Pcm24k),

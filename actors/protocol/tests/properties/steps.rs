@@ -96,6 +96,11 @@ pub(crate) enum Step {
     HandOver,
     Superseded,
     WokeUp,
+    /// A command of the operator: to say something, to know something.
+    OperatorWords {
+        said: bool,
+    },
+    OperatorTransfer,
 }
 
 pub(crate) fn opening() -> impl Strategy<Value = Opening> {
@@ -191,6 +196,7 @@ fn phone_talk() -> impl Strategy<Value = Step> {
         1 => Just(Step::Connected),
         1 => Just(Step::PhoneUnusable),
         1 => Just(Step::PhoneUnknown),
+        2 => any::<bool>().prop_map(|said| Step::OperatorWords { said }),
     ]
 }
 
@@ -202,6 +208,7 @@ fn trouble() -> impl Strategy<Value = Step> {
         1 => (0..4u8).prop_map(Step::PhoneRejected),
         1 => Just(Step::PhoneClosed),
         1 => Just(Step::Refused(0)),
+        1 => Just(Step::OperatorTransfer),
         1 => Just(Step::OperatorHangUp),
         1 => Just(Step::HandOver),
         1 => Just(Step::Superseded),

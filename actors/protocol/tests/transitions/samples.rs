@@ -6,6 +6,8 @@ use call_protocol::call::event::{
     AudioFormat, CallerAudio, Event, ItemDone, ItemKind, MediaFormat, ModelEvent, OperatorEvent,
     PhoneEvent, RateLimit, Refusal, ResponseStatus, SocketFault, StreamStart,
 };
+use call_protocol::call::operator::Words;
+use call_protocol::call::transfer::Destination;
 use call_protocol::payload::PayloadError;
 use call_protocol::tool::ToolResult;
 use call_protocol::twilio::ReadError;
@@ -55,6 +57,10 @@ fn model(event: ModelEvent) -> Event {
 
 fn next(event: ModelEvent) -> Event {
     Event::Next(event)
+}
+
+fn words(text: &str) -> Words {
+    Words::parse(text).expect("words")
 }
 
 fn started_with(change: impl FnOnce(&mut StreamStart)) -> Event {
@@ -197,6 +203,16 @@ events! {
     ],
     Event::Operator(OperatorEvent::WokeUp) => "operator.woke_up": [
         "": Event::Operator(OperatorEvent::WokeUp),
+    ],
+    Event::Operator(OperatorEvent::Say(_)) => "operator.say": [
+        "": Event::Operator(OperatorEvent::Say(words("We close at six."))),
+    ],
+    Event::Operator(OperatorEvent::Instruct(_)) => "operator.instruct": [
+        "": Event::Operator(OperatorEvent::Instruct(words("The sauna is closed."))),
+    ],
+    Event::Operator(OperatorEvent::Transfer(_)) => "operator.transfer": [
+        "to a number": Event::Operator(OperatorEvent::Transfer(Destination::Number("+15550142".to_owned()))),
+        "to nobody known": Event::Operator(OperatorEvent::Transfer(Destination::Target("the moon".to_owned()))),
     ],
     Event::Model(ModelEvent::Opened) => "model.opened": ["": opened()],
     Event::Model(ModelEvent::Refused(_)) => "model.refused": [

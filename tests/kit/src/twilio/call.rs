@@ -163,6 +163,7 @@ impl<'l, C: Caller> Leg<'l, C> {
                 took_ms: 0,
                 verb: verb.clone(),
                 dial_status: None,
+                briefing: None,
             });
             let flow = self.run_verb(&verb).await;
             let now_ms = self.now_ms();
@@ -209,7 +210,7 @@ impl<'l, C: Caller> Leg<'l, C> {
     }
 
     /// Requests one document and records what came of it.
-    async fn fetch(
+    pub(crate) async fn fetch(
         &mut self,
         method: Method,
         url: &str,
@@ -221,7 +222,9 @@ impl<'l, C: Caller> Leg<'l, C> {
         } else {
             "ringing"
         };
+        // Fields of another leg take the place of this one's.
         let mut params = self.params(status);
+        params.retain(|(name, _)| more.iter().all(|(other, _)| other != name));
         params.extend(self.line.extra_params.iter().cloned());
         params.extend(more);
         let token = self.line.sids.idempotency_token();

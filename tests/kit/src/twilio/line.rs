@@ -122,6 +122,8 @@ pub enum DialAnswer {
         /// Milliseconds of conversation.
         talk_ms: u64,
     },
+    /// Picks up after the ring time, and takes the caller to nothing: presses no key when asked, or hangs up at once.
+    Declines,
     /// Is busy.
     Busy,
     /// Lets it ring until the `timeout` of the verb.

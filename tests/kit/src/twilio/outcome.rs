@@ -165,6 +165,8 @@ pub struct VerbRecord {
     pub verb: Verb,
     /// `DialCallStatus` of a `<Dial>`.
     pub dial_status: Option<&'static str>,
+    /// What the party rung by a `<Dial>` heard before the two were connected.
+    pub briefing: Option<String>,
 }
 
 /// A status callback and its answer.

@@ -68,6 +68,17 @@ pub enum Verb {
         caller_id: Option<String>,
         /// Seconds it rings before `no-answer`.
         timeout_s: u64,
+        /// The `url` of the first `<Number>`: TwiML run on that party's end before the two are connected.
+        screen: Option<String>,
+    },
+    /// Waits for keys, and speaks meanwhile.
+    Gather {
+        /// Told which keys.
+        action: Option<String>,
+        /// How `action` is requested.
+        method: Method,
+        /// What is said.
+        text: String,
     },
     /// Replaces the document.
     Redirect {

@@ -53,8 +53,12 @@ impl<C: Caller> Leg<'_, C> {
                 action,
                 method,
                 timeout_s,
+                screen,
                 ..
-            } => self.dial(action.as_deref(), *method, *timeout_s).await,
+            } => {
+                self.dial(action.as_deref(), *method, *timeout_s, screen.as_deref())
+                    .await
+            }
             Verb::Redirect { url, method } => Flow::Goto(Next::Fetch {
                 method: *method,
                 url: url.clone(),
@@ -64,6 +68,11 @@ impl<C: Caller> Leg<'_, C> {
             Verb::Reject { reason } => Flow::End(CallEnd::Rejected {
                 reason: reason.clone(),
             }),
+            // The caller of this emulator presses keys into streams only.
+            Verb::Gather { text, .. } => {
+                let ms = self.line.pace.say_ms_per_character * text.chars().count() as u64;
+                self.pass_time(ms, Sound::Voice).await
+            }
             Verb::Unknown { .. } => Flow::Continue,
         }
     }
@@ -79,7 +88,13 @@ impl<C: Caller> Leg<'_, C> {
         }
     }
 
-    async fn dial(&mut self, action: Option<&str>, method: Method, timeout_s: u64) -> Flow {
+    async fn dial(
+        &mut self,
+        action: Option<&str>,
+        method: Method,
+        timeout_s: u64,
+        screen: Option<&str>,
+    ) -> Flow {
         let script = &self.line.dial;
         let answer = script
             .get(self.dials)
@@ -87,9 +102,17 @@ impl<C: Caller> Leg<'_, C> {
             .copied()
             .unwrap_or(DialAnswer::NoAnswer);
         self.dials += 1;
+        let leg = self.line.sids.mint("CA");
+        let answer = match (answer, screen) {
+            (DialAnswer::Answered { .. } | DialAnswer::Declines, Some(url)) => {
+                self.screen(url, &leg, answer).await
+            }
+            _ => answer,
+        };
         let pace = self.line.pace;
         let (status, ms, talk_ms) = match answer {
             DialAnswer::Answered { talk_ms } => ("completed", pace.ring_ms + talk_ms, talk_ms),
+            DialAnswer::Declines => ("completed", pace.ring_ms, 0),
             DialAnswer::Busy => ("busy", pace.ring_ms, 0),
             DialAnswer::NoAnswer => ("no-answer", pace.ms_per_second * timeout_s, 0),
             DialAnswer::Failed => ("failed", 0, 0),
@@ -103,7 +126,7 @@ impl<C: Caller> Leg<'_, C> {
         };
         let more = [
             ("DialCallStatus", status.to_owned()),
-            ("DialCallSid", self.line.sids.mint("CA")),
+            ("DialCallSid", leg),
             ("DialCallDuration", (talk_ms / 1_000).to_string()),
             ("DialBridged", (talk_ms > 0).to_string()),
         ];
@@ -112,6 +135,43 @@ impl<C: Caller> Leg<'_, C> {
             url: action.to_owned(),
             more: more.map(|(name, value)| (name.to_owned(), value)).to_vec(),
         })
+    }
+
+    /// Has the party that answered hear what the document says, and press 1 if it takes the caller.
+    async fn screen(&mut self, url: &str, leg: &str, answer: DialAnswer) -> DialAnswer {
+        let of_leg = |more: &[(&str, &str)]| {
+            let own = [
+                ("CallSid", leg),
+                ("ParentCallSid", &*self.sid),
+                ("CallStatus", "in-progress"),
+                ("Direction", "outbound-dial"),
+            ];
+            let fields = own.iter().chain(more);
+            let fields = fields.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            fields.collect::<Params>()
+        };
+        let (first, second) = (of_leg(&[]), of_leg(&[("Digits", "1")]));
+        let Ok(document) = self.fetch(Method::Post, url, first).await else {
+            return DialAnswer::Declines;
+        };
+        let Some(Verb::Gather {
+            action,
+            method,
+            text,
+        }) = document.verbs.into_iter().next()
+        else {
+            return answer;
+        };
+        if let Some(record) = self.outcome.verbs.last_mut() {
+            record.briefing = Some(text);
+        }
+        let (DialAnswer::Answered { .. }, Some(action)) = (answer, action) else {
+            return DialAnswer::Declines;
+        };
+        match self.fetch(method, &action, second).await {
+            Ok(document) if document.verbs.is_empty() => answer,
+            Ok(_) | Err(_) => DialAnswer::Declines,
+        }
     }
 
     /// Lets a verb last, with the caller listening and free to hang up.
@@ -167,6 +227,7 @@ pub(crate) fn describe(verb: &Verb) -> String {
         Verb::Connect(_) => "connect stream".to_owned(),
         Verb::Say { text, .. } => format!("say {text:?}"),
         Verb::Dial { numbers, .. } => format!("dial {} parties", numbers.len()),
+        Verb::Gather { .. } => "gather".to_owned(),
         Verb::Redirect { url, .. } => format!("redirect {url}"),
         Verb::Hangup => "hangup".to_owned(),
         Verb::Pause { length_s } => format!("pause {length_s} s"),

@@ -8,9 +8,9 @@ use super::{Connect, Reader, Stream, Verb, elements, text_of};
 const MAX_PARAMETER_CHARS: usize = 500;
 
 /// Verbs of the documentation that this emulator does not run.
-const NOT_RUN: [&str; 12] = [
-    "Start", "Stop", "Gather", "Record", "Enqueue", "Leave", "Queue", "Refer", "Pay", "Prompt",
-    "Sms", "Siprec",
+const NOT_RUN: [&str; 11] = [
+    "Start", "Stop", "Record", "Enqueue", "Leave", "Queue", "Refer", "Pay", "Prompt", "Sms",
+    "Siprec",
 ];
 
 impl Reader {
@@ -19,6 +19,7 @@ impl Reader {
             "Connect" => self.connect(node),
             "Say" => self.say(node),
             "Dial" => self.dial(node),
+            "Gather" => self.gather(node),
             "Redirect" => self.redirect(node),
             "Hangup" => {
                 self.known_attributes(node, &[]);
@@ -166,9 +167,14 @@ impl Reader {
     fn dial(&mut self, node: Node<'_, '_>) -> Verb {
         // Unknown attributes of <Dial> are ignored in silence.
         let mut numbers = Vec::new();
+        let mut screen = None;
         for noun in elements(node) {
             match noun.tag_name().name() {
-                "Number" | "Sip" | "Client" | "Conference" => numbers.push(text_of(noun)),
+                "Number" => {
+                    screen = screen.or_else(|| self.url_attribute(noun, "url"));
+                    numbers.push(text_of(noun));
+                }
+                "Sip" | "Client" | "Conference" => numbers.push(text_of(noun)),
                 name => self.blame(12_200, format!("<Dial> holds a <{name}>")),
             }
         }
@@ -185,6 +191,32 @@ impl Reader {
             method: self.method_attribute(node, "method"),
             caller_id: node.attribute("callerId").map(str::to_owned),
             timeout_s: self.seconds_attribute(node, "timeout", 30),
+            screen,
+        }
+    }
+
+    fn gather(&mut self, node: Node<'_, '_>) -> Verb {
+        self.known_attributes(
+            node,
+            &[
+                "action",
+                "method",
+                "input",
+                "numDigits",
+                "timeout",
+                "finishOnKey",
+            ],
+        );
+        for inside in elements(node) {
+            let name = inside.tag_name().name();
+            if !["Say", "Play", "Pause"].contains(&name) {
+                self.blame(12_200, format!("<Gather> holds a <{name}>"));
+            }
+        }
+        Verb::Gather {
+            action: self.url_attribute(node, "action"),
+            method: self.method_attribute(node, "method"),
+            text: text_of(node),
         }
     }
 

@@ -1,0 +1,210 @@
+//! What an operator asks of a live call: may it be done now, and how.
+
+use std::collections::VecDeque;
+
+use super::Call;
+use super::end::EndReason;
+use super::event::OperatorEvent;
+use super::leaving::Farewell;
+use super::state::State;
+use super::transfer::Destination;
+use crate::model::link::Link;
+use crate::time::Time;
+
+/// Characters of an operator's words.
+pub const MAX_WORDS: usize = 2_000;
+
+/// Texts that wait to be said; whoever sends more should wait for some to be heard.
+const MOST_SAYINGS: usize = 8;
+
+/// An operator's words: at least one that can be seen, at most [`MAX_WORDS`] characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words(String);
+
+/// Why a text is no [`Words`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadWords {
+    /// Nothing in it.
+    #[error("the text is empty")]
+    Empty,
+    /// Over [`MAX_WORDS`].
+    #[error("the text is longer than {MAX_WORDS} characters")]
+    TooLong,
+}
+
+impl Words {
+    /// Reads a text; space around it is dropped.
+    ///
+    /// # Errors
+    /// When there is nothing in it, or too much.
+    pub fn parse(text: &str) -> Result<Self, BadWords> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(BadWords::Empty);
+        }
+        if text.chars().count() > MAX_WORDS {
+            return Err(BadWords::TooLong);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn to_be_said(&self) -> String {
+        format!(
+            "Say exactly the following text to the caller, word for word, in your own voice, and nothing before or \
+             after it:\n{}",
+            self.0
+        )
+    }
+}
+
+/// Why an operator's wish is not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Objection {
+    /// The call is over.
+    #[error("the call is over")]
+    Over,
+    /// The caller is not heard yet.
+    #[error("the call is not in media yet")]
+    NotInMedia,
+    /// There is no session that could say or know it.
+    #[error("the model is not ready")]
+    ModelAway,
+    /// The call says goodbye, or goes to somebody else already.
+    #[error("the call is coming to its end already")]
+    Leaving,
+    /// Too many texts wait to be said.
+    #[error("{MOST_SAYINGS} texts are waiting to be said already")]
+    TooMuchToSay,
+    /// The settings the call lives under name no such transfer target.
+    #[error("there is no transfer target by that name")]
+    NobodyByThatName,
+}
+
+/// Texts the operator wants said, in the order they came.
+#[derive(Debug, Default)]
+pub(super) struct Sayings {
+    waiting: VecDeque<Words>,
+    /// The one the model is asked for.
+    asked: Option<Words>,
+}
+
+impl Sayings {
+    /// The session is gone, or the response never began: it is asked for again, first.
+    pub(super) fn ask_again(&mut self) {
+        if let Some(words) = self.asked.take() {
+            self.waiting.push_front(words);
+        }
+    }
+
+    fn is_asked(&self, instructions: Option<&str>) -> bool {
+        let asked = self.asked.as_ref().map(Words::to_be_said);
+        asked.is_some() && asked.as_deref() == instructions
+    }
+
+    /// An answer is over that was asked for with these words.
+    pub(super) fn answered(&mut self, instructions: Option<&str>) {
+        if self.is_asked(instructions) {
+            self.asked = None;
+        }
+    }
+}
+
+impl Call {
+    /// Why this wish cannot be done now; `None` if it can. A wish that is handed in all the same does nothing.
+    #[must_use]
+    pub fn objection(&self, wish: &OperatorEvent) -> Option<Objection> {
+        if self.is_over() {
+            return Some(Objection::Over);
+        }
+        match wish {
+            OperatorEvent::HangUp
+            | OperatorEvent::StreamFailed
+            | OperatorEvent::HandOver
+            | OperatorEvent::Superseded
+            | OperatorEvent::WokeUp => None,
+            OperatorEvent::Say(_) | OperatorEvent::Instruct(_) | OperatorEvent::Transfer(_)
+                if !matches!(self.state, State::Media(_)) =>
+            {
+                Some(Objection::NotInMedia)
+            }
+            OperatorEvent::Say(_) | OperatorEvent::Instruct(_) | OperatorEvent::Transfer(_)
+                if self.leaving.is_some() =>
+            {
+                Some(Objection::Leaving)
+            }
+            OperatorEvent::Say(_) | OperatorEvent::Instruct(_)
+                if !matches!(self.link, Link::Ready(_)) =>
+            {
+                Some(Objection::ModelAway)
+            }
+            OperatorEvent::Say(_) if self.sayings.waiting.len() >= MOST_SAYINGS => {
+                Some(Objection::TooMuchToSay)
+            }
+            OperatorEvent::Say(_) | OperatorEvent::Instruct(_) => None,
+            // A caller whose model is away is served best of all by a person.
+            OperatorEvent::Transfer(Destination::Number(_)) => None,
+            OperatorEvent::Transfer(Destination::Target(name)) => {
+                let is_known = self.setup.agent.transfer_targets.contains(name);
+                (!is_known).then_some(Objection::NobodyByThatName)
+            }
+        }
+    }
+
+    pub(super) fn on_operator(&mut self, wish: OperatorEvent, now: Time) {
+        if self.objection(&wish).is_some() {
+            return;
+        }
+        match wish {
+            OperatorEvent::HangUp => self.end(EndReason::OperatorHangUp, now),
+            OperatorEvent::StreamFailed => self.end(EndReason::StreamFailed, now),
+            OperatorEvent::HandOver => self.end(EndReason::HandedOver, now),
+            OperatorEvent::Superseded => self.end(EndReason::Superseded, now),
+            OperatorEvent::WokeUp => self.keep(),
+            // Asked for by `say_next`, when nobody speaks.
+            OperatorEvent::Say(words) => self.sayings.waiting.push_back(words),
+            OperatorEvent::Instruct(words) => self.note(words.0),
+            OperatorEvent::Transfer(to) => self.transfer(to, Farewell::Asked, now),
+        }
+    }
+
+    /// After every event but a frame: has the model say what the operator wants said, one text at a time, between turns.
+    pub(super) fn say_next(&mut self) {
+        let is_free = !self.responses.is_busy() && self.retry.is_none();
+        if !is_free {
+            return;
+        }
+        // Said, or refused for good.
+        self.sayings.asked = None;
+        let is_turn = matches!(self.link, Link::Ready(_))
+            && self.leaving.is_none()
+            && !self.caller_speaks
+            && !self.owes_answer;
+        if !is_turn {
+            return;
+        }
+        let Some(words) = self.sayings.waiting.pop_front() else {
+            return;
+        };
+        let instructions = words.to_be_said();
+        self.sayings.asked = Some(words);
+        self.ask_for_answer(Some(instructions));
+    }
+
+    /// The caller speaks: what the model has not begun to say is said later, what he speaks over he does not want.
+    pub(super) fn saying_interrupted(&mut self) {
+        let Some(words) = &self.sayings.asked else {
+            return;
+        };
+        if self.responses.serves(&words.to_be_said()) {
+            self.sayings.asked = None;
+        } else {
+            self.sayings.ask_again();
+        }
+    }
+}

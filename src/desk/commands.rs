@@ -1,0 +1,100 @@
+//! What an operator has a live call do: say something, know something, send the caller to somebody.
+
+use actix_web::{HttpResponse, web};
+use call_protocol::call::event::OperatorEvent;
+use call_protocol::call::operator::Words;
+use call_protocol::call::transfer::Destination;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::calls::{bad_body, find, order};
+use crate::house::House;
+use crate::settings::PhoneNumber;
+
+/// `{"text":"…"}`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    text: String,
+}
+
+/// `{"to":"+1…"}`, or the name of a transfer target.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct To {
+    to: String,
+}
+
+/// A body that could not be read is refused by the handler, so that an unknown call is told first.
+type Body = Result<web::Bytes, actix_web::Error>;
+
+pub(crate) async fn say(
+    house: web::Data<House>,
+    call: web::Path<String>,
+    body: Body,
+) -> HttpResponse {
+    command(&house, &call, "say", || {
+        words(&body).map(OperatorEvent::Say)
+    })
+    .await
+}
+
+pub(crate) async fn instruct(
+    house: web::Data<House>,
+    call: web::Path<String>,
+    body: Body,
+) -> HttpResponse {
+    let wish = || words(&body).map(OperatorEvent::Instruct);
+    command(&house, &call, "instruct", wish).await
+}
+
+pub(crate) async fn transfer(
+    house: web::Data<House>,
+    call: web::Path<String>,
+    body: Body,
+) -> HttpResponse {
+    let wish = || destination(&body).map(OperatorEvent::Transfer);
+    command(&house, &call, "transfer", wish).await
+}
+
+async fn command(
+    house: &House,
+    call: &str,
+    what: &str,
+    wish: impl FnOnce() -> Result<OperatorEvent, String>,
+) -> HttpResponse {
+    let found = match find(house, call).await {
+        Ok(found) => found,
+        Err(answer) => return answer,
+    };
+    match wish() {
+        Ok(wish) => order(call, &found, wish, what).await,
+        Err(why) => bad_body(&why),
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &Body, shape: &str) -> Result<T, String> {
+    let body = body
+        .as_ref()
+        .map_err(|_| "the body cannot be read".to_owned())?;
+    // serde's own words would quote what was sent.
+    serde_json::from_slice(body).map_err(|_| format!("send {shape} as JSON"))
+}
+
+fn words(body: &Body) -> Result<Words, String> {
+    let Text { text } = read(body, r#"{"text":"…"}"#)?;
+    Words::parse(&text).map_err(|error| error.to_string())
+}
+
+/// A phone number, or a name; whether there is a target by that name, the call knows.
+fn destination(body: &Body) -> Result<Destination, String> {
+    let To { to } = read(body, r#"{"to":"+1…"}"#)?;
+    let to = to.trim();
+    if let Some(number) = PhoneNumber::parse(to) {
+        return Ok(Destination::Number(number.as_str().to_owned()));
+    }
+    if to.is_empty() || to.starts_with('+') {
+        return Err("to is neither a phone number nor the name of a transfer target".to_owned());
+    }
+    Ok(Destination::Target(to.to_owned()))
+}

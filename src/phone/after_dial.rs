@@ -1,0 +1,160 @@
+//! `/after-dial`: the call to a transfer target is over; did anybody take the caller?
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use call_protocol::call::end::EndReason;
+use call_protocol::call::transfer::{Destination, Dialled, Unreached};
+use call_protocol::checkpoint::{Checkpoint, Standing};
+use switchboard_actors::messages::{HowEnded, Refused, Tenure};
+
+use super::form::Form;
+use super::twiml::Response;
+use super::webhook::Webhook;
+use super::{answer, incoming_call, takeover};
+use crate::house::House;
+
+const PATH: &str = "/after-dial";
+
+pub(crate) async fn handle(
+    house: web::Data<House>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> HttpResponse {
+    let webhook = match Webhook::read(&house, &request, body).await {
+        Ok(webhook) => webhook,
+        Err(answer) => return answer,
+    };
+    answer::twiml(&what_follows(&house, &request, &webhook).await)
+}
+
+/// Where Twilio asks what follows a call to `to`. The names of targets need no escaping; a number stays out of URLs,
+/// which proxies write down.
+pub(crate) fn path(to: Option<&Destination>) -> String {
+    match to {
+        Some(Destination::Target(name)) => format!("{PATH}?target={name}"),
+        Some(Destination::Number(_)) | None => PATH.to_owned(),
+    }
+}
+
+/// Whether a URL of ours leads here.
+pub(crate) fn is_at(house: &House, url: &str) -> bool {
+    let path = url.strip_prefix(house.public_http.as_str());
+    path.is_some_and(|path| path.split('?').next() == Some(PATH))
+}
+
+/// What the URL itself says: whom we called, and, after a jump, what came of it and how often Twilio has jumped.
+struct Asked {
+    target: Option<Destination>,
+    status: Option<String>,
+    waited: u8,
+}
+
+impl Asked {
+    fn read(house: &House, request: &HttpRequest, webhook: &Webhook) -> Self {
+        let failed = webhook.form.get("ErrorUrl");
+        let failed = failed.filter(|url| is_at(house, url));
+        let query = match failed {
+            Some(url) => url.split_once('?').map_or("", |(_, query)| query),
+            None => request.query_string(),
+        };
+        let query = Form::from_query(query).unwrap_or_default();
+        let target = query.get("target").map(str::to_owned);
+        let status = webhook
+            .form
+            .get("DialCallStatus")
+            .or(query.get("status"))
+            .map(str::to_owned);
+        Self {
+            target: target.map(Destination::Target),
+            status,
+            waited: query
+                .get("waited")
+                .and_then(|times| times.parse().ok())
+                .unwrap_or(0),
+        }
+    }
+}
+
+/// Hangs up behind a conversation that took place; a caller whom nobody took goes back to the agent.
+pub(crate) async fn what_follows(
+    house: &House,
+    request: &HttpRequest,
+    webhook: &Webhook,
+) -> Response {
+    let asked = Asked::read(house, request, webhook);
+    let bridged = webhook.form.get("DialBridged");
+    let status = asked.status.as_deref().unwrap_or_default();
+    let dialled = match Unreached::from_label(status) {
+        Some(why) => Dialled::Unreached(why),
+        None => Dialled::read(status, bridged),
+    };
+    let status = match dialled {
+        Dialled::Reached => "reached",
+        Dialled::Unreached(why) => why.label(),
+    };
+    // Twilio asks for a caller who hung up while it rang, too.
+    let is_there = !webhook.is_over();
+    log::info!(target: "switchboard::phone", call_sid = webhook.call.as_str(), status, caller_is_there = is_there; "after the transfer");
+    let Dialled::Unreached(why) = dialled else {
+        forget(house, webhook).await;
+        return Response::new().hangup();
+    };
+    if !is_there {
+        forget(house, webhook).await;
+        return Response::new().hangup();
+    }
+    come_back(house, request, webhook, asked, why).await
+}
+
+async fn come_back(
+    house: &House,
+    request: &HttpRequest,
+    webhook: &Webhook,
+    asked: Asked,
+    why: Unreached,
+) -> Response {
+    let mut visit = match house.ask(HowEnded(webhook.call)).await.flatten() {
+        Some(ending) => ending.visit,
+        None => incoming_call::visit(house, request, webhook).await,
+    };
+    if house.is_draining() {
+        house.metrics.admission_rejected(Refused::Draining.label());
+        // The jump brings the call's own fields along, and no others.
+        let path = path(asked.target.as_ref());
+        let more = if path.contains('?') { '&' } else { '?' };
+        let path = format!("{path}{more}status={}", why.label());
+        return answer::elsewhere(house, &house.answering(&visit), &path, asked.waited);
+    }
+    visit.tenure = Tenure::Due;
+    let left = takeover::look(house, webhook.call).await;
+    // Without a checkpoint the conversation is lost, but not what the caller has to be told.
+    let mut left = left.unwrap_or_else(|| Checkpoint {
+        epoch: 1,
+        agent: visit.agent.name.clone(),
+        standing: Standing::Over {
+            reason: EndReason::Transferred,
+            to: asked.target,
+        },
+        ..Checkpoint::default()
+    });
+    takeover::same_agent(house, webhook, &mut visit, &left.agent).await;
+    let agent = house.answering(&visit);
+    if !left.come_back(why) {
+        log::warn!(target: "switchboard::phone", call_sid = webhook.call.as_str(), returns = left.returns; "no way back to the agent");
+        return answer::fallback(&agent);
+    }
+    match incoming_call::come_again(house, visit, Some(left)).await {
+        Ok(arrived) => answer::connect(house, &agent, &arrived.token),
+        Err(reason) => {
+            house.metrics.admission_rejected(reason);
+            answer::fallback(&agent)
+        }
+    }
+}
+
+/// Nobody comes back to this call: what was said in it need not be kept.
+async fn forget(house: &House, webhook: &Webhook) {
+    if let Some(left) = takeover::look(house, webhook.call).await {
+        // The work is lined up; its answer changes nothing.
+        drop(house.store.forget(webhook.call, left.epoch));
+    }
+}

@@ -1,0 +1,121 @@
+//! `/briefing`: what a person hears who answers a warm transfer, before the caller joins; `/briefing-key`: takes the
+//! call, or does not.
+//!
+//! Twilio runs this on the person's end while the caller hears it ring
+//! (<https://www.twilio.com/docs/voice/twiml/number#attributes-url>). A mailbox presses no key.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use call_protocol::checkpoint::Checkpoint;
+use call_protocol::conversation::Speaker;
+use call_protocol::ids::{CallSid, clip};
+
+use super::form::Form;
+use super::twiml::Response;
+use super::webhook::Webhook;
+use super::{answer, takeover};
+use crate::house::House;
+
+/// Takes the call.
+const TAKE: &str = "1";
+
+/// Turns told where the model gave no summary.
+const TURNS: usize = 2;
+
+/// Bytes of a turn that are told.
+const TOLD: usize = 200;
+
+/// Where Twilio asks what the person should hear who takes this call.
+pub(crate) fn path(call: CallSid) -> String {
+    format!("/briefing?call={}", call.as_str())
+}
+
+pub(crate) async fn handle(
+    house: web::Data<House>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> HttpResponse {
+    // The request is about the person's leg, which has a SID of its own.
+    if let Err(answer) = Webhook::read(&house, &request, body).await {
+        return answer;
+    }
+    let query = Form::from_query(request.query_string()).unwrap_or_default();
+    let left = match query.get("call").and_then(CallSid::parse) {
+        Some(call) => takeover::look(&house, call).await,
+        None => None,
+    };
+    let about = left.as_ref().map(about).unwrap_or_default();
+    let text = house.transfer().briefing.replace("{summary}", &about);
+    let action = format!("{}/briefing-key", house.public_http);
+    answer::twiml(&Response::new().ask_for_key(&text, action).hangup())
+}
+
+/// The person has pressed a key. A document without a verb connects the two.
+pub(crate) async fn key(
+    house: web::Data<House>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> HttpResponse {
+    let webhook = match Webhook::read(&house, &request, body).await {
+        Ok(webhook) => webhook,
+        Err(answer) => return answer,
+    };
+    let takes = webhook.form.get("Digits") == Some(TAKE);
+    log::info!(target: "switchboard::phone", call_sid = webhook.call.as_str(), takes; "briefed");
+    answer::twiml(&if takes {
+        Response::new()
+    } else {
+        Response::new().hangup()
+    })
+}
+
+/// What the call is about: in the model's words, or else what was said last.
+fn about(left: &Checkpoint) -> String {
+    if let Some(briefing) = &left.briefing {
+        return briefing.clone();
+    }
+    let mut told = Vec::new();
+    for turn in left.turns.iter().rev() {
+        let words = turn.heard.as_deref().unwrap_or_default().trim();
+        let is_told = turn.who == Speaker::Caller && !words.is_empty();
+        if !is_told || words.starts_with("[keys ") {
+            continue;
+        }
+        told.push(format!("The caller said: {}", clip(words, TOLD)));
+        if told.len() == TURNS {
+            break;
+        }
+    }
+    told.reverse();
+    told.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use call_protocol::checkpoint::KeptTurn;
+
+    fn turn(who: Speaker, words: &str) -> KeptTurn {
+        KeptTurn {
+            who,
+            at_ms: 0,
+            heard: Some(words.to_owned()),
+            said: None,
+            heard_ms: 0,
+            cut: false,
+        }
+    }
+
+    #[test]
+    fn without_a_summary_the_callers_last_words_are_told() {
+        let mut left = Checkpoint::default();
+        assert_eq!(about(&left), "");
+        for words in ["Hello.", "A massage.", "[keys •]"] {
+            left.turns.push_back(turn(Speaker::Caller, words));
+            left.turns.push_back(turn(Speaker::Agent, "Yes."));
+        }
+        let told = "The caller said: Hello. The caller said: A massage.";
+        assert_eq!(about(&left), told);
+        left.briefing = Some("Ann wants her money back.".to_owned());
+        assert_eq!(about(&left), "Ann wants her money back.");
+    }
+}
