@@ -317,6 +317,43 @@ async fn the_death_of_one_calls_actor_brings_the_caller_back_and_is_nothing_to_t
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_faults_again_and_again_goes_to_the_fallback() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let house = house(Options::default()).await;
+    let victim = victim(&house);
+    let call = in_mid_greeting(&house).await;
+    let page = format!("/admin/calls/{call}");
+    let mut faults = 0;
+    // Three restarts in a minute, and no more.
+    while house
+        .registry
+        .send(Break(call, Fault::PanicInStep))
+        .await
+        .unwrap()
+        && faults < 3
+    {
+        faults += 1;
+        until("the restart is on the call's page", SOON, async || {
+            house.operator("GET", &page).await.json()["restarts"] == faults
+        })
+        .await;
+    }
+    let last = Instant::now();
+    let outcome = victim.await.unwrap();
+    assert_eq!(outcome.complaints(), []);
+    assert_eq!(outcome.said_by_twiml(), ["We have a technical problem."]);
+    assert_eq!(outcome.streams.len(), 1, "the stream was kept until then");
+    let scrape = house.metrics().await;
+    assert_eq!(scrape.sum("switchboard_call_restarts_total"), 4.0);
+    house.empty().await;
+    house.stop().await;
+    println!(
+        "4 faults in one call: 3 restarts, the fallback {} ms after the fourth",
+        last.elapsed().as_millis()
+    );
+}
+
 #[tokio::test]
 async fn past_the_limit_callers_hear_the_busy_tone_at_once() {
     let _alone = ONE_AT_A_TIME.lock().await;
