@@ -2,12 +2,17 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor as _, Addr};
-use actix_web::dev::{Extensions, ServerHandle};
-use actix_web::{App, HttpServer, web};
+use actix_web::body::MessageBody;
+use actix_web::dev::{Extensions, ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::error::ErrorInternalServerError;
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{App, Error, HttpServer, web};
+use futures_util::FutureExt as _;
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::ExposeSecret as _;
 use socket2::{SockRef, TcpKeepalive};
@@ -257,6 +262,18 @@ fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartEr
     })
 }
 
+/// A panic in a handler costs its request, which is answered 500, and nothing else. The panic hook has counted it.
+async fn survive<B>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<B>, Error>
+where
+    B: MessageBody,
+{
+    // What a handler shares with others, it shares through locks and channels that survive.
+    match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+        Ok(answer) => answer,
+        Err(_) => Err(ErrorInternalServerError("")),
+    }
+}
+
 fn serve_public(
     listener: TcpListener,
     workers: usize,
@@ -269,6 +286,7 @@ fn serve_public(
         App::new()
             .app_data(house.clone())
             .app_data(web::Data::new(dialler))
+            .wrap(from_fn(survive))
             .configure(crate::phone::routes)
     })
     .workers(workers)
@@ -289,6 +307,7 @@ fn serve_admin(listener: TcpListener, house: web::Data<House>) -> io::Result<Ser
     let server = HttpServer::new(move || {
         App::new()
             .app_data(house.clone())
+            .wrap(from_fn(survive))
             .configure(crate::desk::routes)
     })
     .workers(1)

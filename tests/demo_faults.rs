@@ -124,6 +124,11 @@ mod with_the_hook {
             request.body(body).send(house.admin).await
         };
         let good = "{\"kind\":\"panic_in_step\"}";
+        // A panic in a handler is that request's business, and it is told so.
+        for _ in 0..3 {
+            let answer = ask("{\"kind\":\"panic_in_handler\"}", ADMIN_TOKEN).await;
+            assert_eq!(answer.status, 500);
+        }
         assert_eq!(ask(good, "somebody-elses-token").await.status, 401);
         assert_eq!(ask(good, ADMIN_TOKEN).await.status, 404);
         for body in [

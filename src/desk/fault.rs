@@ -23,15 +23,8 @@ enum Kind {
     PanicInStep,
     /// The call's actor panics outside its machine.
     PanicInActor,
-}
-
-impl From<Kind> for Fault {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::PanicInStep => Self::PanicInStep,
-            Kind::PanicInActor => Self::PanicInActor,
-        }
-    }
+    /// The handler of this very request panics.
+    PanicInHandler,
 }
 
 pub(crate) async fn inject(
@@ -43,11 +36,16 @@ pub(crate) async fn inject(
         return problem(
             StatusCode::UNPROCESSABLE_ENTITY,
             "bad_body",
-            "send {\"kind\":\"panic_in_step\"} or {\"kind\":\"panic_in_actor\"}",
+            "send {\"kind\":…} with panic_in_step, panic_in_actor or panic_in_handler",
         );
     };
+    let fault = match wish.kind {
+        Kind::PanicInStep => Fault::PanicInStep,
+        Kind::PanicInActor => Fault::PanicInActor,
+        Kind::PanicInHandler => panic!("fault hook"),
+    };
     let found = match CallSid::parse(&call) {
-        Some(sid) => house.ask(Break(sid, wish.kind.into())).await,
+        Some(sid) => house.ask(Break(sid, fault)).await,
         None => Some(false),
     };
     match found {
