@@ -16,15 +16,18 @@ struct Wish {
     kind: Kind,
 }
 
+/// Where it panics.
 #[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
 enum Kind {
-    /// The next step of the call's machine panics.
-    PanicInStep,
-    /// The call's actor panics outside its machine.
-    PanicInActor,
-    /// The handler of this very request panics.
-    PanicInHandler,
+    /// In the next step of the call's machine.
+    #[serde(rename = "panic_in_step")]
+    Step,
+    /// In the call's actor, outside its machine.
+    #[serde(rename = "panic_in_actor")]
+    Actor,
+    /// In the handler of this very request.
+    #[serde(rename = "panic_in_handler")]
+    Handler,
 }
 
 pub(crate) async fn inject(
@@ -40,9 +43,9 @@ pub(crate) async fn inject(
         );
     };
     let fault = match wish.kind {
-        Kind::PanicInStep => Fault::PanicInStep,
-        Kind::PanicInActor => Fault::PanicInActor,
-        Kind::PanicInHandler => panic!("fault hook"),
+        Kind::Step => Fault::PanicInStep,
+        Kind::Actor => Fault::PanicInActor,
+        Kind::Handler => panic!("fault hook"),
     };
     let found = match CallSid::parse(&call) {
         Some(sid) => house.ask(Break(sid, fault)).await,
