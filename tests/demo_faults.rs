@@ -83,7 +83,7 @@ mod with_the_hook {
             turns.iter().filter(says).count()
         };
         assert_eq!(said("How can I help you?"), 1, "{transcript:#}");
-        assert_eq!(said("I would like to book a massage"), 1);
+        assert_eq!(said("I would like a classic massage"), 1);
         assert_eq!(said("I need to move my appointment"), 1);
         assert_eq!(said("Thank you very much, goodbye"), 1);
 
