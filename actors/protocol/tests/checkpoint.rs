@@ -575,3 +575,15 @@ fn a_turn_without_words_is_no_reason_to_say_nothing() {
     rig.ready();
     assert_eq!(asked(&rig).len(), 1);
 }
+
+#[test]
+fn a_call_that_has_only_just_begun_is_gone_on_with() {
+    let mut rig = Rig::new(setup());
+    rig.started();
+    assert_eq!(
+        rig.now,
+        call_protocol::time::Time::ZERO,
+        "in no time at all"
+    );
+    assert!(rig.call.checkpoint(rig.now).has_begun());
+}

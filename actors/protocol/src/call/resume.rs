@@ -103,7 +103,8 @@ impl Call {
             epoch: 0,
             ticket: None,
             resumes: self.past.resumes,
-            elapsed_ms: self.past.elapsed_ms + lasted.as_millis(),
+            // Never nothing: a call whose `start` came within the first millisecond has begun, too.
+            elapsed_ms: self.past.elapsed_ms + lasted.as_millis().max(1),
             cost_micro_usd,
             forgotten,
             turns,
