@@ -615,8 +615,10 @@ async fn two_hundred_callers_book_at_once_and_nobody_twice() {
     let frames = within("from_caller", "+Inf") + within("to_caller", "+Inf");
     let in_time = within("from_caller", "0.005") + within("to_caller", "0.005");
     let late = clock.await.unwrap();
-    if late < Duration::from_millis(50) {
-        assert!(in_time >= frames * 0.99, "{in_time} of {frames}");
+    // All of them began in the same moment: the bar is that of a full house, 99 % within 10 ms.
+    if late < Duration::from_millis(30) {
+        let soon = within("from_caller", "0.01") + within("to_caller", "0.01");
+        assert!(soon >= frames * 0.99, "{soon} of {frames}");
     }
     house.empty().await;
     house.stop().await;
