@@ -17,12 +17,8 @@ const PATH: &str = "/after-dial";
 pub(crate) async fn handle(
     house: web::Data<House>,
     request: HttpRequest,
-    body: web::Payload,
+    webhook: Webhook,
 ) -> HttpResponse {
-    let webhook = match Webhook::read(&house, &request, body).await {
-        Ok(webhook) => webhook,
-        Err(answer) => return answer,
-    };
     answer::twiml(&what_follows(&house, &request, &webhook).await)
 }
 

@@ -12,12 +12,8 @@ use crate::house::House;
 pub(crate) async fn handle(
     house: web::Data<House>,
     request: HttpRequest,
-    body: web::Payload,
+    webhook: Webhook,
 ) -> HttpResponse {
-    let webhook = match Webhook::read(&house, &request, body).await {
-        Ok(webhook) => webhook,
-        Err(answer) => return answer,
-    };
     let waited = waited(&request);
     answer::twiml(&what_follows(&house, &request, &webhook, waited).await)
 }

@@ -32,12 +32,9 @@ pub(crate) fn path(call: CallSid) -> String {
 pub(crate) async fn handle(
     house: web::Data<House>,
     request: HttpRequest,
-    body: web::Payload,
+    // About the person's leg, which has a SID of its own.
+    _: Webhook,
 ) -> HttpResponse {
-    // The request is about the person's leg, which has a SID of its own.
-    if let Err(answer) = Webhook::read(&house, &request, body).await {
-        return answer;
-    }
     let query = Form::from_query(request.query_string()).unwrap_or_default();
     let left = match query.get("call").and_then(CallSid::parse) {
         Some(call) => takeover::look(&house, call).await,
@@ -50,15 +47,7 @@ pub(crate) async fn handle(
 }
 
 /// The person has pressed a key. A document without a verb connects the two.
-pub(crate) async fn key(
-    house: web::Data<House>,
-    request: HttpRequest,
-    body: web::Payload,
-) -> HttpResponse {
-    let webhook = match Webhook::read(&house, &request, body).await {
-        Ok(webhook) => webhook,
-        Err(answer) => return answer,
-    };
+pub(crate) async fn key(webhook: Webhook) -> HttpResponse {
     let takes = webhook.form.get("Digits") == Some(TAKE);
     log::info!(target: "switchboard::phone", call_sid = webhook.call.as_str(), takes; "briefed");
     answer::twiml(&if takes {

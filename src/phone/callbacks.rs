@@ -1,6 +1,6 @@
 //! `/stream-status` and `/call-status`: what Twilio tells of streams and calls.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use call_protocol::call::event::OperatorEvent;
 use call_protocol::ids::CallSid;
 use switchboard_actors::messages::{Find, Order};
@@ -8,15 +8,7 @@ use switchboard_actors::messages::{Find, Order};
 use super::webhook::Webhook;
 use crate::house::House;
 
-pub(crate) async fn stream_status(
-    house: web::Data<House>,
-    request: HttpRequest,
-    body: web::Payload,
-) -> HttpResponse {
-    let webhook = match Webhook::read(&house, &request, body).await {
-        Ok(webhook) => webhook,
-        Err(answer) => return answer,
-    };
+pub(crate) async fn stream_status(house: web::Data<House>, webhook: Webhook) -> HttpResponse {
     let event = webhook.form.get("StreamEvent").unwrap_or_default();
     if event == "stream-error" {
         let error = webhook.form.get("StreamError").unwrap_or_default();
@@ -30,15 +22,7 @@ pub(crate) async fn stream_status(
     HttpResponse::NoContent().finish()
 }
 
-pub(crate) async fn call_status(
-    house: web::Data<House>,
-    request: HttpRequest,
-    body: web::Payload,
-) -> HttpResponse {
-    let webhook = match Webhook::read(&house, &request, body).await {
-        Ok(webhook) => webhook,
-        Err(answer) => return answer,
-    };
+pub(crate) async fn call_status(house: web::Data<House>, webhook: Webhook) -> HttpResponse {
     if webhook.is_over() {
         // The call is over at Twilio; a media socket that outlived it only costs money.
         order(&house, webhook.call, OperatorEvent::HangUp).await;

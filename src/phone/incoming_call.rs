@@ -20,12 +20,8 @@ pub(crate) async fn handle(
     house: web::Data<House>,
     dialler: web::Data<DiallerOfThread>,
     request: HttpRequest,
-    body: web::Payload,
+    webhook: Webhook,
 ) -> HttpResponse {
-    let webhook = match Webhook::read(&house, &request, body).await {
-        Ok(webhook) => webhook,
-        Err(answer) => return answer,
-    };
     // The number's fallback URL may lead here, too: then Twilio says which request had failed, perhaps in mid-call
     // (<https://www.twilio.com/docs/api/errors/11200>).
     if let Some(failed) = webhook.form.get("ErrorUrl") {

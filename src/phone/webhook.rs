@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use actix_web::dev::Payload;
+use actix_web::error::{ErrorInternalServerError, InternalError};
 use actix_web::http::{Method, StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{Error, FromRequest, HttpRequest, HttpResponse, web};
 use call_protocol::ids::CallSid;
 use futures_util::StreamExt as _;
+use futures_util::future::LocalBoxFuture;
 use secrecy::ExposeSecret as _;
 
 use super::form::Form;
@@ -26,9 +29,30 @@ pub(crate) struct Webhook {
     pub(crate) call: CallSid,
 }
 
+impl FromRequest for Webhook {
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self, Error>>;
+
+    /// A handler that asks for a webhook meets none that is not believed.
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = web::Payload::from_request(request, payload).into_inner();
+        let (request, house) = (
+            request.clone(),
+            request.app_data::<web::Data<House>>().cloned(),
+        );
+        Box::pin(async move {
+            let (Some(house), Ok(body)) = (house, body) else {
+                return Err(ErrorInternalServerError(""));
+            };
+            let read = Self::read(&house, &request, body).await;
+            read.map_err(|answer| InternalError::from_response("webhook rejected", answer).into())
+        })
+    }
+}
+
 impl Webhook {
     /// Reads the request; the error is the answer to give.
-    pub(crate) async fn read(
+    async fn read(
         house: &House,
         request: &HttpRequest,
         body: web::Payload,
