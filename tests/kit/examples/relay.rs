@@ -1,8 +1,8 @@
 //! A bare relay between Twilio's media stream and a realtime server: the control group of a load test.
 //!
-//! It renames the JSON of each frame and does nothing else: no checks, no marks, no ledger, no supervision. What a
-//! service costs beyond it is the price of what the service does; measured in the same minute, the ratio holds on noisy
-//! machines too.
+//! It renames the JSON of each frame, sends a mark behind each piece of the model's audio as whoever wants to know what
+//! the caller heard must, and does nothing else: no checks, no ledger, no supervision. What a service costs beyond it is
+//! the price of what the service does; measured in the same minute, the ratio holds on noisy machines too.
 //!
 //! ```sh
 //! switchboard emulate-model --listen 127.0.0.1:9000
@@ -85,6 +85,7 @@ async fn serve(mut socket: TcpStream, listen: &str, model: &str) -> Result<(), B
         }
         let _ = to_model.close().await;
     };
+    let mut marks = 0_u64;
     let down = async {
         while let Some(Ok(message)) = from_model.next().await {
             let Message::Text(text) = message else {
@@ -99,7 +100,12 @@ async fn serve(mut socket: TcpStream, listen: &str, model: &str) -> Result<(), B
             let media = format!(
                 r#"{{"event":"media","streamSid":"{sid}","media":{{"payload":"{payload}"}}}}"#
             );
-            if to_phone.send(Message::text(media)).await.is_err() {
+            let mark =
+                format!(r#"{{"event":"mark","streamSid":"{sid}","mark":{{"name":"{marks}"}}}}"#);
+            marks += 1;
+            // One write for both.
+            let fed = to_phone.feed(Message::text(media)).await;
+            if fed.is_err() || to_phone.send(Message::text(mark)).await.is_err() {
                 break;
             }
         }
@@ -125,11 +131,11 @@ async fn answer(socket: &mut TcpStream, listen: &str) -> Result<(), Box<dyn Erro
     Ok(())
 }
 
-/// Small buffers, nothing held back: as a careful relay would have them.
+/// Small buffers, as a careful relay would have them; each send flushes.
 fn buffers() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(8 * 1024)
-        .write_buffer_size(0)
+        .write_buffer_size(4 * 1024)
 }
 
 /// The text between `key` and the next quote.
