@@ -47,11 +47,11 @@ fn attacks() -> Vec<Attack> {
         attack("an unmasked frame", vec![text, 2, b'{', b'}'], 1002),
         attack("an unknown opcode", frame(FIN | 0x3, b"{}"), 1002),
         attack("an unknown control opcode", frame(FIN | 0xB, b""), 1002),
-        attack("text that is not UTF-8", frame(text, &[0xC3, 0x28]), 1002),
+        attack("text that is not UTF-8", frame(text, &[0xC3, 0x28]), 1007),
         attack(
             "text that ends inside a character",
             frame(text, &[0xE2, 0x82]),
-            1002,
+            1007,
         ),
         attack(
             "a continuation of nothing",
@@ -72,6 +72,16 @@ fn attacks() -> Vec<Attack> {
         attack(
             "a close frame with half a code",
             frame(FIN | CLOSE, &[3]),
+            1002,
+        ),
+        attack(
+            "a close frame with a code nobody may send",
+            frame(FIN | CLOSE, &1005_u16.to_be_bytes()),
+            1002,
+        ),
+        attack(
+            "a close frame whose reason is not UTF-8",
+            frame(FIN | CLOSE, &[3, 232, 0xC3, 0x28]),
             1002,
         ),
         attack("65,537 bytes of text", frame(text, &[b' '; 65_537]), 1009),

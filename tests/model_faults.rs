@@ -6,12 +6,17 @@ mod support;
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use serde_json::Value;
 use support::http::Scrape;
 use support::{House, Options, SOON, brief, brief_with, caller, listen, say, tone, until};
 use switchboard_kit::realtime::{Ended, Ending, Fault, Model, Realtime, Resume, When};
 use switchboard_kit::twilio::twiml::Verb;
 use switchboard_kit::twilio::{CallEnd, CallOutcome, DialAnswer, Step, StreamEnd};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
 
 /// Hears the greeting, says something, hears the answer, hangs up.
 async fn short_call(house: &House) -> CallOutcome {
@@ -338,6 +343,41 @@ async fn a_message_beyond_four_mebibytes_ends_the_session_and_not_the_call() {
         "4 MiB + 1: {} ms to audio of the next session",
         gap.as_millis()
     );
+}
+
+/// A server that promises a frame of 2^62 bytes and goes on with it; gives the code it is closed with.
+async fn promises_too_much(listener: TcpListener) -> u16 {
+    let (socket, _) = listener.accept().await.unwrap();
+    let mut session = tokio_tungstenite::accept_async(socket).await.unwrap();
+    let first = session.next().await;
+    assert!(matches!(first, Some(Ok(Message::Text(_)))), "{first:?}");
+    let mut promise = vec![0x81, 127];
+    promise.extend((1_u64 << 62).to_be_bytes());
+    promise.resize(1_000, b' ');
+    session.get_mut().write_all(&promise).await.unwrap();
+    loop {
+        match session.next().await {
+            Some(Ok(Message::Close(Some(reason)))) => return reason.code.into(),
+            Some(Ok(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_frame_beyond_four_mebibytes_is_refused_by_its_head() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/v1/realtime", listener.local_addr().unwrap());
+    let house = House::start(Options::default().with("OPENAI_REALTIME_URL", &url)).await;
+    let server = tokio::spawn(promises_too_much(listener));
+    let line = house.line();
+    let call = tokio::spawn(async move { line.call(caller([])).await });
+    let code = timeout(SOON, server).await.expect("closed").unwrap();
+    assert_eq!(code, 1009);
+    // Nobody listens there any more: the caller is looked after otherwise.
+    let outcome = call.await.unwrap();
+    assert_eq!(outcome.end, CallEnd::DocumentEnded, "{:?}", outcome.verbs);
+    house.stop().await;
 }
 
 // ---- nonsense ----

@@ -59,6 +59,7 @@
 pub mod admission;
 pub mod call;
 pub mod down;
+mod heads;
 pub mod limits;
 pub mod messages;
 pub mod metrics;

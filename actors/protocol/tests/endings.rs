@@ -158,7 +158,7 @@ fn brought_to(reason: EndReason) -> Rig {
 }
 
 /// Every reason with its close code (RFC 6455, section 7.4.1) and what the caller meets next.
-const ENDINGS: [(EndReason, u16, Aftermath); 28] = [
+const ENDINGS: [(EndReason, u16, Aftermath); 29] = [
     (EndReason::CallerHungUp, 1_000, Aftermath::HangUp),
     (EndReason::PhoneLost, 1_000, Aftermath::Reconnect),
     (EndReason::PhoneStalled, 1_013, Aftermath::Fallback),
@@ -174,6 +174,11 @@ const ENDINGS: [(EndReason, u16, Aftermath); 28] = [
     (
         EndReason::SocketFault(SocketFault::Protocol),
         1_002,
+        Aftermath::Fallback,
+    ),
+    (
+        EndReason::SocketFault(SocketFault::NotUtf8),
+        1_007,
         Aftermath::Fallback,
     ),
     (

@@ -14,6 +14,7 @@ use call_protocol::call::event::Refusal;
 use call_protocol::openai::MAX_MESSAGE;
 use tokio::net::TcpStream;
 
+use super::gate::Gate;
 use super::refusal::{HearRefusals, refusal};
 
 /// Longest wait for TCP, for TLS, and for the answer to the upgrade.
@@ -36,7 +37,7 @@ pub struct Dialler {
 }
 
 /// An open socket to a realtime server.
-pub(crate) type Socket = Framed<BoxedSocket, Codec>;
+pub(crate) type Socket = Framed<Gate<BoxedSocket>, Codec>;
 
 impl Dialler {
     /// A dialler for the current thread.
@@ -81,8 +82,15 @@ impl Dialler {
             )
             .max_frame_size(MAX_MESSAGE);
         match request.connect().await {
-            Ok((_, socket)) => Ok(socket),
+            Ok((_, socket)) => Ok(gated(socket)),
             Err(error) => Err(refusal(&error)),
         }
     }
+}
+
+/// Puts the gate before the codec; what came behind the server's answer passes it first.
+fn gated(socket: Framed<BoxedSocket, Codec>) -> Socket {
+    let parts = socket.into_parts();
+    let came = parts.read_buf.clone();
+    Framed::from_parts(parts).into_map_io(|io| Gate::new(io, MAX_MESSAGE, &came))
 }

@@ -1,6 +1,7 @@
 //! The model leg: one realtime session.
 
 mod connect;
+mod gate;
 mod pump;
 mod refusal;
 mod session;

@@ -3,6 +3,7 @@
 //! One future owns reading and writing, so that a message costs one write, several messages cost one write together,
 //! and nothing queues out of sight.
 
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
@@ -65,6 +66,11 @@ fn read(
             Poll::Ready(Some(Ok(frame))) => session.on_frame(frame),
             Poll::Ready(Some(Err(ProtocolError::Overflow))) => {
                 session.reject(SocketFault::TooLarge)
+            }
+            Poll::Ready(Some(Err(ProtocolError::Io(error))))
+                if error.kind() == ErrorKind::FileTooLarge =>
+            {
+                session.reject(SocketFault::TooLarge);
             }
             Poll::Ready(Some(Err(ProtocolError::Io(error)))) => {
                 session.lose(&error.to_string(), ctx);

@@ -22,6 +22,11 @@ pub(crate) enum Assembler {
 }
 
 impl Assembler {
+    /// Whether the pieces of a message are still coming.
+    pub(crate) const fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
+    }
+
     /// Takes a piece; gives the whole text when it was the last one.
     ///
     /// # Errors
@@ -52,7 +57,7 @@ impl Assembler {
                 let whole = text.freeze();
                 match std::str::from_utf8(&whole) {
                     Ok(_) => Ok(Some(whole)),
-                    Err(_) => Err(SocketFault::Protocol),
+                    Err(_) => Err(SocketFault::NotUtf8),
                 }
             }
             (Item::FirstText(_), Self::Open { .. })
@@ -106,7 +111,7 @@ mod tests {
         assert_eq!(assembler.take(Item::FirstText(piece(0..1)), 9), Ok(None));
         assert_eq!(
             assembler.take(Item::Last(piece(0..1)), 9),
-            Err(SocketFault::Protocol)
+            Err(SocketFault::NotUtf8)
         );
     }
 

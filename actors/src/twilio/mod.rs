@@ -1,6 +1,9 @@
 //! The phone leg: Twilio's media stream.
 
 mod assembler;
+#[cfg(feature = "echo")]
+pub mod echo;
+mod frames;
 mod gate;
 mod session;
 

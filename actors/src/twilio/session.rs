@@ -1,16 +1,12 @@
-//! `TwilioSession`: one media socket. The only file that knows `actix_web_actors`.
+//! `TwilioSession`: one media socket. The only file of the service that knows `actix_web_actors`.
 //!
-//! It reads frames into phone events and writes what the call wants played. It decides nothing about the call. The
-//! codec below it answers no ping, echoes no close, joins no fragments and repeats some errors for ever: all that is
-//! done here.
+//! It reads frames into phone events and writes what the call wants played. It decides nothing about the call.
 
-use std::io;
 use std::time::Instant;
 
 use actix::prelude::SendError;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Handler, Running, StreamHandler};
 use actix_http::ws::{CloseCode, CloseReason, Message, ProtocolError};
-use actix_web::error::PayloadError;
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{WebsocketContext, WsResponseBuilder};
 use bytes::{Bytes, BytesMut};
@@ -18,10 +14,10 @@ use bytestring::ByteString;
 use call_protocol::call::event::{PhoneEvent, SocketFault};
 use call_protocol::twilio::{self, MAX_MESSAGE};
 
-use super::assembler::Assembler;
+use super::frames::{Frames, Verdict};
 use super::gate::Gate;
 use crate::call::{CallActor, CallSeed};
-use crate::limits::{CONTROL_FRAMES, PHONE_MAILBOX, PHONE_PING};
+use crate::limits::{PHONE_MAILBOX, PHONE_PING};
 use crate::messages::{PhoneSaid, ToPhone};
 
 /// Upgrades the request and starts the call on this worker thread, where it stays.
@@ -42,8 +38,7 @@ pub fn accept(
 /// The actor of one media socket. Temporary: its end is the call's end.
 pub(crate) struct TwilioSession {
     phase: Phase,
-    assembler: Assembler,
-    control: ControlRate,
+    frames: Frames,
     /// Reused for every message written.
     buffer: BytesMut,
     log: crate::call::LogContext,
@@ -61,33 +56,12 @@ enum Phase {
     Closed,
 }
 
-/// Control frames in the running second.
-struct ControlRate {
-    since: Instant,
-    frames: u32,
-}
-
-impl ControlRate {
-    fn is_flooded(&mut self, now: Instant) -> bool {
-        if now.duration_since(self.since).as_secs() >= 1 {
-            self.since = now;
-            self.frames = 0;
-        }
-        self.frames += 1;
-        self.frames > CONTROL_FRAMES
-    }
-}
-
 impl TwilioSession {
     fn new(seed: CallSeed) -> Self {
         Self {
             log: crate::call::LogContext::of(&seed),
             phase: Phase::Seed(Some(Box::new(seed))),
-            assembler: Assembler::default(),
-            control: ControlRate {
-                since: Instant::now(),
-                frames: 0,
-            },
+            frames: Frames::new(),
             buffer: BytesMut::new(),
         }
     }
@@ -190,44 +164,23 @@ impl Actor for TwilioSession {
 
 impl StreamHandler<Result<Message, ProtocolError>> for TwilioSession {
     fn handle(&mut self, item: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
-        match item {
-            Ok(Message::Text(text)) => self.on_text(text.as_bytes(), ctx),
-            Ok(Message::Continuation(piece)) => match self.assembler.take(piece, MAX_MESSAGE) {
-                Ok(Some(text)) => self.on_text(&text, ctx),
-                Ok(None) => {}
-                Err(fault) => self.reject(fault, ctx),
-            },
-            Ok(Message::Ping(data)) => {
-                if self.control.is_flooded(Instant::now()) {
-                    self.reject(SocketFault::Flood, ctx);
-                } else {
-                    ctx.pong(&data);
-                }
-            }
-            Ok(Message::Pong(_)) => {
-                if self.control.is_flooded(Instant::now()) {
-                    self.reject(SocketFault::Flood, ctx);
-                }
-            }
-            Ok(Message::Binary(_)) => self.reject(SocketFault::Binary, ctx),
-            Ok(Message::Close(reason)) => {
+        match self.frames.judge(item, Instant::now()) {
+            Verdict::Text(text) => self.on_text(&text, ctx),
+            Verdict::Answer(ping) => ctx.pong(&ping),
+            Verdict::Nothing => {}
+            Verdict::Closed(reason) => {
                 let code = reason.as_ref().map(|reason| u16::from(reason.code));
                 self.tell_last(PhoneEvent::Closed { code });
                 ctx.close(reason);
                 ctx.stop();
             }
-            Ok(Message::Nop) => {}
-            Err(ProtocolError::Overflow) => self.reject(SocketFault::TooLarge, ctx),
-            Err(ProtocolError::Io(error)) if is_overflow(&error) => {
-                self.reject(SocketFault::TooLarge, ctx);
-            }
-            Err(ProtocolError::Io(error)) if is_vanished(&error) => {
+            Verdict::Vanished => {
                 self.tell_last(PhoneEvent::Closed { code: None });
                 ctx.stop();
             }
-            Err(error) => {
-                log::debug!(target: "switchboard::twilio", error:% = error, call = self.log.key; "bad frame");
-                self.reject(SocketFault::Protocol, ctx);
+            Verdict::Reject(fault) => {
+                log::debug!(target: "switchboard::twilio", fault:? = fault, call = self.log.key; "bad frame");
+                self.reject(fault, ctx);
             }
         }
     }
@@ -272,16 +225,6 @@ impl Handler<ToPhone> for TwilioSession {
             }
         }
     }
-}
-
-/// The gate's error has lost its type on the way here.
-fn is_overflow(error: &io::Error) -> bool {
-    error.to_string() == PayloadError::Overflow.to_string()
-}
-
-/// A vanished peer, broken UTF-8 and reserved bits are told by the same error; only the first leaves nobody to answer.
-fn is_vanished(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::Other && !error.to_string().contains("utf-8")
 }
 
 fn close(ctx: &mut WebsocketContext<TwilioSession>, code: u16) {

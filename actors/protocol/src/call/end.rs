@@ -74,7 +74,7 @@ pub enum Aftermath {
 
 impl EndReason {
     /// Every reason.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::CallerHungUp,
         Self::PhoneLost,
         Self::PhoneStalled,
@@ -88,6 +88,7 @@ impl EndReason {
         Self::UnsupportedFormat,
         Self::TooManyBadMessages,
         Self::SocketFault(SocketFault::Protocol),
+        Self::SocketFault(SocketFault::NotUtf8),
         Self::SocketFault(SocketFault::TooLarge),
         Self::SocketFault(SocketFault::Binary),
         Self::SocketFault(SocketFault::Flood),

@@ -75,8 +75,10 @@ pub enum PhoneEvent {
 /// Why a socket was closed on a peer that broke the rules of WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketFault {
-    /// Reserved bits, unmasked frames, unknown opcodes, stray continuations, invalid UTF-8.
+    /// Reserved bits, unmasked frames, unknown opcodes, stray continuations.
     Protocol,
+    /// A text that is no UTF-8.
+    NotUtf8,
     /// A frame or message beyond the limit.
     TooLarge,
     /// A binary frame where the protocol has only text.
@@ -91,6 +93,7 @@ impl SocketFault {
     pub const fn close_code(self) -> u16 {
         match self {
             Self::Protocol => 1002,
+            Self::NotUtf8 => 1007,
             Self::TooLarge => 1009,
             Self::Binary => 1003,
             Self::Flood => 1008,
@@ -102,6 +105,7 @@ impl SocketFault {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Protocol => "websocket_protocol",
+            Self::NotUtf8 => "invalid_utf8",
             Self::TooLarge => "too_large",
             Self::Binary => "binary_frame",
             Self::Flood => "control_flood",

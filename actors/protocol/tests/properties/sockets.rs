@@ -62,6 +62,7 @@ pub(crate) fn event_of(step: &Step) -> Option<Event> {
         Step::PhoneRejected(fault) => {
             let faults = [
                 SocketFault::Protocol,
+                SocketFault::NotUtf8,
                 SocketFault::TooLarge,
                 SocketFault::Binary,
                 SocketFault::Flood,

@@ -163,6 +163,7 @@ events! {
     ],
     Event::Phone(PhoneEvent::Rejected(_)) => "rejected": [
         "protocol": phone(PhoneEvent::Rejected(SocketFault::Protocol)),
+        "not utf-8": phone(PhoneEvent::Rejected(SocketFault::NotUtf8)),
         "too large": phone(PhoneEvent::Rejected(SocketFault::TooLarge)),
         "binary": phone(PhoneEvent::Rejected(SocketFault::Binary)),
         "flood": phone(PhoneEvent::Rejected(SocketFault::Flood)),

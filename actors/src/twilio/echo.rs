@@ -1,0 +1,65 @@
+//! An echo on the phone leg's own socket path, for a test of conformance with RFC 6455: gate, codec and frame rules are
+//! those of a call; instead of a call there is a mirror. Built with the feature `echo` only; `examples/echo.rs` serves it.
+
+use std::time::Instant;
+
+use actix::{Actor, ActorContext, StreamHandler};
+use actix_http::ws::{CloseCode, CloseReason, Message, ProtocolError};
+use actix_web::{Error, HttpRequest, HttpResponse, web};
+use actix_web_actors::ws::{WebsocketContext, WsResponseBuilder};
+use bytestring::ByteString;
+use call_protocol::twilio::MAX_MESSAGE;
+
+use super::frames::{Frames, Verdict};
+use super::gate::Gate;
+
+/// Upgrades the request; every text is sent back.
+///
+/// # Errors
+/// When the request is no WebSocket handshake.
+pub fn accept(request: &HttpRequest, stream: web::Payload) -> Result<HttpResponse, Error> {
+    let mirror = Mirror {
+        frames: Frames::new(),
+    };
+    WsResponseBuilder::new(mirror, request, Gate::new(stream, MAX_MESSAGE))
+        .frame_size(MAX_MESSAGE)
+        .start()
+}
+
+struct Mirror {
+    frames: Frames,
+}
+
+impl Actor for Mirror {
+    type Context = WebsocketContext<Self>;
+}
+
+impl StreamHandler<Result<Message, ProtocolError>> for Mirror {
+    fn handle(&mut self, item: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
+        match self.frames.judge(item, Instant::now()) {
+            Verdict::Text(text) => {
+                if let Ok(text) = ByteString::try_from(text) {
+                    ctx.text(text);
+                }
+            }
+            Verdict::Answer(ping) => ctx.pong(&ping),
+            Verdict::Nothing => {}
+            Verdict::Closed(reason) => {
+                ctx.close(reason);
+                ctx.stop();
+            }
+            Verdict::Vanished => ctx.stop(),
+            Verdict::Reject(fault) => {
+                ctx.close(Some(CloseReason {
+                    code: CloseCode::from(fault.close_code()),
+                    description: None,
+                }));
+                ctx.stop();
+            }
+        }
+    }
+
+    fn finished(&mut self, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}

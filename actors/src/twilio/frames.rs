@@ -1,0 +1,113 @@
+//! What WebSocket's rules (RFC 6455) and ours make of a frame. The codec answers no ping, joins no fragments, and tells
+//! several troubles by the same error.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use actix_http::ws::{CloseReason, Message, ProtocolError};
+use actix_web::error::PayloadError;
+use bytes::Bytes;
+use call_protocol::call::event::SocketFault;
+use call_protocol::twilio::MAX_MESSAGE;
+
+use super::assembler::Assembler;
+use crate::limits::CONTROL_FRAMES;
+
+/// What is to be done about a frame.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// A whole text message.
+    Text(Bytes),
+    /// A ping, to be answered with its own words.
+    Answer(Bytes),
+    /// Nothing: a pong, or a piece of a message that is not whole yet.
+    Nothing,
+    /// The peer says goodbye and is to be told the same.
+    Closed(Option<CloseReason>),
+    /// The peer is gone without a word.
+    Vanished,
+    /// A rule is broken: say so, close, and read no further.
+    Reject(SocketFault),
+}
+
+/// The frames of one socket so far, as far as the next one's verdict depends on them.
+#[derive(Debug)]
+pub(super) struct Frames {
+    assembler: Assembler,
+    control: ControlRate,
+}
+
+impl Frames {
+    /// A socket that has said nothing yet.
+    pub(super) fn new() -> Self {
+        Self {
+            assembler: Assembler::default(),
+            control: ControlRate {
+                since: Instant::now(),
+                frames: 0,
+            },
+        }
+    }
+
+    /// Judges the next frame. After [`Verdict::Reject`] the codec repeats some errors for ever: that was the last frame.
+    pub(super) fn judge(&mut self, item: Result<Message, ProtocolError>, now: Instant) -> Verdict {
+        match item {
+            Ok(Message::Text(_)) if self.assembler.is_open() => {
+                Verdict::Reject(SocketFault::Protocol)
+            }
+            Ok(Message::Text(text)) => Verdict::Text(text.into_bytes()),
+            Ok(Message::Continuation(piece)) => match self.assembler.take(piece, MAX_MESSAGE) {
+                Ok(Some(text)) => Verdict::Text(text),
+                Ok(None) => Verdict::Nothing,
+                Err(fault) => Verdict::Reject(fault),
+            },
+            Ok(Message::Ping(_) | Message::Pong(_)) if self.control.is_flooded(now) => {
+                Verdict::Reject(SocketFault::Flood)
+            }
+            Ok(Message::Ping(data)) => Verdict::Answer(data),
+            Ok(Message::Pong(_) | Message::Nop) => Verdict::Nothing,
+            Ok(Message::Binary(_)) => Verdict::Reject(SocketFault::Binary),
+            Ok(Message::Close(reason)) => Verdict::Closed(reason),
+            Err(ProtocolError::Overflow) => Verdict::Reject(SocketFault::TooLarge),
+            Err(ProtocolError::Io(error)) if is_overflow(&error) => {
+                Verdict::Reject(SocketFault::TooLarge)
+            }
+            Err(ProtocolError::Io(error)) if is_not_utf8(&error) => {
+                Verdict::Reject(SocketFault::NotUtf8)
+            }
+            // Reserved bits come as another kind.
+            Err(ProtocolError::Io(error)) if error.kind() == io::ErrorKind::Other => {
+                Verdict::Vanished
+            }
+            Err(_) => Verdict::Reject(SocketFault::Protocol),
+        }
+    }
+}
+
+/// Control frames in the running second.
+#[derive(Debug)]
+struct ControlRate {
+    since: Instant,
+    frames: u32,
+}
+
+impl ControlRate {
+    fn is_flooded(&mut self, now: Instant) -> bool {
+        if now.duration_since(self.since) >= Duration::from_secs(1) {
+            self.since = now;
+            self.frames = 0;
+        }
+        self.frames += 1;
+        self.frames > CONTROL_FRAMES
+    }
+}
+
+/// The gate's error has lost its type on the way here.
+fn is_overflow(error: &io::Error) -> bool {
+    error.to_string() == PayloadError::Overflow.to_string()
+}
+
+/// A vanished peer and broken UTF-8 are told by the same kind; only the first leaves nobody to answer.
+fn is_not_utf8(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Other && error.to_string().contains("utf-8")
+}
