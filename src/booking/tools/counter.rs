@@ -109,17 +109,9 @@ impl Counter<'_> {
         if !found.is_empty() {
             return Ok(found);
         }
-        let names: Vec<&str> = self
-            .premises
-            .services
-            .iter()
-            .map(|service| service.name.as_str())
-            .collect();
-        let sentence = match nearest(said, names.iter().copied()) {
-            Some(near) => format!("There is no {said:?} here; did you mean {near}?"),
-            None => format!("There is no {said:?} here."),
-        };
-        Err(refuse_with(sentence, "services", json!(names)))
+        let names = self.premises.services.iter().map(|it| it.name.as_str());
+        let sentence = format!("There is no {said:?} here");
+        Err(unknown(&sentence, said, "services", names.collect()))
     }
 
     /// The one service a name means.
@@ -146,17 +138,9 @@ impl Counter<'_> {
         if let Some(known) = self.premises.therapist(said) {
             return Ok(Some(known));
         }
-        let names: Vec<&str> = self
-            .premises
-            .therapists
-            .iter()
-            .map(|therapist| therapist.name.as_str())
-            .collect();
-        let sentence = match nearest(said, names.iter().copied()) {
-            Some(near) => format!("Nobody here is called {said}; did you mean {near}?"),
-            None => format!("Nobody here is called {said}."),
-        };
-        Err(refuse_with(sentence, "therapists", json!(names)))
+        let names = self.premises.therapists.iter().map(|it| it.name.as_str());
+        let sentence = format!("Nobody here is called {said}");
+        Err(unknown(&sentence, said, "therapists", names.collect()))
     }
 
     /// The wish for a service by somebody, if they do it.
@@ -353,4 +337,13 @@ pub(super) fn spoken_ranges(premises: &Premises, date: Date) -> String {
         .map(|open| open.to_string().replace('-', " to "))
         .collect();
     ranges.join(" and ")
+}
+
+/// A name that is none of those there are, with the one that was probably meant.
+fn unknown(sentence: &str, said: &str, key: &str, names: Vec<&str>) -> Refusal {
+    let sentence = match nearest(said, names.iter().copied()) {
+        Some(near) => format!("{sentence}; did you mean {near}?"),
+        None => format!("{sentence}."),
+    };
+    refuse_with(sentence, key, json!(names))
 }
