@@ -100,10 +100,6 @@ fn carry_out(call: &mut Call, out: &mut BytesMut) -> u32 {
             | Effect::CloseNext
             | Effect::TakeNext
             | Effect::CloseModel
-            | Effect::DialNext
-            | Effect::ToNext(_)
-            | Effect::CloseNext
-            | Effect::TakeNext
             | Effect::RunTool(_)
             | Effect::Checkpoint
             | Effect::Forget
