@@ -9,6 +9,7 @@ use std::time::{Instant, SystemTime};
 
 use actix::{Actor, Context, Handler, MessageResult, WeakRecipient};
 use call_protocol::call::end::EndReason;
+use call_protocol::call::event::OperatorEvent;
 use call_protocol::call::snapshot::{Frames, ModelSnapshot, Percentiles, Snapshot};
 use call_protocol::call::state::StateName;
 use call_protocol::call::transfer::Destination;
@@ -19,11 +20,12 @@ use crate::admission::Gate;
 use crate::call::BridgeLatency;
 use crate::limits::{ENDING_LIFE, ENDINGS, RETURNS, TICKET_LIFE};
 use crate::messages::{
-    Adopt, Arrive, Arrived, CallKey, Claim, ClaimError, Claimed, Count, Down, Drain, Ending, Find,
-    Found, HowEnded, Inspect, Keep, List, Listing, Occupancy, Order, OrderAll, Push, Refused,
-    Visit, WalkIn,
+    Admitted, Adopt, Arrive, Arrived, CallKey, Claim, ClaimError, Claimed, Count, Down, Drain,
+    Ending, Find, Found, HowEnded, Inspect, Keep, List, Listing, Occupancy, Order, OrderAll, Push,
+    Refused, Visit, WalkIn,
 };
 use crate::openai::ModelLine;
+use crate::twilio::Seat;
 
 /// A live call as the operator sees it.
 #[derive(Clone, Debug, Serialize)]
@@ -72,6 +74,15 @@ pub(crate) struct Enter {
     pub(crate) orders: WeakRecipient<Order>,
     #[cfg(feature = "fault-hook")]
     pub(crate) faults: WeakRecipient<crate::messages::Fault>,
+}
+
+/// A call has lost its media socket, and waits for another.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct Vacant {
+    pub(crate) key: CallKey,
+    pub(crate) call: CallSid,
+    pub(crate) seat: Seat,
 }
 
 /// A place taken by a call that was announced or claimed.
@@ -123,6 +134,8 @@ pub struct Registry {
     expiries: VecDeque<(Instant, CallSid)>,
     waiting: usize,
     live: BTreeMap<CallKey, Live>,
+    /// Live calls that wait for another media socket.
+    vacant: HashMap<CallSid, (CallKey, Seat)>,
 }
 
 impl Registry {
@@ -138,6 +151,7 @@ impl Registry {
             expiries: VecDeque::new(),
             waiting: 0,
             live: BTreeMap::new(),
+            vacant: HashMap::new(),
         }
     }
 
@@ -145,11 +159,13 @@ impl Registry {
         self.live.len() + self.waiting
     }
 
-    fn has_room(&self) -> Result<(), Refused> {
+    /// Whether another call fits; one that waits for its media socket has its place already.
+    fn has_room(&self, call: Option<CallSid>) -> Result<(), Refused> {
         if self.draining {
             return Err(Refused::Draining);
         }
-        if self.taken() >= self.capacity {
+        let own = call.is_some_and(|call| self.vacant.contains_key(&call));
+        if self.taken() - usize::from(own) >= self.capacity {
             return Err(Refused::Full);
         }
         Ok(())
@@ -197,6 +213,32 @@ impl Registry {
         };
         self.live.insert(key, live);
         key
+    }
+
+    /// The call goes on in the place it had.
+    fn settle_in(&mut self, call: CallSid, key: CallKey) {
+        if let Some(guest) = self.guests.get_mut(&call) {
+            guest.place = Place::Live(key);
+            guest.early = None;
+        }
+    }
+
+    /// A socket without a ticket names its call itself, and may name one that lives: the first keeps it.
+    fn refuse_twin(&self, call: CallSid, key: CallKey) {
+        let mut others = self.live.iter().filter(|(other, _)| **other != key);
+        let lives = others.any(|(_, live)| live.call == Some(call) && live.ended.is_none());
+        let newest = self.live.get(&key);
+        let orders = newest.and_then(|live| live.orders.as_ref()?.upgrade());
+        if let Some(orders) = orders.filter(|_| lives && !self.vacant.contains_key(&call)) {
+            orders.do_send(Order(OperatorEvent::SecondStream));
+        }
+    }
+
+    /// Nobody may take the lost socket's place any more.
+    fn no_seat(&mut self, call: CallSid, of: CallKey) {
+        if self.vacant.get(&call).is_some_and(|(key, _)| *key == of) {
+            self.vacant.remove(&call);
+        }
     }
 
     fn row(live: &Live, now: Instant) -> Option<Row> {
@@ -274,7 +316,7 @@ impl Handler<Arrive> for Registry {
             self.waiting -= 1;
             self.guests.remove(&call);
         }
-        self.has_room()?;
+        self.has_room(Some(call))?;
         if !message.again {
             // Whoever comes back is on the line already: for him it is tried in any case.
             self.gate.admit(now)?;
@@ -301,7 +343,7 @@ impl Handler<Arrive> for Registry {
 }
 
 impl Handler<Claim> for Registry {
-    type Result = Result<Claimed, ClaimError>;
+    type Result = Result<Admitted, ClaimError>;
 
     fn handle(&mut self, message: Claim, _: &mut Context<Self>) -> Self::Result {
         let now = Instant::now();
@@ -309,8 +351,20 @@ impl Handler<Claim> for Registry {
         // A call that was announced before the drain began is let in: its caller has been told to hold the line.
         let guest = self.guests.get(&message.call).ok_or(ClaimError::Unknown)?;
         match guest.place {
-            Place::Waiting { until } if guest.token == message.token && until > now => {}
+            Place::Waiting { until } if guest.token == message.token && until > now => {
+                if let Some((key, seat)) = self.vacant.remove(&message.call) {
+                    self.waiting -= 1;
+                    self.settle_in(message.call, key);
+                    return Ok(Admitted::Seat(seat));
+                }
+            }
             Place::Waiting { .. } => return Err(ClaimError::Unknown),
+            // The lost socket itself may come again: its ticket was good for this call.
+            Place::Live(_) if guest.token == message.token => {
+                let vacant = self.vacant.remove(&message.call);
+                let (_, seat) = vacant.ok_or(ClaimError::Used)?;
+                return Ok(Admitted::Seat(seat));
+            }
             Place::Live(_) | Place::Over { .. } => return Err(ClaimError::Used),
         }
         let visit = guest.visit.clone();
@@ -321,7 +375,7 @@ impl Handler<Claim> for Registry {
             guest.place = Place::Live(key);
             guest.early.take()
         });
-        Ok(Claimed { key, visit, early })
+        Ok(Admitted::New(Box::new(Claimed { key, visit, early })))
     }
 }
 
@@ -330,8 +384,8 @@ impl Handler<Adopt> for Registry {
 
     fn handle(&mut self, message: Adopt, _: &mut Context<Self>) -> Self::Result {
         self.expire(Instant::now());
-        self.has_room()?;
         let visit = message.visit;
+        self.has_room(Some(visit.call))?;
         let key = self.enter(Some(visit.call), Some(visit.clone()));
         let guest = Guest {
             visit: visit.clone(),
@@ -374,7 +428,7 @@ impl Handler<WalkIn> for Registry {
     fn handle(&mut self, _: WalkIn, _: &mut Context<Self>) -> Self::Result {
         let now = Instant::now();
         self.expire(now);
-        self.has_room()?;
+        self.has_room(None)?;
         self.gate.admit(now)?;
         Ok(self.enter(None, None))
     }
@@ -398,15 +452,35 @@ impl Handler<Enter> for Registry {
     }
 }
 
+impl Handler<Vacant> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, message: Vacant, _: &mut Context<Self>) {
+        if self.live.contains_key(&message.key) {
+            let Vacant { key, call, seat } = message;
+            self.vacant.insert(call, (key, seat));
+        }
+    }
+}
+
 impl Handler<Push> for Registry {
     type Result = ();
 
     fn handle(&mut self, message: Push, _: &mut Context<Self>) {
         if let Some(live) = self.live.get_mut(&message.key) {
+            let names_itself = live.call.is_none() && message.snapshot.call_sid.is_some();
             live.call = live.call.or(message.snapshot.call_sid);
+            let walked_in = live.call.filter(|_| names_itself);
             live.ended = message.snapshot.ended;
             live.transfer_to.clone_from(&message.snapshot.transfer_to);
+            let (key, over) = (message.key, live.call.filter(|_| live.ended.is_some()));
             live.last = Some(message);
+            if let Some(call) = over {
+                self.no_seat(call, key);
+            }
+            if let Some(call) = walked_in {
+                self.refuse_twin(call, key);
+            }
         }
     }
 }
@@ -422,6 +496,7 @@ impl Handler<Down> for Registry {
             log::error!(target: "switchboard::registry", key = message.key; "call actor died by a panic");
         }
         let Some(call) = live.call else { return };
+        self.no_seat(call, message.key);
         let now = Instant::now();
         // A call that has come again has another place by now.
         if let Some(guest) = self.guests.get_mut(&call)

@@ -11,5 +11,6 @@ mod admission;
 mod expiry;
 mod lost;
 mod refused;
+mod replaced;
 mod silent;
 mod weather;

@@ -447,6 +447,8 @@ pub enum OperatorEvent {
     HandOver,
     /// Another process owns the call by now.
     Superseded,
+    /// The call has another media stream that lives: this one has no ticket, and is one too many.
+    SecondStream,
     /// The process stood still for a while and goes on: the call may be another's by now.
     WokeUp,
     /// Have the agent say exactly this, in its own voice.
