@@ -10,6 +10,7 @@ mod support;
 mod admission;
 mod expiry;
 mod lost;
+mod races;
 mod refused;
 mod replaced;
 mod silent;
