@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use switchboard_kit::realtime::Recording;
-use switchboard_kit::twilio::{CallOutcome, Fault, Happening, PhoneEvent, Step, StreamEnd};
+use switchboard_kit::twilio::{
+    CallOutcome, Fault, Happening, PhoneEvent, Scripted, Step, StreamEnd,
+};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
@@ -47,7 +49,7 @@ fn broken_lines(
                 }
                 at
             });
-            let outcome = line.call(caller(steps)).await;
+            let outcome = line.call(Scripted::new(steps, 90_000)).await;
             drop(line);
             (ended.await.unwrap(), outcome)
         })
@@ -238,7 +240,7 @@ async fn a_stream_error_told_by_callback_ends_the_stream_at_once_and_a_warning_d
     house.empty().await;
     house.stop().await;
     println!(
-        "stream-error callback: the stream ended {} ms after it, and the caller was connected again",
+        "F7 stream-error callback: the stream ended {} ms after it, and the caller was connected again",
         lasted - 2_000
     );
 }

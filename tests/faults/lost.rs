@@ -194,6 +194,6 @@ async fn f1_bad_weather_is_no_fault() {
     assert_eq!(dropped, 0.0);
     house.stop().await;
     println!(
-        "80 to 140 ms each way to the model: {VICTIMS} calls, 0 sessions lost, 0 frames dropped"
+        "F1 80 to 140 ms each way to the model: {VICTIMS} calls, 0 sessions lost, 0 frames dropped"
     );
 }

@@ -106,9 +106,9 @@ async fn gone_in_setup(with_stop: bool) -> Race {
         leg.stop().await;
         "stop before start"
     } else {
+        drop(leg);
         "gone before start"
     };
-    drop(leg);
     let since = Instant::now();
     ended_once(house, what, since).await
 }

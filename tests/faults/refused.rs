@@ -236,7 +236,7 @@ async fn f2_f3_f4_a_refusal_is_the_business_of_the_call_it_meets() {
     let others = noticed_nothing(&others.await.unwrap());
     house.stop().await;
     println!(
-        "F2 F3 F4 under load, fallback after: {}; {others}",
+        "F2 F3 F4 under load, media stream until the fallback: {}; {others}",
         after.join(", ")
     );
 }

@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use switchboard_kit::twilio::{CallEnd, Fault, Step};
+
 use crate::support::http::{Request, ring};
 use crate::support::phone::{Closed, Leg, connect_of, path_of, sid};
-use crate::support::{House, Options, SOON, brief_with, tone, until};
+use crate::support::{House, Options, SOON, brief_with, caller, listen, say, tone, until};
+use crate::weather::{neighbours, noticed_nothing, stormy, talking_line};
 
 /// A house whose agent greets for so long that a line can break in the middle of it.
 async fn talkative() -> House {
@@ -18,12 +21,12 @@ async fn in_mid_greeting(house: &House, call: &str) -> (Leg, String) {
     let mut leg = house.open(&ticket).await.expect("the ticket is good");
     leg.call = call.to_owned();
     leg.begin().await;
-    listen(&mut leg, Duration::from_millis(600)).await;
+    stay_on(&mut leg, Duration::from_millis(600)).await;
     (leg, ticket)
 }
 
 /// Stays on the line; gives the messages of audio that came.
-async fn listen(leg: &mut Leg, stay: Duration) -> usize {
+async fn stay_on(leg: &mut Leg, stay: Duration) -> usize {
     let (mut frames, mut heard) = (tokio::time::interval(Duration::from_millis(20)), 0);
     let until = Instant::now() + stay;
     while Instant::now() < until {
@@ -81,7 +84,7 @@ async fn f20_without_tickets_the_first_stream_keeps_the_call() {
     second.connected().await;
     second.start().await;
     assert_eq!(second.closed(SOON).await, Closed::Code(Some(1008)));
-    assert!(listen(&mut first, Duration::from_millis(300)).await < 100);
+    assert!(stay_on(&mut first, Duration::from_millis(300)).await < 100);
     first.stop().await;
     house.empty().await;
     house.stop().await;
@@ -122,7 +125,7 @@ async fn f20_a_socket_that_comes_in_time_takes_the_lost_ones_place_and_the_sessi
         let begun = lost.elapsed();
         let mut waited = None;
         for _ in 0..100 {
-            if listen(&mut leg, Duration::from_millis(20)).await > 0 {
+            if stay_on(&mut leg, Duration::from_millis(20)).await > 0 {
                 waited = Some(lost.elapsed());
                 break;
             }
@@ -158,6 +161,74 @@ async fn f20_a_socket_that_comes_in_time_takes_the_lost_ones_place_and_the_sessi
     let ended = house.metrics().await.sum("switchboard_calls_total");
     assert_eq!(ended, 2.0, "each call ended once");
     house.stop().await;
+}
+
+/// The emulated Twilio loses sockets in the middle of an answer, and asks what follows as Twilio does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f20_callers_whose_sockets_break_hear_a_pause_and_the_others_nothing() {
+    const VICTIMS: usize = 5;
+    let (house, _chaos) = stormy(brief_with(|script| {
+        script.greeting = tone(440, 4_000, "Hello. And so on.");
+    }))
+    .await;
+    let others = neighbours(&house, 45, Duration::from_secs(12));
+    until("the neighbours are there", SOON * 2, async || {
+        house.model.sessions().len() >= 45
+    })
+    .await;
+    let calls: Vec<_> = (0..VICTIMS)
+        .map(|_| {
+            let line = talking_line(&house);
+            let steps = [
+                Step::Wait { ms: 2_000 },
+                Step::Fault(Fault::DropSocket),
+                listen(),
+                say("yes"),
+                listen(),
+                Step::HangUp,
+            ];
+            tokio::spawn(async move { line.call(caller(steps)).await })
+        })
+        .collect();
+    let mut pauses = Vec::new();
+    for call in calls {
+        let outcome = call.await.unwrap();
+        assert_eq!(
+            outcome.end,
+            CallEnd::CallerHungUp,
+            "{:?}",
+            outcome.documents
+        );
+        // Twilio's own word about the socket that broke.
+        let complaints = outcome.complaints();
+        assert!(
+            complaints.iter().all(|(code, _)| *code == 31_924),
+            "{complaints:?}"
+        );
+        let [first, second] = outcome.streams.as_slice() else {
+            panic!("{:?}", outcome.streams)
+        };
+        assert_eq!(second.agent_speech.len(), 2, "{:?}", second.agent_speech);
+        let heard = second.started_ms + second.first_audio_ms.unwrap();
+        pauses.push(heard - (first.started_ms + first.duration_ms));
+    }
+    pauses.sort_unstable();
+    assert!(pauses[VICTIMS - 1] <= 2_000, "{pauses:?}");
+    assert_eq!(
+        house.model.sessions().len(),
+        45 + VICTIMS,
+        "no session more"
+    );
+    assert_eq!(resumed(&house, "adopted").await, VICTIMS as f64);
+    let others = noticed_nothing(&others.await.unwrap());
+    house.empty().await;
+    let ended = house.metrics().await.sum("switchboard_calls_total");
+    assert_eq!(ended, 45.0 + VICTIMS as f64, "each call ended once");
+    house.stop().await;
+    println!(
+        "F20 {VICTIMS} sockets lost in mid-answer, Twilio asks what follows: agent again {pauses:?} ms after the loss (bar 2,000), \
+         0 new sessions; {others}"
+    );
 }
 
 #[tokio::test]
@@ -212,7 +283,7 @@ async fn f20_beside_a_stream_that_lives_there_is_no_second_one() {
     thief.connected().await;
     thief.start().await;
     assert_eq!(thief.closed(SOON).await, Closed::Code(Some(1008)));
-    assert!(listen(&mut leg, Duration::from_millis(500)).await > 0);
+    assert!(stay_on(&mut leg, Duration::from_millis(500)).await > 0);
     let again = leg.start_message();
     leg.send(&again).await;
     assert_eq!(leg.closed(SOON).await, Closed::Code(Some(1008)));

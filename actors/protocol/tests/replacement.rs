@@ -3,11 +3,10 @@
 mod common;
 
 use call_protocol::call::end::EndReason;
-use call_protocol::call::event::Event;
-use call_protocol::call::event::PhoneEvent;
+use call_protocol::call::event::{Event, OperatorEvent, PhoneEvent};
 use common::events::{
     connected, foreign_call, foreign_stream, frame, frame_on, good_start, mark_on, phone_closed,
-    phone_vanished, setup, start, start_of, stop,
+    phone_vanished, setup, start, start_of, stop, stream_sid,
 };
 use common::phone::SimPhone;
 use common::rig::Rig;
@@ -196,6 +195,24 @@ fn while_the_first_stream_lives_a_second_start_and_another_calls_start_end_it() 
     assert_eq!(
         rig.take_of(&["close_phone", "stopped"]),
         ["close_phone 1008", "stopped foreign_call"]
+    );
+}
+
+#[test]
+fn twilios_word_that_the_lost_stream_has_failed_ends_neither_the_grace_nor_the_next_stream() {
+    let failed = |stream| Event::Operator(OperatorEvent::StreamFailed { stream });
+    let mut rig = lost_in_mid_answer();
+    rig.event(failed(Some(stream_sid())));
+    assert!(!rig.call.is_over());
+    let mut again = good_start();
+    again.stream = Some(foreign_stream());
+    rig.event(start_of(again));
+    rig.event(failed(Some(stream_sid())));
+    assert!(!rig.call.is_over());
+    rig.event(failed(Some(foreign_stream())));
+    assert_eq!(
+        rig.call.snapshot(rig.now).ended,
+        Some(EndReason::StreamFailed)
     );
 }
 

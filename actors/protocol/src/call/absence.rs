@@ -13,6 +13,7 @@ use super::end::EndReason;
 use super::resume::GO_ON;
 use super::state::{Absence, State, StateName};
 use super::timers::Timer;
+use crate::ids::StreamSid;
 use crate::model::link::Link;
 use crate::playback::Playback;
 use crate::time::Time;
@@ -38,6 +39,21 @@ impl Call {
             State::Accepted(_) | State::Connected(_) | State::Stop(_) => {
                 self.end(EndReason::PhoneLost, now);
             }
+        }
+    }
+
+    /// Twilio's callback says that a stream has failed: this one, or one that was lost before.
+    pub(super) fn on_stream_failed(&mut self, stream: Option<StreamSid>, now: Time) {
+        let is_this = match &self.state {
+            State::Start(live) | State::Media(live) => {
+                stream.is_none_or(|failed| failed == live.sid)
+            }
+            State::Accepted(_) | State::Connected(_) => stream.is_none(),
+            // Known already: the socket is gone.
+            State::Away(_) | State::Stop(_) => false,
+        };
+        if is_this {
+            self.end(EndReason::StreamFailed, now);
         }
     }
 

@@ -442,7 +442,10 @@ pub enum OperatorEvent {
     /// End the call.
     HangUp,
     /// Twilio reports, outside the media socket, that the stream failed.
-    StreamFailed,
+    StreamFailed {
+        /// The stream it names; another one's failure, told late, is not this one's.
+        stream: Option<StreamSid>,
+    },
     /// The process leaves: close so that Twilio's next verb takes the call elsewhere.
     HandOver,
     /// Another process owns the call by now.

@@ -125,7 +125,7 @@ impl Call {
         }
         match wish {
             OperatorEvent::HangUp
-            | OperatorEvent::StreamFailed
+            | OperatorEvent::StreamFailed { .. }
             | OperatorEvent::HandOver
             | OperatorEvent::Superseded
             | OperatorEvent::SecondStream
@@ -164,7 +164,7 @@ impl Call {
         }
         match wish {
             OperatorEvent::HangUp => self.end(EndReason::OperatorHangUp, now),
-            OperatorEvent::StreamFailed => self.end(EndReason::StreamFailed, now),
+            OperatorEvent::StreamFailed { stream } => self.on_stream_failed(stream, now),
             OperatorEvent::HandOver => self.end(EndReason::HandedOver, now),
             OperatorEvent::Superseded => self.end(EndReason::Superseded, now),
             OperatorEvent::SecondStream => {

@@ -174,8 +174,10 @@ events! {
     Event::Operator(OperatorEvent::HangUp) => "operator.hang_up": [
         "": Event::Operator(OperatorEvent::HangUp),
     ],
-    Event::Operator(OperatorEvent::StreamFailed) => "operator.stream_failed": [
-        "": Event::Operator(OperatorEvent::StreamFailed),
+    Event::Operator(OperatorEvent::StreamFailed { .. }) => "operator.stream_failed": [
+        "": Event::Operator(OperatorEvent::StreamFailed { stream: Some(stream_sid()) }),
+        "no stream": Event::Operator(OperatorEvent::StreamFailed { stream: None }),
+        "foreign stream": Event::Operator(OperatorEvent::StreamFailed { stream: Some(foreign_stream()) }),
     ],
     Event::Operator(OperatorEvent::HandOver) => "operator.hand_over": [
         "": Event::Operator(OperatorEvent::HandOver),
