@@ -3,6 +3,9 @@
 //! The only actor outside the worker threads. Rows are pushed to it, so a list of calls never waits for a call. Because
 //! it handles one message at a time, the limit of calls is exact under any burst.
 
+mod row;
+mod seats;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -10,14 +13,11 @@ use std::time::{Instant, SystemTime};
 use actix::{Actor, Context, Handler, MessageResult, WeakRecipient};
 use call_protocol::call::end::EndReason;
 use call_protocol::call::event::OperatorEvent;
-use call_protocol::call::snapshot::{Frames, ModelSnapshot, Percentiles, Snapshot};
-use call_protocol::call::state::StateName;
+use call_protocol::call::snapshot::Snapshot;
 use call_protocol::call::transfer::Destination;
-use call_protocol::ids::{CallSid, StreamSid};
-use serde::Serialize;
+use call_protocol::ids::CallSid;
 
 use crate::admission::Gate;
-use crate::call::BridgeLatency;
 use crate::limits::{ENDING_LIFE, ENDINGS, RETURNS, TICKET_LIFE};
 use crate::messages::{
     Admitted, Adopt, Arrive, Arrived, CallKey, Claim, ClaimError, Claimed, Count, Down, Drain,
@@ -25,44 +25,11 @@ use crate::messages::{
     Refused, Visit, WalkIn,
 };
 use crate::openai::ModelLine;
-use crate::twilio::Seat;
 
-/// A live call as the operator sees it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Row {
-    /// The call; null until known (a socket without a ticket, before `start`).
-    pub call_sid: Option<CallSid>,
-    /// The stream; null before `start`.
-    pub stream_sid: Option<StreamSid>,
-    /// The machine's state.
-    pub state: StateName,
-    /// Who answers.
-    pub agent: String,
-    /// `inbound` or `outbound`.
-    pub direction: &'static str,
-    /// The caller's number, masked.
-    pub from: Option<String>,
-    /// The number called.
-    pub to: Option<String>,
-    /// When the media socket was accepted, RFC 3339.
-    pub started_at: String,
-    /// Since then.
-    pub duration_ms: u64,
-    /// How often the call's machine was built anew, by this process and those before it.
-    pub restarts: u64,
-    /// The model leg.
-    pub model: ModelSnapshot,
-    /// Frames of 20 ms.
-    pub frames: Frames,
-    /// Turns so far.
-    pub turns: u64,
-    /// From the caller's last word to the first audio of the answer.
-    pub turn_latency_ms: Percentiles,
-    /// What the bridge adds to a frame.
-    pub bridge_latency_us: BridgeLatency,
-    /// US dollars.
-    pub cost_usd: f64,
-}
+pub use row::Row;
+use row::rfc3339;
+use seats::Seats;
+pub(crate) use seats::Vacant;
 
 /// A call's actor makes itself known.
 #[derive(actix::Message)]
@@ -74,15 +41,6 @@ pub(crate) struct Enter {
     pub(crate) orders: WeakRecipient<Order>,
     #[cfg(feature = "fault-hook")]
     pub(crate) faults: WeakRecipient<crate::messages::Fault>,
-}
-
-/// A call has lost its media socket, and waits for another.
-#[derive(actix::Message)]
-#[rtype(result = "()")]
-pub(crate) struct Vacant {
-    pub(crate) key: CallKey,
-    pub(crate) call: CallSid,
-    pub(crate) seat: Seat,
 }
 
 /// A place taken by a call that was announced or claimed.
@@ -134,8 +92,7 @@ pub struct Registry {
     expiries: VecDeque<(Instant, CallSid)>,
     waiting: usize,
     live: BTreeMap<CallKey, Live>,
-    /// Live calls that wait for another media socket.
-    vacant: HashMap<CallSid, (CallKey, Seat)>,
+    vacant: Seats,
 }
 
 impl Registry {
@@ -151,7 +108,7 @@ impl Registry {
             expiries: VecDeque::new(),
             waiting: 0,
             live: BTreeMap::new(),
-            vacant: HashMap::new(),
+            vacant: Seats::default(),
         }
     }
 
@@ -164,7 +121,7 @@ impl Registry {
         if self.draining {
             return Err(Refused::Draining);
         }
-        let own = call.is_some_and(|call| self.vacant.contains_key(&call));
+        let own = call.is_some_and(|call| self.vacant.is_kept(call));
         if self.taken() - usize::from(own) >= self.capacity {
             return Err(Refused::Full);
         }
@@ -229,15 +186,8 @@ impl Registry {
         let lives = others.any(|(_, live)| live.call == Some(call) && live.ended.is_none());
         let newest = self.live.get(&key);
         let orders = newest.and_then(|live| live.orders.as_ref()?.upgrade());
-        if let Some(orders) = orders.filter(|_| lives && !self.vacant.contains_key(&call)) {
+        if let Some(orders) = orders.filter(|_| lives && !self.vacant.is_kept(call)) {
             orders.do_send(Order(OperatorEvent::SecondStream));
-        }
-    }
-
-    /// Nobody may take the lost socket's place any more.
-    fn no_seat(&mut self, call: CallSid, of: CallKey) {
-        if self.vacant.get(&call).is_some_and(|(key, _)| *key == of) {
-            self.vacant.remove(&call);
         }
     }
 
@@ -268,10 +218,6 @@ impl Registry {
             cost_usd: (snapshot.cost_usd * 10_000.0).round() / 10_000.0,
         })
     }
-}
-
-fn rfc3339(at: SystemTime) -> String {
-    jiff::Timestamp::try_from(at).map_or_else(|_| String::new(), |at| format!("{at:.0}"))
 }
 
 impl Actor for Registry {
@@ -352,7 +298,7 @@ impl Handler<Claim> for Registry {
         let guest = self.guests.get(&message.call).ok_or(ClaimError::Unknown)?;
         match guest.place {
             Place::Waiting { until } if guest.token == message.token && until > now => {
-                if let Some((key, seat)) = self.vacant.remove(&message.call) {
+                if let Some((key, seat)) = self.vacant.take(message.call) {
                     self.waiting -= 1;
                     self.settle_in(message.call, key);
                     return Ok(Admitted::Seat(seat));
@@ -361,7 +307,7 @@ impl Handler<Claim> for Registry {
             Place::Waiting { .. } => return Err(ClaimError::Unknown),
             // The lost socket itself may come again: its ticket was good for this call.
             Place::Live(_) if guest.token == message.token => {
-                let vacant = self.vacant.remove(&message.call);
+                let vacant = self.vacant.take(message.call);
                 let (_, seat) = vacant.ok_or(ClaimError::Used)?;
                 return Ok(Admitted::Seat(seat));
             }
@@ -452,17 +398,6 @@ impl Handler<Enter> for Registry {
     }
 }
 
-impl Handler<Vacant> for Registry {
-    type Result = ();
-
-    fn handle(&mut self, message: Vacant, _: &mut Context<Self>) {
-        if self.live.contains_key(&message.key) {
-            let Vacant { key, call, seat } = message;
-            self.vacant.insert(call, (key, seat));
-        }
-    }
-}
-
 impl Handler<Push> for Registry {
     type Result = ();
 
@@ -476,7 +411,7 @@ impl Handler<Push> for Registry {
             let (key, over) = (message.key, live.call.filter(|_| live.ended.is_some()));
             live.last = Some(message);
             if let Some(call) = over {
-                self.no_seat(call, key);
+                self.vacant.give_up(call, key);
             }
             if let Some(call) = walked_in {
                 self.refuse_twin(call, key);
@@ -496,7 +431,7 @@ impl Handler<Down> for Registry {
             log::error!(target: "switchboard::registry", key = message.key; "call actor died by a panic");
         }
         let Some(call) = live.call else { return };
-        self.no_seat(call, message.key);
+        self.vacant.give_up(call, message.key);
         let now = Instant::now();
         // A call that has come again has another place by now.
         if let Some(guest) = self.guests.get_mut(&call)

@@ -232,6 +232,30 @@ async fn f20_callers_whose_sockets_break_hear_a_pause_and_the_others_nothing() {
 }
 
 #[tokio::test]
+async fn f20_in_a_full_house_the_lost_sockets_place_is_kept() {
+    let model = brief_with(|script| script.greeting = tone(440, 6_000, "Hello. And so on."));
+    let options = Options::default().model(model);
+    let house = House::start(options.with("SWITCHBOARD_MAX_CALLS", "1")).await;
+    let call = sid("CA");
+    let (leg, _) = in_mid_greeting(&house, &call).await;
+    drop(leg);
+    is_away(&house, &call).await;
+    let another = house.ring(&sid("CA")).await;
+    assert!(!another.text().contains("<Connect"), "{}", another.text());
+    let mut leg = replacement(&house, &call).await;
+    leg.begin().await;
+    assert!(stay_on(&mut leg, Duration::from_secs(1)).await > 0);
+    assert_eq!(house.calls().await["count"], 1);
+    leg.stop().await;
+    house.empty().await;
+    assert!(house.ring(&sid("CA")).await.text().contains("<Connect"));
+    house.stop().await;
+    println!(
+        "F20 in a full house of 1: the lost socket's place is kept for its call, nobody else gets it"
+    );
+}
+
+#[tokio::test]
 async fn f20_the_session_is_closed_within_a_second_and_after_two_the_old_ticket_is_good_for_nothing()
  {
     let house = talkative().await;

@@ -9,12 +9,10 @@ use crate::time::Time;
 ///
 /// ```text
 /// accepted ──connected──▶ connected ──start──▶ start ──media──▶ media
-///     │                       │                  │                │
-///     │                       │            ▲     │                │
-///     │                       │          start   └─────closed─────┤
-///     │                       │            │              ▼       │
-///     │                       │            └───────────  away     │
-///     └───────────────────────┴────────────────────────────┴──────┴──▶ stop
+///     │                       │                │  ▲               │
+///     │                       │             closed └─start─┐    closed
+///     │                       │                └───────▶ away ◀───┤
+///     └───────────────────────┴──────────────────────────┴────────┴──▶ stop
 /// ```
 #[derive(Debug)]
 pub enum State {
