@@ -6,14 +6,19 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 use std::panic::PanicHookInfo;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use env_logger::fmt::style::Style;
 use jiff::Timestamp;
 use log::kv::{Key, Value, VisitSource};
-use log::{LevelFilter, Record, SetLoggerError};
+use log::{Level, LevelFilter, Record, SetLoggerError};
 use prometheus::IntCounter;
 
 use crate::settings::{Log, LogFormat};
+
+/// Between two lines about a listener that cannot accept.
+const SAME_AGAIN: Duration = Duration::from_secs(60);
 
 /// Bullets instead of digits; their count says nothing about the number's length.
 const MASK: &str = "•••••";
@@ -34,15 +39,44 @@ pub fn init(log: &Log) -> Result<(), SetLoggerError> {
         // It says where it listens; the service says so itself.
         .filter_module("actix_server", LevelFilter::Warn)
         .parse_filters(&log.filter);
+    let seldom = Seldom::default();
     if human {
-        builder.format(|out, record| {
+        builder.format(move |out, record| {
+            if seldom.is_too_often(record) {
+                return Ok(());
+            }
             let style = out.default_level_style(record.level());
             out.write_all(human_line(record, Timestamp::now(), style).as_bytes())
         });
     } else {
-        builder.format(|out, record| out.write_all(json_line(record, Timestamp::now()).as_bytes()));
+        builder.format(move |out, record| {
+            if seldom.is_too_often(record) {
+                return Ok(());
+            }
+            out.write_all(json_line(record, Timestamp::now()).as_bytes())
+        });
     }
     builder.try_init()
+}
+
+/// A listener that cannot accept, because no more files may be opened, says so twice a second.
+#[derive(Default)]
+struct Seldom(Mutex<Option<Instant>>);
+
+impl Seldom {
+    /// Whether this line stood in the log less than a minute ago.
+    fn is_too_often(&self, record: &Record<'_>) -> bool {
+        if record.level() != Level::Error || !record.target().starts_with("actix_server") {
+            return false;
+        }
+        let now = Instant::now();
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|last| now.duration_since(last) < SAME_AGAIN) {
+            return true;
+        }
+        *last = Some(now);
+        false
+    }
 }
 
 /// Makes a panic one log line and one count. tokio and actix swallow panics of tasks; without this nobody knows.

@@ -226,13 +226,16 @@ async fn a_line_that_breaks_while_the_caller_is_there_is_connected_again() {
     assert!(second.media_bytes > 0, "the agent is there again");
     house.empty().await;
     let scrape = house.metrics().await;
+    // One call on two sockets, with one session and one end.
     assert_eq!(
-        scrape.get("switchboard_calls_total{outcome=\"phone_lost\"}"),
+        scrape.get("switchboard_resumes_total{result=\"adopted\"}"),
         1.0
     );
+    assert_eq!(scrape.sum("switchboard_calls_total"), 1.0);
     assert_eq!(
         scrape.get("switchboard_calls_total{outcome=\"caller_hung_up\"}"),
         1.0
     );
+    assert_eq!(house.model.sessions().len(), 1);
     house.stop().await;
 }

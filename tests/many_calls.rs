@@ -236,7 +236,7 @@ async fn a_fault_in_one_calls_step_is_a_pause_in_that_call_and_nothing_to_the_ot
     house.empty().await;
     house.stop().await;
     println!(
-        "a fault in one of {} calls: gap {} ms, bar 500 ms; {}",
+        "F9 a fault in one of {} calls: gap {} ms, bar 500 ms; {}",
         CALLS + 1,
         gap.as_millis(),
         figures(&report)
@@ -311,7 +311,7 @@ async fn the_death_of_one_calls_actor_brings_the_caller_back_and_is_nothing_to_t
     .await;
     house.stop().await;
     println!(
-        "the death of one of {} actors: the caller back on a new stream after {away} ms; {}",
+        "F9 the death of one of {} actors: the caller back on a new stream after {away} ms; {}",
         CALLS + 1,
         figures(&report)
     );
@@ -349,7 +349,7 @@ async fn a_call_that_faults_again_and_again_goes_to_the_fallback() {
     house.empty().await;
     house.stop().await;
     println!(
-        "4 faults in one call: 3 restarts, the fallback {} ms after the fourth",
+        "F10 4 faults in one call: 3 restarts, the fallback {} ms after the fourth",
         last.elapsed().as_millis()
     );
 }
@@ -409,7 +409,7 @@ async fn past_the_limit_callers_hear_the_busy_tone_at_once() {
         .await;
     assert_eq!(ready.status, 200);
     house.stop().await;
-    println!("limit 5, offered 12: 5 taken, 7 busy, the slowest after {slowest} ms, bar 100 ms");
+    println!("L4 limit 5, offered 12: 5 taken, 7 busy, the slowest after {slowest} ms, bar 100 ms");
 }
 
 /// The share of the bridge's `clear`s that took no longer than so many seconds, as they stand in a bucket's name.

@@ -17,7 +17,7 @@ use support::{
     say, until,
 };
 use switchboard_kit::realtime::Running;
-use switchboard_kit::twilio::{CallEnd, CallOutcome, Step, StreamEnd};
+use switchboard_kit::twilio::{CallEnd, CallOutcome, Scripted, Step, StreamEnd};
 use tokio::task::JoinHandle;
 
 /// The model and a service of its own process.
@@ -117,7 +117,44 @@ async fn a_service_that_is_told_to_stop_takes_no_more_calls_and_lets_the_live_on
     assert_eq!(code, 0);
     assert!(took <= Duration::from_secs(1), "{took:?}");
     println!(
-        "SIGTERM with a live call: not ready after {} ms (bar 100), call undisturbed, exit 0 {} ms after its end (bar 1,000)",
+        "D1 SIGTERM with a live call: not ready after {} ms (bar 100), call undisturbed, exit 0 {} ms after its end (bar 1,000)",
+        unready.as_millis(),
+        took.as_millis()
+    );
+}
+
+/// Calls that end by themselves, one after the other, over half a minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d1_of_fifty_calls_none_is_dropped_and_the_process_leaves_behind_the_last() {
+    const CALLS: u64 = 50;
+    let (_model, mut serving) = serving(&[]).await;
+    let calls: Vec<_> = (0..CALLS)
+        .map(|number| {
+            let mut line = line_to(serving.public);
+            line.record = false;
+            let stay = Step::Wait {
+                ms: 3_000 + 27_000 * number / (CALLS - 1),
+            };
+            let steps = [stay, Step::HangUp];
+            tokio::spawn(async move { line.call(Scripted::new(steps, 60_000)).await })
+        })
+        .collect();
+    is_live(&serving, CALLS as usize).await;
+    serving.signal("TERM");
+    let unready = until_unready(serving.public).await;
+    assert!(unready <= Duration::from_millis(100), "{unready:?}");
+    for call in calls {
+        let outcome = call.await.unwrap();
+        assert_eq!(outcome.end, CallEnd::CallerHungUp);
+        assert_eq!(outcome.complaints(), []);
+        assert_eq!(outcome.streams.len(), 1);
+    }
+    let (code, took) = serving.ended(SOON).await;
+    assert_eq!(code, 0);
+    assert!(took <= Duration::from_secs(1), "{took:?}");
+    println!(
+        "D1 SIGTERM with {CALLS} calls that end by themselves over 30 s: not ready after {} ms (bar 100), 0 dropped, exit 0 {} ms \
+         after the last one's end (bar 1,000)",
         unready.as_millis(),
         took.as_millis()
     );
@@ -152,7 +189,7 @@ async fn at_the_drain_deadline_live_calls_are_handed_over() {
     }
     assert!(began.elapsed() <= SOON);
     println!(
-        "drain deadline 2 s: 3 calls closed with 1001, exit 0 after {} ms",
+        "D2 drain deadline 2 s: 3 calls closed with 1001, exit 0 after {} ms (bar 4,000)",
         took.as_millis()
     );
 }
@@ -176,7 +213,7 @@ async fn a_second_signal_ends_the_service_at_once() {
         };
         assert_eq!(outcome.streams[0].end, closed, "closed, not dropped");
         println!(
-            "second signal {second}: exit 0 after {} ms, bar 1,000",
+            "D5 second signal {second}: exit 0 after {} ms, bar 1,000",
             took.as_millis()
         );
     }

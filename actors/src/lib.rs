@@ -12,7 +12,9 @@
 //!                                           └──── rows, death notices ─────────▶ └──────────┘
 //! ```
 //!
-//! * `TwilioSession` is **temporary**: its end is the call's end. It starts the call when its socket is accepted.
+//! * `TwilioSession` is **temporary**: when its socket is closed the call ends. It starts the call when its socket is
+//!   accepted. A socket that is lost without a word leaves its [`Seat`](twilio::Seat) with the registry, and the call
+//!   holds itself until another `TwilioSession`, perhaps of another thread, has taken it or two seconds have passed.
 //! * `CallActor` is **permanent** under an `actix::Supervisor`: a fault in a step of its machine is caught
 //!   (`catch_unwind`), counted, and answered by a restart that builds the machine anew on the same sockets. After
 //!   [`limits::RESTARTS`] in [`limits::RESTART_WINDOW`] the call ends and its caller meets the fallback. actix does not
@@ -35,7 +37,7 @@
 //! | who | ends | how |
 //! | --- | --- | --- |
 //! | the machine | both sockets | effects `ClosePhone`, `CloseModel` |
-//! | Twilio | the call | `stop`, close, silence, a broken rule |
+//! | Twilio | the call | `stop`, a close frame, silence, a broken rule; a lost socket after two seconds |
 //! | the model | its session only | close, error, silence; the machine dials again or gives up |
 //! | another owner | the call here | the [`store`] refuses its checkpoint: [`Order`](messages::Order) with `Superseded` |
 //! | the operator | a call, or all | [`messages::Order`], [`messages::OrderAll`] |

@@ -3,11 +3,12 @@
 //! | from | to | message | how | when it does not fit |
 //! | --- | --- | --- | --- | --- |
 //! | `TwilioSession` | `CallActor` | [`PhoneSaid`] | `try_send` for audio, else `do_send` | the frame is dropped and counted |
+//! | a second `TwilioSession` | `CallActor` | `Replace` | `do_send`, once a socket | – |
 //! | `OpenAiSession` | `CallActor` | [`ModelSaid`] | `do_send` along a weak link | at most 16 frames are read before the call has its turn |
 //! | `CallActor` | `TwilioSession` | [`ToPhone`] | `try_send` | the phone leg is stalled: the call ends |
 //! | `CallActor` | `OpenAiSession` | [`ToModel`] | `try_send` for audio, else `do_send` | the frame is dropped and counted |
 //! | a tool's run | `CallActor` | [`ToolOver`] | `do_send` along a weak link | at most 32 tools run for a call |
-//! | `CallActor` | `Registry` | [`Push`], [`Down`] | `do_send`, once a second at most | – |
+//! | `CallActor` | `Registry` | [`Push`], [`Down`], `Vacant` | `do_send`, once a second at most | – |
 //! | the edge | `Registry`, `CallActor` | [`Arrive`], [`Claim`], [`Adopt`], [`List`], [`Find`], [`Order`], [`Inspect`] | `send` with a timeout | an error answer |
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::admission::Shut;
 use crate::call::{Bridge, BridgeLatency};
 use crate::openai::ModelLine;
 use crate::registry::Row;
+use crate::twilio::Seat;
 
 /// Names one call of this process, from the socket to the end.
 pub type CallKey = u64;
@@ -42,6 +44,14 @@ pub struct PhoneSaid {
     pub event: PhoneEvent,
     /// When it was read from the socket.
     pub at: Instant,
+}
+
+/// Another media socket takes a lost one's place.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Replace {
+    pub(crate) phone: actix::Addr<crate::twilio::TwilioSession>,
+    pub(crate) opener: crate::call::Opener,
 }
 
 /// The realtime session brought something.
@@ -266,7 +276,7 @@ impl Refused {
 
 /// A media socket presents its ticket.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Claimed, ClaimError>")]
+#[rtype(result = "Result<Admitted, ClaimError>")]
 pub struct Claim {
     /// The call the ticket is for.
     pub call: CallSid,
@@ -275,6 +285,14 @@ pub struct Claim {
 }
 
 /// Answer to [`Claim`].
+pub enum Admitted {
+    /// It has a place of its own.
+    New(Box<Claimed>),
+    /// It takes the place of a media socket the call has lost.
+    Seat(Seat),
+}
+
+/// A place for a call.
 pub struct Claimed {
     /// The call's number in this process.
     pub key: CallKey,

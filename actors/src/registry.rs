@@ -3,64 +3,33 @@
 //! The only actor outside the worker threads. Rows are pushed to it, so a list of calls never waits for a call. Because
 //! it handles one message at a time, the limit of calls is exact under any burst.
 
+mod row;
+mod seats;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use actix::{Actor, Context, Handler, MessageResult, WeakRecipient};
 use call_protocol::call::end::EndReason;
-use call_protocol::call::snapshot::{Frames, ModelSnapshot, Percentiles, Snapshot};
-use call_protocol::call::state::StateName;
+use call_protocol::call::event::OperatorEvent;
+use call_protocol::call::snapshot::Snapshot;
 use call_protocol::call::transfer::Destination;
-use call_protocol::ids::{CallSid, StreamSid};
-use serde::Serialize;
+use call_protocol::ids::CallSid;
 
 use crate::admission::Gate;
-use crate::call::BridgeLatency;
 use crate::limits::{ENDING_LIFE, ENDINGS, RETURNS, TICKET_LIFE};
 use crate::messages::{
-    Adopt, Arrive, Arrived, CallKey, Claim, ClaimError, Claimed, Count, Down, Drain, Ending, Find,
-    Found, HowEnded, Inspect, Keep, List, Listing, Occupancy, Order, OrderAll, Push, Refused,
-    Visit, WalkIn,
+    Admitted, Adopt, Arrive, Arrived, CallKey, Claim, ClaimError, Claimed, Count, Down, Drain,
+    Ending, Find, Found, HowEnded, Inspect, Keep, List, Listing, Occupancy, Order, OrderAll, Push,
+    Refused, Visit, WalkIn,
 };
 use crate::openai::ModelLine;
 
-/// A live call as the operator sees it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Row {
-    /// The call; null until known (a socket without a ticket, before `start`).
-    pub call_sid: Option<CallSid>,
-    /// The stream; null before `start`.
-    pub stream_sid: Option<StreamSid>,
-    /// The machine's state.
-    pub state: StateName,
-    /// Who answers.
-    pub agent: String,
-    /// `inbound` or `outbound`.
-    pub direction: &'static str,
-    /// The caller's number, masked.
-    pub from: Option<String>,
-    /// The number called.
-    pub to: Option<String>,
-    /// When the media socket was accepted, RFC 3339.
-    pub started_at: String,
-    /// Since then.
-    pub duration_ms: u64,
-    /// How often the call's machine was built anew, by this process and those before it.
-    pub restarts: u64,
-    /// The model leg.
-    pub model: ModelSnapshot,
-    /// Frames of 20 ms.
-    pub frames: Frames,
-    /// Turns so far.
-    pub turns: u64,
-    /// From the caller's last word to the first audio of the answer.
-    pub turn_latency_ms: Percentiles,
-    /// What the bridge adds to a frame.
-    pub bridge_latency_us: BridgeLatency,
-    /// US dollars.
-    pub cost_usd: f64,
-}
+pub use row::Row;
+use row::rfc3339;
+use seats::Seats;
+pub(crate) use seats::Vacant;
 
 /// A call's actor makes itself known.
 #[derive(actix::Message)]
@@ -123,6 +92,7 @@ pub struct Registry {
     expiries: VecDeque<(Instant, CallSid)>,
     waiting: usize,
     live: BTreeMap<CallKey, Live>,
+    vacant: Seats,
 }
 
 impl Registry {
@@ -138,6 +108,7 @@ impl Registry {
             expiries: VecDeque::new(),
             waiting: 0,
             live: BTreeMap::new(),
+            vacant: Seats::default(),
         }
     }
 
@@ -145,11 +116,13 @@ impl Registry {
         self.live.len() + self.waiting
     }
 
-    fn has_room(&self) -> Result<(), Refused> {
+    /// Whether another call fits; one that waits for its media socket has its place already.
+    fn has_room(&self, call: Option<CallSid>) -> Result<(), Refused> {
         if self.draining {
             return Err(Refused::Draining);
         }
-        if self.taken() >= self.capacity {
+        let own = call.is_some_and(|call| self.vacant.is_kept(call));
+        if self.taken() - usize::from(own) >= self.capacity {
             return Err(Refused::Full);
         }
         Ok(())
@@ -199,6 +172,25 @@ impl Registry {
         key
     }
 
+    /// The call goes on in the place it had.
+    fn settle_in(&mut self, call: CallSid, key: CallKey) {
+        if let Some(guest) = self.guests.get_mut(&call) {
+            guest.place = Place::Live(key);
+            guest.early = None;
+        }
+    }
+
+    /// A socket without a ticket names its call itself, and may name one that lives: the first keeps it.
+    fn refuse_twin(&self, call: CallSid, key: CallKey) {
+        let mut others = self.live.iter().filter(|(other, _)| **other != key);
+        let lives = others.any(|(_, live)| live.call == Some(call) && live.ended.is_none());
+        let newest = self.live.get(&key);
+        let orders = newest.and_then(|live| live.orders.as_ref()?.upgrade());
+        if let Some(orders) = orders.filter(|_| lives && !self.vacant.is_kept(call)) {
+            orders.do_send(Order(OperatorEvent::SecondStream));
+        }
+    }
+
     fn row(live: &Live, now: Instant) -> Option<Row> {
         let push = live.last.as_ref()?;
         let snapshot: &Snapshot = &push.snapshot;
@@ -226,10 +218,6 @@ impl Registry {
             cost_usd: (snapshot.cost_usd * 10_000.0).round() / 10_000.0,
         })
     }
-}
-
-fn rfc3339(at: SystemTime) -> String {
-    jiff::Timestamp::try_from(at).map_or_else(|_| String::new(), |at| format!("{at:.0}"))
 }
 
 impl Actor for Registry {
@@ -274,7 +262,7 @@ impl Handler<Arrive> for Registry {
             self.waiting -= 1;
             self.guests.remove(&call);
         }
-        self.has_room()?;
+        self.has_room(Some(call))?;
         if !message.again {
             // Whoever comes back is on the line already: for him it is tried in any case.
             self.gate.admit(now)?;
@@ -301,7 +289,7 @@ impl Handler<Arrive> for Registry {
 }
 
 impl Handler<Claim> for Registry {
-    type Result = Result<Claimed, ClaimError>;
+    type Result = Result<Admitted, ClaimError>;
 
     fn handle(&mut self, message: Claim, _: &mut Context<Self>) -> Self::Result {
         let now = Instant::now();
@@ -309,8 +297,20 @@ impl Handler<Claim> for Registry {
         // A call that was announced before the drain began is let in: its caller has been told to hold the line.
         let guest = self.guests.get(&message.call).ok_or(ClaimError::Unknown)?;
         match guest.place {
-            Place::Waiting { until } if guest.token == message.token && until > now => {}
+            Place::Waiting { until } if guest.token == message.token && until > now => {
+                if let Some((key, seat)) = self.vacant.take(message.call) {
+                    self.waiting -= 1;
+                    self.settle_in(message.call, key);
+                    return Ok(Admitted::Seat(seat));
+                }
+            }
             Place::Waiting { .. } => return Err(ClaimError::Unknown),
+            // The lost socket itself may come again: its ticket was good for this call.
+            Place::Live(_) if guest.token == message.token => {
+                let vacant = self.vacant.take(message.call);
+                let (_, seat) = vacant.ok_or(ClaimError::Used)?;
+                return Ok(Admitted::Seat(seat));
+            }
             Place::Live(_) | Place::Over { .. } => return Err(ClaimError::Used),
         }
         let visit = guest.visit.clone();
@@ -321,7 +321,7 @@ impl Handler<Claim> for Registry {
             guest.place = Place::Live(key);
             guest.early.take()
         });
-        Ok(Claimed { key, visit, early })
+        Ok(Admitted::New(Box::new(Claimed { key, visit, early })))
     }
 }
 
@@ -330,8 +330,8 @@ impl Handler<Adopt> for Registry {
 
     fn handle(&mut self, message: Adopt, _: &mut Context<Self>) -> Self::Result {
         self.expire(Instant::now());
-        self.has_room()?;
         let visit = message.visit;
+        self.has_room(Some(visit.call))?;
         let key = self.enter(Some(visit.call), Some(visit.clone()));
         let guest = Guest {
             visit: visit.clone(),
@@ -374,7 +374,7 @@ impl Handler<WalkIn> for Registry {
     fn handle(&mut self, _: WalkIn, _: &mut Context<Self>) -> Self::Result {
         let now = Instant::now();
         self.expire(now);
-        self.has_room()?;
+        self.has_room(None)?;
         self.gate.admit(now)?;
         Ok(self.enter(None, None))
     }
@@ -403,10 +403,19 @@ impl Handler<Push> for Registry {
 
     fn handle(&mut self, message: Push, _: &mut Context<Self>) {
         if let Some(live) = self.live.get_mut(&message.key) {
+            let names_itself = live.call.is_none() && message.snapshot.call_sid.is_some();
             live.call = live.call.or(message.snapshot.call_sid);
+            let walked_in = live.call.filter(|_| names_itself);
             live.ended = message.snapshot.ended;
             live.transfer_to.clone_from(&message.snapshot.transfer_to);
+            let (key, over) = (message.key, live.call.filter(|_| live.ended.is_some()));
             live.last = Some(message);
+            if let Some(call) = over {
+                self.vacant.give_up(call, key);
+            }
+            if let Some(call) = walked_in {
+                self.refuse_twin(call, key);
+            }
         }
     }
 }
@@ -422,6 +431,7 @@ impl Handler<Down> for Registry {
             log::error!(target: "switchboard::registry", key = message.key; "call actor died by a panic");
         }
         let Some(call) = live.call else { return };
+        self.vacant.give_up(call, message.key);
         let now = Instant::now();
         // A call that has come again has another place by now.
         if let Some(guest) = self.guests.get_mut(&call)

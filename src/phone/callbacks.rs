@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 use call_protocol::call::event::OperatorEvent;
-use call_protocol::ids::CallSid;
+use call_protocol::ids::{CallSid, StreamSid};
 use switchboard_actors::messages::{Find, Order};
 
 use super::webhook::Webhook;
@@ -16,7 +16,10 @@ pub(crate) async fn stream_status(house: web::Data<House>, webhook: Webhook) -> 
         log::warn!(target: "switchboard::phone", call_sid = webhook.call.as_str(), error; "twilio reports a stream error");
         // The socket may stay open for a minute and more, with nobody at its other end.
         if !is_warning(error) {
-            order(&house, webhook.call, OperatorEvent::StreamFailed).await;
+            // A failure of a stream that was replaced meanwhile may be told late.
+            let stream = webhook.form.get("StreamSid").and_then(StreamSid::parse);
+            let failed = OperatorEvent::StreamFailed { stream };
+            order(&house, webhook.call, failed).await;
         }
     }
     HttpResponse::NoContent().finish()

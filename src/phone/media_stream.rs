@@ -6,7 +6,7 @@ use actix_web::{Error, HttpRequest, HttpResponse, web};
 use call_protocol::ids::CallSid;
 use secrecy::ExposeSecret as _;
 use switchboard_actors::down::DownGuard;
-use switchboard_actors::messages::{Claim, ClaimError, Claimed, Tenure, WalkIn};
+use switchboard_actors::messages::{Admitted, Claim, ClaimError, Claimed, Tenure, WalkIn};
 use switchboard_actors::openai::Dialler;
 
 use super::openers::Opener;
@@ -28,11 +28,15 @@ pub(crate) async fn with_ticket(
     };
     // Refused before the upgrade and before any model socket: a stranger costs nothing.
     match admit(&house, &request, &token).await {
-        Ok(Claimed {
-            key,
-            mut visit,
-            early,
-        }) => {
+        Ok(Admitted::Seat(seat)) => {
+            switchboard_actors::twilio::take_seat(seat, Box::new(opener), &request, stream)
+        }
+        Ok(Admitted::New(claimed)) => {
+            let Claimed {
+                key,
+                mut visit,
+                early,
+            } = *claimed;
             let place = DownGuard::new(key, house.registry.clone());
             if matches!(visit.tenure, Tenure::Due) {
                 visit.tenure = takeover::take_over(&house, visit.call).await;
@@ -73,7 +77,11 @@ pub(crate) async fn without_ticket(
 /// The model dialler of this worker thread; `awc` clients do not leave it.
 pub(crate) struct DiallerOfThread(pub(crate) Dialler);
 
-async fn admit(house: &House, request: &HttpRequest, token: &str) -> Result<Claimed, &'static str> {
+async fn admit(
+    house: &House,
+    request: &HttpRequest,
+    token: &str,
+) -> Result<Admitted, &'static str> {
     check_signature(house, request)?;
     let claim = house
         .mint
@@ -85,8 +93,11 @@ async fn admit(house: &House, request: &HttpRequest, token: &str) -> Result<Clai
         token: token.to_owned(),
     };
     match house.ask(claim).await.ok_or("registry_silent")? {
-        Ok(claimed) => Ok(claimed),
-        Err(ClaimError::Unknown) => takeover::adopt(house, call, token).await,
+        Ok(admitted) => Ok(admitted),
+        Err(ClaimError::Unknown) => {
+            let adopted = takeover::adopt(house, call, token).await?;
+            Ok(Admitted::New(Box::new(adopted)))
+        }
         Err(error) => Err(error.label()),
     }
 }

@@ -15,7 +15,7 @@ use super::{caller, ticket};
 use crate::house::House;
 
 /// Longest wait for the store before the caller is answered without it.
-const STORE_ANSWERS: Duration = Duration::from_millis(500);
+const STORE_ANSWERS: Duration = Duration::from_millis(250);
 
 /// An announcement is not worth waiting for any longer: only another process would read it.
 const ANNOUNCED: Duration = Duration::from_millis(200);

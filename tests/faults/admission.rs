@@ -1,9 +1,17 @@
-//! L4: more calls than fit.
+//! L4 and F3: more calls than fit, and more than the model's account takes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use switchboard_kit::realtime::Fault;
+use switchboard_kit::twilio::{CallEnd, Step};
+
+use crate::support::http::{Reply, Request};
 use crate::support::phone::sid;
-use crate::support::{House, Options};
+use crate::support::{House, Options, SOON, brief, caller, listen, say, until};
+
+fn slowest<'a>(replies: impl Iterator<Item = &'a Reply>) -> Duration {
+    replies.map(|reply| reply.took).max().unwrap()
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn l4_of_a_hundred_and_fifty_calls_at_once_exactly_a_hundred_are_taken() {
@@ -28,12 +36,85 @@ async fn l4_of_a_hundred_and_fifty_calls_at_once_exactly_a_hundred_are_taken() {
     let alone = house.ring(&sid("CA")).await;
     assert!(!alone.text().contains("<Connect"));
     assert!(alone.took <= Duration::from_millis(100), "{:?}", alone.took);
-    let burst = refused.iter().map(|reply| reply.took).max().unwrap();
+    let burst = slowest(refused.iter().copied());
+    // The control group: as many at once for an answer that costs nothing.
+    let ask = || Request::new("GET", "/healthz").send(house.public);
+    let healthy = futures_util::future::join_all((0..150).map(|_| ask())).await;
+    let control = slowest(healthy.iter());
+    let bar = Duration::from_millis(100).max(control * 3);
+    assert!(burst <= bar, "{burst:?}, /healthz {control:?}");
     assert_eq!(house.model.sessions().len(), 0, "nobody was dialled for");
     house.stop().await;
     println!(
         "L4 150 calls at once against 100: 100 taken, 50 refused; a refusal takes {:?} (bar 100 ms), the slowest of the \
-         burst {burst:?}",
+         burst {burst:?} (of 150 GET /healthz at once, for control: {control:?})",
         alone.took
+    );
+}
+
+/// The account's tokens, as `rate_limits.updated` told them on a live call, open and shut the door for new ones.
+#[tokio::test]
+async fn f3_an_account_near_its_limit_shuts_the_door_before_a_caller_meets_silence() {
+    let house = House::start(Options::default().model(brief())).await;
+    let line = house.line();
+    let steps = [
+        listen(),
+        say("yes"),
+        listen(),
+        Step::Wait { ms: 3_500 },
+        say("thanks"),
+        listen(),
+        Step::HangUp,
+    ];
+    let call = tokio::spawn(async move { line.call(caller(steps)).await });
+    until("the call lives", SOON, async || {
+        house.calls().await["count"] == 1
+    })
+    .await;
+    let is_ready = async || {
+        let reply = Request::new("GET", "/readyz").send(house.public).await;
+        (reply.status, reply.text())
+    };
+    assert!(house.ring(&sid("CA")).await.text().contains("<Connect"));
+    house.model.faults().live(Fault::ScarceTokens {
+        left_percent: 1,
+        reset_seconds: 3,
+    });
+    until("the door is shut", SOON, async || is_ready().await.0 == 503).await;
+    let shut = Instant::now();
+    let (_, reasons) = is_ready().await;
+    assert!(reasons.contains("\"model_rate_limited\""), "{reasons}");
+    let refused = house.ring(&sid("CA")).await;
+    assert!(!refused.text().contains("<Connect"), "{}", refused.text());
+    assert!(refused.text().contains("+15550199"));
+    let counter = "switchboard_admission_rejected_total{reason=\"model_rate_limited\"}";
+    assert_eq!(house.metric(counter).await, 1.0);
+    until("the door is open again", SOON, async || {
+        is_ready().await.0 == 200
+    })
+    .await;
+    let lasted = shut.elapsed();
+    assert!(lasted >= Duration::from_millis(2_500), "{lasted:?}");
+    assert!(lasted <= Duration::from_millis(3_500), "{lasted:?}");
+    assert!(house.ring(&sid("CA")).await.text().contains("<Connect"));
+    // With five in a hundred left they come one a second.
+    house.model.faults().live(Fault::ScarceTokens {
+        left_percent: 5,
+        reset_seconds: 10,
+    });
+    let outcome = call.await.unwrap();
+    assert_eq!(outcome.end, CallEnd::CallerHungUp, "the live call goes on");
+    assert_eq!(outcome.streams[0].agent_speech.len(), 3);
+    let (mut let_in, began) = (0, Instant::now());
+    while began.elapsed() < Duration::from_millis(2_900) {
+        let_in += u32::from(house.ring(&sid("CA")).await.text().contains("<Connect"));
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    assert!((2..=4).contains(&let_in), "{let_in}");
+    house.stop().await;
+    println!(
+        "F3 rate_limits.updated over the socket: 1 % left for 3 s shuts the door for {} ms, live call undisturbed; 5 % left: \
+         {let_in} new calls in 2.9 s (1 a second)",
+        lasted.as_millis()
     );
 }

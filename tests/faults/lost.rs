@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use switchboard_kit::chaos::{Chaos, Cut, Weather};
+use switchboard_kit::chaos::{Chaos, Cut, Passage, Weather};
 use switchboard_kit::realtime::{Realtime, Resume, Session};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
 use tokio::task::JoinHandle;
@@ -10,7 +10,14 @@ use tokio::task::JoinHandle;
 use crate::support::{House, SOON, brief_with, caller, listen, say, tone, until};
 use crate::weather::{longest_silence_ms, neighbours, noticed_nothing, stormy, talking_line};
 
+/// Calls a fault strikes at once.
 const VICTIMS: usize = 5;
+
+/// Calls beside them that must not notice: fifty in all talk both ways.
+const OTHERS: u32 = 45;
+
+/// How often the resets are repeated.
+const ROUNDS: usize = 5;
 
 /// Its first answer takes four seconds; a second session goes on where the first one stopped.
 fn talkative() -> Realtime {
@@ -20,13 +27,16 @@ fn talkative() -> Realtime {
             4_000,
             "We have time at nine, at ten and at eleven.",
         )];
+        // Where the last session stopped is where the next one goes on, whoever's it is: later calls get these.
+        script.otherwise = tone(660, 2_000, "Or tomorrow.");
     })
     .resume(Resume::CarryOn)
     .transcription_delay_ms(50)
 }
 
-/// Callers in the middle of a long answer, on the first connections to the model.
+/// Callers in the middle of a long answer, on the newest connections to the model.
 async fn in_mid_answer(house: &House) -> Vec<JoinHandle<CallOutcome>> {
+    let before = house.model.sessions().len();
     let mut calls = Vec::new();
     for _ in 0..VICTIMS {
         let line = talking_line(house);
@@ -48,7 +58,7 @@ async fn in_mid_answer(house: &House) -> Vec<JoinHandle<CallOutcome>> {
                 .get(1)
                 .is_some_and(|answer| answer.audio_ms > 600)
         };
-        sessions.len() == VICTIMS && sessions.iter().all(speaks)
+        sessions.len() == before + VICTIMS && sessions[before..].iter().all(speaks)
     })
     .await;
     calls
@@ -88,38 +98,57 @@ async fn goes_on(calls: Vec<JoinHandle<CallOutcome>>) -> u64 {
     silence_ms
 }
 
-fn passages(chaos: &Chaos) -> Vec<switchboard_kit::chaos::Passage> {
+/// The newest connections.
+fn passages(chaos: &Chaos) -> Vec<Passage> {
     let passages = chaos.passages();
-    passages[..VICTIMS].to_vec()
+    passages[passages.len() - VICTIMS..].to_vec()
+}
+
+/// Waits for the neighbours' sessions: theirs are the first.
+async fn others_are_there(house: &House) {
+    until("the neighbours are there", SOON * 2, async || {
+        house.model.sessions().len() >= OTHERS as usize
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f1_a_reset_in_mid_call_costs_a_pause_and_not_the_call() {
     let (house, chaos) = stormy(talkative()).await;
-    let calls = in_mid_answer(&house).await;
-    let others = neighbours(&house, 20, Duration::from_secs(6));
-    let since = Instant::now();
-    for passage in passages(&chaos) {
-        passage.cut(Cut::Reset);
+    let others = neighbours(&house, OTHERS, Duration::from_secs(40));
+    others_are_there(&house).await;
+    let mut waits = Vec::new();
+    let mut silence_ms = 0;
+    for _ in 0..ROUNDS {
+        let calls = in_mid_answer(&house).await;
+        let since = Instant::now();
+        for passage in passages(&chaos) {
+            passage.cut(Cut::Reset);
+        }
+        silence_ms = silence_ms.max(goes_on(calls).await);
+        waits.extend(first_audio_after(&house, since));
     }
-    let silence_ms = goes_on(calls).await;
-    let waits = first_audio_after(&house, since);
-    assert_eq!(waits.len(), VICTIMS);
-    let worst = waits[VICTIMS - 1];
-    assert!(worst <= Duration::from_millis(1_500), "{waits:?}");
+    waits.sort();
+    assert_eq!(waits.len(), ROUNDS * VICTIMS);
+    let [p50, p95] = [50, 95].map(|share| waits[(waits.len() * share).div_ceil(100) - 1]);
+    assert!(p95 <= Duration::from_millis(1_500), "{waits:?}");
     let others = noticed_nothing(&others.await.unwrap());
     house.stop().await;
     println!(
-        "F1 reset of {VICTIMS} sessions in mid-answer: audio of the next after {waits:?}, bar 1,500 ms; longest silence \
-         a caller heard in the call {silence_ms} ms; {others}"
+        "F1 {} resets in mid-answer: audio of the next session after p50 {} ms, p95 {} ms (bar 1,500); longest silence in \
+         these calls {silence_ms} ms; {others}",
+        waits.len(),
+        p50.as_millis(),
+        p95.as_millis()
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f6_a_black_hole_is_noticed_within_ten_seconds() {
     let (house, chaos) = stormy(talkative()).await;
+    let others = neighbours(&house, OTHERS, Duration::from_secs(20));
+    others_are_there(&house).await;
     let calls = in_mid_answer(&house).await;
-    let others = neighbours(&house, 20, Duration::from_secs(12));
     let since = Instant::now();
     for passage in passages(&chaos) {
         passage.weather(Weather {
@@ -165,6 +194,6 @@ async fn f1_bad_weather_is_no_fault() {
     assert_eq!(dropped, 0.0);
     house.stop().await;
     println!(
-        "80 to 140 ms each way to the model: {VICTIMS} calls, 0 sessions lost, 0 frames dropped"
+        "F1 80 to 140 ms each way to the model: {VICTIMS} calls, 0 sessions lost, 0 frames dropped"
     );
 }

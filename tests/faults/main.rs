@@ -10,6 +10,8 @@ mod support;
 mod admission;
 mod expiry;
 mod lost;
+mod races;
 mod refused;
+mod replaced;
 mod silent;
 mod weather;

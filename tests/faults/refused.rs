@@ -9,7 +9,7 @@ use switchboard_kit::twilio::{CallEnd, CallOutcome, DialAnswer, Step};
 use crate::support::http::Request;
 use crate::support::phone::sid;
 use crate::support::{House, MODEL_KEY, Options, SOON, brief, caller, listen, until};
-use crate::weather::longest_silence_ms;
+use crate::weather::{longest_silence_ms, neighbours, noticed_nothing, stormy, talking_line};
 
 /// Phones and stays on the line until the front desk has answered; gives the call and the milliseconds of media stream
 /// before the fallback.
@@ -194,4 +194,49 @@ async fn an_agent_whose_model_does_not_exist_falls_back_and_shuts_no_door_for_ot
     assert_eq!(ready(&house).await.0, 200);
     house.stop().await;
     println!("bad agent configuration: fallback {after_ms} ms after start");
+}
+
+/// F2, F3 and F4 in one house of fifty calls: each fault strikes one caller, and the others do not notice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f2_f3_f4_a_refusal_is_the_business_of_the_call_it_meets() {
+    let (house, _chaos) = stormy(brief()).await;
+    let others = neighbours(&house, 47, Duration::from_secs(45));
+    until("the neighbours are there", SOON * 2, async || {
+        house.model.sessions().len() >= 47
+    })
+    .await;
+    let refusal = |status, retry_after_s| Fault::RefuseUpgrade {
+        status,
+        retry_after_s,
+    };
+    // Each leaves the door as the next one needs it: the refused key, which shuts it, comes last.
+    let mut after = Vec::new();
+    for (what, fault) in [
+        ("503", refusal(503, None)),
+        ("429 with Retry-After 20", refusal(429, Some(20))),
+        ("hung handshake", Fault::HangHandshake),
+        ("401", refusal(401, None)),
+    ] {
+        until("the door is open", SOON * 3, async || {
+            ready(&house).await.0 == 200
+        })
+        .await;
+        house.model.faults().every(fault);
+        let outcome = talking_line(&house).call(caller([])).await;
+        house.model.faults().clear();
+        assert_eq!(outcome.said_by_twiml(), ["We have a technical problem."]);
+        let stream = &outcome.streams[0];
+        assert!(
+            stream.duration_ms <= 16_000,
+            "{what}: {} ms",
+            stream.duration_ms
+        );
+        after.push(format!("{what} {} ms", stream.duration_ms));
+    }
+    let others = noticed_nothing(&others.await.unwrap());
+    house.stop().await;
+    println!(
+        "F2 F3 F4 under load, media stream until the fallback: {}; {others}",
+        after.join(", ")
+    );
 }

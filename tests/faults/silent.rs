@@ -52,7 +52,7 @@ async fn an_answer_that_hangs_is_asked_for_again_and_the_caller_hears_filler_mea
     assert!(silence_ms <= 2_300, "{silence_ms} ms without a sound");
     house.stop().await;
     println!(
-        "a hung answer: asked for again, audio {waited:?} after it began (patience 3 s); longest silence {silence_ms} ms"
+        "F5 a hung answer: asked for again, audio {waited:?} after it began (patience 3 s); longest silence {silence_ms} ms"
     );
 }
 
@@ -78,6 +78,6 @@ async fn a_model_that_never_answers_is_replaced_and_then_given_up() {
     assert!(silence_ms <= 2_300, "{silence_ms} ms without a sound");
     house.stop().await;
     println!(
-        "a model that never answers, patience 3 s: fallback after {took} ms, 2 sessions; longest silence {silence_ms} ms"
+        "F5 a model that never answers, patience 3 s: fallback after {took} ms, 2 sessions; longest silence {silence_ms} ms"
     );
 }

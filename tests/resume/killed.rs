@@ -122,7 +122,7 @@ async fn kill_with(calls: usize) -> String {
     let p95 = percentile(&mut until_audio, 95);
     assert!(p95 <= 3_000, "{until_audio:?}");
     let figures = format!(
-        "kill -9 with {calls} calls: {resumed} of {calls} went on; up again after {} ms; from there to audio p50 {} ms, \
+        "F12 kill -9 with {calls} calls: {resumed} of {calls} went on; up again after {} ms; from there to audio p50 {} ms, \
          p95 {p95} ms (bar 3,000), max {} ms; silence for the caller p95 {} ms",
         up.duration_since(killed).as_millis(),
         percentile(&mut until_audio, 50),

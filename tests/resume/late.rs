@@ -131,7 +131,7 @@ async fn a_process_that_wakes_up_late_yields_to_the_one_that_took_over() {
         1.0
     );
     println!(
-        "a process that stood still for 2 s: its socket closed {} ms after it went on, {} messages of audio on it",
+        "F13 another process took the call over from one that stood still for 2 s: its socket closed {} ms after it went on, {} messages of audio on it",
         yielded.as_millis(),
         last.media
     );

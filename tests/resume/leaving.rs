@@ -84,6 +84,9 @@ async fn while_it_leaves_a_process_sends_callers_to_the_fleet() {
     let jump = "<Response><Redirect method=\"POST\">https://fleet.example/after-stream?waited=1</Redirect>";
     assert!(returning.contains(jump), "{returning}");
     house.stop().await;
+    println!(
+        "D3 webhook during a drain: a new and a returning caller are redirected to the fleet's address at once"
+    );
 }
 
 #[tokio::test]
@@ -103,4 +106,7 @@ async fn without_a_fleet_a_returning_caller_waits_for_the_next_process_but_not_f
     let new = ask(&house, "/incoming-call", &sid("CA")).await;
     assert!(new.contains("<Dial>+15550199</Dial>"), "{new}");
     house.stop().await;
+    println!(
+        "D3 on a single node: a new caller gets the front desk, a returning one waits for the next process, 10 s at most"
+    );
 }

@@ -112,7 +112,7 @@ async fn roll_under(calls: usize) -> String {
     assert_eq!(gaps.len(), moves, "the agent is heard after each move");
     assert!(resumes >= (moves - calls) as f64);
     format!(
-        "rolling restart of two instances under {calls} calls: 0 dropped, {moves} hand-overs, silence p50 {} ms, p95 {} \
+        "D6 rolling restart of two instances under {calls} calls: 0 dropped, {moves} hand-overs, silence p50 {} ms, p95 {} \
          ms; exits {exits:?} ms after SIGTERM (deadline {DRAIN} s)",
         percentile(&mut gaps, 50),
         percentile(&mut gaps, 95),

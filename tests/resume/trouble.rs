@@ -44,6 +44,6 @@ async fn a_store_that_cannot_write_disturbs_no_call_and_needs_no_restart() {
         .await
         .expect("the house stops");
     println!(
-        "store away: webhook answered after {webhook_ms} ms, call undisturbed, file made again without a restart"
+        "F16 store away: webhook answered after {webhook_ms} ms, call undisturbed, file made again without a restart"
     );
 }

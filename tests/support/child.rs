@@ -15,7 +15,21 @@ use super::{SOON, until};
 /// The binary with nothing of our own environment that it would read.
 pub(crate) fn switchboard(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
-    command.args(arguments).stdin(Stdio::null());
+    command.args(arguments);
+    without_ours(command)
+}
+
+/// `switchboard serve` in surroundings that a shell makes: the script ends with `exec "$0" serve`.
+pub(crate) fn serve_in(shell: &[&str], script: &str) -> Command {
+    let mut command = Command::new(shell[0]);
+    command
+        .args(&shell[1..])
+        .args(["-c", script, env!("CARGO_BIN_EXE_switchboard")]);
+    without_ours(command)
+}
+
+fn without_ours(mut command: Command) -> Command {
+    command.stdin(Stdio::null());
     for (name, _) in std::env::vars() {
         let ours = [
             "SWITCHBOARD_",
@@ -51,7 +65,15 @@ pub(crate) struct Serving {
 impl Serving {
     /// Starts it and waits until it says where it listens.
     pub(crate) async fn start(environment: &BTreeMap<String, String>) -> Self {
-        let mut child = switchboard(&["serve"])
+        Self::start_by(switchboard(&["serve"]), environment).await
+    }
+
+    /// The same by a command that becomes it.
+    pub(crate) async fn start_by(
+        mut command: Command,
+        environment: &BTreeMap<String, String>,
+    ) -> Self {
+        let mut child = command
             .envs(environment)
             .env("SWITCHBOARD_LOG_FORMAT", "json")
             .stdout(Stdio::null())
@@ -88,6 +110,11 @@ impl Serving {
         serving
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Standard error so far, line by line.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
@@ -100,6 +127,12 @@ impl Serving {
             .iter()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
         events.find(|event| event["msg"] == message)
+    }
+
+    /// How many lines so far have this in them.
+    pub(crate) fn count(&self, words: &str) -> usize {
+        let lines = self.lines();
+        lines.iter().filter(|line| line.contains(words)).count()
     }
 
     /// Sends a signal by its name, such as `TERM`.

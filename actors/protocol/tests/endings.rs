@@ -58,7 +58,9 @@ fn brought_to(reason: EndReason) -> Rig {
         }
         EndReason::StreamFailed => {
             rig.started();
-            rig.event(Event::Operator(OperatorEvent::StreamFailed));
+            rig.event(Event::Operator(OperatorEvent::StreamFailed {
+                stream: Some(stream_sid()),
+            }));
         }
         EndReason::NoStart => rig.pass(5_000),
         EndReason::MediaBeforeStart => rig.event(frame(1)),

@@ -13,16 +13,17 @@ use call_protocol::call::{Call, CallSetup};
 use call_protocol::time::Time;
 
 use super::keeper::Keeper;
-use super::shared::{CallSeed, LogContext, Shared};
+use super::shared::{CallSeed, LogContext, Opener, Shared};
 use crate::down::DownGuard;
 use crate::limits::{CALL_MAILBOX, PUSH_EVERY, RESTART_WINDOW, RESTARTS, STANDSTILL};
 use crate::messages::{
-    CallKey, CallerNumber, Inspect, Inspected, ModelSaid, Order, PhoneSaid, Push, ToolOver,
+    CallKey, CallerNumber, Inspect, Inspected, ModelSaid, Order, PhoneSaid, Push, Replace, ToPhone,
+    ToolOver,
 };
 use crate::openai::{Dialler, ModelLine};
-use crate::registry::{Enter, Registry};
+use crate::registry::{Enter, Registry, Vacant};
 use crate::tools::ToolBox;
-use crate::twilio::TwilioSession;
+use crate::twilio::{Seat, TwilioSession};
 
 /// The actor of one call. Supervised: a fault in a step builds the machine anew on the same sockets.
 ///
@@ -53,7 +54,11 @@ pub(crate) struct CallActor {
     pub(super) closing: bool,
     pub(super) lost_model_at: Option<Instant>,
     /// Dropped when `start` comes.
-    pub(super) opener: Option<Box<dyn std::any::Any>>,
+    pub(super) opener: Option<Opener>,
+    /// The media socket was lost in this step.
+    pub(super) vacant: bool,
+    /// Keeps the call while no media socket does.
+    pub(super) away: Option<Addr<Self>>,
     /// The state last told, for the gauge.
     pub(super) state: StateName,
     seed: Option<Box<Enter>>,
@@ -122,6 +127,8 @@ impl CallActor {
                 closing: false,
                 lost_model_at: None,
                 opener: seed.opener,
+                vacant: false,
+                away: None,
                 state: StateName::Connected,
                 seed: Some(Box::new(enter)),
                 timer: None,
@@ -171,8 +178,23 @@ impl CallActor {
             return;
         }
         self.carry_out(ctx, since);
+        if std::mem::take(&mut self.vacant) {
+            self.offer_seat(ctx);
+        }
         self.arm(ctx);
         self.push_if_due(now);
+    }
+
+    /// The media socket is lost: whoever comes with a ticket of the call may have its place.
+    fn offer_seat(&mut self, ctx: &mut Context<Self>) {
+        let Some(call) = self.log.call else { return };
+        self.away = Some(ctx.address());
+        let seat = Seat::new(ctx.address().downgrade(), self.shared.clone(), self.key);
+        self.registry.do_send(Vacant {
+            key: self.key,
+            call,
+            seat,
+        });
     }
 
     fn on_fault(&mut self, ctx: &mut Context<Self>) {
@@ -317,6 +339,22 @@ impl Handler<PhoneSaid> for CallActor {
         self.step(ctx, Some(message.at), |call, now| {
             call.handle(Event::Phone(message.event), now)
         });
+    }
+}
+
+impl Handler<Replace> for CallActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Replace, _: &mut Self::Context) {
+        if self.call.state() == StateName::Stop {
+            // It came too late; what follows is asked for again.
+            message.phone.do_send(ToPhone::Close { code: 1008 });
+            return;
+        }
+        self.phone = message.phone;
+        self.opener = Some(message.opener);
+        // The socket holds the call from here on.
+        self.away = None;
     }
 }
 

@@ -10,7 +10,7 @@ mod report;
 mod shared;
 
 pub use keeper::unix_now;
-pub use shared::{Bridge, BridgeLatency, CallSeed, Shared, Tap, TapLine, Wire};
+pub use shared::{Bridge, BridgeLatency, CallSeed, Opener, Shared, Tap, TapLine, Wire};
 
 pub(crate) use actor::CallActor;
 pub(crate) use shared::LogContext;

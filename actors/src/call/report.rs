@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use call_protocol::call::ADOPT_WITHIN;
 use call_protocol::call::effect::{Report, Summary};
 use call_protocol::conversation::{Speaker, Turn};
 use call_protocol::model::errors::is_of_the_account;
@@ -45,6 +46,15 @@ impl CallActor {
             }
             Report::StreamRefused { why } => {
                 line!(warn, self, why = why.as_str(); "stream refused");
+            }
+            Report::PhoneAway => {
+                self.vacant = true;
+                let grace_ms = ADOPT_WITHIN.as_millis() as u64;
+                line!(warn, self, grace_ms; "media socket lost, waiting for another");
+            }
+            Report::PhoneBack { away_ms } => {
+                metrics.resumed("adopted");
+                line!(info, self, away_ms; "another media socket took the lost one's place");
             }
             Report::FirstCallerAudio => line!(info, self, state = "media"; "first caller audio"),
             Report::ModelDialled {
@@ -190,6 +200,9 @@ impl CallActor {
     }
 
     fn tell_end(&mut self, summary: &Summary) {
+        // Nobody is waited for any more.
+        self.vacant = false;
+        self.away = None;
         let reason = summary.reason.label();
         let duration = Duration::from_millis(summary.duration_ms);
         self.shared

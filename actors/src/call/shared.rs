@@ -23,6 +23,9 @@ use crate::registry::Registry;
 use crate::store::CallStore;
 use crate::tools::ToolBox;
 
+/// What is held while a socket has no `start`, and dropped with it.
+pub type Opener = Box<dyn Any + Send>;
+
 /// All that a call is started with.
 pub struct CallSeed {
     /// The call's place in the registry; a seed that comes to nothing gives it back.
@@ -38,7 +41,7 @@ pub struct CallSeed {
     /// A model session dialled when the webhook came, perhaps on another thread.
     pub early: Option<ModelLine>,
     /// Counts the socket among those without a `start`, until it is dropped.
-    pub opener: Option<Box<dyn Any>>,
+    pub opener: Option<Opener>,
     /// Opens model sockets from this thread.
     pub dialler: Dialler,
     /// Runs tools.
@@ -221,6 +224,15 @@ impl LogContext {
         Self {
             key: seed.place.key(),
             call: seed.visit.as_ref().map(|visit| visit.call),
+            stream: None,
+        }
+    }
+
+    /// Of a socket that comes to a call that lives.
+    pub(crate) const fn of_key(key: CallKey) -> Self {
+        Self {
+            key,
+            call: None,
             stream: None,
         }
     }

@@ -9,4 +9,4 @@ mod session;
 
 pub(crate) use assembler::Assembler;
 pub(crate) use session::TwilioSession;
-pub use session::accept;
+pub use session::{Seat, accept, take_seat};

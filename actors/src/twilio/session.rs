@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use actix::prelude::SendError;
-use actix::{Actor, ActorContext, Addr, AsyncContext, Handler, Running, StreamHandler};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Handler, Running, StreamHandler, WeakAddr};
 use actix_http::ws::{CloseCode, CloseReason, Message, ProtocolError};
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{WebsocketContext, WsResponseBuilder};
@@ -16,9 +16,9 @@ use call_protocol::twilio::{self, MAX_MESSAGE};
 
 use super::frames::{Frames, Verdict};
 use super::gate::Gate;
-use crate::call::{CallActor, CallSeed};
+use crate::call::{CallActor, CallSeed, Opener};
 use crate::limits::{PHONE_MAILBOX, PHONE_PING};
-use crate::messages::{PhoneSaid, ToPhone};
+use crate::messages::{CallKey, PhoneSaid, Replace, ToPhone};
 
 /// Upgrades the request and starts the call on this worker thread, where it stays.
 ///
@@ -35,6 +35,39 @@ pub fn accept(
         .start()
 }
 
+/// Upgrades the request; the socket takes a lost one's place in a call that lives, perhaps on another thread.
+///
+/// # Errors
+/// When the request is no WebSocket handshake.
+pub fn take_seat(
+    seat: Seat,
+    opener: Opener,
+    request: &HttpRequest,
+    stream: web::Payload,
+) -> Result<HttpResponse, Error> {
+    let session = TwilioSession::seated(seat, opener);
+    WsResponseBuilder::new(session, request, Gate::new(stream, MAX_MESSAGE))
+        .frame_size(MAX_MESSAGE)
+        .start()
+}
+
+/// The place of a lost media socket in a call.
+pub struct Seat {
+    call: WeakAddr<CallActor>,
+    shared: crate::call::Shared,
+    key: CallKey,
+}
+
+impl Seat {
+    pub(crate) const fn new(
+        call: WeakAddr<CallActor>,
+        shared: crate::call::Shared,
+        key: CallKey,
+    ) -> Self {
+        Self { call, shared, key }
+    }
+}
+
 /// The actor of one media socket. Temporary: its end is the call's end.
 pub(crate) struct TwilioSession {
     phase: Phase,
@@ -47,6 +80,8 @@ pub(crate) struct TwilioSession {
 enum Phase {
     /// Not started yet.
     Seed(Option<Box<CallSeed>>),
+    /// Not started yet; its call lives already.
+    Seat(Option<(Seat, Opener)>),
     /// The call lives; this is its strongest link.
     Open {
         call: Addr<CallActor>,
@@ -64,6 +99,29 @@ impl TwilioSession {
             frames: Frames::new(),
             buffer: BytesMut::new(),
         }
+    }
+
+    fn seated(seat: Seat, opener: Opener) -> Self {
+        Self {
+            log: crate::call::LogContext::of_key(seat.key),
+            phase: Phase::Seat(Some((seat, opener))),
+            frames: Frames::new(),
+            buffer: BytesMut::new(),
+        }
+    }
+
+    /// Takes the seat; a call that ended meanwhile has none.
+    fn sit_down(&mut self, seat: Seat, opener: Opener, ctx: &mut WebsocketContext<Self>) {
+        let Some(call) = seat.call.upgrade() else {
+            self.phase = Phase::Closed;
+            close(ctx, 1008);
+            ctx.stop();
+            return;
+        };
+        let phone = ctx.address();
+        call.do_send(Replace { phone, opener });
+        let shared = seat.shared;
+        self.phase = Phase::Open { call, shared };
     }
 
     fn on_text(&mut self, text: &Bytes, ctx: &mut WebsocketContext<Self>) {
@@ -149,10 +207,15 @@ impl Actor for TwilioSession {
             let call = CallActor::start_supervised(*seed, ctx.address());
             self.phase = Phase::Open { call, shared };
         }
+        if let Phase::Seat(seat) = &mut self.phase
+            && let Some((seat, opener)) = seat.take()
+        {
+            self.sit_down(seat, opener, ctx);
+        }
         ctx.run_interval(PHONE_PING, |session, ctx| match &session.phase {
             Phase::Open { call, .. } if call.connected() => ctx.ping(b""),
             Phase::Open { .. } => session.abandon(ctx),
-            Phase::Seed(_) | Phase::Closed => {}
+            Phase::Seed(_) | Phase::Seat(_) | Phase::Closed => {}
         });
     }
 
@@ -169,7 +232,11 @@ impl StreamHandler<Result<Message, ProtocolError>> for TwilioSession {
             Verdict::Answer(ping) => ctx.pong(&ping),
             Verdict::Nothing => {}
             Verdict::Closed(reason) => {
-                let code = reason.as_ref().map(|reason| u16::from(reason.code));
+                // A close frame without a code is one all the same (RFC 6455, section 7.1.5).
+                let code = reason
+                    .as_ref()
+                    .map_or(1005, |reason| u16::from(reason.code));
+                let code = Some(code);
                 self.tell_last(PhoneEvent::Closed { code });
                 ctx.close(reason);
                 ctx.stop();

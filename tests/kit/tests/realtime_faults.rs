@@ -187,6 +187,27 @@ async fn an_update_can_be_answered_with_other_formats() {
 }
 
 #[tokio::test]
+async fn an_account_can_be_near_its_limit() {
+    let scarce = Fault::ScarceTokens {
+        left_percent: 1,
+        reset_seconds: 3,
+    };
+    let server = quick().fault(scarce).start().await.unwrap();
+    let mut client = Client::ready(&server).await;
+    client.send(json!({"type": "response.create"})).await;
+    let told = client.until("rate_limits.updated").await;
+    let tokens = &told["rate_limits"][1];
+    assert_eq!(
+        (
+            &tokens["limit"],
+            &tokens["remaining"],
+            &tokens["reset_seconds"]
+        ),
+        (&json!(800_000), &json!(8_000), &json!(3.0))
+    );
+}
+
+#[tokio::test]
 async fn deltas_can_come_after_the_cancellation() {
     let server = Realtime::builder()
         .think_ms(0)

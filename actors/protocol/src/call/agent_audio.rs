@@ -70,6 +70,7 @@ impl Call {
             State::Accepted(opening) | State::Connected(opening) => {
                 opening.held.hold(&key, &payload)
             }
+            State::Away(absence) => absence.held.hold(&key, &payload),
             State::Start(_) | State::Media(_) => {
                 let play = self.with_playback(now, |playback, mut out| {
                     playback.play(&key, payload, now, &mut out)
@@ -120,6 +121,7 @@ impl Call {
         }
         match &mut self.state {
             State::Accepted(opening) | State::Connected(opening) => opening.held.finish_held(key),
+            State::Away(absence) => absence.held.finish_held(key),
             State::Start(_) | State::Media(_) => {
                 self.with_playback(now, |playback, mut out| playback.finish(key, now, &mut out));
             }

@@ -111,6 +111,13 @@ pub enum Report {
         /// Why.
         why: String,
     },
+    /// The media socket was lost without a word; another one may take its place.
+    PhoneAway,
+    /// Another media socket took the place of the lost one.
+    PhoneBack {
+        /// Milliseconds between them.
+        away_ms: u64,
+    },
     /// The caller's first frame.
     FirstCallerAudio,
     /// A dial of the model ended.

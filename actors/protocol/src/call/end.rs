@@ -21,7 +21,7 @@ pub enum EndReason {
     NoStart,
     /// Media came before `start`.
     MediaBeforeStart,
-    /// A second `start` came.
+    /// A second `start` came, on this socket or on another one while this call's first lives.
     SecondStart,
     /// `start` named no valid stream and call.
     BadIdentifiers,

@@ -446,11 +446,16 @@ pub enum OperatorEvent {
     /// End the call.
     HangUp,
     /// Twilio reports, outside the media socket, that the stream failed.
-    StreamFailed,
+    StreamFailed {
+        /// The stream it names; another one's failure, told late, is not this one's.
+        stream: Option<StreamSid>,
+    },
     /// The process leaves: close so that Twilio's next verb takes the call elsewhere.
     HandOver,
     /// Another process owns the call by now.
     Superseded,
+    /// The call has another media stream that lives: this one has no ticket, and is one too many.
+    SecondStream,
     /// The process stood still for a while and goes on: the call may be another's by now.
     WokeUp,
     /// Have the agent say exactly this, in its own voice.

@@ -23,15 +23,7 @@ impl Call {
 
     /// Takes back whatever the caller has not heard, and what was still to be said.
     pub(super) fn take_back(&mut self, server_cancels: bool, now: Time) {
-        self.stop_filler(now);
-        self.retry = None;
-        self.timers.stop(Timer::Retry);
-        self.saying_interrupted();
-        // What a lost session said can be taken from the caller, not from the session.
-        let has_session = matches!(self.link, Link::Ready(_));
-        if let Some(command) = self.responses.interrupt(server_cancels || !has_session) {
-            self.ask_model(command);
-        }
+        self.call_off(server_cancels, now);
         let Some(playback) = self.state.playback_mut() else {
             return;
         };
@@ -51,14 +43,33 @@ impl Call {
             .rfind(|part| part.heard_ms > 0)
             .map_or(0, |part| part.heard_ms);
         self.report(Report::Interrupted { heard_ms });
+        self.unsay(&interruption.parts, now);
+    }
+
+    /// What was still to be said is not.
+    pub(super) fn call_off(&mut self, server_cancels: bool, now: Time) {
+        self.stop_filler(now);
+        self.retry = None;
+        self.timers.stop(Timer::Retry);
+        self.saying_interrupted();
+        // What a lost session said can be taken from the caller, not from the session.
+        let has_session = matches!(self.link, Link::Ready(_));
+        if let Some(command) = self.responses.interrupt(server_cancels || !has_session) {
+            self.ask_model(command);
+        }
+    }
+
+    /// The session's memory is cut to what was heard of these parts.
+    pub(super) fn unsay(&mut self, parts: &[Settled], now: Time) {
+        let has_session = matches!(self.link, Link::Ready(_));
         let mut deleted = None;
-        for part in &interruption.parts {
+        for part in parts {
             self.responses.discard(&part.key.response);
             let is_known = has_session
                 && part.key.response.as_str() != LOCAL
                 && !self.foreign.contains(&part.key.response);
             if is_known && part.cut && deleted.as_ref() != Some(&part.key.item) {
-                if self.item_was_heard(part, &interruption.parts) {
+                if self.item_was_heard(part, parts) {
                     self.truncate(part);
                 } else {
                     let item = part.key.item.clone();

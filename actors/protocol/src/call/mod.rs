@@ -3,6 +3,7 @@
 //! The rule of use: after each [`Call::handle`] or [`Call::handle_timeout`], drain [`Call::poll_effect`], then ask
 //! [`Call::poll_timeout`] when to come back.
 
+mod absence;
 mod agent_audio;
 mod answers;
 pub mod effect;
@@ -30,6 +31,7 @@ mod tools;
 pub mod transfer;
 mod waiting;
 
+pub use absence::{ADOPT_WITHIN, PARK_AFTER};
 use phone_leg::mark_name;
 pub use setup::{AgentProfile, CallSetup, Greeting, Silence};
 pub use tools::{END_CALL, TRANSFER_CALL};
@@ -214,12 +216,17 @@ impl Call {
             State::Accepted(_) | State::Connected(_) => {
                 call.timers.set(Timer::Start, now + START_TIMEOUT)
             }
+            State::Away(absence) => {
+                call.timers.set(Timer::Start, absence.until);
+                call.timers.set(Timer::Park, now);
+            }
             State::Start(_) | State::Media(_) => call.timers.set(Timer::Media, now + MEDIA_TIMEOUT),
             State::Stop(_) => {}
         }
         match &call.link {
             Link::Dialling { .. } => call.timers.set(Timer::Dial, now + DIAL_TIMEOUT),
             Link::Configuring(_) => call.timers.set(Timer::Configure, now + CONFIGURE_TIMEOUT),
+            Link::Waiting if matches!(call.state, State::Away(_)) => {}
             Link::Waiting => call.timers.set(Timer::Redial, now),
             Link::Ready(_) | Link::Lost => {}
         }
@@ -268,7 +275,8 @@ impl Call {
     pub fn handle_timeout(&mut self, now: Time) {
         while let Some(timer) = self.timers.take_due(now) {
             match timer {
-                Timer::Start => self.end(EndReason::NoStart, now),
+                Timer::Start => self.on_start_due(now),
+                Timer::Park => self.park_model(now),
                 Timer::Media => self.end(EndReason::PhoneStalled, now),
                 Timer::Length => self.on_too_long(now),
                 Timer::WrapUp => self.on_wrap_up(),
@@ -342,7 +350,7 @@ impl Call {
             self.report(Report::Turn(Box::new(turn)));
         }
         self.tell_if_resuming_failed(reason, now);
-        let stream = self.state.stream().map(|stream| stream.sid);
+        let stream = self.state.known().map(|(_, stream)| stream);
         self.state = State::Stop(Ended {
             reason,
             at: now,

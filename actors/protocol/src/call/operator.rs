@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::Call;
+use super::effect::Peer;
 use super::end::EndReason;
 use super::event::OperatorEvent;
 use super::leaving::Farewell;
@@ -124,9 +125,10 @@ impl Call {
         }
         match wish {
             OperatorEvent::HangUp
-            | OperatorEvent::StreamFailed
+            | OperatorEvent::StreamFailed { .. }
             | OperatorEvent::HandOver
             | OperatorEvent::Superseded
+            | OperatorEvent::SecondStream
             | OperatorEvent::WokeUp => None,
             OperatorEvent::Say(_) | OperatorEvent::Instruct(_) | OperatorEvent::Transfer(_)
                 if !matches!(self.state, State::Media(_)) =>
@@ -162,9 +164,13 @@ impl Call {
         }
         match wish {
             OperatorEvent::HangUp => self.end(EndReason::OperatorHangUp, now),
-            OperatorEvent::StreamFailed => self.end(EndReason::StreamFailed, now),
+            OperatorEvent::StreamFailed { stream } => self.on_stream_failed(stream, now),
             OperatorEvent::HandOver => self.end(EndReason::HandedOver, now),
             OperatorEvent::Superseded => self.end(EndReason::Superseded, now),
+            OperatorEvent::SecondStream => {
+                self.violation(Peer::Phone, "second_stream");
+                self.end(EndReason::SecondStart, now);
+            }
             OperatorEvent::WokeUp => self.keep(),
             // Asked for by `say_next`, when nobody speaks.
             OperatorEvent::Say(words) => self.sayings.waiting.push_back(words),

@@ -32,7 +32,7 @@ impl Call {
                 self.violation(Peer::Phone, fault.label());
                 self.end(EndReason::SocketFault(fault), now);
             }
-            PhoneEvent::Closed { .. } => self.end(EndReason::PhoneLost, now),
+            PhoneEvent::Closed { code } => self.on_phone_closed(code, now),
         }
     }
 
@@ -43,6 +43,8 @@ impl Call {
                 self.report(Report::State(StateName::Connected));
                 self.report(Report::Connected { protocol, version });
             }
+            // What a new socket says first.
+            State::Away(_) => self.report(Report::Connected { protocol, version }),
             State::Connected(_) | State::Start(_) | State::Media(_) => {
                 self.violation(Peer::Phone, "connected_again");
             }
@@ -51,8 +53,15 @@ impl Call {
     }
 
     fn on_start(&mut self, start: &StreamStart, now: Time) {
+        let mut expected = self.setup.call;
+        let mut absence = None;
         let playback = match &mut self.state {
             State::Connected(opening) => std::mem::take(&mut opening.held),
+            State::Away(away) => {
+                expected = Some(away.call);
+                absence = Some((away.until, away.owes_word));
+                std::mem::take(&mut away.held)
+            }
             State::Accepted(opening) => {
                 let held = std::mem::take(&mut opening.held);
                 self.violation(Peer::Phone, "start_before_connected");
@@ -73,7 +82,7 @@ impl Call {
             self.end(EndReason::BadIdentifiers, now);
             return;
         };
-        if self.setup.call.is_some_and(|expected| expected != call) {
+        if expected.is_some_and(|expected| expected != call) {
             self.violation(Peer::Phone, "foreign_call");
             self.end(EndReason::ForeignCall, now);
             return;
@@ -105,6 +114,11 @@ impl Call {
             refused_parameters,
         });
         self.keep();
+        if let Some((until, owes_word)) = absence {
+            self.come_back(until, owes_word, now);
+            self.pump(now);
+            return;
+        }
         let agent = self.setup.agent.clone();
         let greeted = self.is_back_from_transfer()
             || (self.resumes() > 0 && self.conversation.agent_was_heard());
@@ -128,7 +142,7 @@ impl Call {
                 self.violation(Peer::Phone, "foreign_stream");
                 return;
             }
-            State::Accepted(_) | State::Connected(_) => {
+            State::Accepted(_) | State::Connected(_) | State::Away(_) => {
                 self.violation(Peer::Phone, "media_before_start");
                 self.end(EndReason::MediaBeforeStart, now);
                 return;
@@ -185,6 +199,7 @@ impl Call {
             }
             other @ (State::Accepted(_)
             | State::Connected(_)
+            | State::Away(_)
             | State::Media(_)
             | State::Stop(_)) => self.state = other,
         }
@@ -193,7 +208,7 @@ impl Call {
     fn on_mark(&mut self, stream: Option<StreamSid>, name: &str, now: Time) {
         let live = match &mut self.state {
             State::Start(live) | State::Media(live) => live,
-            State::Accepted(_) | State::Connected(_) => {
+            State::Accepted(_) | State::Connected(_) | State::Away(_) => {
                 self.violation(Peer::Phone, "mark_before_start");
                 return;
             }
@@ -230,7 +245,7 @@ impl Call {
     fn on_key(&mut self, stream: Option<StreamSid>, digit: char, now: Time) {
         let live = match &mut self.state {
             State::Start(live) | State::Media(live) => live,
-            State::Accepted(_) | State::Connected(_) => {
+            State::Accepted(_) | State::Connected(_) | State::Away(_) => {
                 self.violation(Peer::Phone, "key_before_start");
                 return;
             }
@@ -302,7 +317,7 @@ impl Call {
     fn on_stop(&mut self, stream: Option<StreamSid>, now: Time) {
         let known = match &self.state {
             State::Start(live) | State::Media(live) => Some(live.sid),
-            State::Accepted(_) | State::Connected(_) => {
+            State::Accepted(_) | State::Connected(_) | State::Away(_) => {
                 self.violation(Peer::Phone, "stop_before_start");
                 None
             }

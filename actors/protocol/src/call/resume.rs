@@ -14,7 +14,7 @@ use crate::checkpoint::{Checkpoint, KeptTurn, MAX_BYTES, Standing};
 use crate::conversation::Conversation;
 use crate::time::Time;
 
-const GO_ON: &str = "The line was interrupted for a moment and is back; the caller waits. In one short sentence tell the \
+pub(super) const GO_ON: &str = "The line was interrupted for a moment and is back; the caller waits. In one short sentence tell the \
                      caller that you are there again and go on where the conversation stopped. Do not greet again.";
 
 /// A dollar in the units of a checkpoint.
@@ -94,7 +94,11 @@ impl Call {
         let cost_micro_usd = (self.tally.cost_usd * MICRO).round() as u64;
         let lasted = match &self.state {
             State::Stop(ended) => ended.at,
-            State::Accepted(_) | State::Connected(_) | State::Start(_) | State::Media(_) => now,
+            State::Accepted(_)
+            | State::Connected(_)
+            | State::Start(_)
+            | State::Media(_)
+            | State::Away(_) => now,
         };
         Checkpoint {
             agent: self.setup.agent.name.clone(),
@@ -153,7 +157,7 @@ impl Call {
 
     /// A checkpoint is due, once this step is done.
     pub(super) fn keep(&mut self) {
-        self.unsaved = self.state.stream().is_some();
+        self.unsaved = self.state.known().is_some();
     }
 
     /// Has the checkpoint written if one is due.

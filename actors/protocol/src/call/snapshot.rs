@@ -150,6 +150,7 @@ impl Call {
         let stream = self.state.stream();
         let (ended, ended_at, last_stream) = match &self.state {
             State::Stop(ended) => (Some(ended.reason), Some(ended.at), ended.stream),
+            State::Away(absence) => (None, None, Some(absence.lost)),
             State::Accepted(_) | State::Connected(_) | State::Start(_) | State::Media(_) => {
                 (None, None, None)
             }
@@ -160,7 +161,7 @@ impl Call {
                 .map(|micros| micros / 1_000)
         };
         Snapshot {
-            call_sid: stream.map(|stream| stream.call).or(self.setup.call),
+            call_sid: self.call_sid(),
             stream_sid: stream.map(|stream| stream.sid).or(last_stream),
             state: self.state.name(),
             ended,

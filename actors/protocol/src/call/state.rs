@@ -9,8 +9,10 @@ use crate::time::Time;
 ///
 /// ```text
 /// accepted ──connected──▶ connected ──start──▶ start ──media──▶ media
-///     │                       │                  │                │
-///     └───────────────────────┴──────────────────┴────────────────┴──▶ stop
+///     │                       │                │  ▲               │
+///     │                       │             closed └─start─┐    closed
+///     │                       │                └───────▶ away ◀───┤
+///     └───────────────────────┴──────────────────────────┴────────┴──▶ stop
 /// ```
 #[derive(Debug)]
 pub enum State {
@@ -22,6 +24,8 @@ pub enum State {
     Start(Stream),
     /// The caller's audio flows.
     Media(Stream),
+    /// The media socket was lost without a word; another one may take its place, for a moment.
+    Away(Absence),
     /// The call is over.
     Stop(Ended),
 }
@@ -57,6 +61,21 @@ impl Stream {
     pub fn count_message(&mut self) {
         self.sequence = self.sequence.map(|last| last.saturating_add(1));
     }
+}
+
+/// Between two media sockets of one call.
+#[derive(Debug)]
+pub struct Absence {
+    /// The call, as the lost stream's `start` named it.
+    pub call: CallSid,
+    /// The stream that was lost.
+    pub lost: StreamSid,
+    /// Until when another socket may take its place.
+    pub until: Time,
+    /// Model audio for the next stream.
+    pub held: Playback,
+    /// The agent owes the caller a word when he is back.
+    pub owes_word: bool,
 }
 
 /// After the end.
@@ -101,11 +120,12 @@ impl StateName {
 }
 
 impl State {
-    /// The state's name. A socket on which nothing was said yet is connected, too: the page knows four states.
+    /// The state's name. A socket on which nothing was said yet is connected, too, and so is a call
+    /// that waits for its `start` again: the page knows four states.
     #[must_use]
     pub const fn name(&self) -> StateName {
         match self {
-            Self::Accepted(_) | Self::Connected(_) => StateName::Connected,
+            Self::Accepted(_) | Self::Connected(_) | Self::Away(_) => StateName::Connected,
             Self::Start(_) => StateName::Start,
             Self::Media(_) => StateName::Media,
             Self::Stop(_) => StateName::Stop,
@@ -117,6 +137,16 @@ impl State {
     pub const fn stream(&self) -> Option<&Stream> {
         match self {
             Self::Start(stream) | Self::Media(stream) => Some(stream),
+            Self::Accepted(_) | Self::Connected(_) | Self::Away(_) | Self::Stop(_) => None,
+        }
+    }
+
+    /// The call and its stream, or the stream that was lost last.
+    #[must_use]
+    pub const fn known(&self) -> Option<(CallSid, StreamSid)> {
+        match self {
+            Self::Start(stream) | Self::Media(stream) => Some((stream.call, stream.sid)),
+            Self::Away(absence) => Some((absence.call, absence.lost)),
             Self::Accepted(_) | Self::Connected(_) | Self::Stop(_) => None,
         }
     }
@@ -126,7 +156,7 @@ impl State {
     pub const fn stream_mut(&mut self) -> Option<&mut Stream> {
         match self {
             Self::Start(stream) | Self::Media(stream) => Some(stream),
-            Self::Accepted(_) | Self::Connected(_) | Self::Stop(_) => None,
+            Self::Accepted(_) | Self::Connected(_) | Self::Away(_) | Self::Stop(_) => None,
         }
     }
 
@@ -136,6 +166,7 @@ impl State {
         match self {
             Self::Accepted(opening) | Self::Connected(opening) => Some(&opening.held),
             Self::Start(stream) | Self::Media(stream) => Some(&stream.playback),
+            Self::Away(absence) => Some(&absence.held),
             Self::Stop(_) => None,
         }
     }
@@ -146,6 +177,7 @@ impl State {
         match self {
             Self::Accepted(opening) | Self::Connected(opening) => Some(&mut opening.held),
             Self::Start(stream) | Self::Media(stream) => Some(&mut stream.playback),
+            Self::Away(absence) => Some(&mut absence.held),
             Self::Stop(_) => None,
         }
     }

@@ -7,6 +7,8 @@ use crate::time::Time;
 pub enum Timer {
     /// `start` must have come.
     Start,
+    /// A model session without a caller costs money.
+    Park,
     /// Caller audio must have come.
     Media,
     /// The model's socket must be open.
@@ -55,8 +57,9 @@ pub enum Timer {
 
 impl Timer {
     /// Every timer.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Start,
+        Self::Park,
         Self::Media,
         Self::Dial,
         Self::Configure,

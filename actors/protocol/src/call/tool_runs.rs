@@ -126,8 +126,8 @@ impl Call {
     /// The call's SID, from `start` or the ticket.
     #[must_use]
     pub fn call_sid(&self) -> Option<CallSid> {
-        let stream = self.state.stream();
-        stream.map(|stream| stream.call).or(self.setup.call)
+        let known = self.state.known();
+        known.map(|(call, _)| call).or(self.setup.call)
     }
 
     /// The model calls a tool the service runs.

@@ -188,7 +188,12 @@ pub(crate) fn stop() -> Event {
 }
 
 pub(crate) fn phone_closed() -> Event {
-    Event::Phone(PhoneEvent::Closed { code: Some(1_006) })
+    Event::Phone(PhoneEvent::Closed { code: Some(1_000) })
+}
+
+/// The socket breaks, nobody said why.
+pub(crate) fn phone_vanished() -> Event {
+    Event::Phone(PhoneEvent::Closed { code: None })
 }
 
 pub(crate) fn hang_up() -> Event {

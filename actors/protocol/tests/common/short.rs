@@ -72,6 +72,8 @@ fn short_report(report: &Report) -> String {
             refused_parameters, ..
         } => format!("started refused={refused_parameters}"),
         Report::StreamRefused { why } => format!("refused {why}"),
+        Report::PhoneAway => "phone_away".to_owned(),
+        Report::PhoneBack { away_ms } => format!("phone_back {away_ms}"),
         Report::FirstCallerAudio => "first_caller_audio".to_owned(),
         Report::ModelDialled { result, .. } => format!("dialled {result}"),
         Report::ModelReady { again, .. } => format!("ready again={again}"),

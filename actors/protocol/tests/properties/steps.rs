@@ -43,6 +43,10 @@ pub(crate) enum Step {
     PhoneUnknown,
     PhoneRejected(u8),
     PhoneClosed,
+    /// The media socket breaks, and another takes its place so much later, or does not.
+    PhoneReplaced {
+        after_ms: Option<u64>,
+    },
     /// The phone stops or resumes sending marks back.
     Deaf(bool),
     Opened,
@@ -207,6 +211,8 @@ fn trouble() -> impl Strategy<Value = Step> {
         3 => any::<bool>().prop_map(|foreign| Step::Stop { foreign }),
         1 => (0..4u8).prop_map(Step::PhoneRejected),
         1 => Just(Step::PhoneClosed),
+        3 => prop_oneof![Just(None), (0..2_300u64).prop_map(Some)]
+            .prop_map(|after_ms| Step::PhoneReplaced { after_ms }),
         1 => Just(Step::Refused(0)),
         1 => Just(Step::OperatorTransfer),
         1 => Just(Step::OperatorHangUp),

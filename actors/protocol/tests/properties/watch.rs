@@ -8,7 +8,7 @@ use call_protocol::audio::encode_sample;
 use call_protocol::call::effect::{Effect, Report};
 use call_protocol::call::end::EndReason;
 use call_protocol::call::event::{AudioFormat, Event, ModelEvent, ResponseStatus};
-use call_protocol::call::{CallSetup, Greeting, Silence};
+use call_protocol::call::{ADOPT_WITHIN, CallSetup, Greeting, PARK_AFTER, Silence};
 use call_protocol::checkpoint::Checkpoint;
 use call_protocol::conversation::Speaker;
 use call_protocol::model::command::ModelCommand;
@@ -23,9 +23,10 @@ use super::steps::{Opening, Step};
 use super::tools::{ToolBook, tool};
 use crate::common::events::{
     agent_words, call_sid, caller_turn, caller_words, complaint, connected, done_as, error,
-    hang_up, id, opened, response_started_as, setup_with, speech_started, speech_stopped,
-    stream_sid, tool_finished, tool_item, voice,
+    hang_up, id, opened, phone_vanished, response_started_as, setup_with, speech_started,
+    speech_stopped, start, stream_sid, tool_finished, tool_item, voice,
 };
+use crate::common::phone::SimPhone;
 use crate::common::rig::{Rig, audio_of};
 
 /// The byte that audio of an unannounced response is made of.
@@ -66,7 +67,9 @@ pub(crate) struct Watched {
     dead: BTreeSet<u8>,
     ready: bool,
     started: bool,
-    last_mark: u64,
+    /// Whether there was ever a stream.
+    began: bool,
+    last_mark: (u32, u64),
     tools: ToolBook,
     /// Whether linear audio was found, and what is played is transcoded.
     transcoding: bool,
@@ -131,7 +134,8 @@ impl Watched {
             dead: BTreeSet::new(),
             ready: false,
             started: false,
-            last_mark: 0,
+            began: false,
+            last_mark: (0, 0),
             tools: ToolBook::default(),
             transcoding: false,
             cut: false,
@@ -160,6 +164,7 @@ impl Watched {
             Step::Pass(ms) => self.rig.pass(*ms),
             Step::FramesFlow(flow) => self.rig.caller_sends(flow.then_some(0xFE)),
             Step::Deaf(deaf) => self.rig.phone.deaf = *deaf,
+            Step::PhoneReplaced { after_ms } => self.replace_phone(*after_ms),
             _ => {
                 let event = event_of(step).or_else(|| self.conversation_event(step));
                 if let Some(event) = event {
@@ -168,6 +173,35 @@ impl Watched {
             }
         }
         self.check();
+    }
+
+    /// The media socket breaks; another one takes its place, if it comes in time.
+    fn replace_phone(&mut self, after_ms: Option<u64>) {
+        let flowed = self.started;
+        self.rig.caller_sends(None);
+        self.rig.event(phone_vanished());
+        self.check();
+        self.rig.phone = SimPhone::default();
+        let Some(after_ms) = after_ms.filter(|_| flowed && !self.rig.call.is_over()) else {
+            return;
+        };
+        self.rig.pass(after_ms);
+        self.check();
+        let away = Duration::from_millis(after_ms);
+        let ended = self.rig.call.snapshot(self.rig.now).ended;
+        if away >= ADOPT_WITHIN {
+            assert!(ended.is_some(), "the grace is two seconds");
+        } else {
+            assert_ne!(
+                ended,
+                Some(EndReason::PhoneLost),
+                "the grace is two seconds"
+            );
+        }
+        assert!(!self.ready || away < PARK_AFTER, "a model without a caller");
+        self.rig.event(connected());
+        self.rig.event(start());
+        self.rig.caller_sends(Some(0xFE));
     }
 
     /// The end, if it has not come yet, and what holds after it.
@@ -359,10 +393,11 @@ impl Watched {
                 self.check_alive(&audio);
             }
             Effect::Mark { stream, name } => {
-                let number = name
-                    .strip_prefix("m0-")
-                    .and_then(|number| number.parse().ok());
-                let number: u64 = number.expect("a mark of this machine");
+                let number = name.strip_prefix('m').and_then(|name| {
+                    let (stream, number) = name.split_once('-')?;
+                    Some((stream.parse().ok()?, number.parse().ok()?))
+                });
+                let number: (u32, u64) = number.expect("a mark of this machine");
                 assert_eq!(*stream, stream_sid());
                 assert!(number > self.last_mark, "a mark used twice");
                 self.last_mark = number;
@@ -381,7 +416,17 @@ impl Watched {
                 self.ready = true;
                 self.seen.appended = 0;
             }
-            Effect::Report(Report::Started { .. }) => self.started = true,
+            Effect::Report(Report::Started { .. }) => {
+                self.started = true;
+                self.began = true;
+            }
+            Effect::Report(Report::PhoneAway) => {
+                self.started = false;
+                self.seen.played = 0;
+                // What was being said is called off, by nobody's wish.
+                self.whole = false;
+                self.dead.extend(self.responses.iter().copied().map(tag_of));
+            }
             Effect::Report(Report::Stopped(summary)) => {
                 self.seen.stopped += 1;
                 self.check_last_word(summary.reason);
@@ -401,7 +446,7 @@ impl Watched {
                 self.ready = true;
                 self.seen.appended = 0;
             }
-            Effect::Checkpoint => assert!(self.started, "a checkpoint of nothing"),
+            Effect::Checkpoint => assert!(self.began, "a checkpoint of nothing"),
             Effect::Forget => assert_eq!(self.seen.stopped, 0, "the last word comes last"),
             Effect::Report(_)
             | Effect::DialModel

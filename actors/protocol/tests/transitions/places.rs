@@ -6,7 +6,8 @@ use call_protocol::call::event::{Event, ModelEvent, Refusal};
 
 use crate::common::events::{
     caller_words, complaint, connected, delta, done_with_tools, error, frame, model_closed, opened,
-    phone_closed, refused, response_started, session_created, setup, start, tool_call, voice,
+    phone_closed, phone_vanished, refused, response_started, session_created, setup, start,
+    tool_call, voice,
 };
 use crate::common::rig::Rig;
 
@@ -17,15 +18,17 @@ pub(crate) enum PhonePlace {
     Connected,
     Start,
     Media,
+    Away,
     Stop,
 }
 
 impl PhonePlace {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Accepted,
         Self::Connected,
         Self::Start,
         Self::Media,
+        Self::Away,
         Self::Stop,
     ];
 
@@ -35,6 +38,7 @@ impl PhonePlace {
             Self::Connected => "connected",
             Self::Start => "start",
             Self::Media => "media",
+            Self::Away => "away",
             Self::Stop => "stop",
         }
     }
@@ -52,6 +56,7 @@ impl PhonePlace {
             Self::Connected => vec![connected()],
             Self::Start => vec![connected(), start()],
             Self::Media => vec![connected(), start(), frame(1)],
+            Self::Away => vec![connected(), start(), frame(1), phone_vanished()],
             Self::Stop => vec![connected(), start(), frame(1), phone_closed()],
         };
         for event in path {

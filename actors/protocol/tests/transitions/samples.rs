@@ -15,7 +15,7 @@ use call_protocol::twilio::ReadError;
 use crate::common::events::{
     agent_words, audio_done, caller_words, complaint, configured, configured_as, connected, delta,
     done_as, error, failed, foreign_stream, frame, frame_on, good_start, id, key, mark, mark_on,
-    model_closed, opened, phone_closed, refused, response_done, response_started,
+    model_closed, opened, phone_closed, phone_vanished, refused, response_done, response_started,
     response_started_as, session, session_created, speech_started, speech_stopped, start, start_of,
     stop, stream_sid, tool_call, tool_call_as, tool_finished, voice,
 };
@@ -168,12 +168,17 @@ events! {
         "binary": phone(PhoneEvent::Rejected(SocketFault::Binary)),
         "flood": phone(PhoneEvent::Rejected(SocketFault::Flood)),
     ],
-    Event::Phone(PhoneEvent::Closed { .. }) => "closed": ["": phone_closed()],
+    Event::Phone(PhoneEvent::Closed { .. }) => "closed": [
+        "": phone_closed(),
+        "without a word": phone_vanished(),
+    ],
     Event::Operator(OperatorEvent::HangUp) => "operator.hang_up": [
         "": Event::Operator(OperatorEvent::HangUp),
     ],
-    Event::Operator(OperatorEvent::StreamFailed) => "operator.stream_failed": [
-        "": Event::Operator(OperatorEvent::StreamFailed),
+    Event::Operator(OperatorEvent::StreamFailed { .. }) => "operator.stream_failed": [
+        "": Event::Operator(OperatorEvent::StreamFailed { stream: Some(stream_sid()) }),
+        "no stream": Event::Operator(OperatorEvent::StreamFailed { stream: None }),
+        "foreign stream": Event::Operator(OperatorEvent::StreamFailed { stream: Some(foreign_stream()) }),
     ],
     Event::Operator(OperatorEvent::HandOver) => "operator.hand_over": [
         "": Event::Operator(OperatorEvent::HandOver),
@@ -201,6 +206,9 @@ events! {
     ],
     Event::Operator(OperatorEvent::Superseded) => "operator.superseded": [
         "": Event::Operator(OperatorEvent::Superseded),
+    ],
+    Event::Operator(OperatorEvent::SecondStream) => "operator.second_stream": [
+        "": Event::Operator(OperatorEvent::SecondStream),
     ],
     Event::Operator(OperatorEvent::WokeUp) => "operator.woke_up": [
         "": Event::Operator(OperatorEvent::WokeUp),

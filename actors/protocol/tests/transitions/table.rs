@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use call_protocol::call::{MEDIA_TIMEOUT, START_TIMEOUT};
+use call_protocol::call::{ADOPT_WITHIN, MEDIA_TIMEOUT, START_TIMEOUT};
 
 use super::places::{LinkPlace, NextPlace, PhonePlace};
 use super::samples::Sample;
@@ -45,10 +45,14 @@ fn titled(sample: &Sample) -> String {
 
 /// Where the phone leg is after these effects; the machine tells of every change.
 fn phone_state_after(from: &'static str, effects: &[String]) -> String {
+    // The admin pages know four states; the machine knows one more.
     let told = effects
         .iter()
         .rev()
-        .find_map(|effect| effect.strip_prefix("state "));
+        .find_map(|effect| match effect.as_str() {
+            "phone_away" => Some("away"),
+            other => other.strip_prefix("state "),
+        });
     told.unwrap_or(from).to_owned()
 }
 
@@ -153,6 +157,7 @@ pub(crate) fn overdue_rows(place: PhonePlace) -> Vec<Row> {
     let (awaited, patience) = match place {
         PhonePlace::Accepted | PhonePlace::Connected => ("timeout no start", START_TIMEOUT),
         PhonePlace::Start | PhonePlace::Media => ("timeout no media", MEDIA_TIMEOUT),
+        PhonePlace::Away => ("timeout nobody", ADOPT_WITHIN),
         PhonePlace::Stop => ("timeout an hour", AN_HOUR),
     };
     for (event, longest, patience) in [

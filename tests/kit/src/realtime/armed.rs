@@ -81,6 +81,10 @@ impl Engine {
             Fault::TranscriptionFails => self.quirks.transcription_fails = true,
             Fault::LateDeltas { count } => self.quirks.late_deltas = count as usize,
             Fault::FailResponses { count, ending } => self.quirks.failures = Some((count, ending)),
+            Fault::ScarceTokens {
+                left_percent,
+                reset_seconds,
+            } => self.stage.scarce = Some((left_percent, reset_seconds)),
             Fault::BetaNames => self.stage.outbox.beta_names = true,
             Fault::ItemsTwice => self.stage.outbox.items_twice = true,
             Fault::Strangers => self.stage.outbox.strangers = true,
@@ -96,6 +100,7 @@ impl Engine {
     /// From here on nothing goes wrong but old age.
     pub(crate) fn clear_faults(&mut self) {
         self.quirks = Quirks::default();
+        self.stage.scarce = None;
         self.stage.outbox.beta_names = false;
         self.stage.outbox.strangers = false;
         self.stage.outbox.items_twice = false;

@@ -120,6 +120,13 @@ pub enum Fault {
     },
     /// Every transcription of the caller fails.
     TranscriptionFails,
+    /// `rate_limits.updated` says that so much of the account's tokens is left, for so long.
+    ScarceTokens {
+        /// In a hundred.
+        left_percent: u8,
+        /// Until they are there again.
+        reset_seconds: u8,
+    },
 }
 
 impl Fault {

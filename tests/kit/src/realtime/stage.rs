@@ -18,6 +18,8 @@ pub(crate) struct Stage {
     pub(crate) input_format: Format,
     pub(crate) instructions_length: u64,
     pub(crate) model: String,
+    /// Tokens left in a hundred, and the seconds until they are there again, if that is to be told.
+    pub(crate) scarce: Option<(u8, u8)>,
     responses: u64,
 }
 
@@ -30,6 +32,7 @@ impl Stage {
             input_format: Format::Pcm,
             instructions_length: 0,
             model: String::new(),
+            scarce: None,
             responses: 0,
         }
     }
@@ -85,9 +88,13 @@ impl Stage {
     pub(crate) fn rate_limits(&mut self) {
         self.responses += 1;
         let used = self.responses % 100;
+        let (tokens, token_reset) = match self.scarce {
+            Some((percent, seconds)) => (8_000 * u64::from(percent), f64::from(seconds)),
+            None => (800_000 - 1_500 * used, 3.285),
+        };
         let limits = json!({"rate_limits": [
             {"name": "requests", "limit": 200, "remaining": 200 - used, "reset_seconds": 0.3},
-            {"name": "tokens", "limit": 800_000, "remaining": 800_000 - 1_500 * used, "reset_seconds": 3.285},
+            {"name": "tokens", "limit": 800_000, "remaining": tokens, "reset_seconds": token_reset},
         ]});
         self.outbox.emit("rate_limits.updated", limits);
     }

@@ -1,0 +1,186 @@
+//! F16 and D4: the store does not answer, because another process holds its file locked.
+//!
+//! `/readyz` stays 200: it tells a balancer where a call is better served, and a store in a file of this machine is no
+//! better at another process that shares it. What is lost meanwhile is rung 5 of the ladder alone, and the log says so.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use switchboard_kit::twilio::load::{LoadPlan, load};
+use switchboard_kit::twilio::{Step, StreamEnd};
+
+use crate::support::child::Serving;
+use crate::support::http::{Request, ring};
+use crate::support::phone::sid;
+use crate::support::{AGENT, MODEL_KEY, SOON, brief, caller, line_to, until};
+use crate::talks;
+use crate::town::{Folder, have_turns};
+use crate::was_undisturbed;
+
+/// How long the store is away.
+const AWAY: Duration = Duration::from_secs(15);
+
+const CALLS: u32 = 20;
+
+const FAILS: &str = "the store fails, calls go on but would not outlive this process";
+
+/// Locks the file; it is free again when this is dropped.
+fn locked(folder: &Folder) -> Connection {
+    let connection = Connection::open(folder.0.join("calls.sqlite")).unwrap();
+    connection.busy_timeout(SOON).unwrap();
+    connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    connection
+}
+
+/// Variables of a process with an agent that waits and one that greets.
+fn configured(
+    folder: &Folder,
+    model: &str,
+    drain_s: u32,
+) -> std::collections::BTreeMap<String, String> {
+    let file = folder.0.join("switchboard.toml");
+    let quiet = "default_agent = \"quiet\"\n[agents.quiet]\ninstructions = \"You wait.\"\ngreeting = { mode = \"wait\" }\n";
+    let agents = AGENT.replace("[agents.spa]", "[agents.spa]\nnumbers = [\"+15550101\"]");
+    std::fs::write(&file, format!("{quiet}{agents}")).unwrap();
+    let more = [
+        ("SWITCHBOARD_CONFIG", file.display().to_string()),
+        ("SWITCHBOARD_DRAIN_SECONDS", drain_s.to_string()),
+    ];
+    folder.variables(model, &more)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f16_a_store_that_does_not_answer_for_fifteen_seconds_costs_no_call() {
+    let folder = Folder::new();
+    let model = brief().keys([MODEL_KEY]).start().await.unwrap();
+    let serving = Serving::start(&configured(&folder, &model.url(), 5)).await;
+    let mut line = line_to(serving.public);
+    line.record = false;
+    let others = tokio::spawn(load(LoadPlan::new(
+        line,
+        CALLS,
+        AWAY + Duration::from_secs(3),
+    )));
+    until("their model sessions stand", SOON, async || {
+        model.sessions().len() >= CALLS as usize
+    })
+    .await;
+    let lock = locked(&folder);
+    let since = Instant::now();
+    let (mut slowest_webhook, mut slowest_question, mut looks) =
+        (Duration::ZERO, Duration::ZERO, 0);
+    while since.elapsed() < AWAY {
+        for path in ["/healthz", "/readyz"] {
+            let reply = Request::new("GET", path).send(serving.public).await;
+            assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+        }
+        let call = sid("CA");
+        let webhook = Request::signed("/incoming-call", &ring(&call, "+15550142"));
+        let webhook = webhook.send(serving.public).await;
+        assert!(webhook.text().contains("<Connect"), "{}", webhook.text());
+        slowest_webhook = slowest_webhook.max(webhook.took);
+        // A call that this process knows nothing of: the store is asked.
+        let unknown = sid("CA");
+        let question = Request::signed("/after-stream", &ring(&unknown, "+15550142"));
+        let question = question.send(serving.public).await;
+        assert_eq!(question.status, 200);
+        slowest_question = slowest_question.max(question.took);
+        looks += 1;
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+    assert!(serving.event(FAILS).is_some(), "the log says so");
+    drop(lock);
+    let free = Instant::now();
+    until("the store works again", SOON, async || {
+        // It is tried whenever somebody asks it.
+        let question = Request::signed("/after-stream", &ring(&sid("CA"), "+15550142"));
+        question.send(serving.public).await;
+        serving.event("the store works again").is_some()
+    })
+    .await;
+    let works = free.elapsed();
+    let report = others.await.unwrap();
+    assert_eq!((report.failures, report.frames_lost), (0, 0), "{report:#?}");
+    // 200 ms for an announcement, 250 ms for a question, both for the second; the rest is this machine's noise.
+    assert!(
+        slowest_webhook < Duration::from_millis(450),
+        "{slowest_webhook:?}"
+    );
+    assert!(
+        slowest_question < Duration::from_millis(700),
+        "{slowest_question:?}"
+    );
+    assert!(works <= Duration::from_secs(5), "{works:?}");
+    serving.stop_within(SOON).await;
+    println!(
+        "F16 store locked by another process for {} s: {CALLS} calls, {} frames, 0 lost; /healthz and /readyz 200 in {looks} of \
+         {looks} looks; slowest webhook {} ms (store given up after 200), /after-stream {} ms (250, then 200); works again {} ms \
+         after it was free (bar 5 s)",
+        AWAY.as_secs(),
+        report.frames_returned,
+        slowest_webhook.as_millis(),
+        slowest_question.as_millis(),
+        works.as_millis()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f16_a_store_that_is_gone_is_made_anew_when_there_is_a_place_for_it() {
+    let folder = Folder::new();
+    let model = brief().keys([MODEL_KEY]).start().await.unwrap();
+    let serving = Serving::start(&folder.variables(&model.url(), &[])).await;
+    let call = talks(&serving, 4, 700);
+    have_turns(&serving, 1, 1).await;
+    let file = folder.0.join("calls.sqlite");
+    let away = folder.0.with_extension("away");
+    std::fs::rename(&folder.0, &away).unwrap();
+    // As good as a volume that is not mounted: nothing can be made there.
+    std::fs::write(&folder.0, "in the way").unwrap();
+    until("the store complains", SOON, async || {
+        serving.event(FAILS).is_some()
+    })
+    .await;
+    std::fs::remove_file(&folder.0).unwrap();
+    until("the file is made anew", SOON, async || file.exists()).await;
+    was_undisturbed(&call.await.unwrap(), 4);
+    serving.stop_within(SOON).await;
+    let _ = std::fs::remove_dir_all(&away);
+    println!("F16 data directory gone and back: call undisturbed, file made anew, no restart");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d4_a_drain_ends_in_time_with_the_store_away() {
+    let folder = Folder::new();
+    let model = brief().keys([MODEL_KEY]).start().await.unwrap();
+    let mut serving = Serving::start(&folder.variables(
+        &model.url(),
+        &[("SWITCHBOARD_DRAIN_SECONDS", "2".to_owned())],
+    ))
+    .await;
+    let calls: Vec<_> = (0..10)
+        .map(|_| {
+            let line = line_to(serving.public);
+            let steps = [Step::Wait { ms: 25_000 }, Step::HangUp];
+            tokio::spawn(async move { line.call(caller(steps)).await })
+        })
+        .collect();
+    have_turns(&serving, 10, 1).await;
+    let _lock = locked(&folder);
+    serving.signal("TERM");
+    let (code, took) = serving.ended(SOON).await;
+    assert_eq!(code, 0);
+    assert!(took >= Duration::from_millis(1_900), "{took:?}");
+    assert!(took <= Duration::from_millis(4_000), "{took:?}");
+    for call in calls {
+        let outcome = call.await.unwrap();
+        let closed = StreamEnd::ServerClosed {
+            code: Some(1001),
+            reason: String::new(),
+        };
+        assert_eq!(outcome.streams[0].end, closed);
+    }
+    println!(
+        "D4 SIGTERM with the store locked, drain deadline 2 s: 10 calls closed with 1001, exit 0 after {} ms (bar 4,000)",
+        took.as_millis()
+    );
+}
