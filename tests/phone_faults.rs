@@ -131,13 +131,14 @@ async fn nobody_reads(callers: usize, unread: Duration, others: u32) -> String {
     .await;
     // Their own memory has grown by the time they send what they send all the time.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let before = resident_kib();
     let calls = broken_lines(&house, callers, &Fault::StopReading(unread));
     until("they are connected", SOON, async || {
         house.model.sessions().len() == others + callers
     })
     .await;
     let since = Instant::now();
+    // What a call costs that is read, the emulators' share included, is not what is asked for here.
+    let before = resident_kib();
     let mut most = 0;
     until("they are given up", Duration::from_secs(18), async || {
         most = most.max(resident_kib());
@@ -173,10 +174,7 @@ async fn nobody_reads(callers: usize, unread: Duration, others: u32) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f8_a_phone_leg_that_does_not_read_costs_bounded_memory_and_ends() {
     let _alone = ONE_AT_A_TIME.lock().await;
-    println!(
-        "{}",
-        nobody_reads(VICTIMS, Duration::from_secs(20), 45).await
-    );
+    println!("{}", nobody_reads(20, Duration::from_secs(20), 30).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
