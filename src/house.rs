@@ -7,18 +7,20 @@ use std::time::Duration;
 use actix::Addr;
 use call_protocol::call::AgentProfile;
 use switchboard_actors::admission::Gate;
-use switchboard_actors::call::{CallSeed, Shared, Tap};
+use switchboard_actors::call::{CallSeed, People, Shared, Tap};
 use switchboard_actors::down::DownGuard;
 use switchboard_actors::messages::Visit;
 use switchboard_actors::metrics::Metrics;
 use switchboard_actors::openai::{Dialler, ModelLine};
 use switchboard_actors::registry::Registry;
 use switchboard_actors::store::CallStore;
+use switchboard_actors::twilio::rest::Rest;
 
 use crate::answering::{Answering, AnsweringError, Readings};
+use crate::phone::person;
 use crate::phone::openers::{Opener, Openers};
 use crate::phone::ticket::{Mint, TokenEq};
-use crate::settings::{Settings, Transfer, Trust};
+use crate::settings::{Settings, Transfer, TransferMode, Trust};
 use crate::toolbox::Workshop;
 
 /// Longest wait for an answer of the registry; it answers in microseconds.
@@ -44,6 +46,8 @@ pub(crate) struct House {
     pub(crate) public_http: String,
     /// `wss://…` likewise.
     pub(crate) public_ws: String,
+    /// Where Twilio can be asked to do something, if we have credentials.
+    pub(crate) rest: Option<Arc<Rest>>,
     pub(crate) tap: Option<Tap>,
     readings: Readings,
     draining: AtomicBool,
@@ -56,6 +60,7 @@ pub(crate) struct Ground {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) mint: Mint,
+    pub(crate) rest: Option<Arc<Rest>>,
     pub(crate) tap: Option<Tap>,
 }
 
@@ -73,6 +78,7 @@ impl House {
             metrics,
             gate,
             mint,
+            rest,
             tap,
         } = ground;
         let readings = Readings::new(&settings, workshop)?;
@@ -92,6 +98,7 @@ impl House {
             node: node_name(),
             public_http: public_base,
             public_ws,
+            rest,
             tap,
             readings,
             draining: AtomicBool::new(false),
@@ -136,7 +143,9 @@ impl House {
         dialler: &Dialler,
     ) -> CallSeed {
         let answering = self.readings.answering(reading, &agent.name);
+        let people = self.people(&answering, visit.as_ref());
         CallSeed {
+            people,
             place,
             visit,
             max_length: answering.max_call(),
@@ -150,6 +159,23 @@ impl House {
             store: self.store.clone(),
             shared: Shared::new(self.metrics.clone(), self.gate.clone(), self.tap.clone()),
         }
+    }
+
+    /// How people are called for a call's caller, in a warm transfer.
+    fn people(&self, answering: &Answering, visit: Option<&Visit>) -> Option<People> {
+        let transfer = answering.transfer();
+        if transfer.mode != TransferMode::Warm {
+            return None;
+        }
+        Some(People {
+            rest: self.rest.clone()?,
+            base: self.public_http.clone(),
+            numbers: Arc::new(answering.targets()),
+            from: visit?.to.clone()?,
+            ring_seconds: transfer.ring_seconds,
+            gone: person::gone().to_xml().ok()?,
+            journal: self.store.clone(),
+        })
     }
 
     /// Asks the registry; `None` if it does not answer.

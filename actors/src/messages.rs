@@ -393,6 +393,8 @@ pub struct Ending {
     pub reason: Option<EndReason>,
     /// Where the caller goes now.
     pub transfer_to: Option<Destination>,
+    /// The person who waits there for the caller, by the number in the call.
+    pub awaited_by: Option<u32>,
     /// Who it was.
     pub visit: Visit,
 }

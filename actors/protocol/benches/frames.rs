@@ -81,6 +81,7 @@ impl Talking {
             keys: BTreeMap::new(),
             mask_digits: false,
             transfer_targets: Vec::new(),
+            calls_ahead: None,
             tools: call_protocol::tool::ToolRules::default(),
         };
         let setup = CallSetup {
@@ -157,6 +158,8 @@ impl Talking {
                 | Effect::TakeNext
                 | Effect::CloseModel
                 | Effect::RunTool(_)
+                | Effect::CallPerson(_)
+                | Effect::EndPerson(_)
                 | Effect::ClosePhone { .. }
                 | Effect::Checkpoint
                 | Effect::Forget

@@ -46,6 +46,7 @@
 //!     keys: BTreeMap::new(),
 //!     mask_digits: true,
 //!     transfer_targets: Vec::new(),
+//!     calls_ahead: None,
 //!     tools: ToolRules::default(),
 //! };
 //! let mut call = Call::new(CallSetup {

@@ -13,6 +13,7 @@ use call_protocol::call::{Call, CallSetup};
 use call_protocol::time::Time;
 
 use super::keeper::Keeper;
+use super::people::People;
 use super::shared::{CallSeed, LogContext, Shared};
 use crate::down::DownGuard;
 use crate::limits::{CALL_MAILBOX, PUSH_EVERY, RESTART_WINDOW, RESTARTS, STANDSTILL};
@@ -43,6 +44,7 @@ pub(crate) struct CallActor {
     pub(super) early: Option<ModelLine>,
     pub(super) dialler: Dialler,
     pub(super) tools: std::sync::Arc<ToolBox>,
+    pub(super) people: Option<People>,
     /// The caller's number in full.
     pub(super) number: CallerNumber,
     pub(super) registry: Addr<Registry>,
@@ -113,6 +115,7 @@ impl CallActor {
                 early: seed.early,
                 dialler: seed.dialler,
                 tools: seed.tools,
+                people: seed.people,
                 number,
                 _guard: seed.place,
                 registry: seed.registry,

@@ -14,6 +14,7 @@ use call_protocol::payload::Payload;
 use serde::Serialize;
 use tokio::sync::mpsc::Sender;
 
+use super::People;
 use crate::admission::Gate;
 use crate::down::DownGuard;
 use crate::messages::{CallKey, Visit};
@@ -43,6 +44,8 @@ pub struct CallSeed {
     pub dialler: Dialler,
     /// Runs tools.
     pub tools: Arc<ToolBox>,
+    /// Calls people for the caller while he stays; `None`: nobody can.
+    pub people: Option<People>,
     /// Where the call makes itself known.
     pub registry: Addr<Registry>,
     /// Where its checkpoints go.

@@ -1,7 +1,8 @@
-//! The phone leg: Twilio's media stream.
+//! The phone leg: Twilio's media stream, and its REST API.
 
 mod assembler;
 mod gate;
+pub mod rest;
 mod session;
 
 pub(crate) use assembler::Assembler;

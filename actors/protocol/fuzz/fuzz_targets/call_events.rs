@@ -46,6 +46,7 @@ fn setup() -> CallSetup {
         keys: BTreeMap::from([('0', "front_desk".to_owned())]),
         mask_digits: false,
         transfer_targets: vec!["front_desk".to_owned()],
+        calls_ahead: None,
         tools: call_protocol::tool::ToolRules::default(),
     };
     CallSetup {
@@ -105,6 +106,8 @@ fn carry_out(call: &mut Call, out: &mut BytesMut) -> u32 {
             | Effect::CloseNext
             | Effect::TakeNext
             | Effect::RunTool(_)
+            | Effect::CallPerson(_)
+            | Effect::EndPerson(_)
             | Effect::Checkpoint
             | Effect::Forget
             | Effect::ClosePhone { .. } => {}

@@ -49,6 +49,7 @@ fn setup() -> CallSetup {
         keys: BTreeMap::new(),
         mask_digits: true,
         transfer_targets: Vec::new(),
+        calls_ahead: None,
         tools: call_protocol::tool::ToolRules::default(),
     };
     CallSetup {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::operator::Words;
+use super::person::PersonEvent;
 use super::transfer::Destination;
 use crate::ids::{AccountSid, CallSid, ModelId, StreamSid, clip};
 use crate::payload::Payload;
@@ -453,6 +454,8 @@ pub enum OperatorEvent {
     Say(Words),
     /// Have the model know this from its next answer on.
     Instruct(Words),
-    /// Send the caller to somebody else, when the agent has told him so.
+    /// Get the caller to somebody else.
     Transfer(Destination),
+    /// News of a person who is called for the caller.
+    Person(PersonEvent),
 }

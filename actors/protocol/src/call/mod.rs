@@ -16,6 +16,7 @@ mod model_leg;
 mod notes;
 pub mod operator;
 mod patience;
+pub mod person;
 mod phone_leg;
 mod resume;
 mod rollover;
@@ -110,6 +111,8 @@ pub struct Call {
     transfer_to: Option<transfer::Destination>,
     /// What whoever takes him should know, in the model's words.
     briefing: Option<String>,
+    /// Those who are called while the caller stays.
+    people: person::People,
     /// What every session is told besides the conversation.
     notes: notes::Notes,
     sayings: operator::Sayings,
@@ -169,6 +172,7 @@ impl Call {
             leaving: None,
             transfer_to: None,
             briefing: None,
+            people: person::People::default(),
             notes: notes::Notes::default(),
             sayings: operator::Sayings::default(),
             asked_if_there: 0,
@@ -191,7 +195,7 @@ impl Call {
     /// given up and the model is asked to go on.
     #[must_use]
     pub fn rebuild(mut self, keep_playback: bool, now: Time) -> Self {
-        let unsent = self.effects.drain(..).collect();
+        let mut unsent: Vec<Effect> = self.effects.drain(..).collect();
         let mut call = Self {
             timers: Timers::default(),
             bad_messages: VecDeque::new(),
@@ -236,6 +240,7 @@ impl Call {
                 call.ask_for_answer(None);
             }
         }
+        call.revive_people(&mut unsent, now);
         call.revive_tools(unsent, now);
         // A mark may have been lost with the step that failed.
         call.with_playback(now, |playback, mut out| playback.mark_again(&mut out));
@@ -285,6 +290,7 @@ impl Call {
                 Timer::TakeNext => self.on_take_next_due(now),
                 Timer::Tool => self.on_tool_due(now),
                 Timer::ToolFiller => self.on_tool_filler_due(now),
+                Timer::Person => self.on_person_due(),
                 Timer::Dial => self.on_dial_timeout(now),
                 Timer::Configure => self.on_configure_timeout(now),
                 Timer::Redial => self.dial(now),
@@ -348,6 +354,7 @@ impl Call {
             at: now,
             stream,
         });
+        self.let_person_go(reason);
         self.timers.stop_all();
         self.retry = None;
         self.preroll = Preroll::default();

@@ -69,6 +69,7 @@ impl Call {
             return;
         }
         self.say_next();
+        self.tell_news();
         self.watch_wait(now);
         self.take_next_between_turns(now);
         if let Some(leaving) = &self.leaving {

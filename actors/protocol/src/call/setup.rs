@@ -34,6 +34,9 @@ pub struct AgentProfile {
     pub mask_digits: bool,
     /// To whom the model may send a caller.
     pub transfer_targets: Vec<String>,
+    /// People are called while the caller stays with the agent, and their phones ring for so long. `None`: nobody can be
+    /// called so, and the caller is sent to them.
+    pub calls_ahead: Option<Duration>,
     /// Tools the service runs for the model.
     pub tools: ToolRules,
 }

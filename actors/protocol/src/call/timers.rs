@@ -51,11 +51,13 @@ pub enum Timer {
     Tool,
     /// The caller has heard nothing while a tool runs.
     ToolFiller,
+    /// A person who is called must have answered, or taken the call.
+    Person,
 }
 
 impl Timer {
     /// Every timer.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Start,
         Self::Media,
         Self::Dial,
@@ -79,6 +81,7 @@ impl Timer {
         Self::TakeNext,
         Self::Tool,
         Self::ToolFiller,
+        Self::Person,
     ];
 }
 

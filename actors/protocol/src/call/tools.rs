@@ -117,7 +117,7 @@ impl Call {
         let targets = &self.setup.agent.transfer_targets;
         if targets.iter().any(|known| known == target) {
             let to = Destination::Target(target.to_owned());
-            self.transfer(to, Farewell::Said(tool), now);
+            self.connect(to, Farewell::Said(tool), now);
             let summary = arguments["summary"].as_str().unwrap_or_default().trim();
             self.briefing = (!summary.is_empty()).then(|| clip(summary, MAX_BRIEFING).to_owned());
             return;

@@ -63,6 +63,7 @@ pub(crate) fn setup_with(greeting: Greeting, interrupts: bool) -> CallSetup {
         keys: std::collections::BTreeMap::new(),
         mask_digits: false,
         transfer_targets: Vec::new(),
+        calls_ahead: None,
         tools: tool_rules(),
     };
     CallSetup {

@@ -19,6 +19,8 @@ pub(crate) fn short(effect: &Effect) -> String {
         Effect::Clear { .. } => "clear".to_owned(),
         Effect::ClosePhone { code } => format!("close_phone {code}"),
         Effect::RunTool(run) => format!("run {} {}", run.tool, run.canonical),
+        Effect::CallPerson(person) => format!("call_person {} {:?}", person.attempt, person.to),
+        Effect::EndPerson(person) => format!("end_person answered={}", person.answered),
         Effect::Checkpoint => "checkpoint".to_owned(),
         Effect::Forget => "forget".to_owned(),
         Effect::Report(report) => short_report(report),

@@ -406,6 +406,8 @@ impl Watched {
             Effect::Report(_)
             | Effect::DialModel
             | Effect::DialNext
+            | Effect::CallPerson(_)
+            | Effect::EndPerson(_)
             | Effect::ToNext(_)
             | Effect::CloseNext => {}
         }
