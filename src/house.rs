@@ -17,8 +17,8 @@ use switchboard_actors::store::CallStore;
 use switchboard_actors::twilio::rest::Rest;
 
 use crate::answering::{Answering, AnsweringError, Readings};
-use crate::phone::person;
 use crate::phone::openers::{Opener, Openers};
+use crate::phone::person;
 use crate::phone::ticket::{Mint, TokenEq};
 use crate::settings::{Settings, Transfer, TransferMode, Trust};
 use crate::toolbox::Workshop;

@@ -146,9 +146,8 @@ fn fetch_back(house: web::Data<House>, wish: Wish) {
         let Some(left) = takeover::look(&house, wish.call).await else {
             return;
         };
-        let is_his = |person: &Person| {
-            person.attempt == wish.attempt && person.stage == Stage::Waiting
-        };
+        let is_his =
+            |person: &Person| person.attempt == wish.attempt && person.stage == Stage::Waiting;
         if left.aftermath().0 != Aftermath::Transfer || !left.person.as_ref().is_some_and(is_his) {
             return;
         }

@@ -85,13 +85,16 @@ impl Town {
     }
 }
 
-/// The longest time in which the caller of the stream heard nothing, between the agent's first word and its last one.
+/// The longest time in which the caller heard nothing, from the end of what he asked for to the agent's last word.
 fn longest_gap_ms(outcome: &CallOutcome) -> u64 {
-    let speech = &outcome.streams[0].agent_speech;
-    let gaps = speech
-        .windows(2)
-        .map(|two| two[1].from_ms - two[0].to_ms);
-    gaps.max().unwrap_or(0)
+    let stream = &outcome.streams[0];
+    let mut heard_until = stream.caller_speech.last().unwrap().to_ms;
+    let mut longest = 0;
+    for speech in &stream.agent_speech {
+        longest = longest.max(speech.from_ms.saturating_sub(heard_until));
+        heard_until = heard_until.max(speech.to_ms);
+    }
+    longest
 }
 
 /// A caller who asks for a person and stays.
@@ -110,7 +113,9 @@ async fn stays_with_the_agent(does: PersonDoes, words: &str) -> (CallOutcome, Ve
     let session = town.house.model.session(1).unwrap();
     until("the agent says so", SOON, async || {
         let asked = crate::switching::asked(&session);
-        asked.iter().any(|asked| asked.contains(words) && asked.contains("offer something else"))
+        asked
+            .iter()
+            .any(|asked| asked.contains(words) && asked.contains("offer something else"))
     })
     .await;
     tokio::time::sleep(Duration::from_millis(800)).await;
@@ -143,7 +148,10 @@ async fn a_person_takes_the_call_while_the_caller_stays_and_then_the_two_meet() 
     let [person] = &people[..] else {
         panic!("{people:?}");
     };
-    assert_eq!((person.to.as_str(), person.from.as_str()), (DESK, "+15550100"));
+    assert_eq!(
+        (person.to.as_str(), person.from.as_str()),
+        (DESK, "+15550100")
+    );
     assert_eq!(person.heard, [BRIEFING, "Thank you. I am connecting you."]);
     // One conversation, both in it; nobody was dialled from the caller's end.
     let meetings = rooms.meetings();
@@ -153,17 +161,35 @@ async fn a_person_takes_the_call_while_the_caller_stays_and_then_the_two_meet() 
     assert_eq!((outcome.dialled(), outcome.streams.len()), (vec![], 1));
     // The caller was told, and heard it to its end.
     let asked = crate::switching::asked(&town.house.model.session(1).unwrap());
-    assert!(asked.iter().any(|words| words.contains("connecting them now")), "{asked:?}");
+    assert!(
+        asked
+            .iter()
+            .any(|words| words.contains("connecting them now")),
+        "{asked:?}"
+    );
     assert_eq!(outcome.streams[0].thrown_away_ms(), 0);
-    let tools = town.house.model.session(1).unwrap().received_of("conversation.item.create");
-    let output = tools.iter().find(|event| event["item"]["type"] == "function_call_output");
+    let tools = town
+        .house
+        .model
+        .session(1)
+        .unwrap()
+        .received_of("conversation.item.create");
+    let output = tools
+        .iter()
+        .find(|event| event["item"]["type"] == "function_call_output");
     let output = output.unwrap()["item"]["output"].as_str().unwrap();
-    assert!(output.contains("front_desk is being called now"), "{output}");
+    assert!(
+        output.contains("front_desk is being called now"),
+        "{output}"
+    );
     // One request placed the call, and nothing was left to be ended.
     let requests = town.rest.requests();
     assert_eq!(requests.len(), 1, "{requests:?}");
     assert_eq!(requests[0].field("Timeout"), Some("17"));
-    println!("longest silence of the agent before the two met: {} ms", longest_gap_ms(&outcome));
+    println!(
+        "longest silence of the agent before the two met: {} ms",
+        longest_gap_ms(&outcome)
+    );
     town.stop().await;
 }
 
@@ -176,11 +202,7 @@ async fn a_person_who_does_not_take_the_call_costs_the_caller_nothing() {
             "did not answer (it rang",
             vec![],
         ),
-        (
-            PersonDoes::CannotBeReached,
-            "could not be reached",
-            vec![],
-        ),
+        (PersonDoes::CannotBeReached, "could not be reached", vec![]),
         (
             answers(None),
             "answered, but did not take the call",
@@ -266,10 +288,31 @@ async fn a_person_who_leaves_before_the_caller_comes_leaves_him_with_the_agent()
 #[tokio::test(flavor = "multi_thread")]
 async fn what_twilio_refuses_is_told_to_the_agent_and_not_tried_twice() {
     for (fault, times, requests) in [
-        (RestFault::Refuses { status: 401, code: 20_003 }, 1, 1),
-        (RestFault::Refuses { status: 500, code: 20_500 }, 1, 1),
+        (
+            RestFault::Refuses {
+                status: 401,
+                code: 20_003,
+            },
+            1,
+            1,
+        ),
+        (
+            RestFault::Refuses {
+                status: 500,
+                code: 20_500,
+            },
+            1,
+            1,
+        ),
         // Never processed, and so asked again.
-        (RestFault::Refuses { status: 429, code: 20_429 }, 3, 3),
+        (
+            RestFault::Refuses {
+                status: 429,
+                code: 20_429,
+            },
+            3,
+            3,
+        ),
         (RestFault::GarbageWhenDone, 1, 1),
     ] {
         let town = Town::new(sending()).await;
@@ -302,7 +345,7 @@ async fn what_twilio_refuses_is_told_to_the_agent_and_not_tried_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_never_comes_costs_the_agent_eight_seconds_and_the_caller_nothing() {
+async fn a_person_whose_call_twilio_never_confirmed_takes_it_all_the_same() {
     let town = Town::new(sending()).await;
     town.rest.fault(RestFault::HangsWhenDone);
     // Twilio did place the call.
@@ -377,7 +420,10 @@ async fn forged_and_stale_words_about_a_person_change_nothing() {
             .filter(|(name, _)| *name != "CallStatus")
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        fields.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        fields.extend(
+            more.iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         fields
     };
     let ask = async |path: String, fields: &[(String, String)], signed: bool| {
@@ -413,12 +459,99 @@ async fn forged_and_stale_words_about_a_person_change_nothing() {
     assert_eq!(reply.status, 400);
     let page = format!("/admin/calls/{of_caller}");
     let page = town.house.operator("GET", &page).await.json();
-    assert_eq!(page["person"], json!({"to": "front_desk", "stage": "ringing"}));
+    assert_eq!(
+        page["person"],
+        json!({"to": "front_desk", "stage": "ringing"})
+    );
     assert_eq!(page["transfer_to"], Value::Null);
     exchange
         .update(&of_caller, switchboard_kit::twilio::Update::Complete)
         .unwrap();
     call.await.unwrap();
     assert_eq!(town.rest.people().await[0].status, "canceled");
+    town.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_whose_person_hung_up_in_the_last_moment_is_fetched_back() {
+    let town = Town::new(sending()).await;
+    town.rest.person(PersonDoes::LetsItRing { ms: 20_000 });
+    let line = town.line();
+    let call = sid("CA");
+    let mut leg = town.house.pick_up(&call).await;
+    leg.begin().await;
+    let ordered = async {
+        live(&town.house).await;
+        let body = r#"{"to":"front_desk"}"#;
+        let reply = order(&town.house, &call, "transfer", body).await;
+        assert_eq!(reply.status, 202, "{}", reply.text());
+        until("the front desk is called", SOON, async || {
+            !town.rest.requests().is_empty()
+        })
+        .await;
+        // He takes it.
+        let person = sid("CA");
+        let mut fields = ring(&person, "+15550142");
+        fields[2].1 = "in-progress";
+        fields.push(("Digits", "1"));
+        let path = format!("/briefing-key?call={call}&attempt=1");
+        let reply = Request::signed(&path, &fields)
+            .send(town.house.public)
+            .await;
+        let room = format!(">{call}-1</Conference>");
+        assert!(reply.text().contains(&room), "{}", reply.text());
+    };
+    let listening = async {
+        loop {
+            leg.media().await;
+            let next = tokio::time::timeout(Duration::from_millis(20), leg.heard());
+            match next.await {
+                Ok(None) => return,
+                Ok(Some(message)) if message["event"] == "mark" => leg.send(&message).await,
+                Ok(Some(_)) | Err(_) => {}
+            }
+        }
+    };
+    tokio::join!(ordered, listening);
+    town.house.empty().await;
+    let mut fields = ring(&call, "+15550142");
+    fields[2].1 = "in-progress";
+    let after = Request::signed("/after-stream", &fields)
+        .send(town.house.public)
+        .await;
+    let room = format!(">{call}-1</Conference>");
+    let action = "/after-dial?target=front_desk&amp;met=1";
+    let text = after.text();
+    assert!(text.contains(&room) && text.contains(action), "{text}");
+    // The caller is on his way there, and the person hangs up.
+    let person = sid("CA");
+    let mut over = ring(&person, "+15550142");
+    over[2].1 = "completed";
+    let path = format!("/person-status?call={call}&attempt=1");
+    let reply = Request::signed(&path, &over).send(town.house.public).await;
+    assert_eq!(reply.status, 204);
+    let back = "https://spa.example/after-dial?target=front_desk&status=declined";
+    let fetched = |request: &switchboard_kit::twilio::RestRequest| {
+        request.path.ends_with(&format!("/Calls/{call}.json")) && request.field("Url") == Some(back)
+    };
+    until("the caller is fetched back", SOON, async || {
+        town.rest.requests().iter().any(fetched)
+    })
+    .await;
+    let path = back.strip_prefix("https://spa.example").unwrap();
+    let reply = Request::signed(path, &fields).send(town.house.public).await;
+    assert!(reply.text().contains("/media-stream/"), "{}", reply.text());
+    // Two who have talked are not torn apart: the end of their meeting forgets the call.
+    let met = "/after-dial?target=front_desk&met=1";
+    let mut ended = fields.clone();
+    ended.extend([("DialCallStatus", "answered"), ("DialBridged", "false")]);
+    let reply = Request::signed(met, &ended).send(town.house.public).await;
+    assert!(reply.text().contains("<Hangup/>"), "{}", reply.text());
+    for call in line.exchange.live() {
+        let _ = line
+            .exchange
+            .update(&call, switchboard_kit::twilio::Update::Complete);
+    }
+    town.rest.people().await;
     town.stop().await;
 }

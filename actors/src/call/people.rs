@@ -70,7 +70,11 @@ impl People {
         actix_rt::spawn(async move { self.let_go(call, person.leg, person.answered).await });
     }
 
-    async fn place(&self, call: CallSid, person: &PersonCall) -> Result<Option<CallSid>, RestError> {
+    async fn place(
+        &self,
+        call: CallSid,
+        person: &PersonCall,
+    ) -> Result<Option<CallSid>, RestError> {
         let number = match &person.to {
             Destination::Number(number) => Some(number),
             Destination::Target(name) => self.numbers.get(name),
@@ -106,7 +110,10 @@ impl People {
         };
         let leg = self.rest.call(&new).await?;
         // What is not written down is asked back, not repeated.
-        drop(self.journal.finish(key, leg.as_str().to_owned(), unix_now()));
+        drop(
+            self.journal
+                .finish(key, leg.as_str().to_owned(), unix_now()),
+        );
         Ok(Some(leg))
     }
 
@@ -126,7 +133,10 @@ impl People {
     async fn let_go(&self, call: CallSid, leg: CallSid, answered: bool) {
         let mut result = Err(RestError::Over);
         if answered {
-            result = self.rest.change(leg, &Change::Twiml(self.gone.clone())).await;
+            result = self
+                .rest
+                .change(leg, &Change::Twiml(self.gone.clone()))
+                .await;
         }
         // One who answers at this moment is told by the briefing that nobody is there.
         if !answered || matches!(result, Err(RestError::Refused { .. })) {
@@ -148,5 +158,8 @@ async fn tell(owner: &WeakAddr<CallActor>, event: PersonEvent) -> bool {
     let Some(owner) = owner.upgrade() else {
         return false;
     };
-    matches!(owner.send(Order(OperatorEvent::Person(event))).await, Ok(Ok(())))
+    matches!(
+        owner.send(Order(OperatorEvent::Person(event))).await,
+        Ok(Ok(()))
+    )
 }

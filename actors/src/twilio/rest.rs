@@ -193,7 +193,9 @@ impl Rest {
         let mut response = sent.map_err(|error| of_sending(&error))?;
         let status = response.status();
         let body = response.body().limit(MAX_ANSWER).await;
-        let answer: Option<Value> = body.ok().and_then(|body| serde_json::from_slice(&body).ok());
+        let answer: Option<Value> = body
+            .ok()
+            .and_then(|body| serde_json::from_slice(&body).ok());
         if !status.is_success() {
             return Err(of_status(status, answer.unwrap_or_default()));
         }

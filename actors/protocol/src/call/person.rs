@@ -30,6 +30,12 @@ const RING_GRACE: Duration = Duration::from_secs(25);
 /// The longest a person may take to hear the briefing and press a key.
 const LONGEST_BRIEFING: Duration = Duration::from_secs(120);
 
+/// A caller who waits for a person hears something this often.
+pub(super) const REASSURE_EVERY: Duration = Duration::from_secs(8);
+
+pub(super) const STILL_CALLING: &str = "The person is still being called. In a few words ask the caller for a little more \
+                                        patience; do not ask whether they are there.";
+
 /// How far a person is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -162,7 +168,10 @@ impl Call {
     fn call_person(&mut self, to: Destination, farewell: Farewell, now: Time) {
         let label = to.label().to_owned();
         if let Some(person) = &self.people.now {
-            let status = format!("{} is being called already; wait for the outcome", person.to.label());
+            let status = format!(
+                "{} is being called already; wait for the outcome",
+                person.to.label()
+            );
             self.tell_of_calling(farewell, &status);
             return;
         }
@@ -183,6 +192,7 @@ impl Call {
         };
         self.people.now = Some(person);
         self.people.news = None;
+        self.timers.stop(Timer::Silence);
         self.watch_person(now);
         if self.state.stream().is_some() {
             // Ahead of the call: whoever goes on with this one must know that somebody may be ringing.
@@ -268,6 +278,7 @@ impl Call {
             return;
         };
         self.timers.stop(Timer::Person);
+        self.timers.stop(Timer::Silence);
         if person.stage == Stage::Waiting {
             // He hung up before the caller was with him.
             self.stay_after_all();
@@ -299,14 +310,18 @@ impl Call {
 
     /// Sets the deadline of the person who is called now, after a restart too.
     pub(super) fn watch_person(&mut self, now: Time) {
-        let due = self.people.now.as_ref().and_then(|person| match person.stage {
-            Stage::Ringing => {
-                let ring = self.setup.agent.calls_ahead.unwrap_or_default();
-                Some(now + ring + RING_GRACE)
-            }
-            Stage::Briefed => Some(now + LONGEST_BRIEFING),
-            Stage::Waiting => None,
-        });
+        let due = self
+            .people
+            .now
+            .as_ref()
+            .and_then(|person| match person.stage {
+                Stage::Ringing => {
+                    let ring = self.setup.agent.calls_ahead.unwrap_or_default();
+                    Some(now + ring + RING_GRACE)
+                }
+                Stage::Briefed => Some(now + LONGEST_BRIEFING),
+                Stage::Waiting => None,
+            });
         self.timers.set_or_stop(Timer::Person, due);
     }
 

@@ -7,7 +7,9 @@ use call_protocol::call::event::{
     PhoneEvent, RateLimit, Refusal, ResponseStatus, SocketFault, StreamStart,
 };
 use call_protocol::call::operator::Words;
-use call_protocol::call::transfer::Destination;
+use call_protocol::call::person::PersonEvent;
+use call_protocol::call::transfer::{Destination, Unreached};
+use call_protocol::ids::CallSid;
 use call_protocol::payload::PayloadError;
 use call_protocol::tool::ToolResult;
 use call_protocol::twilio::ReadError;
@@ -57,6 +59,14 @@ fn model(event: ModelEvent) -> Event {
 
 fn next(event: ModelEvent) -> Event {
     Event::Next(event)
+}
+
+fn person(event: PersonEvent) -> Event {
+    Event::Operator(OperatorEvent::Person(event))
+}
+
+fn leg() -> CallSid {
+    CallSid::parse("CA77777777777777777777777777777777").expect("a SID")
 }
 
 fn words(text: &str) -> Words {
@@ -213,6 +223,13 @@ events! {
     Event::Operator(OperatorEvent::Transfer(_)) => "operator.transfer": [
         "to a number": Event::Operator(OperatorEvent::Transfer(Destination::Number("+15550142".to_owned()))),
         "to nobody known": Event::Operator(OperatorEvent::Transfer(Destination::Target("the moon".to_owned()))),
+    ],
+    Event::Operator(OperatorEvent::Person(_)) => "operator.person": [
+        "placed": person(PersonEvent::Placed { attempt: 1, leg: leg() }),
+        "answered": person(PersonEvent::Answered { attempt: 1, leg: leg() }),
+        "takes": person(PersonEvent::Takes { attempt: 1 }),
+        "gone": person(PersonEvent::Gone { attempt: 1, why: Unreached::Busy }),
+        "of another wish": person(PersonEvent::Takes { attempt: 2 }),
     ],
     Event::Model(ModelEvent::Opened) => "model.opened": ["": opened()],
     Event::Model(ModelEvent::Refused(_)) => "model.refused": [

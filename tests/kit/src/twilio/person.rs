@@ -101,7 +101,16 @@ impl Placed {
             () = async { while ringing.next().await != Update::Complete {} } => Some("canceled"),
         };
         drop(ringing);
-        let (PersonDoes::Answers { key, waits_ms, talk_ms, .. }, None) = (does, status) else {
+        let (
+            PersonDoes::Answers {
+                key,
+                waits_ms,
+                talk_ms,
+                ..
+            },
+            None,
+        ) = (does, status)
+        else {
             let status = status.unwrap_or("failed");
             self.tell_status(&line, status).await;
             return self.over(status, None);

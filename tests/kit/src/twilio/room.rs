@@ -146,11 +146,20 @@ mod tests {
         assert_eq!(one.state(), RoomState::Waiting);
         assert_eq!(rooms.waiting(), ["CA1"]);
         let two = rooms.enter("a", "CA2", BOTH);
-        assert_eq!((one.state(), two.state()), (RoomState::Talking, RoomState::Talking));
+        assert_eq!(
+            (one.state(), two.state()),
+            (RoomState::Talking, RoomState::Talking)
+        );
         drop(one);
         assert_eq!(two.state(), RoomState::Ended);
         let calls = vec!["CA1".to_owned(), "CA2".to_owned()];
-        assert_eq!(rooms.meetings(), [Meeting { room: "a".to_owned(), calls }]);
+        assert_eq!(
+            rooms.meetings(),
+            [Meeting {
+                room: "a".to_owned(),
+                calls
+            }]
+        );
         // Under the same name it is another one.
         let late = rooms.enter("a", "CA3", BOTH);
         assert_eq!(late.state(), RoomState::Waiting);
