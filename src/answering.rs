@@ -175,6 +175,11 @@ impl Readings {
         found.unwrap_or(&readings[0]).1.clone()
     }
 
+    /// The names of all agents of a reading.
+    pub(crate) fn names(&self, number: u32) -> Vec<String> {
+        self.of(number).settings.agents().keys().cloned().collect()
+    }
+
     /// Who answers an agent's call under a reading.
     pub(crate) fn answering(&self, number: u32, agent: &str) -> Answering {
         Answering {

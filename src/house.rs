@@ -1,11 +1,13 @@
 //! What every handler of the service needs: the settings, the registry, the mint, the metrics.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::Addr;
 use call_protocol::call::AgentProfile;
+use call_protocol::call::choice::Choice;
 use switchboard_actors::admission::Gate;
 use switchboard_actors::call::{CallSeed, People, Shared, Tap};
 use switchboard_actors::down::DownGuard;
@@ -146,6 +148,8 @@ impl House {
         let people = self.people(&answering, visit.as_ref());
         CallSeed {
             people,
+            choices: Arc::default(),
+            other_urls: BTreeMap::new(),
             place,
             visit,
             max_length: answering.max_call(),
@@ -159,6 +163,22 @@ impl House {
             store: self.store.clone(),
             shared: Shared::new(self.metrics.clone(), self.gate.clone(), self.tap.clone()),
         }
+    }
+
+    /// Whom a stream without a ticket may choose, with the URLs of their models' sockets.
+    pub(crate) async fn choices(
+        &self,
+        reading: u32,
+    ) -> (BTreeMap<String, Choice>, BTreeMap<String, Arc<str>>) {
+        let (mut choices, mut urls) = (BTreeMap::new(), BTreeMap::new());
+        for name in self.readings.names(reading) {
+            let (agent, reading) = self.who_answers("", Some(&name), None).await;
+            let answering = self.readings.answering(reading, &name);
+            let max_length = answering.max_call();
+            urls.insert(name.clone(), answering.model_url());
+            choices.insert(name, Choice { agent, max_length });
+        }
+        (choices, urls)
     }
 
     /// How people are called for a call's caller, in a warm transfer.

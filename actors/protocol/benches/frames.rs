@@ -86,6 +86,7 @@ impl Talking {
         };
         let setup = CallSetup {
             agent: Arc::new(agent),
+            choices: Arc::default(),
             call: None,
             max_length: Duration::from_secs(1 << 40),
             accepted_at: None,

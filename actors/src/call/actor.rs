@@ -1,6 +1,6 @@
 //! The actor: messages in, machine stepped, restarts counted.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Instant, SystemTime};
 
@@ -41,6 +41,8 @@ pub(crate) struct CallActor {
     /// Sessions dialled so far; the last one's number.
     pub(super) dialled: u32,
     pub(super) model_url: std::sync::Arc<str>,
+    /// The same of agents the stream may choose, by name.
+    pub(super) other_urls: BTreeMap<String, std::sync::Arc<str>>,
     pub(super) early: Option<ModelLine>,
     pub(super) dialler: Dialler,
     pub(super) tools: std::sync::Arc<ToolBox>,
@@ -80,6 +82,7 @@ impl CallActor {
             let setup = CallSetup {
                 agent: seed.agent.clone(),
                 call: seed.visit.as_ref().map(|visit| visit.call),
+                choices: seed.choices,
                 max_length: seed.max_length,
                 accepted_at: accepted_at(&seed.shared),
                 seed: seed.place.key().wrapping_mul(0x9E37_79B9_7F4A_7C15),
@@ -112,6 +115,7 @@ impl CallActor {
                 next: None,
                 dialled: 0,
                 model_url: seed.model_url,
+                other_urls: seed.other_urls,
                 early: seed.early,
                 dialler: seed.dialler,
                 tools: seed.tools,

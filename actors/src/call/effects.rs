@@ -102,9 +102,11 @@ impl CallActor {
     /// Dials a session of its own number.
     fn dial_line(&mut self, ctx: &mut Context<Self>) -> ModelLine {
         self.dialled += 1;
+        let agent = &self.call.setup().agent.name;
+        let model_url = self.other_urls.get(agent).unwrap_or(&self.model_url);
         ModelLine::dial(
             self.dialled,
-            &self.model_url,
+            model_url,
             &self.dialler,
             &self.shared,
             ctx.address().downgrade(),

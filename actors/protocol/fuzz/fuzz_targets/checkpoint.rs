@@ -54,6 +54,7 @@ fn setup() -> CallSetup {
     };
     CallSetup {
         agent: Arc::new(agent),
+        choices: Arc::default(),
         call: None,
         max_length: Duration::from_secs(3_600),
         accepted_at: None,

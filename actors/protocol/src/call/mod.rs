@@ -5,6 +5,7 @@
 
 mod agent_audio;
 mod answers;
+pub mod choice;
 pub mod effect;
 pub mod end;
 pub mod event;

@@ -68,6 +68,7 @@ pub(crate) fn setup_with(greeting: Greeting, interrupts: bool) -> CallSetup {
     };
     CallSetup {
         agent: Arc::new(agent),
+        choices: Arc::default(),
         call: None,
         max_length: Duration::from_secs(3_600),
         accepted_at: Some(ACCEPTED_AT_MS),

@@ -141,6 +141,7 @@ events! {
         "without a stream": started_with(|start| start.stream = None),
         "without a call": started_with(|start| start.call = None),
         "in linear PCM": started_with(|start| start.format = pcm()),
+        "naming another agent": started_with(|start| { start.parameters.insert("agent".to_owned(), "porter".to_owned()); }),
     ],
     Event::Phone(PhoneEvent::Audio(_)) => "media": [
         "": frame(1),
