@@ -236,6 +236,15 @@ pub enum Report {
         /// Milliseconds since it was called.
         ms: u64,
     },
+    /// The model's server ran a tool itself (MCP), or could not.
+    ServerTool {
+        /// The tool of the settings.
+        tool: String,
+        /// `ok`, `failed`, or `unlisted`: its server was not reached at all.
+        result: &'static str,
+        /// Milliseconds from the beginning of its item.
+        ms: u64,
+    },
     /// The call is over.
     Stopped(Box<Summary>),
 }

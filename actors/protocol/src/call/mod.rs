@@ -21,6 +21,7 @@ pub mod person;
 mod phone_leg;
 mod resume;
 mod rollover;
+mod server_tools;
 mod setup;
 pub mod snapshot;
 pub mod state;
@@ -107,6 +108,7 @@ pub struct Call {
     rollover: rollover::Rollover,
     tools: tools::ToolCalls,
     runs: tool_runs::ToolRuns,
+    server_tools: server_tools::ServerTools,
     leaving: Option<leaving::Leaving>,
     /// Where the caller goes when the call has ended.
     transfer_to: Option<transfer::Destination>,
@@ -170,6 +172,7 @@ impl Call {
             rollover: rollover::Rollover::default(),
             tools: tools::ToolCalls::default(),
             runs: tool_runs::ToolRuns::default(),
+            server_tools: server_tools::ServerTools::default(),
             leaving: None,
             transfer_to: None,
             briefing: None,

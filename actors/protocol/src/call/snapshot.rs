@@ -255,7 +255,7 @@ impl Call {
                 .unwrap_or_else(|| now.as_millis().saturating_sub(record.at_ms)),
             effects: record.effects,
         });
-        rows.collect()
+        rows.chain(self.server_tools.rows()).collect()
     }
 
     fn session_id(&self) -> Option<ModelId> {

@@ -79,14 +79,18 @@ impl ToolCalls {
 
 impl Call {
     pub(super) fn on_item_done(&mut self, response: &ModelId, item: ItemDone, now: Time) {
-        let ItemKind::ToolCall {
-            call,
-            name,
-            arguments,
-            complete,
-        } = item.kind
-        else {
-            return;
+        let (call, name, arguments, complete) = match item.kind {
+            ItemKind::ToolCall {
+                call,
+                name,
+                arguments,
+                complete,
+            } => (call, name, arguments, complete),
+            ItemKind::ServerCall { server, failed } => {
+                return self.on_server_call(&item.id, &server, failed, now);
+            }
+            ItemKind::ApprovalRequest => return self.on_approval_request(item.id),
+            ItemKind::Message | ItemKind::Other => return,
         };
         if !complete {
             self.violation(Peer::Model, "incomplete_tool_call");

@@ -55,6 +55,7 @@ fn short_command(command: &ModelCommand) -> String {
             let line = text.lines().last().unwrap_or_default();
             format!("tell {} `{line}`", role.as_str())
         }
+        ModelCommand::Refuse { request } => format!("refuse {request}"),
         ModelCommand::ToolOutput { call, output } => format!("tool_output {call} {output}"),
     }
 }
@@ -99,6 +100,7 @@ fn short_report(report: &Report) -> String {
         Report::AgentAudioDropped { bytes, why } => format!("agent_dropped {bytes} {why}"),
         Report::Used { dollars, .. } => format!("used ${dollars:.4}"),
         Report::RateLimits { left, .. } => format!("rate_limits {left:.2}"),
+        Report::ServerTool { tool, result, ms } => format!("server_tool {tool} {result} {ms}"),
         Report::ToolStarted { tool, number } => format!("tool_started {tool} {number}"),
         Report::Tool {
             tool,

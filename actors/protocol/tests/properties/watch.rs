@@ -495,6 +495,7 @@ impl Watched {
             ModelCommand::Configure { .. }
             | ModelCommand::Truncate { .. }
             | ModelCommand::Delete { .. }
+            | ModelCommand::Refuse { .. }
             | ModelCommand::Tell { .. } => {}
         }
     }

@@ -107,9 +107,13 @@ fn key_on_foreign_stream() -> Event {
 }
 
 fn plain_item() -> Event {
+    item_done(ItemKind::Message)
+}
+
+fn item_done(kind: ItemKind) -> Event {
     let item = ItemDone {
         id: id("item_1"),
-        kind: ItemKind::Message,
+        kind,
     };
     let response = id("resp_1");
     model(ModelEvent::ItemDone { response, item })
@@ -285,6 +289,8 @@ events! {
         "tool call without arguments": tool_call_as("resp_1", "call_1", "lookup", "[1]"),
         "end of the call": tool_call("resp_1", "end_call", true),
         "transfer to nobody": tool_call("resp_1", "transfer_call", true),
+        "call of the server's own": item_done(ItemKind::ServerCall { server: "weather".to_owned(), failed: false }),
+        "request for approval": item_done(ItemKind::ApprovalRequest),
     ],
     Event::Model(ModelEvent::ResponseDone(_)) => "model.response_done": [
         "": response_done("resp_1"),
@@ -298,6 +304,9 @@ events! {
         "session over": failed_with("session_expired"),
         "other status": done_as("resp_1", ResponseStatus::Other, 1),
         "unknown response": response_done("resp_ghost"),
+    ],
+    Event::Model(ModelEvent::ToolsUnlisted) => "model.tools_unlisted": [
+        "": model(ModelEvent::ToolsUnlisted),
     ],
     Event::Model(ModelEvent::RateLimits(_)) => "model.rate_limits": [
         "": scarce(),

@@ -1,11 +1,13 @@
 //! What every part of a session writes to: the outbox, the conversation, the log.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::conversation::Conversation;
 use super::inspect::{ItemTruth, SessionLog};
+use super::mcp::Server;
 use super::outbox::Outbox;
 use super::sound::Format;
 
@@ -18,6 +20,8 @@ pub(crate) struct Stage {
     pub(crate) input_format: Format,
     pub(crate) instructions_length: u64,
     pub(crate) model: String,
+    /// Tools of servers, by name.
+    pub(crate) served: HashMap<String, Server>,
     responses: u64,
 }
 
@@ -30,6 +34,7 @@ impl Stage {
             input_format: Format::Pcm,
             instructions_length: 0,
             model: String::new(),
+            served: HashMap::new(),
             responses: 0,
         }
     }

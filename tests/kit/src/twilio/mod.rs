@@ -50,6 +50,9 @@ mod timeline;
 mod verbs;
 mod webhook;
 
+pub(crate) use http::exchange;
+pub(crate) use route::Destination;
+
 pub use account::{Account, SidMint};
 pub use activity::{Activity, Edge, QUIET_ENDS_SPEECH_MS, is_loud};
 pub use caller::{
