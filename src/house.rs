@@ -187,11 +187,17 @@ impl House {
         if transfer.mode != TransferMode::Warm {
             return None;
         }
+        // The one of the two numbers that is the account's.
+        let visit = visit?;
+        let from = match visit.direction {
+            "outbound" => visit.number.0.clone(),
+            _ => visit.to.clone()?,
+        };
         Some(People {
             rest: self.rest.clone()?,
             base: self.public_http.clone(),
             numbers: Arc::new(answering.targets()),
-            from: visit?.to.clone()?,
+            from,
             ring_seconds: transfer.ring_seconds,
             gone: person::gone().to_xml().ok()?,
             journal: self.store.clone(),

@@ -221,6 +221,7 @@ impl Engine {
                 let stage = &mut self.stage;
                 for answer in &mut self.answers {
                     if answer.served(&item_id, &output, stage, now) {
+                        self.prompter.tool_output();
                         return;
                     }
                 }
