@@ -57,7 +57,7 @@ async fn a_tool_of_an_mcp_server_is_run_by_the_provider_and_seen_here() {
         let house = house(model, toml(&server.url())).await;
         let mut page = Value::Null;
         let seen = async {
-            until("the tool stands on the call's page", SOON, async || {
+            until("the tool stands on the call's page", SOON * 2, async || {
                 let calls = house.calls().await;
                 let Some(sid) = calls["calls"][0]["call_sid"].as_str() else {
                     return false;

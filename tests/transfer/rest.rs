@@ -50,16 +50,28 @@ struct Town {
 
 impl Town {
     async fn new(model: Realtime) -> Self {
-        let rest = RestApi::start(ACCOUNT, ACCOUNT, AUTH_TOKEN).await.unwrap();
+        Self::with_login(model, (ACCOUNT, AUTH_TOKEN), &[]).await
+    }
+
+    /// A Twilio that wants this login, and more variables for the house.
+    async fn with_login(
+        model: Realtime,
+        (user, password): (&str, &str),
+        more: &[(&'static str, &str)],
+    ) -> Self {
+        let rest = RestApi::start(ACCOUNT, user, password).await.unwrap();
         let warm = "[transfer]\nmode = \"warm\"\n";
         let options = Options {
             toml: toml().replacen("[transfer]\n", warm, 1),
             ..Options::default()
         };
-        let options = options
+        let mut options = options
             .model(model)
             .with("TWILIO_ACCOUNT_SID", ACCOUNT)
             .with("TWILIO_API_URL", &rest.url());
+        for (name, value) in more {
+            options = options.with(name, value);
+        }
         let house = House::start(options).await;
         Self { house, rest }
     }
@@ -554,4 +566,34 @@ async fn a_caller_whose_person_hung_up_in_the_last_moment_is_fetched_back() {
     }
     town.rest.people().await;
     town.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_key_calls_people_too_and_a_wrong_one_nobody() {
+    let key = [
+        ("TWILIO_API_KEY", "SK00000000000000000000000000000001"),
+        ("TWILIO_API_SECRET", "itest-api-secret-0123456789"),
+    ];
+    for (password, calls) in [(key[1].1, true), ("another secret", false)] {
+        let town = Town::with_login(sending(), (key[0].1, password), &key).await;
+        town.rest.person(answers(Some('1')));
+        let line = town.line();
+        let exchange = line.exchange.clone();
+        let rooms = line.rooms.clone();
+        let call = tokio::spawn(async move { line.call(caller(asks())).await });
+        if !calls {
+            town.until_told("could not be reached").await;
+            for call in exchange.live() {
+                exchange
+                    .update(&call, switchboard_kit::twilio::Update::Complete)
+                    .unwrap();
+            }
+        }
+        call.await.unwrap();
+        assert_eq!(town.rest.people().await.len(), usize::from(calls));
+        assert_eq!(rooms.meetings().len(), usize::from(calls));
+        let status = if calls { Some(201) } else { Some(401) };
+        assert_eq!(town.rest.requests()[0].status, status);
+        town.stop().await;
+    }
 }
