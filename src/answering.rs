@@ -68,6 +68,7 @@ impl Reading {
             tools: &tools,
             configured: &settings.tools,
             briefs: settings.transfer.mode == TransferMode::Warm,
+            calls_ahead: calls_ahead(&settings, first),
         };
         let ready = |agent: &Agent| -> Result<_, ProfileError> {
             let url: Arc<str> = first.openai.url_for(&agent.model.name).as_str().into();
@@ -102,6 +103,13 @@ impl Reading {
     fn ready(&self, name: &str) -> &(Arc<AgentProfile>, Arc<str>) {
         self.profiles.get(name).unwrap_or(&self.default)
     }
+}
+
+/// How long people ring who are called while the caller stays: in a warm transfer, where Twilio can be asked to.
+fn calls_ahead(settings: &Settings, first: &Settings) -> Option<Duration> {
+    let transfer = &settings.transfer;
+    let can = transfer.mode == TransferMode::Warm && first.twilio.rest.is_some();
+    can.then(|| Duration::from_secs(transfer.ring_seconds.into()))
 }
 
 /// Whether an agent names a tool of the book, or asks its clock.
@@ -165,6 +173,11 @@ impl Readings {
         let readings = self.readings.read().unwrap_or_else(PoisonError::into_inner);
         let found = readings.iter().find(|(kept, _)| *kept == number);
         found.unwrap_or(&readings[0]).1.clone()
+    }
+
+    /// The names of all agents of a reading.
+    pub(crate) fn names(&self, number: u32) -> Vec<String> {
+        self.of(number).settings.agents().keys().cloned().collect()
     }
 
     /// Who answers an agent's call under a reading.
@@ -241,6 +254,13 @@ impl Answering {
     /// The number of a transfer target.
     pub(crate) fn target(&self, name: &str) -> Option<&PhoneNumber> {
         self.reading.settings.transfer_targets.get(name)
+    }
+
+    /// The numbers of all transfer targets.
+    pub(crate) fn targets(&self) -> BTreeMap<String, String> {
+        let targets = self.reading.settings.transfer_targets.iter();
+        let targets = targets.map(|(name, number)| (name.clone(), number.as_str().to_owned()));
+        targets.collect()
     }
 
     /// How callers are transferred.

@@ -1,24 +1,28 @@
 //! What every handler of the service needs: the settings, the registry, the mint, the metrics.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::Addr;
 use call_protocol::call::AgentProfile;
+use call_protocol::call::choice::Choice;
 use switchboard_actors::admission::Gate;
-use switchboard_actors::call::{CallSeed, Shared, Tap};
+use switchboard_actors::call::{CallSeed, People, Shared, Tap};
 use switchboard_actors::down::DownGuard;
 use switchboard_actors::messages::Visit;
 use switchboard_actors::metrics::Metrics;
 use switchboard_actors::openai::{Dialler, ModelLine};
 use switchboard_actors::registry::Registry;
 use switchboard_actors::store::CallStore;
+use switchboard_actors::twilio::rest::Rest;
 
 use crate::answering::{Answering, AnsweringError, Readings};
 use crate::phone::openers::{Opener, Openers};
+use crate::phone::person;
 use crate::phone::ticket::{Mint, TokenEq};
-use crate::settings::{Settings, Transfer, Trust};
+use crate::settings::{Settings, Transfer, TransferMode, Trust};
 use crate::toolbox::Workshop;
 
 /// Longest wait for an answer of the registry; it answers in microseconds.
@@ -44,6 +48,8 @@ pub(crate) struct House {
     pub(crate) public_http: String,
     /// `wss://…` likewise.
     pub(crate) public_ws: String,
+    /// Where Twilio can be asked to do something, if we have credentials.
+    pub(crate) rest: Option<Arc<Rest>>,
     pub(crate) tap: Option<Tap>,
     readings: Readings,
     draining: AtomicBool,
@@ -56,6 +62,7 @@ pub(crate) struct Ground {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) mint: Mint,
+    pub(crate) rest: Option<Arc<Rest>>,
     pub(crate) tap: Option<Tap>,
 }
 
@@ -73,6 +80,7 @@ impl House {
             metrics,
             gate,
             mint,
+            rest,
             tap,
         } = ground;
         let readings = Readings::new(&settings, workshop)?;
@@ -92,6 +100,7 @@ impl House {
             node: node_name(),
             public_http: public_base,
             public_ws,
+            rest,
             tap,
             readings,
             draining: AtomicBool::new(false),
@@ -136,7 +145,11 @@ impl House {
         dialler: &Dialler,
     ) -> CallSeed {
         let answering = self.readings.answering(reading, &agent.name);
+        let people = self.people(&answering, visit.as_ref());
         CallSeed {
+            people,
+            choices: Arc::default(),
+            other_urls: BTreeMap::new(),
             place,
             visit,
             max_length: answering.max_call(),
@@ -150,6 +163,45 @@ impl House {
             store: self.store.clone(),
             shared: Shared::new(self.metrics.clone(), self.gate.clone(), self.tap.clone()),
         }
+    }
+
+    /// Whom a stream without a ticket may choose, with the URLs of their models' sockets.
+    pub(crate) async fn choices(
+        &self,
+        reading: u32,
+    ) -> (BTreeMap<String, Choice>, BTreeMap<String, Arc<str>>) {
+        let (mut choices, mut urls) = (BTreeMap::new(), BTreeMap::new());
+        for name in self.readings.names(reading) {
+            let (agent, reading) = self.who_answers("", Some(&name), None).await;
+            let answering = self.readings.answering(reading, &name);
+            let max_length = answering.max_call();
+            urls.insert(name.clone(), answering.model_url());
+            choices.insert(name, Choice { agent, max_length });
+        }
+        (choices, urls)
+    }
+
+    /// How people are called for a call's caller, in a warm transfer.
+    fn people(&self, answering: &Answering, visit: Option<&Visit>) -> Option<People> {
+        let transfer = answering.transfer();
+        if transfer.mode != TransferMode::Warm {
+            return None;
+        }
+        // The one of the two numbers that is the account's.
+        let visit = visit?;
+        let from = match visit.direction {
+            "outbound" => visit.number.0.clone(),
+            _ => visit.to.clone()?,
+        };
+        Some(People {
+            rest: self.rest.clone()?,
+            base: self.public_http.clone(),
+            numbers: Arc::new(answering.targets()),
+            from,
+            ring_seconds: transfer.ring_seconds,
+            gone: person::gone().to_xml().ok()?,
+            journal: self.store.clone(),
+        })
     }
 
     /// Asks the registry; `None` if it does not answer.

@@ -38,7 +38,7 @@
 //! | [`booking`] | the appointment book: tools over SQLite, calendars, the desk |
 //! | [`service`], `drain` | two listeners, one registry, one [gate](switchboard_actors::admission), one store; leaving |
 //! | [`toolbox`] | the tools of the settings, of the book and of this process, in one box |
-//! | [`phone`] | what Twilio calls: webhook, media socket, after-stream, after-dial, briefing, callbacks, signatures, tickets, TwiML |
+//! | [`phone`] | what Twilio calls: webhook, media socket, after-stream, after-dial, briefing, people called ahead, callbacks, signatures, tickets, TwiML |
 //! | `desk` | what the operator calls: calls, hang-up, say, instruct, transfer, drain, metrics, a fault on demand; behind the token |
 //! | [`telemetry`] | log lines of one line, masked numbers, the panic hook |
 //!
@@ -56,11 +56,12 @@
 //! 5. The end has a name ([`EndReason`](call_protocol::call::end::EndReason)), which log, metrics and the admin pages
 //!    share, and which decides what `/after-stream` answers: hang up, transfer, speak the fallback, connect again. Behind
 //!    a transfer `/after-dial` hangs up, or brings a caller whom nobody took back to the agent, who is told why. In a warm
-//!    one `/briefing` tells whoever answers what the call is about, before the caller joins.
+//!    one `/briefing` tells whoever answers what the call is about, before the caller joins; where Twilio can be asked to
+//!    call him, the caller stays with the agent until he has taken the call (`phone/person.rs`).
 //!
-//! *Architecture invariants.* Only `actors/src/twilio/session.rs` imports `actix_web_actors`; only `actors/src/openai/`
-//! and `actors/src/tools/http.rs` (and [`commands::check`] and the operator of `demo --faults`, who have no call) import
-//! `awc`; `call-protocol` imports neither and asks nobody for the time. Handlers here contain no rule about a call. No
+//! *Architecture invariants.* Only `actors/src/twilio/session.rs` imports `actix_web_actors`; only `actors/src/openai/`,
+//! `actors/src/tools/http.rs` and `actors/src/twilio/rest.rs` (and [`commands::check`] and the operator of
+//! `demo --faults`, who have no call) import `awc`; `call-protocol` imports neither and asks nobody for the time. Handlers here contain no rule about a call. No
 //! file here is read or written after start but by commands, by a reload, and by the appointment book, which is off the
 //! threads that carry audio.
 //!

@@ -45,6 +45,8 @@ pub(crate) struct Around<'a> {
     pub(crate) configured: &'a BTreeMap<String, settings::Tool>,
     /// Whether whoever takes a caller is told what the model says about the call.
     pub(crate) briefs: bool,
+    /// People are called while the caller stays with the agent, and ring for so long.
+    pub(crate) calls_ahead: Option<Duration>,
 }
 
 /// Makes the profile of an agent.
@@ -105,6 +107,7 @@ pub(crate) fn profile(
         keys: agent.keys.clone(),
         mask_digits: agent.mask_digits,
         transfer_targets: around.targets.to_vec(),
+        calls_ahead: around.calls_ahead,
         tools: rules(agent, around.tools)?,
     }))
 }

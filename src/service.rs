@@ -24,6 +24,7 @@ use switchboard_actors::registry::Registry;
 use switchboard_actors::store::CallStore;
 use switchboard_actors::store::memory::MemoryStore;
 use switchboard_actors::store::sqlite::SqliteStore;
+use switchboard_actors::twilio::rest::Rest;
 
 use crate::answering::AnsweringError;
 use crate::house::{Ground, House};
@@ -165,6 +166,7 @@ impl Service {
             metrics: metrics.clone(),
             gate,
             mint,
+            rest: rest(&settings, &endpoint),
             tap,
         };
         let house = House::new(settings, base, ground, workshop)?;
@@ -217,6 +219,18 @@ impl Service {
             server.stop(false).await;
         }
     }
+}
+
+/// The way to Twilio's REST API, if there are credentials.
+fn rest(settings: &Settings, endpoint: &Endpoint) -> Option<Arc<Rest>> {
+    let credentials = settings.twilio.rest.as_ref()?;
+    let rest = Rest::new(
+        &settings.twilio.api_url,
+        &credentials.account_sid,
+        credentials.basic(),
+        endpoint.tls.clone(),
+    );
+    Some(Arc::new(rest))
 }
 
 /// The store the settings name. A file that cannot be opened is no reason not to answer the phone: the store complains,

@@ -372,3 +372,62 @@ async fn bad(leg: &mut Leg, count: usize) {
         let _ = leg.socket.send(Message::text(body.clone())).await;
     }
 }
+
+#[tokio::test]
+async fn a_stream_without_a_ticket_chooses_its_agent() {
+    let porter = "\n[agents.porter]\ninstructions = \"You are the night porter.\"\n\
+                  greeting = { mode = \"model\", text = \"Greet by night.\" }\n\
+                  model = { name = \"gpt-realtime-2.1-mini\" }\n";
+    let options = Options {
+        toml: format!("default_agent = \"spa\"\n{}{porter}", support::AGENT),
+        ..Options::default()
+    };
+    let options = options.model(brief()).with("SWITCHBOARD_DEV", "1");
+    let house = House::start(options).await;
+    for (agent, instructions, kind) in [
+        ("porter", "You are the night porter.", None),
+        ("spa", "You answer the phone of a spa.", None),
+        (
+            "the moon",
+            "You answer the phone of a spa.",
+            Some("unknown_agent"),
+        ),
+    ] {
+        let mut leg = house.open_signed("/media-stream", &[]).await.unwrap();
+        leg.connected().await;
+        let mut start = leg.start_message();
+        start["start"]["customParameters"]["agent"] = json!(agent);
+        leg.send(&start).await;
+        goes_on(&house, &mut leg).await;
+        let row = house.calls().await["calls"][0].clone();
+        let answers = if kind.is_some() { "spa" } else { agent };
+        assert_eq!(row["agent"], answers);
+        let (mut number, mut last) = (1, None);
+        while let Some(session) = house.model.session(number) {
+            last = Some(session);
+            number += 1;
+        }
+        let config = last.unwrap().config();
+        assert_eq!(config["instructions"], instructions, "{agent}");
+        if let Some(kind) = kind {
+            counted(&house, kind, 1.0).await;
+        }
+        leg.stop().await;
+        house.empty().await;
+    }
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_ticket_has_chosen_the_agent() {
+    let house = house().await;
+    let mut leg = house.pick_up(&sid("CA")).await;
+    leg.connected().await;
+    let mut start = leg.start_message();
+    start["start"]["customParameters"]["agent"] = json!("porter");
+    leg.send(&start).await;
+    counted(&house, "other_agent", 1.0).await;
+    goes_on(&house, &mut leg).await;
+    assert_eq!(house.calls().await["calls"][0]["agent"], "spa");
+    house.stop().await;
+}

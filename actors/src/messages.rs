@@ -7,6 +7,7 @@
 //! | `OpenAiSession` | `CallActor` | [`ModelSaid`] | `do_send` along a weak link | at most 16 frames are read before the call has its turn |
 //! | `CallActor` | `TwilioSession` | [`ToPhone`] | `try_send` | the phone leg is stalled: the call ends |
 //! | `CallActor` | `OpenAiSession` | [`ToModel`] | `try_send` for audio, else `do_send` | the frame is dropped and counted |
+//! | whoever calls a person | `CallActor` | [`Order`] | `send` along a weak link | one person at a time |
 //! | a tool's run | `CallActor` | [`ToolOver`] | `do_send` along a weak link | at most 32 tools run for a call |
 //! | `CallActor` | `Registry` | [`Push`], [`Down`], `Vacant` | `do_send`, once a second at most | – |
 //! | the edge | `Registry`, `CallActor` | [`Arrive`], [`Claim`], [`Adopt`], [`List`], [`Find`], [`Order`], [`Inspect`] | `send` with a timeout | an error answer |
@@ -411,6 +412,8 @@ pub struct Ending {
     pub reason: Option<EndReason>,
     /// Where the caller goes now.
     pub transfer_to: Option<Destination>,
+    /// The person who waits there for the caller, by the number in the call.
+    pub awaited_by: Option<u32>,
     /// Who it was.
     pub visit: Visit,
 }

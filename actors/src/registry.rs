@@ -53,6 +53,7 @@ enum Place {
     Over {
         reason: Option<EndReason>,
         transfer_to: Option<Destination>,
+        awaited_by: Option<u32>,
         at: Instant,
     },
 }
@@ -75,6 +76,7 @@ struct Live {
     last: Option<Push>,
     ended: Option<EndReason>,
     transfer_to: Option<Destination>,
+    awaited_by: Option<u32>,
     inspect: Option<WeakRecipient<Inspect>>,
     orders: Option<WeakRecipient<Order>>,
     #[cfg(feature = "fault-hook")]
@@ -163,6 +165,7 @@ impl Registry {
             last: None,
             ended: None,
             transfer_to: None,
+            awaited_by: None,
             inspect: None,
             orders: None,
             #[cfg(feature = "fault-hook")]
@@ -408,6 +411,7 @@ impl Handler<Push> for Registry {
             let walked_in = live.call.filter(|_| names_itself);
             live.ended = message.snapshot.ended;
             live.transfer_to.clone_from(&message.snapshot.transfer_to);
+            live.awaited_by = message.snapshot.awaited_by;
             let (key, over) = (message.key, live.call.filter(|_| live.ended.is_some()));
             live.last = Some(message);
             if let Some(call) = over {
@@ -440,6 +444,7 @@ impl Handler<Down> for Registry {
             guest.place = Place::Over {
                 reason: live.ended,
                 transfer_to: live.transfer_to,
+                awaited_by: live.awaited_by,
                 at: now,
             };
             self.expiries.push_back((now + ENDING_LIFE, call));
@@ -506,25 +511,28 @@ impl Handler<HowEnded> for Registry {
 
     fn handle(&mut self, HowEnded(call): HowEnded, _: &mut Context<Self>) -> Self::Result {
         let ending = self.guests.get(&call).map(|guest| {
-            let (reason, transfer_to) = match &guest.place {
+            let (reason, transfer_to, awaited_by) = match &guest.place {
                 Place::Over {
                     reason,
                     transfer_to,
+                    awaited_by,
                     ..
-                } => (*reason, transfer_to.clone()),
+                } => (*reason, transfer_to.clone(), *awaited_by),
                 // Twilio may ask before the last word of the call has arrived here.
                 Place::Live(key) => {
                     let live = self.live.get(key);
                     (
                         live.and_then(|live| live.ended),
                         live.and_then(|live| live.transfer_to.clone()),
+                        live.and_then(|live| live.awaited_by),
                     )
                 }
-                Place::Waiting { .. } => (None, None),
+                Place::Waiting { .. } => (None, None, None),
             };
             Ending {
                 reason,
                 transfer_to,
+                awaited_by,
                 visit: guest.visit.clone(),
             }
         });

@@ -9,10 +9,13 @@ use switchboard_actors::messages::{HowEnded, Refused, Tenure};
 use super::form::Form;
 use super::twiml::Response;
 use super::webhook::Webhook;
-use super::{answer, incoming_call, takeover};
+use super::{answer, incoming_call, person, takeover};
 use crate::house::House;
 
 const PATH: &str = "/after-dial";
+
+/// Marks the end of a meeting.
+const MET: &str = "met";
 
 pub(crate) async fn handle(
     house: web::Data<House>,
@@ -31,6 +34,13 @@ pub(crate) fn path(to: Option<&Destination>) -> String {
     }
 }
 
+/// The same of a meeting with a person who had been called before.
+pub(crate) fn path_of_meeting(to: Option<&Destination>) -> String {
+    let path = path(to);
+    let more = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{more}{MET}=1")
+}
+
 /// Whether a URL of ours leads here.
 pub(crate) fn is_at(house: &House, url: &str) -> bool {
     let path = url.strip_prefix(house.public_http.as_str());
@@ -41,6 +51,8 @@ pub(crate) fn is_at(house: &House, url: &str) -> bool {
 struct Asked {
     target: Option<Destination>,
     status: Option<String>,
+    /// A room was dialled, not a number: whether the two were bridged is not told.
+    met: bool,
     waited: u8,
 }
 
@@ -62,6 +74,7 @@ impl Asked {
         Self {
             target: target.map(Destination::Target),
             status,
+            met: query.get(MET).is_some(),
             waited: query
                 .get("waited")
                 .and_then(|times| times.parse().ok())
@@ -77,7 +90,7 @@ pub(crate) async fn what_follows(
     webhook: &Webhook,
 ) -> Response {
     let asked = Asked::read(house, request, webhook);
-    let bridged = webhook.form.get("DialBridged");
+    let bridged = webhook.form.get("DialBridged").filter(|_| !asked.met);
     let status = asked.status.as_deref().unwrap_or_default();
     let dialled = match Unreached::from_label(status) {
         Some(why) => Dialled::Unreached(why),
@@ -132,6 +145,9 @@ async fn come_back(
         },
         ..Checkpoint::default()
     });
+    if let Some(person) = &left.person {
+        person::let_go(house, webhook.call, person);
+    }
     takeover::same_agent(house, webhook, &mut visit, &left.agent).await;
     let agent = house.answering(&visit);
     if !left.come_back(why) {

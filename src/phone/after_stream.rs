@@ -2,11 +2,12 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use call_protocol::call::end::{Aftermath, EndReason};
+use call_protocol::call::person::Stage;
 use switchboard_actors::messages::{HowEnded, Refused, Tenure};
 
 use super::twiml::Response;
 use super::webhook::Webhook;
-use super::{answer, incoming_call, takeover};
+use super::{answer, incoming_call, person, takeover};
 use crate::house::House;
 
 pub(crate) async fn handle(
@@ -37,6 +38,7 @@ pub(crate) async fn what_follows(
     let mut target = ending
         .as_ref()
         .and_then(|ending| ending.transfer_to.clone());
+    let mut awaited_by = ending.as_ref().and_then(|ending| ending.awaited_by);
     let mut visit = match ending {
         Some(ending) => ending.visit,
         None => incoming_call::visit(house, request, webhook).await,
@@ -55,6 +57,13 @@ pub(crate) async fn what_follows(
             let (there, to) = checkpoint.aftermath();
             aftermath = there;
             target = to.cloned();
+            let person = checkpoint.person.as_ref();
+            awaited_by = person
+                .filter(|person| person.stage == Stage::Waiting)
+                .map(|person| person.attempt);
+            if let Some(person) = person.filter(|_| webhook.is_over()) {
+                person::let_go(house, webhook.call, person);
+            }
             takeover::same_agent(house, webhook, &mut visit, &checkpoint.agent).await;
         }
     }
@@ -62,7 +71,9 @@ pub(crate) async fn what_follows(
     log::info!(target: "switchboard::phone", call_sid = webhook.call.as_str(), next:? = aftermath; "after the stream");
     match aftermath {
         Aftermath::HangUp => Response::new().hangup(),
-        Aftermath::Transfer => answer::transfer(house, &agent, webhook.call, target.as_ref()),
+        Aftermath::Transfer => {
+            answer::transfer(house, &agent, webhook.call, target.as_ref(), awaited_by)
+        }
         Aftermath::Fallback => answer::fallback(&agent),
         Aftermath::Reconnect => match incoming_call::come_again(house, visit, left).await {
             Ok(arrived) => answer::connect(house, &agent, &arrived.token),

@@ -5,6 +5,7 @@ use actix_web::http::header::ContentType;
 use call_protocol::call::transfer::Destination;
 use call_protocol::ids::CallSid;
 
+use super::person::Wish;
 use super::twiml::{Connect, Response};
 use super::{after_dial, briefing};
 use crate::answering::Answering;
@@ -48,13 +49,19 @@ pub(crate) fn fallback(agent: &Answering) -> Response {
     fall_back(Response::new(), agent.fallback())
 }
 
-/// Connects the caller with somebody else, and asks `/after-dial` what came of it; nobody by that name is a fallback.
+/// Connects the caller with somebody else, who may have been called before and wait for him, and asks `/after-dial` what came of it; nobody by that name is a fallback.
 pub(crate) fn transfer(
     house: &House,
     agent: &Answering,
     call: CallSid,
     to: Option<&Destination>,
+    awaited_by: Option<u32>,
 ) -> Response {
+    if let Some(attempt) = awaited_by {
+        let room = Wish { call, attempt }.room();
+        let action = format!("{}{}", house.public_http, after_dial::path_of_meeting(to));
+        return Response::new().meet(room, Some(action));
+    }
     let number = match to {
         Some(Destination::Number(number)) => Some(number.as_str()),
         Some(Destination::Target(name)) => agent.target(name).map(PhoneNumber::as_str),

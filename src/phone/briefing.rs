@@ -2,14 +2,17 @@
 //! call, or does not.
 //!
 //! Twilio runs this on the person's end while the caller hears it ring
-//! (<https://www.twilio.com/docs/voice/twiml/number#attributes-url>). A mailbox presses no key.
+//! (<https://www.twilio.com/docs/voice/twiml/number#attributes-url>), or, where the person was called by the REST API,
+//! while the caller talks with the agent ([`person`]). A mailbox presses no key.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use call_protocol::call::person::PersonEvent;
 use call_protocol::checkpoint::Checkpoint;
 use call_protocol::conversation::Speaker;
 use call_protocol::ids::{CallSid, clip};
 
 use super::form::Form;
+use super::person::{self, Wanted, Wish};
 use super::twiml::Response;
 use super::webhook::Webhook;
 use super::{answer, takeover};
@@ -20,6 +23,9 @@ const TAKE: &str = "1";
 
 /// Turns told where the model gave no summary.
 const TURNS: usize = 2;
+
+/// Seconds a person who has taken a call waits for it to be somebody's again.
+const PATIENCE: u8 = 10;
 
 /// Bytes of a turn that are told.
 const TOLD: usize = 200;
@@ -33,28 +39,70 @@ pub(crate) async fn handle(
     house: web::Data<House>,
     request: HttpRequest,
     // About the person's leg, which has a SID of its own.
-    _: Webhook,
+    webhook: Webhook,
 ) -> HttpResponse {
     let query = Form::from_query(request.query_string()).unwrap_or_default();
+    let wish = Wish::of(&request);
+    if let Some(wish) = wish {
+        let (attempt, leg) = (wish.attempt, webhook.call);
+        let answered = PersonEvent::Answered { attempt, leg };
+        if person::tell(&house, wish, answered).await == Wanted::No {
+            return answer::twiml(&person::gone());
+        }
+    }
     let left = match query.get("call").and_then(CallSid::parse) {
         Some(call) => takeover::look(&house, call).await,
         None => None,
     };
     let about = left.as_ref().map(about).unwrap_or_default();
     let text = house.transfer().briefing.replace("{summary}", &about);
-    let action = format!("{}/briefing-key", house.public_http);
+    let action = match wish {
+        Some(wish) => key_path(&house, wish),
+        None => format!("{}/briefing-key", house.public_http),
+    };
     answer::twiml(&Response::new().ask_for_key(&text, action).hangup())
 }
 
-/// The person has pressed a key. A document without a verb connects the two.
-pub(crate) async fn key(webhook: Webhook) -> HttpResponse {
-    let takes = webhook.form.get("Digits") == Some(TAKE);
+fn key_path(house: &House, wish: Wish) -> String {
+    format!("{}/briefing-key?{}", house.public_http, wish.query())
+}
+
+/// The person has pressed a key.
+pub(crate) async fn key(
+    house: web::Data<House>,
+    request: HttpRequest,
+    webhook: Webhook,
+) -> HttpResponse {
+    let waited = waited(&request);
+    // A jump brings no key along: it is made for one who has pressed the right one.
+    let takes = webhook.form.get("Digits") == Some(TAKE) || waited > 0;
     log::info!(target: "switchboard::phone", call_sid = webhook.call.as_str(), takes; "briefed");
-    answer::twiml(&if takes {
-        Response::new()
-    } else {
-        Response::new().hangup()
+    if !takes {
+        return answer::twiml(&Response::new().hangup());
+    }
+    let Some(wish) = Wish::of(&request) else {
+        // A document without a verb connects the two.
+        return answer::twiml(&Response::new());
+    };
+    let attempt = wish.attempt;
+    let wanted = person::tell(&house, wish, PersonEvent::Takes { attempt }).await;
+    answer::twiml(&match wanted {
+        Wanted::Yes => Response::new()
+            .say("Thank you. I am connecting you.")
+            .meet(wish.room(), None),
+        Wanted::Soon if waited < PATIENCE => {
+            let again = format!("{}&waited={}", key_path(&house, wish), waited + 1);
+            Response::new().pause(1).redirect(&again)
+        }
+        Wanted::Soon | Wanted::No => person::gone(),
     })
+}
+
+/// How often the person was asked to wait for a call between two owners.
+fn waited(request: &HttpRequest) -> u8 {
+    let query = Form::from_query(request.query_string()).unwrap_or_default();
+    let waited = query.get("waited").and_then(|times| times.parse().ok());
+    waited.unwrap_or(0)
 }
 
 /// What the call is about: in the model's words, or else what was said last.

@@ -1,5 +1,6 @@
 //! `/media-stream/{token}`: Twilio opens the media socket.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use actix_web::{Error, HttpRequest, HttpResponse, web};
@@ -66,7 +67,11 @@ pub(crate) async fn without_ticket(
         Some(Ok(key)) => {
             let place = DownGuard::new(key, house.registry.clone());
             let agent = house.who_answers("", None, None).await;
-            let seed = house.seed(place, (None, None), agent, opener, &dialler.0);
+            let (choices, other_urls) = house.choices(agent.1).await;
+            let mut seed = house.seed(place, (None, None), agent, opener, &dialler.0);
+            // Whoever writes such TwiML himself says in it who answers.
+            seed.choices = Arc::new(choices);
+            seed.other_urls = other_urls;
             switchboard_actors::twilio::accept(seed, &request, stream)
         }
         Some(Err(refused)) => Ok(refuse(&house, refused.label())),

@@ -13,6 +13,7 @@ mod health;
 mod incoming_call;
 pub(crate) mod media_stream;
 pub(crate) mod openers;
+pub(crate) mod person;
 pub mod signature;
 mod takeover;
 pub mod ticket;
@@ -36,6 +37,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .route("/after-dial", web::post().to(after_dial::handle))
         .route("/briefing", web::post().to(briefing::handle))
         .route("/briefing-key", web::post().to(briefing::key))
+        .route("/person-status", web::post().to(person::status))
         .route("/stream-status", web::post().to(callbacks::stream_status))
         .route("/call-status", web::post().to(callbacks::call_status))
         .route("/healthz", web::get().to(health::healthz))

@@ -67,6 +67,13 @@ pub enum Verb {
         /// Seconds to let it ring; `None`: Twilio's 30.
         timeout_seconds: Option<u16>,
     },
+    /// Meets somebody in a room that lives as long as both are in it.
+    Meet {
+        /// The room.
+        room: String,
+        /// Asked for TwiML when it is over.
+        action: Option<String>,
+    },
     /// Speaks a text and waits for one key.
     Gather {
         /// The words.
@@ -176,6 +183,12 @@ impl Response {
             answer_on_bridge: true,
             timeout_seconds: Some(ring_seconds),
         })
+    }
+
+    /// Adds a meeting with somebody who comes, or has come, there by himself; `action` is asked when it is over.
+    #[must_use]
+    pub fn meet(self, room: String, action: Option<String>) -> Self {
+        self.verb(Verb::Meet { room, action })
     }
 
     /// Adds a text after, or during, which one key is waited for; `action` is told which. Without a key the next verb
@@ -305,6 +318,17 @@ fn write_verb(writer: &mut Writer<Vec<u8>>, verb: &Verb) -> std::io::Result<()> 
                     write_text(writer, "Number", &[("url", Some(url.clone()))], number)
                 }),
             }
+        }
+        Verb::Meet { room, action } => {
+            let yes = || Some("true".to_owned());
+            let of_room = [
+                ("beep", Some("false".to_owned())),
+                ("startConferenceOnEnter", yes()),
+                ("endConferenceOnExit", yes()),
+            ];
+            write_within(writer, "Dial", &[("action", action.clone())], |writer| {
+                write_text(writer, "Conference", &of_room, room)
+            })
         }
         Verb::Gather { text, action } => {
             let attributes = [

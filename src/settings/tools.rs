@@ -139,7 +139,8 @@ pub struct Transfer {
 pub enum TransferMode {
     /// The caller, at once.
     Cold,
-    /// What the call is about, and then, after a key, the caller, who hears it ring meanwhile.
+    /// What the call is about, and then, after a key, the caller: who stays with the agent until then where Twilio can be
+    /// asked to call people (REST credentials), and else hears it ring.
     Warm,
 }
 

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)] // tests, where a panic is the report
 
 mod booked;
+mod called;
 mod door;
 mod here;
 mod killed;

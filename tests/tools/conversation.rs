@@ -338,7 +338,7 @@ async fn a_fault_in_the_call_while_a_tool_runs_neither_stops_it_nor_runs_it_agai
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_mcp_server_is_named_to_the_model_and_called_by_nobody_here() {
+async fn an_mcp_server_is_named_to_the_model() {
     let server = ToolServer::start([Does::json("{}")]).await;
     let toml = toml(&server, "", "").replace("kind = \"http\"", "kind = \"mcp\"");
     let toml = format!("{toml}headers = {{ X-Tenant = \"spa\" }}\n");
@@ -354,7 +354,6 @@ async fn an_mcp_server_is_named_to_the_model_and_called_by_nobody_here() {
             "require_approval": "never", "authorization": "itest-tool-secret", "headers": {"X-Tenant": "spa"},
         }])
     );
-    assert!(server.asked().is_empty());
     house.stop().await;
 }
 

@@ -11,5 +11,6 @@ mod exactly_once;
 mod journal;
 mod reach;
 mod replies;
+mod served;
 #[path = "../support/mod.rs"]
 mod support;

@@ -4,6 +4,7 @@
 
 mod desk;
 mod door;
+mod rest;
 mod sent;
 #[path = "../support/mod.rs"]
 mod support;

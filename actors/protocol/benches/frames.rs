@@ -81,10 +81,12 @@ impl Talking {
             keys: BTreeMap::new(),
             mask_digits: false,
             transfer_targets: Vec::new(),
+            calls_ahead: None,
             tools: call_protocol::tool::ToolRules::default(),
         };
         let setup = CallSetup {
             agent: Arc::new(agent),
+            choices: Arc::default(),
             call: None,
             max_length: Duration::from_secs(1 << 40),
             accepted_at: None,
@@ -157,6 +159,8 @@ impl Talking {
                 | Effect::TakeNext
                 | Effect::CloseModel
                 | Effect::RunTool(_)
+                | Effect::CallPerson(_)
+                | Effect::EndPerson(_)
                 | Effect::ClosePhone { .. }
                 | Effect::Checkpoint
                 | Effect::Forget

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::call::end::{Aftermath, EndReason};
+use crate::call::person::Person;
 use crate::call::transfer::{Destination, MOST_RETURNS, Returned, Unreached};
 use crate::conversation::{Speaker, Turn};
 use crate::tool::memory::ToolMemory;
@@ -55,6 +56,12 @@ pub struct Checkpoint {
     /// What whoever takes the caller should know, in the model's words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub briefing: Option<String>,
+    /// People called while the caller stayed with the agent.
+    #[serde(skip_serializing_if = "is_none_yet")]
+    pub called: u32,
+    /// The one who is called now, or with whom the caller is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub person: Option<Person>,
     /// A transfer that failed and that the caller was not told of yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub returned: Option<Returned>,
@@ -80,6 +87,8 @@ impl Default for Checkpoint {
             tools: ToolMemory::default(),
             notes: VecDeque::new(),
             briefing: None,
+            called: 0,
+            person: None,
             returned: None,
             returns: 0,
         }
@@ -248,6 +257,7 @@ impl Checkpoint {
         self.returns += 1;
         self.returned = Some(Returned { to, why });
         self.briefing = None;
+        self.person = None;
         self.standing = Standing::Live;
         true
     }

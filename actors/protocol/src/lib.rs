@@ -46,11 +46,13 @@
 //!     keys: BTreeMap::new(),
 //!     mask_digits: true,
 //!     transfer_targets: Vec::new(),
+//!     calls_ahead: None,
 //!     tools: ToolRules::default(),
 //! };
 //! let mut call = Call::new(CallSetup {
 //!     agent: Arc::new(agent),
 //!     call: None,
+//!     choices: Arc::default(),
 //!     max_length: Duration::from_secs(3_600),
 //!     accepted_at: None,
 //!     seed: 1,
@@ -98,7 +100,7 @@
 //!
 //! | module | question it answers |
 //! | --- | --- |
-//! | [`call`] | what becomes of the call: its [states](call::state), [events](call::event), [effects](call::effect), [timers](call::timers), [ends](call::end), [transfers](call::transfer), [the operator's wishes](call::operator) |
+//! | [`call`] | what becomes of the call: its [states](call::state), [events](call::event), [effects](call::effect), [timers](call::timers), [ends](call::end), [transfers](call::transfer), [people called ahead](call::person), [agents chosen by the stream](call::choice), [the operator's wishes](call::operator) |
 //! | [`playback`] | what was sent, heard, cut: the ledger all positions come from |
 //! | [`conversation`] | who said what, and what of it was heard |
 //! | [`checkpoint`] | the call as it is written down for whoever goes on with it |

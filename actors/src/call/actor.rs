@@ -1,6 +1,6 @@
 //! The actor: messages in, machine stepped, restarts counted.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Instant, SystemTime};
 
@@ -13,6 +13,7 @@ use call_protocol::call::{Call, CallSetup};
 use call_protocol::time::Time;
 
 use super::keeper::Keeper;
+use super::people::People;
 use super::shared::{CallSeed, LogContext, Opener, Shared};
 use crate::down::DownGuard;
 use crate::limits::{CALL_MAILBOX, PUSH_EVERY, RESTART_WINDOW, RESTARTS, STANDSTILL};
@@ -41,9 +42,12 @@ pub(crate) struct CallActor {
     /// Sessions dialled so far; the last one's number.
     pub(super) dialled: u32,
     pub(super) model_url: std::sync::Arc<str>,
+    /// The same of agents the stream may choose, by name.
+    pub(super) other_urls: BTreeMap<String, std::sync::Arc<str>>,
     pub(super) early: Option<ModelLine>,
     pub(super) dialler: Dialler,
     pub(super) tools: std::sync::Arc<ToolBox>,
+    pub(super) people: Option<People>,
     /// The caller's number in full.
     pub(super) number: CallerNumber,
     pub(super) registry: Addr<Registry>,
@@ -83,6 +87,7 @@ impl CallActor {
             let setup = CallSetup {
                 agent: seed.agent.clone(),
                 call: seed.visit.as_ref().map(|visit| visit.call),
+                choices: seed.choices,
                 max_length: seed.max_length,
                 accepted_at: accepted_at(&seed.shared),
                 seed: seed.place.key().wrapping_mul(0x9E37_79B9_7F4A_7C15),
@@ -115,9 +120,11 @@ impl CallActor {
                 next: None,
                 dialled: 0,
                 model_url: seed.model_url,
+                other_urls: seed.other_urls,
                 early: seed.early,
                 dialler: seed.dialler,
                 tools: seed.tools,
+                people: seed.people,
                 number,
                 _guard: seed.place,
                 registry: seed.registry,

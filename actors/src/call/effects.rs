@@ -6,11 +6,14 @@ use actix::prelude::SendError;
 use actix::{AsyncContext, Context};
 use call_protocol::call::effect::Effect;
 use call_protocol::call::end::EndReason;
+use call_protocol::call::event::OperatorEvent;
+use call_protocol::call::person::{PersonCall, PersonEvent};
+use call_protocol::call::transfer::Unreached;
 use call_protocol::model::command::ModelCommand;
 use call_protocol::tool::ToolRun;
 
 use super::actor::CallActor;
-use crate::messages::{ToModel, ToPhone, ToolOver};
+use crate::messages::{Order, ToModel, ToPhone, ToolOver};
 use crate::openai::ModelLine;
 use crate::tools::Caller;
 
@@ -61,6 +64,12 @@ impl CallActor {
                     self.model = model;
                 }
                 Effect::RunTool(run) => self.run_tool(*run, ctx),
+                Effect::CallPerson(person) => self.call_person(*person, ctx),
+                Effect::EndPerson(person) => {
+                    if let (Some(people), Some(call)) = (self.people.clone(), self.log.call) {
+                        people.end(call, person);
+                    }
+                }
                 Effect::Report(report) => self.tell(report),
             }
         }
@@ -93,9 +102,11 @@ impl CallActor {
     /// Dials a session of its own number.
     fn dial_line(&mut self, ctx: &mut Context<Self>) -> ModelLine {
         self.dialled += 1;
+        let agent = &self.call.setup().agent.name;
+        let model_url = self.other_urls.get(agent).unwrap_or(&self.model_url);
         ModelLine::dial(
             self.dialled,
-            &self.model_url,
+            model_url,
             &self.dialler,
             &self.shared,
             ctx.address().downgrade(),
@@ -119,6 +130,16 @@ impl CallActor {
                 actor.do_send(ToolOver(finished));
             }
         });
+    }
+
+    fn call_person(&self, person: PersonCall, ctx: &Context<Self>) {
+        if let (Some(people), Some(call)) = (self.people.clone(), self.call.call_sid()) {
+            people.call(call, person, ctx.address().downgrade());
+            return;
+        }
+        let (attempt, why) = (person.attempt, Unreached::Failed);
+        let gone = OperatorEvent::Person(PersonEvent::Gone { attempt, why });
+        ctx.address().do_send(Order(gone));
     }
 
     fn send_phone(&mut self, message: ToPhone) {

@@ -6,10 +6,12 @@
 mod actor;
 mod effects;
 mod keeper;
+mod people;
 mod report;
 mod shared;
 
 pub use keeper::unix_now;
+pub use people::People;
 pub use shared::{Bridge, BridgeLatency, CallSeed, Opener, Shared, Tap, TapLine, Wire};
 
 pub(crate) use actor::CallActor;

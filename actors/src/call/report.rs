@@ -180,6 +180,11 @@ impl CallActor {
                 result,
                 ms,
             } => line!(debug, self, tool = tool.as_str(), number, result, ms; "tool answered"),
+            Report::ServerTool { tool, result, ms } => {
+                let took = Duration::from_millis(ms);
+                self.shared.metrics.tool_ran(&tool, result, took);
+                line!(info, self, tool = tool.as_str(), result, ms; "tool of the model's server");
+            }
             Report::Stopped(summary) => self.tell_end(&summary),
         }
     }

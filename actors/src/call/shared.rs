@@ -1,6 +1,7 @@
 //! What the actors of one call share: counters and a tap, nothing that decides.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,12 +9,14 @@ use actix::Addr;
 use bytes::Bytes;
 use call_protocol::audio::FRAME_BYTES;
 use call_protocol::call::AgentProfile;
+use call_protocol::call::choice::Choice;
 use call_protocol::call::effect::Report;
 use call_protocol::latency::{Histogram, Meter};
 use call_protocol::payload::Payload;
 use serde::Serialize;
 use tokio::sync::mpsc::Sender;
 
+use super::People;
 use crate::admission::Gate;
 use crate::down::DownGuard;
 use crate::messages::{CallKey, Visit};
@@ -34,6 +37,10 @@ pub struct CallSeed {
     pub visit: Option<Visit>,
     /// Who answers.
     pub agent: Arc<AgentProfile>,
+    /// Agents the stream itself may choose, by name.
+    pub choices: Arc<BTreeMap<String, Choice>>,
+    /// The URLs of their model sockets.
+    pub other_urls: BTreeMap<String, Arc<str>>,
     /// The longest the call may last.
     pub max_length: Duration,
     /// The URL of a model socket, with the model in it.
@@ -46,6 +53,8 @@ pub struct CallSeed {
     pub dialler: Dialler,
     /// Runs tools.
     pub tools: Arc<ToolBox>,
+    /// Calls people for the caller while he stays; `None`: nobody can.
+    pub people: Option<People>,
     /// Where the call makes itself known.
     pub registry: Addr<Registry>,
     /// Where its checkpoints go.

@@ -1,10 +1,11 @@
-//! The phone leg: Twilio's media stream.
+//! The phone leg: Twilio's media stream, and its REST API.
 
 mod assembler;
 #[cfg(feature = "echo")]
 pub mod echo;
 mod frames;
 mod gate;
+pub mod rest;
 mod session;
 
 pub(crate) use assembler::Assembler;

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod chaos;
+pub mod mcp;
 pub mod probe;
 pub mod realtime;
 pub mod speech;

@@ -78,6 +78,7 @@ fn every_other_verb_is_read() {
             caller_id: caller_id.map(str::to_owned),
             timeout_s,
             screen: None,
+            conference: None,
         };
     let expected = [
         Verb::Say {

@@ -46,10 +46,12 @@ fn setup() -> CallSetup {
         keys: BTreeMap::from([('0', "front_desk".to_owned())]),
         mask_digits: false,
         transfer_targets: vec!["front_desk".to_owned()],
+        calls_ahead: None,
         tools: call_protocol::tool::ToolRules::default(),
     };
     CallSetup {
         agent: Arc::new(agent),
+        choices: Arc::default(),
         call: None,
         max_length: Duration::from_secs(3_600),
         accepted_at: None,
@@ -101,6 +103,8 @@ fn carry_out(call: &mut Call, out: &mut BytesMut) -> u32 {
             | Effect::TakeNext
             | Effect::CloseModel
             | Effect::RunTool(_)
+            | Effect::CallPerson(_)
+            | Effect::EndPerson(_)
             | Effect::Checkpoint
             | Effect::Forget
             | Effect::ClosePhone { .. } => {}

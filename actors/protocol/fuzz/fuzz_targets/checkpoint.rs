@@ -49,10 +49,12 @@ fn setup() -> CallSetup {
         keys: BTreeMap::new(),
         mask_digits: true,
         transfer_targets: Vec::new(),
+        calls_ahead: None,
         tools: call_protocol::tool::ToolRules::default(),
     };
     CallSetup {
         agent: Arc::new(agent),
+        choices: Arc::default(),
         call: None,
         max_length: Duration::from_secs(3_600),
         accepted_at: None,

@@ -92,6 +92,7 @@ impl Call {
         if let Some(command) = next {
             self.ask_model(command);
         }
+        self.refuse_approvals();
         self.on_farewell_done(&done.id, spoke, &done.status, now);
         if !matches!(done.status, ResponseStatus::Failed(_)) {
             self.sayings.answered(wish.instructions.as_deref());

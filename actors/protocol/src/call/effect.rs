@@ -2,6 +2,7 @@
 
 use crate::call::end::EndReason;
 use crate::call::event::{ModelError, Usage};
+use crate::call::person::{PersonCall, PersonEnd};
 use crate::call::state::StateName;
 use crate::conversation::Turn;
 use crate::ids::{CallSid, ModelId, StreamSid};
@@ -54,6 +55,10 @@ pub enum Effect {
     },
     /// Run a tool, beside the call; its end is an event, whenever it comes.
     RunTool(Box<ToolRun>),
+    /// Call a person for the caller, who stays meanwhile; what he does is an event.
+    CallPerson(Box<PersonCall>),
+    /// End a person's call: the caller does not come.
+    EndPerson(PersonEnd),
     /// Write the call's [checkpoint](crate::call::Call::checkpoint) down, off the call's path.
     Checkpoint,
     /// The call is over and nobody will ask for it: its checkpoint may go.
@@ -236,6 +241,15 @@ pub enum Report {
         /// What became of it.
         result: &'static str,
         /// Milliseconds since it was called.
+        ms: u64,
+    },
+    /// The model's server ran a tool itself (MCP), or could not.
+    ServerTool {
+        /// The tool of the settings.
+        tool: String,
+        /// `ok`, `failed`, or `unlisted`: its server was not reached at all.
+        result: &'static str,
+        /// Milliseconds from the beginning of its item.
         ms: u64,
     },
     /// The call is over.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::operator::Words;
+use super::person::PersonEvent;
 use super::transfer::Destination;
 use crate::ids::{AccountSid, CallSid, ModelId, StreamSid, clip};
 use crate::payload::Payload;
@@ -260,6 +261,8 @@ pub enum ModelEvent {
     },
     /// An answer is over, one way or another.
     ResponseDone(Box<ResponseDone>),
+    /// The server did not reach a server of tools (MCP).
+    ToolsUnlisted,
     /// The account's limits, as of this response.
     RateLimits(Vec<RateLimit>),
     /// The server refused something or is in trouble.
@@ -354,6 +357,15 @@ pub enum ItemKind {
         /// Whether the item was finished; a cut one must not be run.
         complete: bool,
     },
+    /// A tool the server ran itself (MCP).
+    ServerCall {
+        /// The label of the server it is of.
+        server: String,
+        /// Whether it failed.
+        failed: bool,
+    },
+    /// The server asks whether it may run a tool (MCP).
+    ApprovalRequest,
     /// Something the server handles itself.
     Other,
 }
@@ -371,7 +383,8 @@ pub struct ResponseDone {
     pub spoken_items: u32,
     /// Tool calls in it.
     pub tool_calls: u32,
-    /// Tools the server ran itself after the last thing it said (MCP): what came of them is not told yet.
+    /// Tools the server ran itself, or asked whether it may, after the last thing it said (MCP): what came of them is not
+    /// told yet.
     pub server_calls: u32,
     /// Tokens used, where reported.
     pub usage: Option<Usage>,
@@ -462,6 +475,8 @@ pub enum OperatorEvent {
     Say(Words),
     /// Have the model know this from its next answer on.
     Instruct(Words),
-    /// Send the caller to somebody else, when the agent has told him so.
+    /// Get the caller to somebody else.
     Transfer(Destination),
+    /// News of a person who is called for the caller.
+    Person(PersonEvent),
 }

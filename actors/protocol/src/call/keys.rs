@@ -29,7 +29,7 @@ impl Call {
         {
             // He does not want to hear the rest. No server cancels because of a key.
             self.take_back(false, now);
-            self.transfer(Destination::Target(target), Farewell::Asked, now);
+            self.connect(Destination::Target(target), Farewell::Asked, now);
             return;
         }
         if self.keys.len() < MOST {

@@ -123,6 +123,11 @@ impl Call {
         self.leave(EndReason::Transferred, farewell, now);
     }
 
+    /// The same, with a person who was told of the call and waits.
+    pub(super) fn transfer_keeping_briefing(&mut self, to: Destination) {
+        self.transfer_to = Some(to);
+    }
+
     /// The response is done in which the model should have said the last words: it may have forgotten them.
     pub(super) fn on_farewell_done(
         &mut self,
@@ -176,6 +181,11 @@ impl Call {
     /// The caller was thought to be away and is not.
     pub(super) fn stay_with_somebody(&mut self) {
         self.stay_if(|leaving| leaving.reason == EndReason::NobodyThere);
+    }
+
+    /// Whoever waited for the caller is gone.
+    pub(super) fn stay_after_all(&mut self) {
+        self.stay_if(|leaving| leaving.reason == EndReason::Transferred);
     }
 
     fn stay_if(&mut self, can_stay: impl FnOnce(&Leaving) -> bool) {

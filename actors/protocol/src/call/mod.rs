@@ -6,6 +6,7 @@
 mod absence;
 mod agent_audio;
 mod answers;
+pub mod choice;
 pub mod effect;
 pub mod end;
 pub mod event;
@@ -17,9 +18,11 @@ mod model_leg;
 mod notes;
 pub mod operator;
 mod patience;
+pub mod person;
 mod phone_leg;
 mod resume;
 mod rollover;
+mod server_tools;
 mod setup;
 pub mod snapshot;
 pub mod state;
@@ -107,11 +110,14 @@ pub struct Call {
     rollover: rollover::Rollover,
     tools: tools::ToolCalls,
     runs: tool_runs::ToolRuns,
+    server_tools: server_tools::ServerTools,
     leaving: Option<leaving::Leaving>,
     /// Where the caller goes when the call has ended.
     transfer_to: Option<transfer::Destination>,
     /// What whoever takes him should know, in the model's words.
     briefing: Option<String>,
+    /// Those who are called while the caller stays.
+    people: person::People,
     /// What every session is told besides the conversation.
     notes: notes::Notes,
     sayings: operator::Sayings,
@@ -168,9 +174,11 @@ impl Call {
             rollover: rollover::Rollover::default(),
             tools: tools::ToolCalls::default(),
             runs: tool_runs::ToolRuns::default(),
+            server_tools: server_tools::ServerTools::default(),
             leaving: None,
             transfer_to: None,
             briefing: None,
+            people: person::People::default(),
             notes: notes::Notes::default(),
             sayings: operator::Sayings::default(),
             asked_if_there: 0,
@@ -193,7 +201,7 @@ impl Call {
     /// given up and the model is asked to go on.
     #[must_use]
     pub fn rebuild(mut self, keep_playback: bool, now: Time) -> Self {
-        let unsent = self.effects.drain(..).collect();
+        let mut unsent: Vec<Effect> = self.effects.drain(..).collect();
         let mut call = Self {
             timers: Timers::default(),
             bad_messages: VecDeque::new(),
@@ -243,6 +251,7 @@ impl Call {
                 call.ask_for_answer(None);
             }
         }
+        call.revive_people(&mut unsent, now);
         call.revive_tools(unsent, now);
         // A mark may have been lost with the step that failed.
         call.with_playback(now, |playback, mut out| playback.mark_again(&mut out));
@@ -293,6 +302,7 @@ impl Call {
                 Timer::TakeNext => self.on_take_next_due(now),
                 Timer::Tool => self.on_tool_due(now),
                 Timer::ToolFiller => self.on_tool_filler_due(now),
+                Timer::Person => self.on_person_due(),
                 Timer::Dial => self.on_dial_timeout(now),
                 Timer::Configure => self.on_configure_timeout(now),
                 Timer::Redial => self.dial(now),
@@ -356,6 +366,7 @@ impl Call {
             at: now,
             stream,
         });
+        self.let_person_go(reason);
         self.timers.stop_all();
         self.retry = None;
         self.preroll = Preroll::default();

@@ -110,7 +110,9 @@ impl Call {
             ModelEvent::ResponseStarted { response, format } => {
                 self.on_response_started(&response, format, now)
             }
-            ModelEvent::ItemStarted { .. } | ModelEvent::Noted => {}
+            ModelEvent::ItemStarted { item, .. } => self.on_item_started(item, now),
+            ModelEvent::ToolsUnlisted => self.on_tools_unlisted(),
+            ModelEvent::Noted => {}
             ModelEvent::ItemDone { response, item } => self.on_item_done(&response, item, now),
             ModelEvent::ResponseDone(done) => self.on_response_done(*done, now),
             ModelEvent::RateLimits(limits) => self.on_rate_limits(&limits),

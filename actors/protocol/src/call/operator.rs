@@ -85,6 +85,12 @@ pub enum Objection {
     /// The settings the call lives under name no such transfer target.
     #[error("there is no transfer target by that name")]
     NobodyByThatName,
+    /// Somebody is being called for the caller.
+    #[error("somebody is being called for the caller already")]
+    Calling,
+    /// News of a person nobody waits for any more.
+    #[error("nobody is being called for the caller")]
+    NobodyCalled,
 }
 
 /// Texts the operator wants said, in the order they came.
@@ -149,6 +155,8 @@ impl Call {
                 Some(Objection::TooMuchToSay)
             }
             OperatorEvent::Say(_) | OperatorEvent::Instruct(_) => None,
+            OperatorEvent::Person(event) => self.person_objection(event),
+            OperatorEvent::Transfer(_) if self.people.now.is_some() => Some(Objection::Calling),
             // A caller whose model is away is served best of all by a person.
             OperatorEvent::Transfer(Destination::Number(_)) => None,
             OperatorEvent::Transfer(Destination::Target(name)) => {
@@ -175,7 +183,8 @@ impl Call {
             // Asked for by `say_next`, when nobody speaks.
             OperatorEvent::Say(words) => self.sayings.waiting.push_back(words),
             OperatorEvent::Instruct(words) => self.note(words.0),
-            OperatorEvent::Transfer(to) => self.transfer(to, Farewell::Asked, now),
+            OperatorEvent::Transfer(to) => self.connect(to, Farewell::Asked, now),
+            OperatorEvent::Person(event) => self.on_person(event, now),
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Call;
 use super::end::EndReason;
 use super::leaving::{FAREWELL, Farewell};
+use super::person::{REASSURE_EVERY, STILL_CALLING};
 use super::state::State;
 use super::timers::Timer;
 use crate::model::command::{ModelCommand, Role};
@@ -69,6 +70,7 @@ impl Call {
             return;
         }
         self.say_next();
+        self.tell_news();
         self.watch_wait(now);
         self.take_next_between_turns(now);
         if let Some(leaving) = &self.leaving {
@@ -91,15 +93,32 @@ impl Call {
             self.timers.stop(Timer::Silence);
             return;
         }
-        if let Some(silence) = &self.setup.agent.silence
+        if let Some(after) = self.longest_silence()
             && !self.timers.is_set(Timer::Silence)
         {
-            self.timers.set(Timer::Silence, now + silence.after);
+            self.timers.set(Timer::Silence, now + after);
         }
+    }
+
+    /// How long it may be quiet before the agent says something.
+    fn longest_silence(&self) -> Option<Duration> {
+        if self.people.now.is_some() {
+            return Some(REASSURE_EVERY);
+        }
+        self.setup
+            .agent
+            .silence
+            .as_ref()
+            .map(|silence| silence.after)
     }
 
     /// Nobody has said anything for a while.
     pub(super) fn on_silence(&mut self, now: Time) {
+        if self.people.now.is_some() {
+            // He was asked to wait, and does.
+            self.ask_for_answer(Some(STILL_CALLING.to_owned()));
+            return;
+        }
         let agent = self.setup.agent.clone();
         let Some(silence) = &agent.silence else {
             return;

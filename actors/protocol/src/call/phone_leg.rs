@@ -13,7 +13,7 @@ use crate::ids::StreamSid;
 use crate::model::command::ModelCommand;
 use crate::model::link::Link;
 use crate::payload::Payload;
-use crate::playback::MarkMeaning;
+use crate::playback::{MarkMeaning, Playback};
 use crate::preroll::CATCH_UP_EVERY;
 use crate::time::Time;
 
@@ -94,6 +94,11 @@ impl Call {
             self.end(EndReason::UnsupportedFormat, now);
             return;
         }
+        let playback = if self.choose_agent(start, now) {
+            Playback::default()
+        } else {
+            playback
+        };
         self.state = State::Start(Stream {
             sid,
             call,

@@ -66,6 +66,7 @@ impl Call {
             call.notes.add(returned.note());
         }
         call.owes_answer = call.conversation.count() > 0 || checkpoint.returned.is_some();
+        call.restore_people(checkpoint.called, checkpoint.person.clone());
         call.restore_tools(checkpoint.tools.clone(), Time::ZERO);
         // Millionths of a dollar stay far below 2^52, where f64 is exact.
         #[allow(clippy::cast_precision_loss)]
@@ -115,7 +116,12 @@ impl Call {
             standing,
             tools: self.tool_memory().for_checkpoint(),
             notes: self.notes.texts().clone(),
-            briefing: self.briefing.clone().filter(|_| self.transfer_to.is_some()),
+            briefing: self
+                .briefing
+                .clone()
+                .filter(|_| self.transfer_to.is_some() || self.people.now.is_some()),
+            called: self.people.called,
+            person: self.people.now.clone(),
             returned: self.past.returned.clone(),
             returns: self.past.returns,
         }

@@ -155,7 +155,8 @@ impl Call {
                 self.next_failed("closed", code.is_some_and(close_is_fatal), now);
             }
             ModelEvent::RateLimits(limits) => self.on_rate_limits(&limits),
-            ModelEvent::Noted => {}
+            // The next session has not begun; its model is told nothing it does not find out.
+            ModelEvent::Noted | ModelEvent::ToolsUnlisted => {}
             ModelEvent::Unknown => self.violation(Peer::Model, "unknown_event"),
             ModelEvent::Unusable(error) => self.bad_message(Peer::Model, error.label(), now),
             // It hears nobody yet, and has nothing to answer.

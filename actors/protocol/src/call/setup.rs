@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::choice::Choice;
 use crate::ids::CallSid;
 use crate::model::command::SessionSetup;
 use crate::payload::Payload;
@@ -34,6 +35,9 @@ pub struct AgentProfile {
     pub mask_digits: bool,
     /// To whom the model may send a caller.
     pub transfer_targets: Vec<String>,
+    /// People are called while the caller stays with the agent, and their phones ring for so long. `None`: nobody can be
+    /// called so, and the caller is sent to them.
+    pub calls_ahead: Option<Duration>,
     /// Tools the service runs for the model.
     pub tools: ToolRules,
 }
@@ -75,6 +79,8 @@ pub struct CallSetup {
     pub agent: Arc<AgentProfile>,
     /// The call the media ticket was for; `start` must name it.
     pub call: Option<CallSid>,
+    /// Agents the stream itself may choose, by name: none where a ticket has chosen.
+    pub choices: Arc<BTreeMap<String, Choice>>,
     /// The longest a call may last.
     pub max_length: Duration,
     /// When the media socket was accepted, in milliseconds since the Unix epoch: servers say when a session ends by that

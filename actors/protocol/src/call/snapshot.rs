@@ -25,6 +25,9 @@ pub struct Snapshot {
     /// Where the caller goes after the end.
     #[serde(skip)]
     pub transfer_to: Option<Destination>,
+    /// The person who waits there for the caller, by the number in this call.
+    #[serde(skip)]
+    pub awaited_by: Option<u32>,
     /// How often the call went on on another media socket.
     #[serde(skip)]
     pub resumes: u32,
@@ -86,6 +89,8 @@ pub struct Detail {
     pub turns: Vec<Turn>,
     /// Tool calls, oldest first.
     pub tools: Vec<ToolRow>,
+    /// Who is called for the caller.
+    pub person: Option<PersonRow>,
     /// How often the call went on on another media socket.
     pub resumes: u32,
     /// Milliseconds the call lasted before this one.
@@ -117,6 +122,15 @@ pub struct ToolRow {
     pub ms: u64,
     /// Whether it changes something in the world.
     pub effects: bool,
+}
+
+/// A person who is called while the caller stays with the agent.
+#[derive(Clone, Debug, Serialize)]
+pub struct PersonRow {
+    /// The name of a transfer target, or words in the place of a number.
+    pub to: String,
+    /// `ringing`, `briefed` or `waiting`.
+    pub stage: &'static str,
 }
 
 /// How often a peer broke a rule.
@@ -165,6 +179,7 @@ impl Call {
             stream_sid: stream.map(|stream| stream.sid).or(last_stream),
             state: self.state.name(),
             ended,
+            awaited_by: self.awaited_by(),
             transfer_to: self
                 .transfer_to
                 .clone()
@@ -208,6 +223,7 @@ impl Call {
         Detail {
             turns: self.conversation.turns().cloned().collect(),
             tools: self.tool_rows(now),
+            person: self.person_row(),
             resumes: self.resumes(),
             before_ms: self.before_ms(),
             barge_ins: self.tally.barge_ins,
@@ -240,7 +256,7 @@ impl Call {
                 .unwrap_or_else(|| now.as_millis().saturating_sub(record.at_ms)),
             effects: record.effects,
         });
-        rows.collect()
+        rows.chain(self.server_tools.rows()).collect()
     }
 
     fn session_id(&self) -> Option<ModelId> {

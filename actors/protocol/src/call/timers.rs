@@ -53,11 +53,13 @@ pub enum Timer {
     Tool,
     /// The caller has heard nothing while a tool runs.
     ToolFiller,
+    /// A person who is called must have answered, or taken the call.
+    Person,
 }
 
 impl Timer {
     /// Every timer.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Start,
         Self::Park,
         Self::Media,
@@ -82,6 +84,7 @@ impl Timer {
         Self::TakeNext,
         Self::Tool,
         Self::ToolFiller,
+        Self::Person,
     ];
 }
 

@@ -79,14 +79,18 @@ impl ToolCalls {
 
 impl Call {
     pub(super) fn on_item_done(&mut self, response: &ModelId, item: ItemDone, now: Time) {
-        let ItemKind::ToolCall {
-            call,
-            name,
-            arguments,
-            complete,
-        } = item.kind
-        else {
-            return;
+        let (call, name, arguments, complete) = match item.kind {
+            ItemKind::ToolCall {
+                call,
+                name,
+                arguments,
+                complete,
+            } => (call, name, arguments, complete),
+            ItemKind::ServerCall { server, failed } => {
+                return self.on_server_call(&item.id, &server, failed, now);
+            }
+            ItemKind::ApprovalRequest => return self.on_approval_request(item.id),
+            ItemKind::Message | ItemKind::Other => return,
         };
         if !complete {
             self.violation(Peer::Model, "incomplete_tool_call");
@@ -117,7 +121,7 @@ impl Call {
         let targets = &self.setup.agent.transfer_targets;
         if targets.iter().any(|known| known == target) {
             let to = Destination::Target(target.to_owned());
-            self.transfer(to, Farewell::Said(tool), now);
+            self.connect(to, Farewell::Said(tool), now);
             let summary = arguments["summary"].as_str().unwrap_or_default().trim();
             self.briefing = (!summary.is_empty()).then(|| clip(summary, MAX_BRIEFING).to_owned());
             return;

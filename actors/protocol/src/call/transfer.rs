@@ -161,6 +161,23 @@ impl Returned {
         )
     }
 
+    /// The same about a caller who has stayed with the agent.
+    pub(super) fn note_of_one_who_stayed(&self) -> String {
+        let to = self.to.as_ref().map_or("somebody else", Destination::label);
+        format!(
+            "{to} was called for the caller. That failed: {to} {}. The caller is still with you.",
+            self.why.words()
+        )
+    }
+
+    /// What the model is asked to say about it.
+    pub(super) fn news(&self) -> String {
+        format!(
+            "{} In one or two short sentences tell the caller so, and offer something else.",
+            self.note_of_one_who_stayed()
+        )
+    }
+
     /// What the model is asked to say first.
     pub(super) fn instructions(&self) -> String {
         format!(

@@ -50,6 +50,11 @@ pub enum ModelCommand {
         /// The text.
         text: String,
     },
+    /// Refuse what the server asks approval for (MCP).
+    Refuse {
+        /// The item that asks.
+        request: ModelId,
+    },
     /// Give back what a tool found.
     ToolOutput {
         /// The call it answers.

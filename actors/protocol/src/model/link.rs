@@ -147,6 +147,7 @@ impl Link {
             | ModelEvent::Rejected(_)
             | ModelEvent::Closed { .. }
             | ModelEvent::Noted
+            | ModelEvent::ToolsUnlisted
             | ModelEvent::Unknown
             | ModelEvent::Unusable(_) => true,
             // Words may come late, and are worth having whenever they come.

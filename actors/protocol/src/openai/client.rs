@@ -53,6 +53,11 @@ pub fn write(out: &mut BytesMut, command: &ModelCommand) {
                 "type": "message", "role": role.as_str(), "content": [{"type": kind, "text": text}],
             }})
         }
+        ModelCommand::Refuse { request } => {
+            json!({"type": "conversation.item.create", "item": {
+                "type": "mcp_approval_response", "approval_request_id": request, "approve": false,
+            }})
+        }
         ModelCommand::ToolOutput { call, output } => {
             json!({"type": "conversation.item.create", "item": {
                 "type": "function_call_output", "call_id": call, "output": output,
@@ -253,6 +258,9 @@ mod tests {
             },
             ModelCommand::Cancel {
                 response: id.clone(),
+            },
+            ModelCommand::Refuse {
+                request: id.clone(),
             },
             ModelCommand::ToolOutput {
                 call: id,

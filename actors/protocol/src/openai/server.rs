@@ -203,6 +203,7 @@ fn read_event(
             ModelEvent::RateLimits(limits.into_iter().take(8).map(rate_limit).collect())
         }
         "error" => ModelEvent::Error(Box::new(model_error(part_of(envelope.error)?))),
+        "mcp_list_tools.failed" => ModelEvent::ToolsUnlisted,
         other if NOTED.contains(&other) => ModelEvent::Noted,
         _ => ModelEvent::Unknown,
     })
@@ -241,7 +242,6 @@ const NOTED: &[&str] = &[
     "response.mcp_call.failed",
     "mcp_list_tools.in_progress",
     "mcp_list_tools.completed",
-    "mcp_list_tools.failed",
 ];
 
 fn part_of<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Result<T, ReadError> {
@@ -371,6 +371,10 @@ struct Item<'a> {
     #[serde(borrow, default)]
     arguments: Text<'a>,
     #[serde(borrow, default)]
+    server_label: Text<'a>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     content: Option<Vec<Content<'a>>>,
 }
 
@@ -396,6 +400,11 @@ fn item_kind(item: &Item<'_>) -> ItemKind {
                     && arguments.len() <= MAX_ARGUMENTS,
             }
         }
+        Some("mcp_call") => ItemKind::ServerCall {
+            server: clip(item.server_label.as_str().unwrap_or_default(), 128).to_owned(),
+            failed: item.error.is_some_and(|error| error.get() != "null"),
+        },
+        Some("mcp_approval_request") => ItemKind::ApprovalRequest,
         _ => ItemKind::Other,
     }
 }
@@ -541,7 +550,12 @@ fn response_done(response: Response<'_>, ids: &mut Interner) -> Result<ResponseD
         .count();
     let after_speech = output.iter().rev().take_while(|item| !spoken(item));
     let server_calls = after_speech
-        .filter(|item| item.kind.as_str() == Some("mcp_call"))
+        .filter(|item| {
+            matches!(
+                item.kind.as_str(),
+                Some("mcp_call" | "mcp_approval_request")
+            )
+        })
         .count();
     Ok(ResponseDone {
         id: id(&response.id, ids)?,

@@ -63,10 +63,12 @@ pub(crate) fn setup_with(greeting: Greeting, interrupts: bool) -> CallSetup {
         keys: std::collections::BTreeMap::new(),
         mask_digits: false,
         transfer_targets: Vec::new(),
+        calls_ahead: None,
         tools: tool_rules(),
     };
     CallSetup {
         agent: Arc::new(agent),
+        choices: Arc::default(),
         call: None,
         max_length: Duration::from_secs(3_600),
         accepted_at: Some(ACCEPTED_AT_MS),

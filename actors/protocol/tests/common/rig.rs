@@ -331,6 +331,8 @@ impl Rig {
                 | Effect::CloseModel
                 | Effect::ClosePhone { .. }
                 | Effect::RunTool(_)
+                | Effect::CallPerson(_)
+                | Effect::EndPerson(_)
                 | Effect::Checkpoint
                 | Effect::Forget
                 | Effect::Report(_) => {}

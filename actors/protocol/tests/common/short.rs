@@ -19,6 +19,8 @@ pub(crate) fn short(effect: &Effect) -> String {
         Effect::Clear { .. } => "clear".to_owned(),
         Effect::ClosePhone { code } => format!("close_phone {code}"),
         Effect::RunTool(run) => format!("run {} {}", run.tool, run.canonical),
+        Effect::CallPerson(person) => format!("call_person {} {:?}", person.attempt, person.to),
+        Effect::EndPerson(person) => format!("end_person answered={}", person.answered),
         Effect::Checkpoint => "checkpoint".to_owned(),
         Effect::Forget => "forget".to_owned(),
         Effect::Report(report) => short_report(report),
@@ -53,6 +55,7 @@ fn short_command(command: &ModelCommand) -> String {
             let line = text.lines().last().unwrap_or_default();
             format!("tell {} `{line}`", role.as_str())
         }
+        ModelCommand::Refuse { request } => format!("refuse {request}"),
         ModelCommand::ToolOutput { call, output } => format!("tool_output {call} {output}"),
     }
 }
@@ -99,6 +102,7 @@ fn short_report(report: &Report) -> String {
         Report::AgentAudioDropped { bytes, why } => format!("agent_dropped {bytes} {why}"),
         Report::Used { dollars, .. } => format!("used ${dollars:.4}"),
         Report::RateLimits { left, .. } => format!("rate_limits {left:.2}"),
+        Report::ServerTool { tool, result, ms } => format!("server_tool {tool} {result} {ms}"),
         Report::ToolStarted { tool, number } => format!("tool_started {tool} {number}"),
         Report::Tool {
             tool,

@@ -4,12 +4,13 @@ use call_protocol::call::event::{
     AudioFormat, CallerAudio, Event, OperatorEvent, PhoneEvent, Refusal, SocketFault,
 };
 use call_protocol::call::operator::Words;
-use call_protocol::call::transfer::Destination;
+use call_protocol::call::person::PersonEvent;
+use call_protocol::call::transfer::{Destination, Unreached};
 use call_protocol::twilio::ReadError;
 
 use super::steps::Step;
 use crate::common::events::{
-    configured_as, connected, foreign_call, foreign_stream, good_start, hang_up, mark,
+    call_sid, configured_as, connected, foreign_call, foreign_stream, good_start, hang_up, mark,
     model_closed, opened, phone_closed, refused, session_created, start_of, stream_sid, voice,
 };
 
@@ -85,6 +86,17 @@ pub(crate) fn event_of(step: &Step) -> Option<Event> {
         Step::OperatorTransfer => {
             let to = Destination::Target("front_desk".to_owned());
             Event::Operator(OperatorEvent::Transfer(to))
+        }
+        Step::Person { attempt, does } => {
+            let attempt = u32::from(*attempt);
+            let leg = call_sid();
+            let why = Unreached::ALL[usize::from(*does) % Unreached::ALL.len()];
+            Event::Operator(OperatorEvent::Person(match does {
+                0 => PersonEvent::Placed { attempt, leg },
+                1 => PersonEvent::Answered { attempt, leg },
+                2 | 3 => PersonEvent::Takes { attempt },
+                _ => PersonEvent::Gone { attempt, why },
+            }))
         }
         Step::Opened => opened(),
         Step::SessionCreated => session_created(),

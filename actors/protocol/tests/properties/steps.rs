@@ -105,6 +105,11 @@ pub(crate) enum Step {
         said: bool,
     },
     OperatorTransfer,
+    /// A person who is called, or was, does something.
+    Person {
+        attempt: u8,
+        does: u8,
+    },
 }
 
 pub(crate) fn opening() -> impl Strategy<Value = Opening> {
@@ -201,6 +206,7 @@ fn phone_talk() -> impl Strategy<Value = Step> {
         1 => Just(Step::PhoneUnusable),
         1 => Just(Step::PhoneUnknown),
         2 => any::<bool>().prop_map(|said| Step::OperatorWords { said }),
+        2 => (1..3u8, 0..9u8).prop_map(|(attempt, does)| Step::Person { attempt, does }),
     ]
 }
 

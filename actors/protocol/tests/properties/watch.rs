@@ -61,6 +61,8 @@ pub(crate) struct Watched {
     asked: Option<String>,
     /// When it was asked for.
     asked_at: Time,
+    /// People called.
+    people: u32,
     /// When the effect that is looked at was wanted.
     at: Time,
     /// Responses the caller has spoken over.
@@ -100,6 +102,7 @@ fn setup(opening: Opening) -> CallSetup {
     let agent = Arc::make_mut(&mut setup.agent);
     agent.keys.insert('0', "front_desk".to_owned());
     agent.transfer_targets.push("front_desk".to_owned());
+    agent.calls_ahead = (!opening.greets).then_some(Duration::from_secs(5));
     agent.filler = Some(voice(FILLER, 700));
     if opening.impatient {
         setup.max_length = Duration::from_secs(95);
@@ -130,6 +133,7 @@ impl Watched {
             running: None,
             asked: None,
             asked_at: Time::ZERO,
+            people: 0,
             at: Time::ZERO,
             dead: BTreeSet::new(),
             ready: false,
@@ -409,6 +413,11 @@ impl Watched {
                 self.seen.clears += 1;
             }
             Effect::CloseModel => self.lose_session(),
+            Effect::CallPerson(person) => {
+                self.people += 1;
+                assert_eq!(person.attempt, self.people, "each wish once");
+            }
+            Effect::EndPerson(_) => assert!(self.people > 0, "nobody was called"),
             Effect::RunTool(run) => self.tools.begin(run),
             Effect::ClosePhone { .. } => self.seen.closed_phone += 1,
             Effect::ToModel(command) => self.check_command(command),
@@ -531,6 +540,7 @@ impl Watched {
             ModelCommand::Configure { .. }
             | ModelCommand::Truncate { .. }
             | ModelCommand::Delete { .. }
+            | ModelCommand::Refuse { .. }
             | ModelCommand::Tell { .. } => {}
         }
     }

@@ -7,7 +7,9 @@ use call_protocol::call::event::{
     PhoneEvent, RateLimit, Refusal, ResponseStatus, SocketFault, StreamStart,
 };
 use call_protocol::call::operator::Words;
-use call_protocol::call::transfer::Destination;
+use call_protocol::call::person::PersonEvent;
+use call_protocol::call::transfer::{Destination, Unreached};
+use call_protocol::ids::CallSid;
 use call_protocol::payload::PayloadError;
 use call_protocol::tool::ToolResult;
 use call_protocol::twilio::ReadError;
@@ -59,6 +61,14 @@ fn next(event: ModelEvent) -> Event {
     Event::Next(event)
 }
 
+fn person(event: PersonEvent) -> Event {
+    Event::Operator(OperatorEvent::Person(event))
+}
+
+fn leg() -> CallSid {
+    CallSid::parse("CA77777777777777777777777777777777").expect("a SID")
+}
+
 fn words(text: &str) -> Words {
     Words::parse(text).expect("words")
 }
@@ -97,9 +107,13 @@ fn key_on_foreign_stream() -> Event {
 }
 
 fn plain_item() -> Event {
+    item_done(ItemKind::Message)
+}
+
+fn item_done(kind: ItemKind) -> Event {
     let item = ItemDone {
         id: id("item_1"),
-        kind: ItemKind::Message,
+        kind,
     };
     let response = id("resp_1");
     model(ModelEvent::ItemDone { response, item })
@@ -131,6 +145,7 @@ events! {
         "without a stream": started_with(|start| start.stream = None),
         "without a call": started_with(|start| start.call = None),
         "in linear PCM": started_with(|start| start.format = pcm()),
+        "naming another agent": started_with(|start| { start.parameters.insert("agent".to_owned(), "porter".to_owned()); }),
     ],
     Event::Phone(PhoneEvent::Audio(_)) => "media": [
         "": frame(1),
@@ -223,6 +238,13 @@ events! {
         "to a number": Event::Operator(OperatorEvent::Transfer(Destination::Number("+15550142".to_owned()))),
         "to nobody known": Event::Operator(OperatorEvent::Transfer(Destination::Target("the moon".to_owned()))),
     ],
+    Event::Operator(OperatorEvent::Person(_)) => "operator.person": [
+        "placed": person(PersonEvent::Placed { attempt: 1, leg: leg() }),
+        "answered": person(PersonEvent::Answered { attempt: 1, leg: leg() }),
+        "takes": person(PersonEvent::Takes { attempt: 1 }),
+        "gone": person(PersonEvent::Gone { attempt: 1, why: Unreached::Busy }),
+        "of another wish": person(PersonEvent::Takes { attempt: 2 }),
+    ],
     Event::Model(ModelEvent::Opened) => "model.opened": ["": opened()],
     Event::Model(ModelEvent::Refused(_)) => "model.refused": [
         "401": refused(Refusal::Status(401)),
@@ -276,6 +298,8 @@ events! {
         "tool call without arguments": tool_call_as("resp_1", "call_1", "lookup", "[1]"),
         "end of the call": tool_call("resp_1", "end_call", true),
         "transfer to nobody": tool_call("resp_1", "transfer_call", true),
+        "call of the server's own": item_done(ItemKind::ServerCall { server: "weather".to_owned(), failed: false }),
+        "request for approval": item_done(ItemKind::ApprovalRequest),
     ],
     Event::Model(ModelEvent::ResponseDone(_)) => "model.response_done": [
         "": response_done("resp_1"),
@@ -289,6 +313,9 @@ events! {
         "session over": failed_with("session_expired"),
         "other status": done_as("resp_1", ResponseStatus::Other, 1),
         "unknown response": response_done("resp_ghost"),
+    ],
+    Event::Model(ModelEvent::ToolsUnlisted) => "model.tools_unlisted": [
+        "": model(ModelEvent::ToolsUnlisted),
     ],
     Event::Model(ModelEvent::RateLimits(_)) => "model.rate_limits": [
         "": scarce(),

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::conversation::{Item, Sound};
 use super::inspect::ResponseTruth;
-use super::outbox::Place;
+use super::mcp::Ask;
+use super::outbox::{Outgoing, Place};
 use super::output::{Body, Output, Phase};
 use super::plan::{Beat, DeltaSize, Pace, Terms};
 use super::prepared::Line;
@@ -33,6 +34,8 @@ pub(crate) struct Answer {
     pub(super) ending: Ending,
     pub(super) outputs: Vec<Output>,
     pub(super) beats: VecDeque<(Instant, Beat)>,
+    /// Nothing goes on before a server of tools has answered.
+    pub(super) waits: bool,
     /// Of text and of audio.
     pub(super) input_tokens: (u64, u64),
 }
@@ -65,6 +68,7 @@ impl Answer {
             source,
             outputs: Vec::new(),
             beats: VecDeque::new(),
+            waits: false,
             input_tokens: (stage.instructions_length / 4 + items, audio),
             terms,
             ending,
@@ -144,7 +148,8 @@ impl Answer {
 
     /// When the next thing happens; never if the response hangs.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.beats.front().map(|(at, _)| *at)
+        let next = self.beats.front().filter(|_| !self.waits);
+        next.map(|(at, _)| *at)
     }
 
     pub(crate) fn in_conversation(&self) -> bool {
@@ -160,6 +165,7 @@ impl Answer {
                 Beat::Open(index) => self.open(index, stage),
                 Beat::Words(index, range) => self.words(index, range, stage),
                 Beat::Audio(index, range) => self.audio(index, range, stage, now),
+                Beat::Serve(index) => self.serve(index, stage),
                 Beat::Close(index) => self.close(index, self.outputs[index].cut, stage),
                 Beat::Done => return Some(self.done(None, stage, now)),
             }
@@ -206,7 +212,7 @@ impl Answer {
                 bytes: 0,
                 format: wire_format,
             },
-            Body::Written { .. } | Body::Call { .. } => Sound::None,
+            Body::Written { .. } | Body::Call { .. } | Body::Served { .. } => Sound::None,
         };
         let id = output.item_id.clone();
         let added = json!({"response_id": self.id, "output_index": index, "item": item});
@@ -244,6 +250,12 @@ impl Answer {
                 }
                 ("response.function_call_arguments.delta", arguments)
             }
+            Body::Served { arguments, .. } => {
+                if let Some(fields) = fields.as_object_mut() {
+                    fields.remove("content_index");
+                }
+                ("response.mcp_call_arguments.delta", arguments)
+            }
         };
         let words = text.get(range).unwrap_or_default().to_owned();
         output.sent_text.push_str(&words);
@@ -278,6 +290,71 @@ impl Answer {
         });
     }
 
+    /// Asks the server of tools.
+    fn serve(&mut self, index: usize, stage: &mut Stage) {
+        let output = &self.outputs[index];
+        let Body::Served {
+            server,
+            name,
+            arguments,
+            ..
+        } = &output.body
+        else {
+            return;
+        };
+        let item_id = output.item_id.clone();
+        let done = json!({
+            "response_id": self.id, "item_id": item_id, "output_index": index, "arguments": arguments,
+        });
+        let ask = Ask::Call {
+            item_id: item_id.clone(),
+            server: server.clone(),
+            name: name.clone(),
+            arguments: arguments.clone(),
+        };
+        stage.outbox.emit("response.mcp_call_arguments.done", done);
+        let begun = json!({"item_id": item_id, "output_index": index});
+        stage.outbox.emit("response.mcp_call.in_progress", begun);
+        stage.outbox.push(Outgoing::Ask(ask));
+        self.waits = true;
+    }
+
+    /// A server of tools has answered; says whether it was asked here.
+    pub(super) fn served(
+        &mut self,
+        item_id: &str,
+        result: &Result<String, String>,
+        stage: &mut Stage,
+        now: Instant,
+    ) -> bool {
+        let found = self
+            .outputs
+            .iter()
+            .position(|output| output.item_id == item_id);
+        let Some(index) = found else {
+            return false;
+        };
+        if let Body::Served { output, .. } = &mut self.outputs[index].body {
+            *output = Some(result.clone());
+        }
+        let told = json!({"item_id": item_id, "output_index": index});
+        let kind = if result.is_ok() {
+            "response.mcp_call.completed"
+        } else {
+            "response.mcp_call.failed"
+        };
+        stage.outbox.emit(kind, told);
+        self.waits = false;
+        let late = self
+            .beats
+            .front()
+            .map_or(Duration::ZERO, |(at, _)| now.saturating_duration_since(*at));
+        for (at, _) in &mut self.beats {
+            *at += late;
+        }
+        true
+    }
+
     fn close(&mut self, index: usize, cut: bool, stage: &mut Stage) {
         let fields = self.place(index).fields();
         let output = &mut self.outputs[index];
@@ -299,6 +376,8 @@ impl Answer {
                 done["text"] = output.sent_text.clone().into();
                 stage.outbox.emit("response.output_text.done", done);
             }
+            // Its end was told when the server of tools had answered.
+            Body::Served { .. } => {}
             Body::Call { call_id, name, .. } => {
                 let done = json!({
                     "response_id": self.id,

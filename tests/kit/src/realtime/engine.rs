@@ -11,10 +11,12 @@ use super::answer::{Answer, Cancel, Finished};
 use super::armed::{Armed, Quirks};
 use super::check::ApiError;
 use super::config::Config;
+use super::conversation::{Item, Sound};
 use super::echo::Echo;
 use super::faults::Fault;
 use super::input::InputBuffer;
 use super::inspect::SessionLog;
+use super::mcp::{Answered, Ask, Server};
 use super::outbox::{Outgoing, Place};
 use super::plan::{Pace, Terms};
 use super::prepared::Prepared;
@@ -164,6 +166,67 @@ impl Engine {
             self.strike_counted(*audio);
         }
         Some(outgoing)
+    }
+
+    /// Asks the servers of tools in the configuration what they have.
+    pub(crate) fn list_tools(&mut self) {
+        self.stage.served.clear();
+        let config = self.config.to_json();
+        let tools = config["tools"].as_array();
+        for server in tools.into_iter().flatten().filter_map(Server::read) {
+            let item_id = self.stage.outbox.mint.id("mcpl");
+            let begun = json!({"item_id": item_id});
+            self.stage.outbox.emit("mcp_list_tools.in_progress", begun);
+            let ask = Ask::List { item_id, server };
+            self.stage.outbox.push(Outgoing::Ask(ask));
+        }
+    }
+
+    /// A server of tools has answered.
+    pub(crate) fn tools_answered(&mut self, answered: Answered, now: Instant) {
+        match answered {
+            Answered::Listed {
+                item_id,
+                server,
+                tools: Ok(tools),
+            } => {
+                for tool in &tools {
+                    let name = tool["name"].as_str().unwrap_or_default().to_owned();
+                    self.stage.served.insert(name, server.clone());
+                }
+                let listed = tools.iter().map(|tool| {
+                    json!({"name": tool["name"], "description": tool["description"], "input_schema": tool["inputSchema"]})
+                });
+                let json = json!({"id": item_id, "type": "mcp_list_tools", "server_label": server.label,
+                    "tools": listed.collect::<Vec<_>>()});
+                self.stage.conversation.append(Item {
+                    id: item_id.clone(),
+                    json,
+                    sound: Sound::None,
+                });
+                self.stage.emit_whole(&item_id);
+                let done = json!({"item_id": item_id});
+                self.stage.outbox.emit("mcp_list_tools.completed", done);
+            }
+            Answered::Listed {
+                item_id,
+                tools: Err(error),
+                ..
+            } => {
+                log::info!(error = error.as_str(); "a server of tools is not reached");
+                let failed = json!({"item_id": item_id});
+                self.stage.outbox.emit("mcp_list_tools.failed", failed);
+            }
+            Answered::Called { item_id, output } => {
+                let stage = &mut self.stage;
+                for answer in &mut self.answers {
+                    if answer.served(&item_id, &output, stage, now) {
+                        self.prompter.tool_output();
+                        return;
+                    }
+                }
+            }
+        }
     }
 
     fn play_answers(&mut self, now: Instant) {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::mcp::Answered;
 use super::script::Ending;
 
 /// When a fault strikes; counted from the opening of the session, or from the moment it is put into a running one.
@@ -150,6 +151,8 @@ impl Fault {
 pub(crate) enum Command {
     Inject(Fault),
     Clear,
+    /// Not a fault: a server of tools has answered.
+    Answered(Answered),
 }
 
 /// Which connections a fault meets.

@@ -74,7 +74,7 @@
 //!
 //! # What is left out
 //!
-//! Asking MCP servers (tools of that type are accepted and never called), transcription and translation sessions, DTMF
+//! Approval of MCP calls (none is ever asked for), transcription and translation sessions, DTMF
 //! and the `output_audio_buffer` events of SIP and WebRTC. `audio.output.speed` is accepted and changes nothing.
 
 mod answer;
@@ -88,6 +88,7 @@ mod engine;
 mod faults;
 mod input;
 mod inspect;
+mod mcp;
 mod outbox;
 mod outcome;
 mod output;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::check::ApiError;
+use super::mcp::Ask;
 
 /// Every how many events a stranger is mixed in.
 const STRANGER_EVERY: u64 = 4;
@@ -59,6 +60,8 @@ pub(crate) enum Outgoing {
     Reset,
     /// Do nothing, for that long or for ever.
     Stall(Option<Duration>),
+    /// Ask a server of tools, and tell the engine.
+    Ask(Ask),
 }
 
 /// Where an audio delta belongs.

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::mcp::Server;
+
 #[derive(Debug)]
 pub(super) enum Body {
     Spoken {
@@ -16,6 +18,13 @@ pub(super) enum Body {
         call_id: String,
         name: String,
         arguments: String,
+    },
+    /// A call the server makes itself.
+    Served {
+        server: Server,
+        name: String,
+        arguments: String,
+        output: Option<Result<String, String>>,
     },
 }
 
@@ -59,6 +68,26 @@ impl Output {
             item["arguments"] = self.sent_text.clone().into();
             return item;
         }
+        if let Body::Served {
+            server,
+            name,
+            output,
+            ..
+        } = &self.body
+        {
+            let (output, error) = match output {
+                None => (Value::Null, Value::Null),
+                Some(Ok(output)) => (output.clone().into(), Value::Null),
+                Some(Err(error)) => (
+                    Value::Null,
+                    json!({"type": "tool_execution_error", "message": error}),
+                ),
+            };
+            return json!({
+                "id": self.item_id, "type": "mcp_call", "server_label": server.label, "name": name,
+                "arguments": self.sent_text, "approval_request_id": null, "output": output, "error": error,
+            });
+        }
         item["type"] = "message".into();
         item["role"] = "assistant".into();
         item["content"] = match &self.body {
@@ -74,7 +103,7 @@ impl Output {
         match &self.body {
             Body::Spoken { .. } => Some(json!({"type": "audio", "transcript": text})),
             Body::Written { .. } => Some(json!({"type": "text", "text": text})),
-            Body::Call { .. } => None,
+            Body::Call { .. } | Body::Served { .. } => None,
         }
     }
 }

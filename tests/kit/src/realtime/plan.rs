@@ -61,6 +61,8 @@ pub(super) enum Beat {
     Open(usize),
     Words(usize, Range<usize>),
     Audio(usize, Range<usize>),
+    /// A server of tools is asked; what follows waits for its answer.
+    Serve(usize),
     Close(usize),
     Done,
 }
@@ -89,10 +91,19 @@ impl Answer {
                 .push(Output::new(stage.outbox.mint.id("item"), body));
         }
         for tool in &line.tools {
-            let body = Body::Call {
-                call_id: stage.outbox.mint.call_id(),
-                name: tool.name.clone(),
-                arguments: tool.arguments.to_string(),
+            let (name, arguments) = (tool.name.clone(), tool.arguments.to_string());
+            let body = match stage.served.get(&name) {
+                Some(server) => Body::Served {
+                    server: server.clone(),
+                    name,
+                    arguments,
+                    output: None,
+                },
+                None => Body::Call {
+                    call_id: stage.outbox.mint.call_id(),
+                    name,
+                    arguments,
+                },
             };
             self.outputs
                 .push(Output::new(stage.outbox.mint.id("item"), body));
@@ -123,6 +134,9 @@ impl Answer {
             }
             Body::Written { text }
             | Body::Call {
+                arguments: text, ..
+            }
+            | Body::Served {
                 arguments: text, ..
             } => {
                 truncate_text(text, parts);
@@ -166,6 +180,9 @@ impl Answer {
             Body::Written { text }
             | Body::Call {
                 arguments: text, ..
+            }
+            | Body::Served {
+                arguments: text, ..
             } => {
                 let mut written = 0;
                 while written < text.len() {
@@ -175,6 +192,9 @@ impl Answer {
                     at += Duration::from_secs_f64(0.02 / pace.speed);
                 }
             }
+        }
+        if matches!(self.outputs[index].body, Body::Served { .. }) {
+            self.beats.push_back((at, Beat::Serve(index)));
         }
         self.beats.push_back((at, Beat::Close(index)));
         at

@@ -151,6 +151,7 @@ impl Engine {
         self.took_configuration();
         let updated = json!({"session": self.config.to_json()});
         self.stage.outbox.emit("session.updated", updated);
+        self.list_tools();
         Ok(())
     }
 

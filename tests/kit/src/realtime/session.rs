@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -35,6 +35,7 @@ fn now() -> Instant {
 /// Serves one accepted connection to its end.
 pub(crate) async fn serve(tcp: TcpStream, shared: Arc<Shared>) {
     let (sender, commands) = unbounded_channel();
+    let back = sender.clone();
     let (number, faults) = shared.faults.connected(sender);
     let log = Arc::new(SessionLog::new(number, now(), shared.recording));
     shared.remember(Session(log.clone()));
@@ -49,6 +50,7 @@ pub(crate) async fn serve(tcp: TcpStream, shared: Arc<Shared>) {
     let mut line = Line {
         socket,
         log: log.clone(),
+        back,
     };
     match admission {
         Admission::Welcome(model) => {
@@ -131,6 +133,10 @@ fn engine_command(engine: &mut Engine, command: Command) {
             engine.tick(now());
         }
         Command::Clear => engine.clear_faults(),
+        Command::Answered(answered) => {
+            engine.tools_answered(answered, now());
+            engine.tick(now());
+        }
     }
 }
 
@@ -138,6 +144,8 @@ fn engine_command(engine: &mut Engine, command: Command) {
 struct Line {
     socket: WebSocketStream<Wire>,
     log: Arc<SessionLog>,
+    /// Where what servers of tools answer goes.
+    back: UnboundedSender<Command>,
 }
 
 impl Line {
@@ -164,6 +172,13 @@ impl Line {
                     self.socket.get_ref().tcp().set_zero_linger()?;
                     self.log.ended(Ended::Reset);
                     return Ok(Next::End);
+                }
+                Outgoing::Ask(ask) => {
+                    let back = self.back.clone();
+                    tokio::spawn(async move {
+                        // A session that is over needs no answer.
+                        let _ = back.send(Command::Answered(ask.carry_out().await));
+                    });
                 }
                 Outgoing::Stall(how_long) => {
                     self.socket.flush().await?;

@@ -1,11 +1,13 @@
 //! What every part of a session writes to: the outbox, the conversation, the log.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::conversation::Conversation;
 use super::inspect::{ItemTruth, SessionLog};
+use super::mcp::Server;
 use super::outbox::Outbox;
 use super::sound::Format;
 
@@ -20,6 +22,8 @@ pub(crate) struct Stage {
     pub(crate) model: String,
     /// Tokens left in a hundred, and the seconds until they are there again, if that is to be told.
     pub(crate) scarce: Option<(u8, u8)>,
+    /// Tools of servers, by name.
+    pub(crate) served: HashMap<String, Server>,
     responses: u64,
 }
 
@@ -33,6 +37,7 @@ impl Stage {
             instructions_length: 0,
             model: String::new(),
             scarce: None,
+            served: HashMap::new(),
             responses: 0,
         }
     }

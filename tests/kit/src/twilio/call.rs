@@ -85,6 +85,17 @@ pub(crate) struct Leg<'l, C> {
 impl<'l, C: Caller> Leg<'l, C> {
     fn new(line: &'l Line, caller: C) -> Self {
         let sid = line.sids.mint("CA");
+        Self::named(line, caller, sid)
+    }
+
+    /// The leg of somebody who was called, and has answered.
+    pub(crate) fn outbound(line: &'l Line, caller: C, sid: &str) -> Self {
+        let mut leg = Self::named(line, caller, sid.to_owned());
+        leg.answered = true;
+        leg
+    }
+
+    fn named(line: &'l Line, caller: C, sid: String) -> Self {
         let began = Instant::now();
         Self {
             line,
@@ -111,7 +122,7 @@ impl<'l, C: Caller> Leg<'l, C> {
         }
     }
 
-    async fn run(mut self) -> CallOutcome {
+    pub(crate) async fn run(mut self) -> CallOutcome {
         self.report_progress(CallProgress::Ringing, "ringing");
         let first = Next::Fetch {
             method: self.line.webhook_method,
@@ -323,7 +334,7 @@ pub(crate) fn request_params(line: &Line, call_sid: &str, status: &str) -> Param
         ("CallStatus", status),
         ("Called", &line.to),
         ("Caller", &line.from),
-        ("Direction", "inbound"),
+        ("Direction", line.direction),
         ("From", &line.from),
         ("To", &line.to),
     ]

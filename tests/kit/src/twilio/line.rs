@@ -10,6 +10,8 @@ use super::account::{Account, SidMint};
 use super::event::PhoneEvent;
 use super::exchange::Exchange;
 use super::fault::Opening;
+use super::person::Manners;
+use super::room::Rooms;
 use super::route::Route;
 use super::webhook::{Method, Params};
 
@@ -30,6 +32,12 @@ pub struct Line {
     pub from: String,
     /// The number called.
     pub to: String,
+    /// `Direction` of its calls.
+    pub direction: &'static str,
+    /// What whoever is on it does when asked for a key, or in a conference.
+    pub manners: Manners,
+    /// The account's conferences.
+    pub rooms: Rooms,
     /// More fields for every request for TwiML, such as `StirVerstat` or `FromCity`.
     pub extra_params: Params,
     /// What the parties rung by `<Dial>` do, one after the other; the last answer repeats.
@@ -79,6 +87,9 @@ impl Line {
             account: Account::default(),
             from: "+15550142".to_owned(),
             to: "+15550100".to_owned(),
+            direction: "inbound",
+            manners: Manners::default(),
+            rooms: Rooms::default(),
             extra_params: usual_extras(),
             dial: vec![DialAnswer::NoAnswer],
             pace: Pace::real(),

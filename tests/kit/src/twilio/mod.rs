@@ -9,14 +9,15 @@
 //! ```text
 //! Line::call ── webhook ──▶ service        account, signature, route, http, webhook
 //!     │  ◀── TwiML ──────                  twiml
-//!     ├─ verbs: Say Pause Dial Redirect …  call, verbs
+//!     ├─ verbs: Say Pause Dial Redirect …  call, verbs, room
 //!     └─ Connect/Stream ── wss ──▶         stream (socket, message, playback, timeline)
 //!            ▲ what is said    │ what is heard
 //!          caller ◀────────────┘           caller, activity
+//! RestApi ◀── POST Calls.json ── service    rest; the person called: person
 //! ```
 //!
 //! What is absent: TLS (a [`Route`] leads the public URL to a plain loopback port), the verbs that need no media stream
-//! (`<Gather>`, `<Record>`, `<Start>` …; they are skipped with a warning), conferences, jitter and packet loss other than
+//! (`<Record>`, `<Start>`, `<Enqueue>` …; they are skipped with a warning), jitter and packet loss other than
 //! by [`Fault`].
 //!
 //! It knows nothing about the service's own code; that is the point of it. Only the µ-law table is shared.
@@ -39,12 +40,18 @@ mod http;
 mod line;
 mod message;
 mod outcome;
+mod person;
+mod rest;
+mod room;
 mod route;
 mod socket;
 mod stream;
 mod timeline;
 mod verbs;
 mod webhook;
+
+pub(crate) use http::exchange;
+pub(crate) use route::Destination;
 
 pub use account::{Account, SidMint};
 pub use activity::{Activity, Edge, QUIET_ENDS_SPEECH_MS, is_loud};
@@ -60,5 +67,8 @@ pub use outcome::{
     CallEnd, CallOutcome, CallbackRecord, DocumentFailure, DocumentRecord, PlaybackEntry,
     PlaybackStep, Span, StreamEnd, StreamOutcome, Underruns, VerbRecord, Warning,
 };
+pub use person::{Manners, PersonCalled, PersonDoes};
+pub use rest::{RestApi, RestFault, RestRequest};
+pub use room::{Meeting, Rooms};
 pub use route::Route;
 pub use webhook::{MAX_TWIML_BYTES, Method, Params};

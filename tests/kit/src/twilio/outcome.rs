@@ -54,6 +54,18 @@ impl CallOutcome {
         texts
     }
 
+    /// The same, with what `<Gather>` verbs said, in the order they were run.
+    #[must_use]
+    pub fn spoken(&self) -> Vec<String> {
+        let mut texts = Vec::new();
+        for record in &self.verbs {
+            if let Verb::Say { text, .. } | Verb::Gather { text, .. } = &record.verb {
+                texts.push(text.clone());
+            }
+        }
+        texts
+    }
+
     /// The numbers of all `<Dial>` verbs that were run.
     #[must_use]
     pub fn dialled(&self) -> Vec<&str> {

@@ -70,6 +70,8 @@ pub enum Verb {
         timeout_s: u64,
         /// The `url` of the first `<Number>`: TwiML run on that party's end before the two are connected.
         screen: Option<String>,
+        /// The conference to enter, in place of numbers.
+        conference: Option<Conference>,
     },
     /// Waits for keys, and speaks meanwhile.
     Gather {
@@ -79,6 +81,8 @@ pub enum Verb {
         method: Method,
         /// What is said.
         text: String,
+        /// Seconds it waits afterwards.
+        timeout_s: u64,
     },
     /// Replaces the document.
     Redirect {
@@ -111,6 +115,17 @@ pub enum Verb {
         /// The element's name.
         name: String,
     },
+}
+
+/// `<Conference>` (<https://www.twilio.com/docs/voice/twiml/conference>).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Conference {
+    /// Its name.
+    pub name: String,
+    /// Whether it may begin with this participant.
+    pub starts: bool,
+    /// Whether it ends when this participant leaves.
+    pub ends: bool,
 }
 
 /// `<Connect>` with its `<Stream>`.

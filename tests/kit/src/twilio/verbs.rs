@@ -11,7 +11,8 @@ use super::caller::{Caller, CallerAction, Heard};
 use super::fault::Fault;
 use super::line::DialAnswer;
 use super::outcome::CallEnd;
-use super::twiml::{Connect, Verb};
+use super::room::{Entry, RoomState};
+use super::twiml::{Conference, Connect, Verb};
 use super::webhook::{Method, Params};
 
 /// What `<Say>` and `<Play>` sound like here: a 400 Hz tone, so that whoever listens for speech hears some.
@@ -52,6 +53,12 @@ impl<C: Caller> Leg<'_, C> {
             Verb::Dial {
                 action,
                 method,
+                conference: Some(conference),
+                ..
+            } => self.meet(conference, action.as_deref(), *method).await,
+            Verb::Dial {
+                action,
+                method,
                 timeout_s,
                 screen,
                 ..
@@ -68,10 +75,14 @@ impl<C: Caller> Leg<'_, C> {
             Verb::Reject { reason } => Flow::End(CallEnd::Rejected {
                 reason: reason.clone(),
             }),
-            // The caller of this emulator presses keys into streams only.
-            Verb::Gather { text, .. } => {
-                let ms = self.line.pace.say_ms_per_character * text.chars().count() as u64;
-                self.pass_time(ms, Sound::Voice).await
+            Verb::Gather {
+                action,
+                method,
+                text,
+                timeout_s,
+            } => {
+                self.gather(action.as_deref(), *method, text, *timeout_s)
+                    .await
             }
             Verb::Unknown { .. } => Flow::Continue,
         }
@@ -86,6 +97,82 @@ impl<C: Caller> Leg<'_, C> {
             }),
             (flow, _) => flow,
         }
+    }
+
+    /// Speaks, then waits for a key; only whoever has [`Manners`](super::Manners) presses one.
+    async fn gather(
+        &mut self,
+        action: Option<&str>,
+        method: Method,
+        text: &str,
+        timeout_s: u64,
+    ) -> Flow {
+        let pace = self.line.pace;
+        let ms = pace.say_ms_per_character * text.chars().count() as u64;
+        let flow = self.pass_time(ms, Sound::Voice).await;
+        let Flow::Continue = flow else {
+            return flow;
+        };
+        let (Some(key), Some(action)) = (self.line.manners.key, action) else {
+            return self
+                .pass_time(pace.ms_per_second * timeout_s, Sound::Quiet)
+                .await;
+        };
+        Flow::Goto(Next::Fetch {
+            method,
+            url: action.to_owned(),
+            more: vec![("Digits".to_owned(), key.to_string())],
+        })
+    }
+
+    /// Stays in a conference until it ends, or until whoever it is has had enough.
+    async fn meet(
+        &mut self,
+        conference: &Conference,
+        action: Option<&str>,
+        method: Method,
+    ) -> Flow {
+        let began = Instant::now();
+        let entry = Entry {
+            starts: conference.starts,
+            ends: conference.ends,
+        };
+        let seat = self.line.rooms.enter(&conference.name, &self.sid, entry);
+        let mut talking_since = None;
+        while seat.state() != RoomState::Ended {
+            let now = Instant::now();
+            let (since, patience) = if seat.state() == RoomState::Talking {
+                (*talking_since.get_or_insert(now), self.line.manners.talk_ms)
+            } else {
+                (began, self.line.manners.waits_ms)
+            };
+            if patience.is_some_and(|ms| now - since >= Duration::from_millis(ms)) {
+                return Flow::End(CallEnd::CallerHungUp);
+            }
+            let sound = match seat.state() {
+                RoomState::Waiting => Sound::Voice,
+                RoomState::Talking | RoomState::Ended => Sound::Quiet,
+            };
+            match self.pass_time(FRAME_MS, sound).await {
+                Flow::Continue => {}
+                flow => return flow,
+            }
+        }
+        let Some(action) = action else {
+            return Flow::Continue;
+        };
+        let seconds = began.elapsed().as_secs().to_string();
+        // <https://www.twilio.com/docs/voice/twiml/dial#dialcallstatus>: `answered` is for conferences.
+        let more = [
+            ("DialCallStatus", "answered".to_owned()),
+            ("DialCallDuration", seconds),
+            ("DialBridged", "false".to_owned()),
+        ];
+        Flow::Goto(Next::Fetch {
+            method,
+            url: action.to_owned(),
+            more: more.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+        })
     }
 
     async fn dial(
@@ -158,6 +245,7 @@ impl<C: Caller> Leg<'_, C> {
             action,
             method,
             text,
+            ..
         }) = document.verbs.into_iter().next()
         else {
             return answer;
@@ -226,6 +314,10 @@ pub(crate) fn describe(verb: &Verb) -> String {
     match verb {
         Verb::Connect(_) => "connect stream".to_owned(),
         Verb::Say { text, .. } => format!("say {text:?}"),
+        Verb::Dial {
+            conference: Some(_),
+            ..
+        } => "dial a conference".to_owned(),
         Verb::Dial { numbers, .. } => format!("dial {} parties", numbers.len()),
         Verb::Gather { .. } => "gather".to_owned(),
         Verb::Redirect { url, .. } => format!("redirect {url}"),

@@ -2,7 +2,7 @@
 
 use roxmltree::Node;
 
-use super::{Connect, Reader, Stream, Verb, elements, text_of};
+use super::{Conference, Connect, Reader, Stream, Verb, elements, text_of};
 
 /// Name and value of a `<Parameter>` together stay below this many characters.
 const MAX_PARAMETER_CHARS: usize = 500;
@@ -168,13 +168,15 @@ impl Reader {
         // Unknown attributes of <Dial> are ignored in silence.
         let mut numbers = Vec::new();
         let mut screen = None;
+        let mut conference = None;
         for noun in elements(node) {
             match noun.tag_name().name() {
                 "Number" => {
                     screen = screen.or_else(|| self.url_attribute(noun, "url"));
                     numbers.push(text_of(noun));
                 }
-                "Sip" | "Client" | "Conference" => numbers.push(text_of(noun)),
+                "Sip" | "Client" => numbers.push(text_of(noun)),
+                "Conference" => conference = Some(self.conference(noun)),
                 name => self.blame(12_200, format!("<Dial> holds a <{name}>")),
             }
         }
@@ -182,7 +184,7 @@ impl Reader {
         if !own_text.is_empty() {
             numbers.push(own_text.to_owned());
         }
-        if numbers.is_empty() {
+        if numbers.is_empty() && conference.is_none() {
             self.blame(12_200, "<Dial> names nobody to call".to_owned());
         }
         Verb::Dial {
@@ -192,6 +194,25 @@ impl Reader {
             caller_id: node.attribute("callerId").map(str::to_owned),
             timeout_s: self.seconds_attribute(node, "timeout", 30),
             screen,
+            conference,
+        }
+    }
+
+    fn conference(&mut self, node: Node<'_, '_>) -> Conference {
+        self.known_attributes(
+            node,
+            &[
+                "beep",
+                "startConferenceOnEnter",
+                "endConferenceOnExit",
+                "waitUrl",
+                "jitterBufferSize",
+            ],
+        );
+        Conference {
+            name: text_of(node),
+            starts: node.attribute("startConferenceOnEnter") != Some("false"),
+            ends: node.attribute("endConferenceOnExit") == Some("true"),
         }
     }
 
@@ -217,6 +238,7 @@ impl Reader {
             action: self.url_attribute(node, "action"),
             method: self.method_attribute(node, "method"),
             text: text_of(node),
+            timeout_s: self.seconds_attribute(node, "timeout", 5),
         }
     }
 

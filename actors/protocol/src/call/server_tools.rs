@@ -1,0 +1,115 @@
+//! Tools the model's server runs itself (MCP): seen, counted, and answered for where the server asks.
+//!
+//! The server calls them in the middle of a response and keeps the outputs; what is told of them is their beginning and
+//! their end (<https://platform.openai.com/docs/guides/realtime-mcp>).
+
+use std::collections::VecDeque;
+
+use super::Call;
+use super::effect::{Peer, Report};
+use super::snapshot::ToolRow;
+use crate::ids::ModelId;
+use crate::model::command::{ModelCommand, Role};
+use crate::model::link::Link;
+use crate::time::Time;
+
+/// Items whose beginning is remembered: those of one response.
+const BEGUN: usize = 16;
+
+/// Runs shown on the call's page, the newest.
+const SHOWN: usize = 64;
+
+/// What stands for a server the settings do not name.
+const UNNAMED: &str = "mcp";
+
+const UNLISTED: &str = "A server of tools could not be reached, and its tools cannot be used in this call. If the caller \
+                        needs them, say that this does not work at the moment and offer something else.";
+
+/// The tools the server ran.
+#[derive(Debug, Default)]
+pub(super) struct ServerTools {
+    begun: VecDeque<(ModelId, Time)>,
+    rows: VecDeque<ToolRow>,
+    /// Requests to be refused when their response is done: earlier the server does not know them.
+    refused: Vec<ModelId>,
+}
+
+impl ServerTools {
+    pub(super) fn rows(&self) -> impl Iterator<Item = ToolRow> {
+        self.rows.iter().cloned()
+    }
+}
+
+impl Call {
+    /// An item begins, of which it is not told what it will be.
+    pub(super) fn on_item_started(&mut self, item: ModelId, now: Time) {
+        let begun = &mut self.server_tools.begun;
+        if begun.len() == BEGUN {
+            begun.pop_front();
+        }
+        begun.push_back((item, now));
+    }
+
+    /// The server has run a tool.
+    pub(super) fn on_server_call(&mut self, item: &ModelId, server: &str, failed: bool, now: Time) {
+        let begun = self.server_tools.begun.iter();
+        let mut begun = begun.filter(|(begun, _)| begun == item);
+        let since = begun.next().map_or(now, |(_, since)| *since);
+        let ms = now.millis_since(since);
+        // A name that becomes a label must be one of the settings'.
+        let tool = if self.names_server(server) {
+            server.to_owned()
+        } else {
+            self.violation(Peer::Model, "unknown_tool_server");
+            UNNAMED.to_owned()
+        };
+        let result = if failed { "failed" } else { "ok" };
+        if self.server_tools.rows.len() == SHOWN {
+            self.server_tools.rows.pop_front();
+        }
+        self.server_tools.rows.push_back(ToolRow {
+            name: tool.clone(),
+            state: result,
+            at_ms: since.as_millis(),
+            ms,
+            effects: false,
+        });
+        self.report(Report::ServerTool { tool, result, ms });
+    }
+
+    fn names_server(&self, server: &str) -> bool {
+        let options = self.setup.agent.session.options.as_ref();
+        let tools = options.map(|options| options.tools.as_slice());
+        let mut tools = tools.unwrap_or_default().iter();
+        tools.any(|tool| tool["type"] == "mcp" && tool["server_label"] == server)
+    }
+
+    /// The server asks whether it may run a tool. Servers of the settings need not ask; others may not.
+    pub(super) fn on_approval_request(&mut self, request: ModelId) {
+        self.violation(Peer::Model, "approval_request");
+        self.server_tools.refused.push(request);
+    }
+
+    /// A response is done: what it asked for is refused, and the model may go on.
+    pub(super) fn refuse_approvals(&mut self) {
+        for request in std::mem::take(&mut self.server_tools.refused) {
+            self.ask_model(ModelCommand::Refuse { request });
+        }
+    }
+
+    /// The server did not reach a server of tools.
+    pub(super) fn on_tools_unlisted(&mut self) {
+        if !matches!(self.link, Link::Ready(_)) {
+            return;
+        }
+        let (tool, result) = (UNNAMED.to_owned(), "unlisted");
+        self.report(Report::ServerTool {
+            tool,
+            result,
+            ms: 0,
+        });
+        // For this session alone: the next one may have more luck.
+        let (role, text) = (Role::System, UNLISTED.to_owned());
+        self.ask_model(ModelCommand::Tell { role, text });
+    }
+}
