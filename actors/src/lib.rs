@@ -59,6 +59,8 @@
 pub mod admission;
 pub mod call;
 pub mod down;
+#[cfg(feature = "fault-hook")]
+pub mod fault;
 pub mod limits;
 pub mod messages;
 pub mod metrics;

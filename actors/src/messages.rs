@@ -426,20 +426,3 @@ pub struct Inspected {
     /// What the bridge adds to a frame, by the way it goes; what the model takes stands at each turn.
     pub bridge_latency_by_way_us: Bridge,
 }
-
-/// A fault put into a call on purpose.
-#[cfg(feature = "fault-hook")]
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
-pub enum Fault {
-    /// The next step of the machine panics.
-    PanicInStep,
-    /// The actor itself panics.
-    PanicInActor,
-}
-
-/// Puts a fault into one live call; false when there is none by that SID.
-#[cfg(feature = "fault-hook")]
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "bool")]
-pub struct Break(pub CallSid, pub Fault);

@@ -97,6 +97,8 @@ pub struct Metrics {
     tool_seconds: HistogramVec,
     tokens: IntCounterVec,
     cost_usd: Counter,
+    #[cfg(feature = "fault-hook")]
+    breaks: std::sync::Arc<std::sync::atomic::AtomicBool>,
 }
 
 /// What became of frames in one direction, resolved once for the hot path.
@@ -254,6 +256,8 @@ impl Metrics {
                 "switchboard_cost_usd_total",
                 "Estimated cost of the model in US dollars",
             )?,
+            #[cfg(feature = "fault-hook")]
+            breaks: std::sync::Arc::default(),
             registry: make.registry,
             families: make.families,
         };
@@ -388,8 +392,23 @@ impl Metrics {
         }
     }
 
+    /// The next scrape panics.
+    #[cfg(feature = "fault-hook")]
+    pub fn break_scrape(&self) {
+        self.breaks
+            .store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
     /// All metrics in the Prometheus text format (prometheus.io/docs/instrumenting/exposition_formats).
     pub fn render(&self) -> String {
+        #[cfg(feature = "fault-hook")]
+        assert!(
+            !self
+                .breaks
+                .swap(false, std::sync::atomic::Ordering::Relaxed),
+            "{}",
+            crate::fault::CAUSE
+        );
         let gathered = self.registry.gather();
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&gathered, &mut text) {

@@ -103,7 +103,7 @@ impl CallActor {
     }
 
     /// Runs a tool on this thread, but not in this actor: it outlives a fault of the call, and its end.
-    fn run_tool(&self, run: ToolRun, ctx: &Context<Self>) {
+    fn run_tool(&mut self, run: ToolRun, ctx: &Context<Self>) {
         let Some(call) = self.call.call_sid() else {
             return;
         };
@@ -113,7 +113,11 @@ impl CallActor {
             agent: self.call.setup().agent.name.clone(),
         };
         let (tools, actor) = (self.tools.clone(), ctx.address().downgrade());
+        #[cfg(feature = "fault-hook")]
+        let panics = self.planned.take_tool();
         actix::spawn(async move {
+            #[cfg(feature = "fault-hook")]
+            assert!(!panics, "{}", crate::fault::CAUSE);
             let finished = tools.run(run, caller).await;
             if let Some(actor) = actor.upgrade() {
                 actor.do_send(ToolOver(finished));

@@ -96,6 +96,12 @@ impl ModelLine {
             .is_ok()
     }
 
+    /// Puts a fault into the session.
+    #[cfg(feature = "fault-hook")]
+    pub(crate) fn fail(&self, fault: crate::fault::SessionFault) {
+        self.0.do_send(fault);
+    }
+
     /// Says something that must arrive.
     pub(crate) fn tell(&self, message: ToModel) {
         self.0.do_send(message);
@@ -396,6 +402,20 @@ impl Handler<ToModel> for OpenAiSession {
                     self.hanging_up = true;
                     ctx.stop();
                 }
+            }
+        }
+    }
+}
+
+#[cfg(feature = "fault-hook")]
+impl Handler<crate::fault::SessionFault> for OpenAiSession {
+    type Result = ();
+
+    fn handle(&mut self, fault: crate::fault::SessionFault, ctx: &mut Self::Context) {
+        match fault {
+            crate::fault::SessionFault::Panic => panic!("{}", crate::fault::CAUSE),
+            crate::fault::SessionFault::Stall(time) => {
+                ctx.wait(actix_rt::time::sleep(time).into_actor(self));
             }
         }
     }

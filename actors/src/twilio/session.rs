@@ -274,6 +274,23 @@ impl Handler<ToPhone> for TwilioSession {
     }
 }
 
+#[cfg(feature = "fault-hook")]
+impl Handler<crate::fault::SessionFault> for TwilioSession {
+    type Result = ();
+
+    fn handle(&mut self, fault: crate::fault::SessionFault, ctx: &mut Self::Context) {
+        match fault {
+            crate::fault::SessionFault::Panic => panic!("{}", crate::fault::CAUSE),
+            crate::fault::SessionFault::Stall(time) => {
+                ctx.wait(actix::WrapFuture::into_actor(
+                    actix_rt::time::sleep(time),
+                    self,
+                ));
+            }
+        }
+    }
+}
+
 /// The gate's error has lost its type on the way here.
 fn is_overflow(error: &io::Error) -> bool {
     error.to_string() == PayloadError::Overflow.to_string()
