@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-/// Messages from the phone leg that wait for a call: five seconds of frames. More means the thread is stuck.
-pub const CALL_MAILBOX: usize = 256;
+/// Messages from the phone leg that wait for a call: three seconds of frames. More means that its actor is stuck (a
+/// thread that is stuck reads no frames, either), and the caller is led away from it.
+pub const CALL_MAILBOX: usize = 150;
 
 /// Messages that wait for the phone leg. The machine has at most three seconds of audio unacknowledged, in messages of
 /// 20 to 400 ms; more means Twilio does not read.
 pub const PHONE_MAILBOX: usize = 256;
 
-/// Messages that wait for the model leg: five seconds of frames.
-pub const MODEL_MAILBOX: usize = 256;
+/// Messages that wait for the model leg: three seconds of frames. More means that its actor is stuck, for one whose
+/// socket is slow goes on taking them; then the session is as good as lost.
+pub const MODEL_MAILBOX: usize = 150;
 
 /// Bytes that wait for the model's socket before caller audio is dropped: about twelve seconds. A server that reads
 /// slower than that is not going to catch up.

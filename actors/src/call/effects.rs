@@ -6,12 +6,13 @@ use actix::prelude::SendError;
 use actix::{AsyncContext, Context};
 use call_protocol::call::effect::Effect;
 use call_protocol::call::end::EndReason;
+use call_protocol::call::event::{Event, ModelEvent};
 use call_protocol::model::command::ModelCommand;
 use call_protocol::tool::ToolRun;
 
 use super::actor::CallActor;
 use crate::messages::{ToModel, ToPhone, ToolOver};
-use crate::openai::ModelLine;
+use crate::openai::{ModelLine, Offered};
 use crate::tools::Caller;
 
 impl CallActor {
@@ -146,8 +147,17 @@ impl CallActor {
         let message = ToModel::Command { command, since };
         if !audio {
             model.tell(message);
-        } else if !model.offer(message) {
-            self.shared.metrics.frames_from_caller.dropped.inc();
+            return;
         }
+        match model.offer(message) {
+            Offered::Taken => return,
+            Offered::Gone => {}
+            Offered::Full => {
+                // Not slow, which it bears itself, but stuck.
+                let now = self.now();
+                self.call.handle(Event::Model(ModelEvent::Stuck), now);
+            }
+        }
+        self.shared.metrics.frames_from_caller.dropped.inc();
     }
 }

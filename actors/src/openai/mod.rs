@@ -7,3 +7,4 @@ mod session;
 
 pub use connect::{Dialler, Endpoint};
 pub use session::ModelLine;
+pub(crate) use session::Offered;

@@ -154,6 +154,7 @@ impl Call {
             ModelEvent::Closed { code, .. } => {
                 self.next_failed("closed", code.is_some_and(close_is_fatal), now);
             }
+            ModelEvent::Stuck => self.next_failed("stuck", false, now),
             ModelEvent::RateLimits(limits) => self.on_rate_limits(&limits),
             ModelEvent::Noted => {}
             ModelEvent::Unknown => self.violation(Peer::Model, "unknown_event"),
