@@ -419,7 +419,8 @@ impl Handler<Down> for Registry {
             return;
         };
         if message.panicked {
-            log::error!(target: "switchboard::registry", key = message.key; "call actor died by a panic");
+            let call = live.call.as_ref().map_or("-", CallSid::as_str);
+            log::error!(target: "switchboard::registry", call_sid = call, key = message.key; "call actor died by a panic");
         }
         let Some(call) = live.call else { return };
         let now = Instant::now();
