@@ -34,6 +34,9 @@ pub const ATTEMPT_RESULTS: [&str; 2] = ["ok", "failed"];
 pub const TOKEN_KINDS: [&str; 5] = ["text_in", "audio_in", "cached_in", "text_out", "audio_out"];
 /// Outcome of a call whose actor died by a panic, beside the labels of [`EndReason`].
 pub const PANICKED: &str = "panicked";
+
+/// Outcome of a call whose owner was lost and whose caller hung up before another took over.
+pub const GONE_MEANWHILE: &str = "gone_meanwhile";
 /// Which socket broke its protocol.
 pub const PEERS: [&str; 2] = ["twilio", "model"];
 
@@ -311,7 +314,12 @@ impl Metrics {
         self.call_duration.observe(duration.as_secs_f64());
     }
 
-    /// A call was rebuilt on its sockets.
+    /// A call that nobody had any more is over.
+    pub fn call_concluded(&self, outcome: &'static str) {
+        self.calls.with_label_values(&[outcome]).inc();
+    }
+
+    /// A call's machine was built anew, or its caller led to another.
     pub fn call_restarted(&self, reason: &'static str) {
         self.call_restarts.with_label_values(&[reason]).inc();
     }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use call_protocol::checkpoint::Checkpoint;
+use call_protocol::checkpoint::{Checkpoint, Standing};
 use call_protocol::ids::CallSid;
 use switchboard_actors::call::unix_now;
 use switchboard_actors::messages::{Adopt, CallerNumber, Claimed, Refused, Tenure, Visit};
-use switchboard_actors::store::{Answer, StoreError};
+use switchboard_actors::metrics::GONE_MEANWHILE;
+use switchboard_actors::store::{Answer, Claim, StoreError};
 
 use super::webhook::Webhook;
 use super::{caller, ticket};
@@ -80,6 +81,35 @@ pub(crate) async fn take_over(house: &House, call: CallSid) -> Tenure {
         epoch,
         checkpoint: checkpoint.filter(Checkpoint::has_begun).map(Arc::new),
     }
+}
+
+/// A call is over at Twilio that lives in no process: its owner was lost, and the caller hung up before another one took
+/// over. Its end is told here, and what was written down of it goes.
+pub(crate) async fn conclude(house: &House, call: CallSid) {
+    let Some(left) = look(house, call).await else {
+        return;
+    };
+    // From here on nobody else ends it.
+    let claimed = within(STORE_ANSWERS, house.store.claim(call, unix_now())).await;
+    let Ok(Claim {
+        epoch,
+        checkpoint: Some(_),
+    }) = claimed
+    else {
+        return;
+    };
+    // Nobody waits for it.
+    drop(house.store.forget(call, epoch));
+    // Whoever wrote that it is over has said so.
+    let is_told = matches!(left.standing, Standing::Over { .. });
+    if is_told || !left.has_begun() {
+        return;
+    }
+    house.metrics.call_concluded(GONE_MEANWHILE);
+    log::info!(
+        target: "switchboard::call", call_sid = call.as_str(), stream_sid = "-", reason = GONE_MEANWHILE,
+        duration_ms = left.elapsed_ms, turns = left.forgotten + left.turns.len() as u64; "stop"
+    );
 }
 
 /// Writes down that a media socket is awaited, and with which ticket: it may be opened at another process. `left` is

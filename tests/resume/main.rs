@@ -6,6 +6,7 @@
 
 mod booked;
 mod door;
+mod gone;
 mod here;
 mod killed;
 mod late;

@@ -102,6 +102,11 @@ impl Serving {
         events.find(|event| event["msg"] == message)
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let killed = Command::new("kill")
@@ -129,6 +134,15 @@ impl Serving {
         }
     }
 
+    /// All it wrote to standard error; to be asked when it has ended.
+    pub(crate) fn lines_to_the_end(&mut self) -> Vec<String> {
+        if let Some(reader) = self.reader.take() {
+            // Ends with the pipe, which ended with the process.
+            reader.join().unwrap();
+        }
+        self.lines()
+    }
+
     /// Ends it the usual way; gives how long that took.
     pub(crate) async fn stop_within(mut self, within: Duration) -> Duration {
         self.signal("TERM");
@@ -142,9 +156,7 @@ impl Serving {
         self.signal("TERM");
         let (code, _) = self.ended(SOON).await;
         assert_eq!(code, 0);
-        // Ends with the pipe, which ended with the process.
-        self.reader.take().unwrap().join().unwrap();
-        self.lines()
+        self.lines_to_the_end()
     }
 }
 
