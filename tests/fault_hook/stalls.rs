@@ -24,11 +24,11 @@ struct Struck {
     house: House,
 }
 
-/// A call whose greeting of two seconds meets a fault, and what its neighbours noticed.
-async fn struck(fault: &str, steps: impl IntoIterator<Item = Step>) -> Struck {
-    let model = brief_with(|script| script.greeting = tone(440, 2_000, "Hello."));
+/// A call that meets a fault a second or two into a greeting of that length, and what its neighbours noticed.
+async fn struck(fault: &str, greeting_ms: u64, steps: impl IntoIterator<Item = Step>) -> Struck {
+    let model = brief_with(|script| script.greeting = tone(440, greeting_ms, "Hello."));
     let (house, _chaos) = stormy(model).await;
-    let others = neighbours(&house, OTHERS, Duration::from_secs(8));
+    let others = neighbours(&house, OTHERS, Duration::from_secs(6));
     let victim = Victim::on(talking_line(&house), house.admin, "+15550142", steps).await;
     // The others are all there by then.
     a_moment().await;
@@ -56,11 +56,11 @@ async fn a_step_that_holds_its_thread_is_a_pause_for_every_call_of_that_thread()
         outcome,
         others,
         house,
-    } = struck("{\"kind\":\"stall_step\",\"ms\":2000}", steps).await;
+    } = struck("{\"kind\":\"stall_step\",\"ms\":2000}", 5_000, steps).await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     assert_eq!(outcome.streams.len(), 1);
     let gap = longest_gap_ms(&outcome);
-    assert!(gap <= 2_500, "{gap} ms");
+    assert!((1_000..2_500).contains(&gap), "{gap} ms");
     // Late, but there: nobody is led away and nothing is lost.
     assert_eq!((others.failures, others.frames_lost), (0, 0));
     let late = others.added_latency_ms;
@@ -82,7 +82,7 @@ async fn a_thread_that_stood_still_longer_than_a_dead_phone_leg_may_ends_no_call
         outcome,
         others,
         house,
-    } = struck("{\"kind\":\"stall_step\",\"ms\":6000}", steps).await;
+    } = struck("{\"kind\":\"stall_step\",\"ms\":6000}", 5_000, steps).await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp, "{:?}", outcome.verbs);
     assert_eq!(outcome.streams.len(), 1);
     assert_eq!(others.failures, 0, "{others:#?}");
@@ -102,7 +102,7 @@ async fn a_call_that_takes_no_messages_is_left_by_its_caller() {
         outcome,
         others,
         house,
-    } = struck("{\"kind\":\"stall_actor\",\"ms\":10000}", steps).await;
+    } = struck("{\"kind\":\"stall_actor\",\"ms\":10000}", 2_000, steps).await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp, "{outcome:#?}");
     let [first, second] = outcome.streams.as_slice() else {
         panic!("{:?}", outcome.documents)
@@ -133,7 +133,7 @@ async fn a_model_session_that_does_nothing_is_replaced() {
         outcome,
         others,
         house,
-    } = struck("{\"kind\":\"stall_model\",\"ms\":10000}", steps).await;
+    } = struck("{\"kind\":\"stall_model\",\"ms\":10000}", 2_000, steps).await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp, "{outcome:#?}");
     assert_eq!(outcome.streams.len(), 1);
     let gap = longest_gap_ms(&outcome);
@@ -159,17 +159,16 @@ async fn a_phone_session_that_does_nothing_costs_its_call_its_model_after_five_s
         outcome,
         others,
         house,
-    } = struck("{\"kind\":\"stall_phone\",\"ms\":7000}", steps).await;
+    } = struck("{\"kind\":\"stall_phone\",\"ms\":7000}", 2_000, steps).await;
     // Nobody can end a socket for a session that does nothing: the caller is looked after when it comes to itself.
     let stream = &outcome.streams[0];
     assert_eq!(outcome.dialled(), [] as [&str; 0]);
     assert_eq!(outcome.said_by_twiml(), ["We have a technical problem."]);
-    let session = house.model.session(1).unwrap();
-    let lasted = session.opened().elapsed();
     let others = noticed_nothing(&others);
     house.stop().await;
     println!(
-        "a phone session that does nothing for 7 s: its caller on the fallback after {} ms in all ({lasted:?}); {others}",
+        "a phone session that does nothing for 7 s: the watchdog ended the call, its caller was on the fallback when it came to \
+         itself, after {} ms in all; {others}",
         stream.duration_ms
     );
 }

@@ -162,16 +162,10 @@ pub(crate) fn booked_once(variables: &BTreeMap<String, String>) -> Result<usize,
     let appointments = list["appointments"].as_array().unwrap();
     let mut taken = BTreeSet::new();
     for appointment in appointments {
-        for who in ["phone", "therapist"] {
-            let name = appointment[who]
-                .as_str()
-                .unwrap_or_else(|| panic!("no {who} in {appointment}"));
-            let place = (
-                who,
-                name.to_owned(),
-                appointment["day"].to_string(),
-                appointment["time"].to_string(),
-            );
+        for who in ["number", "therapist"] {
+            let name = appointment[who].as_str();
+            let name = name.unwrap_or_else(|| panic!("no {who} in {appointment}"));
+            let place = (who, name.to_owned(), appointment["begins"].to_string());
             if !taken.insert(place) {
                 return Err(format!(
                     "I3: {name} has two appointments at once: {appointment}"

@@ -1,6 +1,7 @@
 //! The callers: each follows a list of steps made of its number and the seed.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ struct Guest {
     steps: Scripted,
     leaves_at_ms: Option<u64>,
     deaf: Arc<Mutex<Vec<u64>>>,
+    /// The run is over: whoever is still there leaves.
+    leave: Arc<AtomicBool>,
 }
 
 impl Caller for Guest {
@@ -33,7 +36,8 @@ impl Caller for Guest {
         heard: &Heard<'_>,
         out: &mut [u8; FRAME_BYTES],
     ) -> CallerAction {
-        if self.leaves_at_ms.is_some_and(|at| now_ms >= at) {
+        let leaves = self.leaves_at_ms.is_some_and(|at| now_ms >= at);
+        if leaves || self.leave.load(Ordering::Relaxed) {
             return CallerAction::HangUp;
         }
         let action = self.steps.frame(now_ms, heard, out);
@@ -107,7 +111,7 @@ fn steps(dice: &mut Rng) -> Vec<Step> {
 }
 
 /// One call of the run, to its end.
-pub(crate) async fn call(mut line: Line, seed: u64, number: u64) -> Over {
+pub(crate) async fn call(mut line: Line, seed: u64, number: u64, leave: Arc<AtomicBool>) -> Over {
     let mut dice = Rng::with_seed(seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     line.from = format!("+1555{number:07}");
     let deaf = Arc::new(Mutex::new(Vec::new()));
@@ -115,6 +119,7 @@ pub(crate) async fn call(mut line: Line, seed: u64, number: u64) -> Over {
         steps: Scripted::new(steps(&mut dice), PATIENCE_MS),
         leaves_at_ms: (dice.u8(0..5) == 0).then(|| dice.u64(300..30_000)),
         deaf: deaf.clone(),
+        leave,
     };
     let outcome = line.call(guest).await;
     let deaf = deaf.lock().unwrap().clone();

@@ -5,7 +5,7 @@
 //!
 //! | | holds when |
 //! | --- | --- |
-//! | **I1** [records] | every call that was answered (`start` is in the log) ends in the logs of all processes together with exactly one final `stop` line; each owner of it (a media socket accepted) has one `stop` line or died (a panic that was ordered, a SIGKILL); all owners but the last ended in a way that goes on elsewhere; in the end the store keeps no checkpoint. Excepted, and counted: a call whose last owner was killed and whose `completed` callback found no process |
+//! | **I1** [records] | every call that was answered (`start` is in the log) ends in the logs of all processes together with exactly one final `stop` line; each owner of it (a media socket accepted) has one `stop` line or died (a panic that was ordered, a SIGKILL, a process that left while its actor was ordered to take no messages); all owners but the last ended in a way that goes on elsewhere; in the end the store keeps no checkpoint. Excepted, and counted: a call whose last owner was killed and whose `completed` callback found no process |
 //! | **I2** [entrance] | the audio the service sent on one media stream of a call ended before it began on the next; the audio on a stream came from one process |
 //! | **I3** [clerk] | an order in the outside world is made at most once: by its own number, which the model gets before it orders, whatever the key; in the appointment book nobody has two appointments at the same time, and no therapist either |
 //! | **I4** [process] | when all calls are over: no live row, every gauge of live calls at zero, no session open at the model, open files of the process as when it was idle (+8), every process that was asked to leave left with exit code 0, no panic but the ordered ones |

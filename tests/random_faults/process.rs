@@ -83,7 +83,7 @@ impl Processes {
         let variables = folder.variables(model, &more);
         let present = Serving::start(&variables).await;
         entrance.leads_to(1, present.public);
-        let idle_files = files(&present);
+        let idle_files = files_at_rest(&present).await;
         Self {
             folder,
             variables,
@@ -201,8 +201,9 @@ impl Processes {
             let open = files(&self.present);
             if open > self.idle_files + FILES {
                 trouble.push(format!(
-                    "I4: {open} open files, {} when idle",
-                    self.idle_files
+                    "I4: {open} open files, {} when idle: {:?}",
+                    self.idle_files,
+                    kinds_of_files(&self.present)
                 ));
             }
             if trouble.is_empty() || began.elapsed() > SOON {
@@ -221,6 +222,31 @@ impl Processes {
         });
         (self.past, trouble)
     }
+}
+
+/// How many of each kind, without the numbers in their names.
+fn kinds_of_files(serving: &Serving) -> BTreeMap<String, usize> {
+    let mut kinds = BTreeMap::new();
+    let folder = format!("/proc/{}/fd", serving.id());
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = std::fs::read_link(entry.path()).unwrap_or_default();
+        let name = name.display().to_string();
+        let kind = name.split(":[").next().unwrap_or_default();
+        *kinds.entry(kind.to_owned()).or_default() += 1;
+    }
+    kinds
+}
+
+/// Open files of a process whose threads have all begun.
+async fn files_at_rest(serving: &Serving) -> usize {
+    let (mut count, mut times) = (0, 0);
+    while times < 10 {
+        let now = files(serving);
+        times = if now == count { times + 1 } else { 0 };
+        count = now;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    count
 }
 
 fn files(serving: &Serving) -> usize {

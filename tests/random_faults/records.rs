@@ -28,6 +28,8 @@ struct Owner {
     accepted: String,
     stream: Option<String>,
     end: Option<String>,
+    /// It was ordered to take no messages, and may not have heard that its process leaves.
+    stalled: bool,
 }
 
 /// What all processes together have logged of one call.
@@ -66,7 +68,8 @@ pub(crate) fn read(past: &[Past], calls: &[CallOutcome]) -> Records {
         }
         for lineage in lineages.values_mut() {
             for owner in &mut lineage.owners {
-                if owner.end.is_none() && owner.process == process && one.killed {
+                let died = one.killed || owner.stalled;
+                if owner.end.is_none() && owner.process == process && died {
                     owner.end = Some("killed".to_owned());
                 }
             }
@@ -89,6 +92,19 @@ pub(crate) fn read(past: &[Past], calls: &[CallOutcome]) -> Records {
         }
     }
     records
+}
+
+/// Prints what the log has of the call that these words are about.
+pub(crate) fn show(words: &str, past: &[Past]) {
+    let Some(call) = words.find("CA").and_then(|at| words.get(at..at + 34)) else {
+        return;
+    };
+    println!("{words}");
+    for (process, one) in past.iter().enumerate() {
+        for line in one.lines.iter().filter(|line| line.contains(call)) {
+            println!("  process {process} {line}");
+        }
+    }
 }
 
 impl Records {
@@ -115,6 +131,7 @@ impl Records {
                 accepted: text("ts").to_owned(),
                 stream: None,
                 end: None,
+                stalled: false,
             }),
             "start" => match owners.find(|owner| owner.stream.is_none()) {
                 Some(owner) => owner.stream = stream,
@@ -136,6 +153,12 @@ impl Records {
                             format!("I1 {call}: a second stop line of {stream:?}, {reason}");
                         self.trouble.push(words);
                     }
+                }
+            }
+            "fault put into a call by the operator" => {
+                let stalls = text("fault").starts_with("StallActor");
+                if let Some(owner) = owners.next() {
+                    owner.stalled |= stalls;
                 }
             }
             "call actor died by a panic" => {

@@ -22,6 +22,9 @@ use crate::silence::{self, Silence};
 use crate::support::{MODEL_KEY, PUBLIC, SOON, line_to, tone};
 use crate::town::{percentile, standing_document};
 
+/// How long calls may go on when no more come.
+const LAST_ROUND: Duration = Duration::from_secs(8);
+
 /// The bar of I5.
 const SILENCE_MS: u64 = 5_000;
 
@@ -76,12 +79,21 @@ fn model() -> Realtime {
         .keys([MODEL_KEY])
 }
 
+/// The end of a run.
+#[derive(Clone, Default)]
+struct Closing {
+    /// Nobody comes any more.
+    doors: Arc<AtomicBool>,
+    /// Whoever is still there leaves.
+    leave: Arc<AtomicBool>,
+}
+
 /// Lets the next caller in as soon as one has left, until it is time; each call's outcome as it ends.
 fn callers(
     line: &Line,
     seed: u64,
     at_once: usize,
-    closed: &Arc<AtomicBool>,
+    closed: &Closing,
 ) -> mpsc::UnboundedReceiver<Over> {
     let (tell, told) = mpsc::unbounded_channel();
     let next = Arc::new(AtomicU64::new(1));
@@ -90,9 +102,9 @@ fn callers(
         tokio::spawn(async move {
             // Not all in the same moment.
             tokio::time::sleep(Duration::from_millis(place as u64 * 40)).await;
-            while !closed.load(Ordering::Relaxed) {
+            while !closed.doors.load(Ordering::Relaxed) {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                let over = guests::call(line.clone(), seed, number).await;
+                let over = guests::call(line.clone(), seed, number, closed.leave.clone()).await;
                 if tell.send(over).is_err() {
                     return;
                 }
@@ -206,7 +218,7 @@ pub(crate) async fn run(seed: u64, at_once: usize, length: Duration) {
     line.status_callback = Some(format!("{PUBLIC}/call-status"));
     line.dial = vec![DialAnswer::Answered { talk_ms: 300 }];
 
-    let closed = Arc::new(AtomicBool::new(false));
+    let closed = Closing::default();
     let mut overs = callers(&line, seed, at_once, &closed);
     let began = Instant::now();
     let plan = plan(seed, at_once, length);
@@ -219,7 +231,9 @@ pub(crate) async fn run(seed: u64, at_once: usize, length: Duration) {
     let breaking = async {
         let struck = break_all(&plan, &street, &mut processes, began).await;
         tokio::time::sleep_until((began + length).into()).await;
-        closed.store(true, Ordering::Relaxed);
+        closed.doors.store(true, Ordering::Relaxed);
+        tokio::time::sleep(LAST_ROUND).await;
+        closed.leave.store(true, Ordering::Relaxed);
         struck
     };
     let mut found = Found::default();
@@ -252,6 +266,9 @@ pub(crate) async fn run(seed: u64, at_once: usize, length: Duration) {
     let records = records::read(&past, &found.calls);
     trouble.extend(records.trouble.iter().cloned());
 
+    for words in &trouble {
+        records::show(words, &past);
+    }
     let silences = &mut found.silences_ms;
     println!(
         "{} calls in {:?}, {} answered by {} owners in {} processes; ended {:?}",
