@@ -71,7 +71,15 @@ fn index(ms: u64) -> usize {
 }
 
 fn frames(outcome: &CallOutcome, deaf: &[u64]) -> Vec<Frame> {
-    let mut frames = vec![Frame::default(); index(outcome.duration_ms) + 2];
+    // Twilio takes a moment to close what a caller has left.
+    let left = outcome
+        .streams
+        .last()
+        .filter(|last| last.end == StreamEnd::CallerHungUp);
+    let over_ms = left.map_or(outcome.duration_ms, |last| {
+        last.started_ms + last.duration_ms
+    });
+    let mut frames = vec![Frame::default(); index(over_ms) + 2];
     let last = frames.len() - 1;
     let at = |ms: u64| index(ms).min(last);
     for stream in &outcome.streams {
