@@ -36,9 +36,9 @@ pub const PHONE_PING: Duration = Duration::from_secs(20);
 /// Between looks at the model's socket; a ping goes out when nothing came for as long.
 pub const MODEL_PING: Duration = Duration::from_secs(1);
 
-/// A model that answers no ping for this long is gone: it is found out within four and a half seconds, three pings
-/// unanswered. What the caller says meanwhile nobody hears, and he must not wait five seconds for a word.
-pub const MODEL_SILENCE: Duration = Duration::from_millis(3_500);
+/// A model that answers no ping for this long is gone: it is found out within four seconds, two pings unanswered. What the
+/// caller says meanwhile nobody hears, and he must not wait five seconds for a sound.
+pub const MODEL_SILENCE: Duration = Duration::from_secs(3);
 
 /// Faults of one call inside [`RESTART_WINDOW`]; the next one ends it.
 pub const RESTARTS: usize = 3;

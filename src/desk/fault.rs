@@ -10,7 +10,6 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use call_protocol::ids::CallSid;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 use switchboard_actors::fault::{Break, Fault, StoreFault};
 
@@ -75,12 +74,11 @@ enum OfProcess {
     },
 }
 
-fn parse<W: DeserializeOwned>(body: &[u8]) -> Result<W, HttpResponse> {
-    serde_json::from_slice(body).map_err(|error| {
-        bad_body(&format!(
-            "send {{\"kind\":\"panic_in_…\"}} or {{\"kind\":\"stall_…\",\"ms\":…}}: {error}"
-        ))
-    })
+/// What a body that is no wish is answered.
+fn no_wish(error: &serde_json::Error) -> HttpResponse {
+    bad_body(&format!(
+        "send {{\"kind\":\"panic_in_…\"}} or {{\"kind\":\"stall_…\",\"ms\":…}}: {error}"
+    ))
 }
 
 pub(crate) async fn of_call(
@@ -88,9 +86,9 @@ pub(crate) async fn of_call(
     call: web::Path<String>,
     body: web::Bytes,
 ) -> HttpResponse {
-    let wish = match parse::<OfCall>(&body) {
+    let wish = match serde_json::from_slice::<OfCall>(&body) {
         Ok(wish) => wish,
-        Err(answer) => return answer,
+        Err(error) => return no_wish(&error),
     };
     let fault = match wish {
         OfCall::PanicInStep {} => Fault::PanicInStep,
@@ -127,9 +125,9 @@ pub(crate) async fn of_call(
 }
 
 pub(crate) async fn of_process(house: web::Data<House>, body: web::Bytes) -> HttpResponse {
-    let wish = match parse::<OfProcess>(&body) {
+    let wish = match serde_json::from_slice::<OfProcess>(&body) {
         Ok(wish) => wish,
-        Err(answer) => return answer,
+        Err(error) => return no_wish(&error),
     };
     let is_there = match wish {
         OfProcess::PanicInMetrics {} => {

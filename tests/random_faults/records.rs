@@ -214,7 +214,11 @@ mod tests {
             .to_string()
     }
 
-    fn trouble_of(processes: &[(&[(&str, &str, &str)], bool)]) -> Vec<String> {
+    /// A line's message, stream and reason.
+    type Said = (&'static str, &'static str, &'static str);
+
+    /// What is wrong with the logs of these processes, of which some were killed.
+    fn trouble_of(processes: &[(&[Said], bool)]) -> Vec<String> {
         let past: Vec<Past> = processes
             .iter()
             .map(|(lines, killed)| Past {
@@ -228,9 +232,9 @@ mod tests {
         read(&past, &[]).trouble
     }
 
-    const ACCEPTED: (&str, &str, &str) = ("media socket accepted", "-", "");
-    const START: (&str, &str, &str) = ("start", "MZ1", "");
-    const STOP: (&str, &str, &str) = ("stop", "MZ1", "caller_hung_up");
+    const ACCEPTED: Said = ("media socket accepted", "-", "");
+    const START: Said = ("start", "MZ1", "");
+    const STOP: Said = ("stop", "MZ1", "caller_hung_up");
 
     #[test]
     fn one_owner_and_one_stop_is_a_record() {
