@@ -25,6 +25,7 @@ use call_protocol::ids::{CallSid, StreamSid};
 use call_protocol::model::command::ModelCommand;
 use call_protocol::payload::Payload;
 use call_protocol::tool::ToolFinished;
+use tokio::sync::watch;
 
 use crate::admission::Shut;
 use crate::call::{Bridge, BridgeLatency};
@@ -193,18 +194,12 @@ pub enum Tenure {
         /// What the owner before left, if there is something to go on with.
         checkpoint: Option<Arc<Checkpoint>>,
     },
+    /// Claimed from a store that has not answered yet: the owner's number comes when it does, and what the owner before
+    /// left is not waited for.
+    Late(watch::Receiver<Option<u64>>),
 }
 
 impl Tenure {
-    /// The owner's number in the store.
-    #[must_use]
-    pub const fn epoch(&self) -> u64 {
-        match self {
-            Self::First | Self::Due => 1,
-            Self::Taken { epoch, .. } => *epoch,
-        }
-    }
-
     /// What the owner before left.
     #[must_use]
     pub const fn checkpoint(&self) -> Option<&Arc<Checkpoint>> {
@@ -217,7 +212,8 @@ impl Tenure {
                 checkpoint: None, ..
             }
             | Self::First
-            | Self::Due => None,
+            | Self::Due
+            | Self::Late(_) => None,
         }
     }
 }

@@ -32,21 +32,18 @@ pub(crate) async fn stream_status(house: web::Data<House>, webhook: Webhook) -> 
 pub(crate) async fn call_status(house: web::Data<House>, webhook: Webhook) -> HttpResponse {
     if webhook.is_over() {
         // The call is over at Twilio; a media socket that outlived it only costs money.
-        if !order(&house, webhook.call, OperatorEvent::HangUp).await {
-            actix::clock::sleep(LAST_WORD).await;
-            takeover::conclude(&house, webhook.call).await;
-        }
+        order(&house, webhook.call, OperatorEvent::HangUp).await;
+        actix::clock::sleep(LAST_WORD).await;
+        takeover::conclude(&house, webhook.call).await;
     }
     HttpResponse::NoContent().finish()
 }
 
-/// Tells a call; false if it does not live here.
-async fn order(house: &House, call: CallSid, event: OperatorEvent) -> bool {
-    let found = house.ask(Find(call)).await.flatten();
-    if let Some(found) = &found {
+/// Tells a call, if it lives here.
+async fn order(house: &House, call: CallSid, event: OperatorEvent) {
+    if let Some(found) = house.ask(Find(call)).await.flatten() {
         found.orders.do_send(Order(event));
     }
-    found.is_some()
 }
 
 /// Warnings complain of a message, or of a caller who went quiet, and the stream goes on

@@ -10,6 +10,7 @@ use switchboard_actors::call::unix_now;
 use switchboard_actors::messages::{Adopt, CallerNumber, Claimed, Refused, Tenure, Visit};
 use switchboard_actors::metrics::GONE_MEANWHILE;
 use switchboard_actors::store::{Answer, Claim, StoreError};
+use tokio::sync::watch;
 
 use super::webhook::Webhook;
 use super::{caller, ticket};
@@ -17,6 +18,9 @@ use crate::house::House;
 
 /// Longest wait for the store before the caller is answered without it.
 const STORE_ANSWERS: Duration = Duration::from_millis(500);
+
+/// The caller is gone: nobody waits for the store but Twilio's callback, which has fifteen seconds.
+const CONCLUDED: Duration = Duration::from_secs(6);
 
 /// An announcement is not worth waiting for any longer: only another process would read it.
 const ANNOUNCED: Duration = Duration::from_millis(200);
@@ -59,7 +63,12 @@ pub(crate) async fn same_agent(house: &House, webhook: &Webhook, visit: &mut Vis
 /// Takes a call over from whoever had it: from here on nobody else may speak in it. A call that nobody wrote down, or
 /// not readably, begins anew.
 pub(crate) async fn take_over(house: &House, call: CallSid) -> Tenure {
-    let claim = within(STORE_ANSWERS, house.store.claim(call, unix_now())).await;
+    let mut claim = house.store.claim(call, unix_now());
+    let Ok(claim) = actix::clock::timeout(STORE_ANSWERS, &mut claim).await else {
+        log::warn!(target: "switchboard::phone", call_sid = call.as_str(); "call taken over before the store has answered");
+        house.metrics.resumed("failed");
+        return late(claim);
+    };
     let (epoch, left) = match claim {
         Ok(claim) => (claim.epoch, claim.checkpoint),
         Err(error) => {
@@ -83,19 +92,35 @@ pub(crate) async fn take_over(house: &House, call: CallSid) -> Tenure {
     }
 }
 
+/// The claim is lined up and will be made: who writes under another number than it gives is taken for an earlier owner.
+fn late(claim: Answer<Claim>) -> Tenure {
+    let (tell, told) = watch::channel(None);
+    actix::spawn(async move {
+        // A claim that failed was not made.
+        let epoch = claim.await.map_or(1, |claim| claim.epoch);
+        tell.send_replace(Some(epoch));
+    });
+    Tenure::Late(told)
+}
+
 /// A call is over at Twilio that lives in no process: its owner was lost, and the caller hung up before another one took
 /// over. Its end is told here, and what was written down of it goes.
 pub(crate) async fn conclude(house: &House, call: CallSid) {
-    let Some(left) = look(house, call).await else {
+    // Looked at first: most calls have ended where they lived and were forgotten, and are not to be claimed.
+    let found = within(CONCLUDED, house.store.look(call, unix_now())).await;
+    if !matches!(found, Ok(Some(_))) {
         return;
-    };
+    }
     // From here on nobody else ends it.
-    let claimed = within(STORE_ANSWERS, house.store.claim(call, unix_now())).await;
+    let claimed = within(CONCLUDED, house.store.claim(call, unix_now())).await;
     let Ok(Claim {
         epoch,
-        checkpoint: Some(_),
+        checkpoint: Some(document),
     }) = claimed
     else {
+        return;
+    };
+    let Ok(left) = Checkpoint::decode(&document) else {
         return;
     };
     // Nobody waits for it.

@@ -51,7 +51,7 @@ pub(crate) enum ProcessFault {
 }
 
 /// Between two faults of a call, a socket or the network, on average and for as many calls.
-const EVERY_MS_A_CALL: u64 = 12_000;
+const EVERY_MS_A_CALL: u64 = 25_000;
 
 /// Between two faults of the process.
 const PROCESS_EVERY_MS: (u64, u64) = (5_000, 14_000);

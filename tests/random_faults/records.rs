@@ -28,6 +28,7 @@ struct Owner {
     accepted: String,
     stream: Option<String>,
     end: Option<String>,
+    ended: String,
     /// It was ordered to take no messages, and may not have heard that its process leaves.
     stalled: bool,
 }
@@ -131,6 +132,7 @@ impl Records {
                 accepted: text("ts").to_owned(),
                 stream: None,
                 end: None,
+                ended: String::new(),
                 stalled: false,
             }),
             "start" => match owners.find(|owner| owner.stream.is_none()) {
@@ -147,7 +149,10 @@ impl Records {
                 let reason = text("reason");
                 *self.ends.entry(reason.to_owned()).or_default() += 1;
                 match owners.find(|owner| owner.stream == stream) {
-                    Some(owner) => owner.end = Some(reason.to_owned()),
+                    Some(owner) => {
+                        owner.end = Some(reason.to_owned());
+                        text("ts").clone_into(&mut owner.ended);
+                    }
                     None => {
                         let words =
                             format!("I1 {call}: a second stop line of {stream:?}, {reason}");
@@ -172,7 +177,9 @@ impl Records {
     }
 
     fn judge(&mut self, call: &str, lineage: &Lineage, unheard: bool) {
-        let Some((last, before)) = lineage.owners.split_last() else {
+        let begun = lineage.owners.iter().filter(|owner| owner.stream.is_some());
+        let begun: Vec<&Owner> = begun.collect();
+        let Some(last) = begun.last() else {
             return;
         };
         let goes_on = |owner: &Owner| {
@@ -184,11 +191,14 @@ impl Records {
                 .push(format!("I1 {call}: no stop line of {owner:?}"));
             return;
         }
-        // A caller who never heard `start` on his last socket was still the one's before.
-        if let Some(owner) = before.iter().find(|owner| !goes_on(owner)) {
-            self.trouble.push(format!(
-                "I1 {call}: it went on after {owner:?}: {lineage:?}"
-            ));
+        // One that slept while another took over may find any reason to end when it wakes.
+        for two in begun.windows(2) {
+            let (owner, next) = (two[0], two[1]);
+            if !goes_on(owner) && owner.ended < next.accepted {
+                self.trouble.push(format!(
+                    "I1 {call}: it went on after {owner:?}: {lineage:?}"
+                ));
+            }
         }
         let finals = usize::from(!goes_on(last)) + lineage.gone;
         match finals {
