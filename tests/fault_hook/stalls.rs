@@ -192,7 +192,17 @@ async fn a_store_that_stands_still_costs_no_call_its_caller() {
     let order = operator(house.admin, "POST", "/admin/fault", body).await;
     assert_eq!(order.status, 202);
     // One that comes meanwhile, and one that has to come back meanwhile.
-    let two = Victim::on(house.line(), house.admin, "+15550143", steps()).await;
+    let stays = [
+        listen(),
+        say("yes"),
+        listen(),
+        // The store answers again, and the call is written down.
+        Step::Wait { ms: 5_000 },
+        say("yes"),
+        listen(),
+        Step::HangUp,
+    ];
+    let two = Victim::on(house.line(), house.admin, "+15550143", stays).await;
     two.breaks("{\"kind\":\"panic_in_actor\"}").await;
     let (one, two) = (one.outcome().await, two.outcome().await);
     for outcome in [&one, &two] {
@@ -200,6 +210,21 @@ async fn a_store_that_stands_still_costs_no_call_its_caller() {
         assert!(outcome.dialled().is_empty());
     }
     assert_eq!((one.streams.len(), two.streams.len()), (1, 2));
+    // Whoever took the call over before the store had answered is its owner all the same.
+    let superseded = house
+        .metric("switchboard_calls_total{outcome=\"superseded\"}")
+        .await;
+    assert_eq!(superseded, 0.0);
+    let file = folder.0.join("calls.sqlite");
+    let store = rusqlite::Connection::open(file).unwrap();
+    let sql = "SELECT count(*) FROM calls WHERE checkpoint IS NOT NULL";
+    until("nothing is left in the store", SOON, async || {
+        store
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .unwrap()
+            == 0
+    })
+    .await;
     let webhook = two.documents[0].took_ms;
     assert!(webhook <= 500, "{webhook} ms");
     let gap = longest_gap_ms(&two);
