@@ -9,7 +9,7 @@ use call_protocol::ids::CallSid;
 use switchboard_actors::call::unix_now;
 use switchboard_actors::messages::{Adopt, CallerNumber, Claimed, Refused, Tenure, Visit};
 use switchboard_actors::metrics::GONE_MEANWHILE;
-use switchboard_actors::store::{Answer, Claim, StoreError};
+use switchboard_actors::store::{Answer, CallStore, Claim, StoreError};
 use tokio::sync::watch;
 
 use super::webhook::Webhook;
@@ -67,14 +67,18 @@ pub(crate) async fn take_over(house: &House, call: CallSid) -> Tenure {
     let Ok(claim) = actix::clock::timeout(STORE_ANSWERS, &mut claim).await else {
         log::warn!(target: "switchboard::phone", call_sid = call.as_str(); "call taken over before the store has answered");
         house.metrics.resumed("failed");
-        return late(claim);
+        return late(house.store.clone(), call, claim);
     };
     let (epoch, left) = match claim {
         Ok(claim) => (claim.epoch, claim.checkpoint),
         Err(error) => {
             log::warn!(target: "switchboard::phone", call_sid = call.as_str(), error:% = error; "call taken over without its checkpoint");
             house.metrics.resumed("failed");
-            return Tenure::First;
+            return late(
+                house.store.clone(),
+                call,
+                house.store.claim(call, unix_now()),
+            );
         }
     };
     let checkpoint = match left.as_deref().map(Checkpoint::decode) {
@@ -92,13 +96,19 @@ pub(crate) async fn take_over(house: &House, call: CallSid) -> Tenure {
     }
 }
 
-/// The claim is lined up and will be made: who writes under another number than it gives is taken for an earlier owner.
-fn late(claim: Answer<Claim>) -> Tenure {
+/// The claim is made as soon as the store can: who writes under another number than it gives is taken for an earlier
+/// owner. Tried until it is made, or nobody needs it any more.
+fn late(store: Arc<dyn CallStore>, call: CallSid, mut claim: Answer<Claim>) -> Tenure {
     let (tell, told) = watch::channel(None);
     actix::spawn(async move {
-        // A claim that failed was not made.
-        let epoch = claim.await.map_or(1, |claim| claim.epoch);
-        tell.send_replace(Some(epoch));
+        while !tell.is_closed() {
+            if let Ok(claim) = claim.await {
+                tell.send_replace(Some(claim.epoch));
+                return;
+            }
+            actix::clock::sleep(STORE_ANSWERS).await;
+            claim = store.claim(call, unix_now());
+        }
     });
     Tenure::Late(told)
 }
@@ -107,7 +117,11 @@ fn late(claim: Answer<Claim>) -> Tenure {
 /// over. Its end is told here, and what was written down of it goes.
 pub(crate) async fn conclude(house: &House, call: CallSid) {
     // Looked at first: most calls have ended where they lived and were forgotten, and are not to be claimed.
-    let found = within(CONCLUDED, house.store.look(call, unix_now())).await;
+    let mut found = within(CONCLUDED, house.store.look(call, unix_now())).await;
+    if found.is_err() {
+        actix::clock::sleep(STORE_ANSWERS).await;
+        found = within(CONCLUDED, house.store.look(call, unix_now())).await;
+    }
     if !matches!(found, Ok(Some(_))) {
         return;
     }

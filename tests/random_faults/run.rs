@@ -18,15 +18,12 @@ use crate::guests::{self, Over};
 use crate::plan::plan;
 use crate::process::Processes;
 use crate::records;
-use crate::silence::{self, Silence};
+use crate::silence::{self, BAR_MS, Silence, Silences};
 use crate::support::{MODEL_KEY, PUBLIC, SOON, line_to, tone};
 use crate::town::{percentile, standing_document};
 
 /// How long calls may go on when no more come.
 const LAST_ROUND: Duration = Duration::from_secs(8);
-
-/// The bar of I5.
-const SILENCE_MS: u64 = 5_000;
 
 /// The number's fallback URL, kept where it is always reachable.
 const STANDBY: &str = "<Response><Pause length=\"1\"/>\
@@ -126,13 +123,16 @@ struct Found {
 
 impl Found {
     fn look_at(&mut self, over: Over, entrance: &Entrance) {
-        let silence = silence::longest(&over.outcome, &over.deaf);
+        let Silences {
+            longest: silence,
+            too_long,
+        } = silence::of(&over.outcome, &over.deaf);
         self.silences_ms.push(silence.ms());
         if silence.ms() > self.longest.ms() {
             self.longest = silence;
         }
         let mut trouble = Vec::new();
-        if silence.ms() > SILENCE_MS {
+        if let Some(silence) = too_long {
             trouble.push(format!(
                 "I5 {}: {} ms of silence",
                 over.outcome.call_sid,
@@ -288,7 +288,7 @@ pub(crate) async fn run(seed: u64, at_once: usize, length: Duration) {
     );
     println!("I3 {clerk:?}; {booked:?} appointments");
     println!(
-        "I5 longest silence p50 {} ms, p95 {} ms, p99 {} ms, max {} ms (bar {SILENCE_MS}); longest without a process {} ms",
+        "I5 longest silence p50 {} ms, p95 {} ms, p99 {} ms, max {} ms (bar {BAR_MS}); longest without a process {} ms",
         percentile(silences, 50),
         percentile(silences, 95),
         percentile(silences, 99),

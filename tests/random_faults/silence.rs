@@ -6,7 +6,8 @@
 //! (300 ms of sound at least, followed by 300 ms without); until a second of its voice has been heard since, or Twilio
 //! says or dials something. An answer that breaks off after half a second is still owed. **Nothing at all** means no
 //! frame above the threshold of speech: neither voice nor filler. While the caller speaks himself, and from the moment
-//! his own line fails in a way that lets nobody be heard until its stream ends, nothing is owed.
+//! his own line fails in a way that lets nobody be heard until its stream ends, nothing is owed. Where the line broke off
+//! more than once within one silence (a stuck actor, then a kill), each further break may add [`BREAK_MS`].
 
 use std::ops::Range;
 
@@ -48,22 +49,42 @@ struct Frame {
     deaf: bool,
 }
 
+/// The bar.
+pub(crate) const BAR_MS: u64 = 5_000;
+
+/// What each further break of the line within one silence may add: the bar of a killed process, from start to audio.
+pub(crate) const BREAK_MS: u64 = 3_000;
+
 /// A stretch in which a caller waited and heard nothing, in milliseconds of the call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Silence {
     pub(crate) from_ms: u64,
     pub(crate) to_ms: u64,
+    /// Streams that broke off meanwhile.
+    pub(crate) breaks: u64,
+}
+
+/// The silences of a call that matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Silences {
+    pub(crate) longest: Silence,
+    /// One that broke the promise.
+    pub(crate) too_long: Option<Silence>,
 }
 
 impl Silence {
     pub(crate) const fn ms(self) -> u64 {
         self.to_ms.saturating_sub(self.from_ms)
     }
+
+    const fn is_too_long(self) -> bool {
+        self.ms() > BAR_MS + BREAK_MS * self.breaks.saturating_sub(1)
+    }
 }
 
-/// The longest such stretch of a call; `deaf` are the moments from which the caller's own line was of no use.
-pub(crate) fn longest(outcome: &CallOutcome, deaf: &[u64]) -> Silence {
-    longest_of(&frames(outcome, deaf))
+/// Such stretches of a call; `deaf` are the moments from which the caller's own line was of no use.
+pub(crate) fn of(outcome: &CallOutcome, deaf: &[u64]) -> Silences {
+    silences_of(&frames(outcome, deaf))
 }
 
 fn index(ms: u64) -> usize {
@@ -158,6 +179,8 @@ struct Ledger {
     spoken_ms: Option<u64>,
     /// The caller's sounds of this utterance, and when the last one ended.
     utterance: Option<(u64, u64)>,
+    /// When streams broke off.
+    breaks: Vec<u64>,
 }
 
 impl Ledger {
@@ -174,6 +197,9 @@ impl Ledger {
                 ..Self::default()
             };
             return None;
+        }
+        if frame.breaks {
+            self.breaks.push(at_ms);
         }
         let was_speaking = self.spoken_ms.is_some_and(|spoken| at_ms < spoken + 400);
         if frame.begins || (frame.breaks && was_speaking) {
@@ -202,6 +228,7 @@ impl Ledger {
         (ends_ms > since).then_some(Silence {
             from_ms: since,
             to_ms: ends_ms,
+            breaks: self.breaks.iter().filter(|at| **at >= since).count() as u64,
         })
     }
 
@@ -225,19 +252,21 @@ impl Ledger {
     }
 }
 
-fn longest_of(frames: &[Frame]) -> Silence {
+fn silences_of(frames: &[Frame]) -> Silences {
     let mut ledger = Ledger::default();
     ledger.owe(0);
-    let mut longest = Silence::default();
+    let mut found = Silences::default();
     for (number, frame) in frames.iter().enumerate() {
         let silence = ledger.frame(number as u64 * FRAME_MS, *frame);
-        if let Some(silence) = silence
-            && silence.ms() > longest.ms()
-        {
-            longest = silence;
+        let Some(silence) = silence else { continue };
+        if silence.ms() > found.longest.ms() {
+            found.longest = silence;
+        }
+        if silence.is_too_long() {
+            found.too_long = Some(silence);
         }
     }
-    longest
+    found
 }
 
 #[cfg(test)]
@@ -269,7 +298,7 @@ mod tests {
         for (ms, frame) in parts {
             frames.extend(std::iter::repeat_n(*frame, index(*ms)));
         }
-        longest_of(&frames).ms()
+        silences_of(&frames).longest.ms()
     }
 
     #[test]
@@ -356,6 +385,25 @@ mod tests {
             3_000,
             "the new stream's word is owed since the old one broke"
         );
+    }
+
+    #[test]
+    fn a_line_that_breaks_twice_while_a_caller_waits_may_take_three_seconds_longer() {
+        let breaks = Frame {
+            breaks: true,
+            ..QUIET
+        };
+        let silence = |breaks: &[u64], ms: u64| {
+            let mut frames = vec![QUIET; index(ms)];
+            for at in breaks {
+                frames[index(*at)].breaks = true;
+            }
+            silences_of(&frames).too_long.is_some()
+        };
+        assert!(silence(&[], 5_020) && !silence(&[], 5_000));
+        assert!(silence(&[1_000], 5_020), "once is what the bar is for");
+        assert!(!silence(&[1_000, 4_000], 8_000) && silence(&[1_000, 4_000], 8_020));
+        assert_eq!(call(&[(2_000, VOICE), (20, breaks)]), 0);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::CallActor;
 use crate::messages::{Order, Tenure, ToPhone, Visit};
-use crate::store::{CallStore, Saved, UnixSeconds};
+use crate::store::{Answer, CallStore, Saved, UnixSeconds};
 use crate::twilio::TwilioSession;
 
 /// The media socket stays open this long for the last checkpoint: Twilio asks what follows as soon as it is closed, and
@@ -29,8 +29,27 @@ pub fn unix_now() -> UnixSeconds {
     })
 }
 
-/// Between two tries to have a call forgotten.
-const AGAIN: Duration = Duration::from_millis(200);
+/// Between two tries to have a call forgotten: another process may hold the file for a moment.
+const AGAIN: Duration = Duration::from_millis(300);
+
+/// Tries; what is left then outlives its time.
+const TRIES: u32 = 8;
+
+async fn forget_after(
+    mut answer: Answer<()>,
+    store: Arc<dyn CallStore>,
+    call: CallSid,
+    epoch: u64,
+) {
+    for _ in 1..TRIES {
+        // The store complains of itself.
+        if answer.await.is_ok() {
+            return;
+        }
+        actix_rt::time::sleep(AGAIN).await;
+        answer = store.forget(call, epoch);
+    }
+}
 
 /// The owner's number in the store.
 #[derive(Clone)]
@@ -124,20 +143,15 @@ impl Keeper {
     pub(super) fn forget(&mut self, call: CallSid) {
         let (store, epoch) = (self.store.clone(), self.epoch.clone());
         if let Some(epoch) = epoch.now() {
-            // Lined up now, before anybody can ask for the call; tried once more where the store failed.
+            // Lined up now, before anybody can ask for the call.
             let answer = store.forget(call, epoch);
-            actix_rt::spawn(async move {
-                if answer.await.is_err() {
-                    actix_rt::time::sleep(AGAIN).await;
-                    // The store complains of itself.
-                    let _ = store.forget(call, epoch).await;
-                }
-            });
+            actix_rt::spawn(forget_after(answer, store, call, epoch));
             return;
         }
         actix_rt::spawn(async move {
             if let Some(epoch) = epoch.known().await {
-                let _ = store.forget(call, epoch).await;
+                let answer = store.forget(call, epoch);
+                forget_after(answer, store, call, epoch).await;
             }
         });
     }
