@@ -287,6 +287,10 @@ pub(crate) async fn run(seed: u64, at_once: usize, length: Duration) {
         records.unreported
     );
     println!("I3 {clerk:?}; {booked:?} appointments");
+    let over = silences.iter().filter(|ms| **ms > BAR_MS).count();
+    println!(
+        "I5 {over} calls whose line broke while they waited heard nothing for longer than {BAR_MS} ms"
+    );
     println!(
         "I5 longest silence p50 {} ms, p95 {} ms, p99 {} ms, max {} ms (bar {BAR_MS}); longest without a process {} ms",
         percentile(silences, 50),
