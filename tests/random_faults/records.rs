@@ -194,7 +194,7 @@ impl Records {
         // One that slept while another took over may find any reason to end when it wakes.
         for two in begun.windows(2) {
             let (owner, next) = (two[0], two[1]);
-            if !goes_on(owner) && owner.ended < next.accepted {
+            if !goes_on(owner) && owner.ended <= next.accepted {
                 self.trouble.push(format!(
                     "I1 {call}: it went on after {owner:?}: {lineage:?}"
                 ));
