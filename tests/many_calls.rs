@@ -10,7 +10,7 @@ use call_protocol::ids::CallSid;
 use serde_json::{Value, json};
 use support::{House, Options, SOON, brief_with, caller, listen, say, tone, until};
 use switchboard::booking::{self, Book};
-use switchboard_actors::messages::{Break, Fault};
+use switchboard_actors::fault::{Break, Fault};
 use switchboard_kit::realtime::{Ended, Realtime, Step as Turn, ToolCall};
 use switchboard_kit::twilio::load::{LoadPlan, LoadReport, load};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step, StreamEnd};

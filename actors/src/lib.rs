@@ -29,6 +29,9 @@
 //!
 //! * [`CallStore`](store::CallStore) is no actor: one thread of its own, or none. A call hands its checkpoints over and
 //!   goes on; only the end of its media socket waits for the last one, for a third of a second at most.
+//! * Nobody waits for a **stuck** actor: a full mailbox is three seconds of frames. The phone session leaves such a call
+//!   (close code 1011, and another owner goes on with it), a call leaves such a model session and dials the next. Nobody can
+//!   end the socket of a stuck phone session, or free a thread that is held: its calls are late by as much, and go on.
 //! * A tool's run ([`tools`]) belongs to nobody: a task of the same thread, with a weak link to the call. It goes on when
 //!   the call is built anew and when it is over, so that an effect that was begun is also written down.
 //!
@@ -42,6 +45,7 @@
 //! | the machine | both sockets | effects `ClosePhone`, `CloseModel` |
 //! | Twilio | the call | `stop`, a close frame, silence, a broken rule; a lost socket after two seconds |
 //! | the model | its session only | close, error, silence; the machine dials again or gives up |
+//! | a full mailbox | the hold on a stuck actor | see above |
 //! | another owner | the call here | the [`store`] refuses its checkpoint: [`Order`](messages::Order) with `Superseded` |
 //! | the operator | a call, or all | [`messages::Order`], [`messages::OrderAll`] |
 //!
@@ -64,6 +68,8 @@
 pub mod admission;
 pub mod call;
 pub mod down;
+#[cfg(feature = "fault-hook")]
+pub mod fault;
 mod heads;
 pub mod limits;
 pub mod messages;

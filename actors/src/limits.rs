@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-/// Messages from the phone leg that wait for a call: five seconds of frames. More means the thread is stuck.
-pub const CALL_MAILBOX: usize = 256;
+/// Messages from the phone leg that wait for a call: three seconds of frames. More means that its actor is stuck (a
+/// thread that is stuck reads no frames, either), and the caller is led away from it.
+pub const CALL_MAILBOX: usize = 150;
 
 /// Messages that wait for the phone leg. The machine has at most three seconds of audio unacknowledged, in messages of
 /// 20 to 400 ms; more means Twilio does not read.
 pub const PHONE_MAILBOX: usize = 256;
 
-/// Messages that wait for the model leg: five seconds of frames.
-pub const MODEL_MAILBOX: usize = 256;
+/// Messages that wait for the model leg: three seconds of frames. More means that its actor is stuck, for one whose
+/// socket is slow goes on taking them; then the session is as good as lost.
+pub const MODEL_MAILBOX: usize = 150;
 
 /// Bytes that wait for the model's socket before caller audio is dropped: about twelve seconds. A server that reads
 /// slower than that is not going to catch up.
@@ -32,11 +34,11 @@ pub const FRAGMENTS: usize = 64;
 pub const PHONE_PING: Duration = Duration::from_secs(20);
 
 /// Between looks at the model's socket; a ping goes out when nothing came for as long.
-pub const MODEL_PING: Duration = Duration::from_secs(3);
+pub const MODEL_PING: Duration = Duration::from_secs(1);
 
-/// A model that answers no ping for this long is gone. It is looked for every [`MODEL_PING`], so that it is found out
-/// within ten seconds, two pings unanswered.
-pub const MODEL_SILENCE: Duration = Duration::from_secs(7);
+/// A model that answers no ping for this long is gone: it is found out within four seconds, two pings unanswered. What the
+/// caller says meanwhile nobody hears, and he must not wait five seconds for a sound.
+pub const MODEL_SILENCE: Duration = Duration::from_secs(3);
 
 /// Faults of one call inside [`RESTART_WINDOW`]; the next one ends it.
 pub const RESTARTS: usize = 3;

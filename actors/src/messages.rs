@@ -2,11 +2,11 @@
 //!
 //! | from | to | message | how | when it does not fit |
 //! | --- | --- | --- | --- | --- |
-//! | `TwilioSession` | `CallActor` | [`PhoneSaid`] | `try_send` for audio, else `do_send` | the frame is dropped and counted |
+//! | `TwilioSession` | `CallActor` | [`PhoneSaid`] | `try_send` for audio, else `do_send` | the call is stuck: the phone leg leaves it |
 //! | a second `TwilioSession` | `CallActor` | `Replace` | `do_send`, once a socket | – |
 //! | `OpenAiSession` | `CallActor` | [`ModelSaid`] | `do_send` along a weak link | at most 16 frames are read before the call has its turn |
 //! | `CallActor` | `TwilioSession` | [`ToPhone`] | `try_send` | the phone leg is stalled: the call ends |
-//! | `CallActor` | `OpenAiSession` | [`ToModel`] | `try_send` for audio, else `do_send` | the frame is dropped and counted |
+//! | `CallActor` | `OpenAiSession` | [`ToModel`] | `try_send` for audio, else `do_send` | the session is stuck: it is lost to the call |
 //! | whoever calls a person | `CallActor` | [`Order`] | `send` along a weak link | one person at a time |
 //! | a tool's run | `CallActor` | [`ToolOver`] | `do_send` along a weak link | at most 32 tools run for a call |
 //! | `CallActor` | `Registry` | [`Push`], [`Down`], `Vacant` | `do_send`, once a second at most | – |
@@ -27,6 +27,7 @@ use call_protocol::ids::{CallSid, StreamSid};
 use call_protocol::model::command::ModelCommand;
 use call_protocol::payload::Payload;
 use call_protocol::tool::ToolFinished;
+use tokio::sync::watch;
 
 use crate::admission::Shut;
 use crate::call::{Bridge, BridgeLatency};
@@ -204,18 +205,12 @@ pub enum Tenure {
         /// What the owner before left, if there is something to go on with.
         checkpoint: Option<Arc<Checkpoint>>,
     },
+    /// Claimed from a store that has not answered yet: the owner's number comes when it does, and what the owner before
+    /// left is not waited for.
+    Late(watch::Receiver<Option<u64>>),
 }
 
 impl Tenure {
-    /// The owner's number in the store.
-    #[must_use]
-    pub const fn epoch(&self) -> u64 {
-        match self {
-            Self::First | Self::Due => 1,
-            Self::Taken { epoch, .. } => *epoch,
-        }
-    }
-
     /// What the owner before left.
     #[must_use]
     pub const fn checkpoint(&self) -> Option<&Arc<Checkpoint>> {
@@ -228,7 +223,8 @@ impl Tenure {
                 checkpoint: None, ..
             }
             | Self::First
-            | Self::Due => None,
+            | Self::Due
+            | Self::Late(_) => None,
         }
     }
 }
@@ -447,20 +443,3 @@ pub struct Inspected {
     /// What the bridge adds to a frame, by the way it goes; what the model takes stands at each turn.
     pub bridge_latency_by_way_us: Bridge,
 }
-
-/// A fault put into a call on purpose.
-#[cfg(feature = "fault-hook")]
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
-pub enum Fault {
-    /// The next step of the machine panics.
-    PanicInStep,
-    /// The actor itself panics.
-    PanicInActor,
-}
-
-/// Puts a fault into one live call; false when there is none by that SID.
-#[cfg(feature = "fault-hook")]
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "bool")]
-pub struct Break(pub CallSid, pub Fault);

@@ -34,6 +34,9 @@ pub const ATTEMPT_RESULTS: [&str; 2] = ["ok", "failed"];
 pub const TOKEN_KINDS: [&str; 5] = ["text_in", "audio_in", "cached_in", "text_out", "audio_out"];
 /// Outcome of a call whose actor died by a panic, beside the labels of [`EndReason`].
 pub const PANICKED: &str = "panicked";
+
+/// Outcome of a call whose owner was lost and whose caller hung up before another took over.
+pub const GONE_MEANWHILE: &str = "gone_meanwhile";
 /// Which socket broke its protocol.
 pub const PEERS: [&str; 2] = ["twilio", "model"];
 
@@ -97,6 +100,8 @@ pub struct Metrics {
     tool_seconds: HistogramVec,
     tokens: IntCounterVec,
     cost_usd: Counter,
+    #[cfg(feature = "fault-hook")]
+    breaks: std::sync::Arc<std::sync::atomic::AtomicBool>,
 }
 
 /// What became of frames in one direction, resolved once for the hot path.
@@ -254,6 +259,8 @@ impl Metrics {
                 "switchboard_cost_usd_total",
                 "Estimated cost of the model in US dollars",
             )?,
+            #[cfg(feature = "fault-hook")]
+            breaks: std::sync::Arc::default(),
             registry: make.registry,
             families: make.families,
         };
@@ -307,7 +314,12 @@ impl Metrics {
         self.call_duration.observe(duration.as_secs_f64());
     }
 
-    /// A call was rebuilt on its sockets.
+    /// A call that nobody had any more is over.
+    pub fn call_concluded(&self, outcome: &'static str) {
+        self.calls.with_label_values(&[outcome]).inc();
+    }
+
+    /// A call's machine was built anew, or its caller led to another.
     pub fn call_restarted(&self, reason: &'static str) {
         self.call_restarts.with_label_values(&[reason]).inc();
     }
@@ -388,8 +400,23 @@ impl Metrics {
         }
     }
 
+    /// The next scrape panics.
+    #[cfg(feature = "fault-hook")]
+    pub fn break_scrape(&self) {
+        self.breaks
+            .store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
     /// All metrics in the Prometheus text format (prometheus.io/docs/instrumenting/exposition_formats).
     pub fn render(&self) -> String {
+        #[cfg(feature = "fault-hook")]
+        assert!(
+            !self
+                .breaks
+                .swap(false, std::sync::atomic::Ordering::Relaxed),
+            "{}",
+            crate::fault::CAUSE
+        );
         let gathered = self.registry.gather();
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&gathered, &mut text) {

@@ -40,7 +40,7 @@ pub(crate) struct Enter {
     pub(crate) inspect: WeakRecipient<Inspect>,
     pub(crate) orders: WeakRecipient<Order>,
     #[cfg(feature = "fault-hook")]
-    pub(crate) faults: WeakRecipient<crate::messages::Fault>,
+    pub(crate) faults: WeakRecipient<crate::fault::Fault>,
 }
 
 /// A place taken by a call that was announced or claimed.
@@ -80,7 +80,7 @@ struct Live {
     inspect: Option<WeakRecipient<Inspect>>,
     orders: Option<WeakRecipient<Order>>,
     #[cfg(feature = "fault-hook")]
-    faults: Option<WeakRecipient<crate::messages::Fault>>,
+    faults: Option<WeakRecipient<crate::fault::Fault>>,
 }
 
 /// The registry of calls.
@@ -432,7 +432,8 @@ impl Handler<Down> for Registry {
             return;
         };
         if message.panicked {
-            log::error!(target: "switchboard::registry", key = message.key; "call actor died by a panic");
+            let call = live.call.as_ref().map_or("-", CallSid::as_str);
+            log::error!(target: "switchboard::registry", call_sid = call, key = message.key; "call actor died by a panic");
         }
         let Some(call) = live.call else { return };
         self.vacant.give_up(call, message.key);
@@ -566,11 +567,11 @@ impl Handler<OrderAll> for Registry {
 }
 
 #[cfg(feature = "fault-hook")]
-impl Handler<crate::messages::Break> for Registry {
+impl Handler<crate::fault::Break> for Registry {
     type Result = bool;
 
-    fn handle(&mut self, message: crate::messages::Break, _: &mut Context<Self>) -> bool {
-        let crate::messages::Break(call, fault) = message;
+    fn handle(&mut self, message: crate::fault::Break, _: &mut Context<Self>) -> bool {
+        let crate::fault::Break(call, fault) = message;
         let mut live = self.live.values();
         let found = live
             .rfind(|live| live.call == Some(call))

@@ -1,51 +1,106 @@
-//! Puts a fault into a live call, for `demo --faults` and for drills. Not in release images.
+//! Puts faults into a live process, for `demo --faults`, for tests and for drills. Not in release images.
+//!
+//! `POST /admin/calls/{call_sid}/fault` breaks one call, `POST /admin/fault` what all calls share; the body is
+//! `{"kind":"panic_in_step"}` or `{"kind":"stall_step","ms":2000}`. What each stall means is said in
+//! [`switchboard_actors::fault`].
+
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use call_protocol::ids::CallSid;
 use serde::Deserialize;
 use serde_json::json;
-use switchboard_actors::messages::{Break, Fault};
+use switchboard_actors::fault::{Break, Fault, StoreFault};
 
+use super::calls::bad_body;
 use super::problem;
 use crate::house::House;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wish {
-    kind: Kind,
+/// The longest stall, in milliseconds: a drill must end by itself.
+const LONGEST_MS: u64 = 30_000;
+
+/// How long a stall lasts: 1 ms to [`LONGEST_MS`].
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "u64")]
+struct Stall(Duration);
+
+impl TryFrom<u64> for Stall {
+    type Error = String;
+
+    fn try_from(ms: u64) -> Result<Self, String> {
+        match ms {
+            1..=LONGEST_MS => Ok(Self(Duration::from_millis(ms))),
+            _ => Err(format!("ms is 1 to {LONGEST_MS}")),
+        }
+    }
 }
 
-/// Where it panics.
+// Braces, because serde lets a variant without them have any field.
+/// A fault of one call.
 #[derive(Clone, Copy, Deserialize)]
-enum Kind {
-    /// In the next step of the call's machine.
-    #[serde(rename = "panic_in_step")]
-    Step,
-    /// In the call's actor, outside its machine.
-    #[serde(rename = "panic_in_actor")]
-    Actor,
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+enum OfCall {
+    PanicInStep {},
+    PanicInActor {},
+    PanicInTool {},
+    PanicInModel {},
+    PanicInPhone {},
     /// In the handler of this very request.
-    #[serde(rename = "panic_in_handler")]
-    Handler,
+    PanicInHandler {},
+    StallStep {
+        ms: Stall,
+    },
+    StallActor {
+        ms: Stall,
+    },
+    StallModel {
+        ms: Stall,
+    },
+    StallPhone {
+        ms: Stall,
+    },
 }
 
-pub(crate) async fn inject(
+/// A fault of what all calls share.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+enum OfProcess {
+    /// The next scrape of the metrics panics.
+    PanicInMetrics {},
+    PanicInStore {},
+    StallStore {
+        ms: Stall,
+    },
+}
+
+/// What a body that is no wish is answered.
+fn no_wish(error: &serde_json::Error) -> HttpResponse {
+    bad_body(&format!(
+        "send {{\"kind\":\"panic_in_…\"}} or {{\"kind\":\"stall_…\",\"ms\":…}}: {error}"
+    ))
+}
+
+pub(crate) async fn of_call(
     house: web::Data<House>,
     call: web::Path<String>,
     body: web::Bytes,
 ) -> HttpResponse {
-    let Ok(wish) = serde_json::from_slice::<Wish>(&body) else {
-        return problem(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "bad_body",
-            "send {\"kind\":…} with panic_in_step, panic_in_actor or panic_in_handler",
-        );
+    let wish = match serde_json::from_slice::<OfCall>(&body) {
+        Ok(wish) => wish,
+        Err(error) => return no_wish(&error),
     };
-    let fault = match wish.kind {
-        Kind::Step => Fault::PanicInStep,
-        Kind::Actor => Fault::PanicInActor,
-        Kind::Handler => panic!("fault hook"),
+    let fault = match wish {
+        OfCall::PanicInStep {} => Fault::PanicInStep,
+        OfCall::PanicInActor {} => Fault::PanicInActor,
+        OfCall::PanicInTool {} => Fault::PanicInTool,
+        OfCall::PanicInModel {} => Fault::PanicInModel,
+        OfCall::PanicInPhone {} => Fault::PanicInPhone,
+        OfCall::PanicInHandler {} => panic!("fault hook"),
+        OfCall::StallStep { ms: Stall(time) } => Fault::StallStep(time),
+        OfCall::StallActor { ms: Stall(time) } => Fault::StallActor(time),
+        OfCall::StallModel { ms: Stall(time) } => Fault::StallModel(time),
+        OfCall::StallPhone { ms: Stall(time) } => Fault::StallPhone(time),
     };
     let found = match CallSid::parse(&call) {
         Some(sid) => house.ask(Break(sid, fault)).await,
@@ -53,7 +108,7 @@ pub(crate) async fn inject(
     };
     match found {
         Some(true) => {
-            log::warn!(target: "switchboard", call_sid = call.as_str(); "fault put into a call by the operator");
+            log::warn!(target: "switchboard", call_sid = call.as_str(), fault:?; "fault put into a call by the operator");
             HttpResponse::Accepted().json(json!({"call_sid": call.as_str(), "fault": "ordered"}))
         }
         Some(false) => problem(
@@ -67,4 +122,28 @@ pub(crate) async fn inject(
             "the registry of calls does not answer",
         ),
     }
+}
+
+pub(crate) async fn of_process(house: web::Data<House>, body: web::Bytes) -> HttpResponse {
+    let wish = match serde_json::from_slice::<OfProcess>(&body) {
+        Ok(wish) => wish,
+        Err(error) => return no_wish(&error),
+    };
+    let is_there = match wish {
+        OfProcess::PanicInMetrics {} => {
+            house.metrics.break_scrape();
+            true
+        }
+        OfProcess::PanicInStore {} => house.store.fail(StoreFault::Panic),
+        OfProcess::StallStore { ms: Stall(time) } => house.store.fail(StoreFault::Stall(time)),
+    };
+    if !is_there {
+        return problem(
+            StatusCode::CONFLICT,
+            "wrong_state",
+            "a store in memory has no thread of its own",
+        );
+    }
+    log::warn!(target: "switchboard", fault:? = wish; "fault put into the process by the operator");
+    HttpResponse::Accepted().json(json!({"fault": "ordered"}))
 }

@@ -37,13 +37,15 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     );
 }
 
-/// Breaks a call on purpose; a build without the feature knows no such path.
+/// Breaks something on purpose; a build without the feature knows no such paths.
 fn faults(config: &mut web::ServiceConfig) {
     #[cfg(feature = "fault-hook")]
-    config.route(
-        "/admin/calls/{call_sid}/fault",
-        web::post().to(fault::inject),
-    );
+    config
+        .route(
+            "/admin/calls/{call_sid}/fault",
+            web::post().to(fault::of_call),
+        )
+        .route("/admin/fault", web::post().to(fault::of_process));
     #[cfg(not(feature = "fault-hook"))]
     let _ = config;
 }

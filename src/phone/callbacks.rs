@@ -1,12 +1,19 @@
 //! `/stream-status` and `/call-status`: what Twilio tells of streams and calls.
 
+use std::time::Duration;
+
 use actix_web::{HttpResponse, web};
 use call_protocol::call::event::OperatorEvent;
 use call_protocol::ids::{CallSid, StreamSid};
 use switchboard_actors::messages::{Find, Order};
 
+use super::takeover;
 use super::webhook::Webhook;
 use crate::house::House;
+
+/// Twilio tells the end of a call on two ways at once. Its owner, who may be another process, learns of it on the media
+/// socket and has forgotten the call by then.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 pub(crate) async fn stream_status(house: web::Data<House>, webhook: Webhook) -> HttpResponse {
     let event = webhook.form.get("StreamEvent").unwrap_or_default();
@@ -29,6 +36,8 @@ pub(crate) async fn call_status(house: web::Data<House>, webhook: Webhook) -> Ht
     if webhook.is_over() {
         // The call is over at Twilio; a media socket that outlived it only costs money.
         order(&house, webhook.call, OperatorEvent::HangUp).await;
+        actix::clock::sleep(LAST_WORD).await;
+        takeover::conclude(&house, webhook.call).await;
     }
     HttpResponse::NoContent().finish()
 }

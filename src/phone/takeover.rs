@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use call_protocol::checkpoint::Checkpoint;
+use call_protocol::checkpoint::{Checkpoint, Standing};
 use call_protocol::ids::CallSid;
 use switchboard_actors::call::unix_now;
 use switchboard_actors::messages::{Adopt, CallerNumber, Claimed, Refused, Tenure, Visit};
-use switchboard_actors::store::{Answer, StoreError};
+use switchboard_actors::metrics::GONE_MEANWHILE;
+use switchboard_actors::store::{Answer, CallStore, Claim, StoreError};
+use tokio::sync::watch;
 
 use super::webhook::Webhook;
 use super::{caller, ticket};
@@ -16,6 +18,9 @@ use crate::house::House;
 
 /// Longest wait for the store before the caller is answered without it.
 const STORE_ANSWERS: Duration = Duration::from_millis(250);
+
+/// The caller is gone: nobody waits for the store but Twilio's callback, which has fifteen seconds.
+const CONCLUDED: Duration = Duration::from_secs(6);
 
 /// An announcement is not worth waiting for any longer: only another process would read it.
 const ANNOUNCED: Duration = Duration::from_millis(200);
@@ -58,13 +63,22 @@ pub(crate) async fn same_agent(house: &House, webhook: &Webhook, visit: &mut Vis
 /// Takes a call over from whoever had it: from here on nobody else may speak in it. A call that nobody wrote down, or
 /// not readably, begins anew.
 pub(crate) async fn take_over(house: &House, call: CallSid) -> Tenure {
-    let claim = within(STORE_ANSWERS, house.store.claim(call, unix_now())).await;
+    let mut claim = house.store.claim(call, unix_now());
+    let Ok(claim) = actix::clock::timeout(STORE_ANSWERS, &mut claim).await else {
+        log::warn!(target: "switchboard::phone", call_sid = call.as_str(); "call taken over before the store has answered");
+        house.metrics.resumed("failed");
+        return late(house.store.clone(), call, claim);
+    };
     let (epoch, left) = match claim {
         Ok(claim) => (claim.epoch, claim.checkpoint),
         Err(error) => {
             log::warn!(target: "switchboard::phone", call_sid = call.as_str(), error:% = error; "call taken over without its checkpoint");
             house.metrics.resumed("failed");
-            return Tenure::First;
+            return late(
+                house.store.clone(),
+                call,
+                house.store.claim(call, unix_now()),
+            );
         }
     };
     let checkpoint = match left.as_deref().map(Checkpoint::decode) {
@@ -80,6 +94,61 @@ pub(crate) async fn take_over(house: &House, call: CallSid) -> Tenure {
         epoch,
         checkpoint: checkpoint.filter(Checkpoint::has_begun).map(Arc::new),
     }
+}
+
+/// The claim is made as soon as the store can: who writes under another number than it gives is taken for an earlier
+/// owner. Tried until it is made, or nobody needs it any more.
+fn late(store: Arc<dyn CallStore>, call: CallSid, mut claim: Answer<Claim>) -> Tenure {
+    let (tell, told) = watch::channel(None);
+    actix::spawn(async move {
+        while !tell.is_closed() {
+            if let Ok(claim) = claim.await {
+                tell.send_replace(Some(claim.epoch));
+                return;
+            }
+            actix::clock::sleep(STORE_ANSWERS).await;
+            claim = store.claim(call, unix_now());
+        }
+    });
+    Tenure::Late(told)
+}
+
+/// A call is over at Twilio that lives in no process: its owner was lost, and the caller hung up before another one took
+/// over. Its end is told here, and what was written down of it goes.
+pub(crate) async fn conclude(house: &House, call: CallSid) {
+    // Looked at first: most calls have ended where they lived and were forgotten, and are not to be claimed.
+    let mut found = within(CONCLUDED, house.store.look(call, unix_now())).await;
+    if found.is_err() {
+        actix::clock::sleep(STORE_ANSWERS).await;
+        found = within(CONCLUDED, house.store.look(call, unix_now())).await;
+    }
+    if !matches!(found, Ok(Some(_))) {
+        return;
+    }
+    // From here on nobody else ends it.
+    let claimed = within(CONCLUDED, house.store.claim(call, unix_now())).await;
+    let Ok(Claim {
+        epoch,
+        checkpoint: Some(document),
+    }) = claimed
+    else {
+        return;
+    };
+    let Ok(left) = Checkpoint::decode(&document) else {
+        return;
+    };
+    // Nobody waits for it.
+    drop(house.store.forget(call, epoch));
+    // Whoever wrote that it is over has said so.
+    let is_told = matches!(left.standing, Standing::Over { .. });
+    if is_told || !left.has_begun() {
+        return;
+    }
+    house.metrics.call_concluded(GONE_MEANWHILE);
+    log::info!(
+        target: "switchboard::call", call_sid = call.as_str(), stream_sid = "-", reason = GONE_MEANWHILE,
+        duration_ms = left.elapsed_ms, turns = left.forgotten + left.turns.len() as u64; "stop"
+    );
 }
 
 /// Writes down that a media socket is awaited, and with which ticket: it may be opened at another process. `left` is

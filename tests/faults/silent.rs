@@ -1,6 +1,6 @@
 //! A model that has a session and says nothing: asked again, replaced, given up; the caller is not left in silence.
 
-use switchboard_kit::realtime::{Ending, Fault};
+use switchboard_kit::realtime::{Ending, Fault, When};
 use switchboard_kit::twilio::{CallEnd, Step};
 
 use crate::support::{House, Options, brief, caller, listen, say};
@@ -79,5 +79,52 @@ async fn a_model_that_never_answers_is_replaced_and_then_given_up() {
     house.stop().await;
     println!(
         "F5 a model that never answers, patience 3 s: fallback after {took} ms, 2 sessions; longest silence {silence_ms} ms"
+    );
+}
+
+#[tokio::test]
+async fn a_caller_who_speaks_to_a_model_that_hears_nothing_waits_less_than_five_seconds_for_a_word()
+{
+    let house = House::start(Options::default().model(brief())).await;
+    let line = house.line();
+    let faults = house.model.faults().clone();
+    let steps = [
+        listen(),
+        Step::Wait { ms: 300 },
+        say("yes"),
+        listen(),
+        Step::HangUp,
+    ];
+    let call = tokio::spawn(async move { line.call(caller(steps)).await });
+    crate::support::until("the greeting is over", crate::support::SOON, async || {
+        house.model.session(1).is_some_and(|session| {
+            let responses = session.responses();
+            responses
+                .first()
+                .is_some_and(|greeting| greeting.done.is_some())
+        })
+    })
+    .await;
+    // From here on it neither reads nor answers a ping: that the caller spoke, nobody knows.
+    faults.nth(
+        1,
+        Fault::Stall {
+            ms: None,
+            when: When::Now,
+        },
+    );
+    let outcome = call.await.unwrap();
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    let stream = &outcome.streams[0];
+    assert_eq!(stream.agent_speech.len(), 2, "{stream:?}");
+    let waited = stream.agent_speech[1].from_ms - stream.caller_speech[0].to_ms;
+    assert!(waited < 5_000, "{waited} ms");
+    let second = house.model.session(2).unwrap();
+    let told = second.received_of("conversation.item.create");
+    let text = told[0]["item"]["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("you could not hear the caller"), "{text}");
+    house.stop().await;
+    println!(
+        "a caller who spoke to a model that heard nothing: a word {waited} ms after his own (bar 5 s)"
     );
 }

@@ -7,6 +7,7 @@
 mod booked;
 mod called;
 mod door;
+mod gone;
 mod here;
 mod killed;
 mod late;

@@ -162,6 +162,15 @@ impl Serving {
         }
     }
 
+    /// All it wrote to standard error; to be asked when it has ended.
+    pub(crate) fn lines_to_the_end(&mut self) -> Vec<String> {
+        if let Some(reader) = self.reader.take() {
+            // Ends with the pipe, which ended with the process.
+            reader.join().unwrap();
+        }
+        self.lines()
+    }
+
     /// Ends it the usual way; gives how long that took.
     pub(crate) async fn stop_within(mut self, within: Duration) -> Duration {
         self.signal("TERM");
@@ -175,9 +184,7 @@ impl Serving {
         self.signal("TERM");
         let (code, _) = self.ended(SOON).await;
         assert_eq!(code, 0);
-        // Ends with the pipe, which ended with the process.
-        self.reader.take().unwrap().join().unwrap();
-        self.lines()
+        self.lines_to_the_end()
     }
 }
 

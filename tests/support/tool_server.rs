@@ -177,7 +177,8 @@ async fn serve(mut socket: TcpStream, books: Arc<Mutex<Books>>) {
     let _ = socket.write_all(body.as_bytes()).await;
 }
 
-async fn read(socket: &mut TcpStream) -> Option<Asked> {
+/// Reads one request; `None` if the connection ends before it does.
+pub(crate) async fn read(socket: &mut TcpStream) -> Option<Asked> {
     let mut bytes = Vec::new();
     let mut chunk = [0; 8_192];
     loop {

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use switchboard::telemetry::install_panic_hook;
-use switchboard_actors::messages::{Break, Fault as CallFault};
+use switchboard_actors::fault::{Break, Fault as CallFault};
 use switchboard_actors::tools::{Blocking, Outcome, Tool, ToolRequest};
 use switchboard_kit::realtime::{
     Fault, Realtime, Resume, Script, Session, Step as Answer, ToolCall, When,

@@ -4,12 +4,12 @@ mod common;
 
 use std::time::Duration;
 
-use call_protocol::call::event::Refusal;
+use call_protocol::call::event::{Event, ModelEvent, Refusal};
 use call_protocol::time::Time;
 use common::events::{
     agent_words, caller_words, complaint, configured, delta, error, failed, model_closed, opened,
-    refused, response_started, session_created, setup, setup_greeting, speech_stopped, tool_call,
-    voice,
+    refused, response_started, session_created, setup, setup_greeting, speech_started,
+    speech_stopped, tool_call, voice,
 };
 use common::rig::Rig;
 
@@ -278,6 +278,38 @@ fn a_caller_whose_answer_was_lost_is_answered_by_the_next_session() {
     rig.answers("resp_1", "item_1", 7, 400);
     rig.pass(1_000);
     rig.event(speech_stopped());
+    rig.take();
+    rig.event(model_closed(None));
+    rig.obliging = true;
+    rig.pass(1_000);
+    assert_eq!(rig.take_of(&["respond"]), ["respond respond-1"]);
+}
+
+#[test]
+fn a_session_that_was_stuck_is_followed_by_one_that_speaks_first() {
+    let mut rig = Rig::live(setup());
+    rig.answers("resp_1", "item_1", 7, 400);
+    rig.pass(1_000);
+    rig.event(caller_words("item_2", "A massage on Friday."));
+    rig.take();
+    // Whatever the caller said since its last sign of life, it said nothing of it.
+    rig.event(Event::Model(ModelEvent::Stuck));
+    rig.obliging = true;
+    rig.pass(1_000);
+    assert_eq!(rig.take_of(&["respond"]), ["respond respond-1"]);
+    let told = rig.log.iter().any(|(_, effect)| {
+        let shown = format!("{effect:?}");
+        shown.contains("you could not hear the caller")
+    });
+    assert!(told, "and knows why");
+}
+
+#[test]
+fn a_caller_whose_session_is_lost_while_he_speaks_is_answered_by_the_next_one() {
+    let mut rig = Rig::live(setup());
+    rig.answers("resp_1", "item_1", 7, 400);
+    rig.pass(1_000);
+    rig.event(speech_started());
     rig.take();
     rig.event(model_closed(None));
     rig.obliging = true;

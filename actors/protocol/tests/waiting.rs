@@ -5,6 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
+use call_protocol::call::event::{Event, ModelEvent};
 use call_protocol::call::{CallSetup, END_CALL, FILLER_AFTER};
 use call_protocol::time::Time;
 use common::events::{
@@ -277,4 +278,22 @@ fn audio_is_back_within_a_second_and_a_half_of_the_models_return() {
         took <= Duration::from_millis(650),
         "the model took 600 ms of it: {took:?}"
     );
+}
+
+#[test]
+fn a_caller_whom_a_stuck_session_may_not_have_heard_gets_filler_at_once() {
+    let mut rig = Rig::live(filled(setup()));
+    rig.answers("resp_1", "item_1", 7, 400);
+    rig.pass(3_000);
+    // He may have spoken, and waited for as long as it took to find the session dead.
+    rig.event(Event::Model(ModelEvent::Stuck));
+    rig.pass(100);
+    assert!(filler_heard(&rig) > 0, "{}", filler_heard(&rig));
+    // A session that says goodbye was listening to the last.
+    let mut rig = Rig::live(filled(setup()));
+    rig.answers("resp_1", "item_1", 7, 400);
+    rig.pass(3_000);
+    rig.event(model_closed(None));
+    rig.pass(1_900);
+    assert_eq!(filler_heard(&rig), 0);
 }

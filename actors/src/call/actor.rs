@@ -73,7 +73,7 @@ pub(crate) struct CallActor {
     /// A fault was caught: the next `started` builds the machine anew.
     faulted: bool,
     #[cfg(feature = "fault-hook")]
-    panic_next: bool,
+    pub(super) planned: crate::fault::Planned,
     _guard: DownGuard,
 }
 
@@ -144,7 +144,7 @@ impl CallActor {
                 restarts: 0,
                 faulted: false,
                 #[cfg(feature = "fault-hook")]
-                panic_next: false,
+                planned: crate::fault::Planned::default(),
             }
         })
     }
@@ -173,11 +173,11 @@ impl CallActor {
         }
         let now = self.now();
         #[cfg(feature = "fault-hook")]
-        let panic_next = std::mem::take(&mut self.panic_next);
+        let planned = self.planned.take_step();
         let call = &mut self.call;
         let result = catch_unwind(AssertUnwindSafe(|| {
             #[cfg(feature = "fault-hook")]
-            assert!(!panic_next, "fault hook");
+            crate::fault::strike_step(planned);
             step(call, now);
         }));
         if result.is_err() {
@@ -419,17 +419,5 @@ impl Handler<Inspect> for CallActor {
             detail,
             bridge_latency_by_way_us,
         })
-    }
-}
-
-#[cfg(feature = "fault-hook")]
-impl Handler<crate::messages::Fault> for CallActor {
-    type Result = ();
-
-    fn handle(&mut self, fault: crate::messages::Fault, _: &mut Self::Context) {
-        match fault {
-            crate::messages::Fault::PanicInStep => self.panic_next = true,
-            crate::messages::Fault::PanicInActor => panic!("fault hook"),
-        }
     }
 }

@@ -6,7 +6,7 @@ use actix::prelude::SendError;
 use actix::{AsyncContext, Context};
 use call_protocol::call::effect::Effect;
 use call_protocol::call::end::EndReason;
-use call_protocol::call::event::OperatorEvent;
+use call_protocol::call::event::{Event, ModelEvent, OperatorEvent};
 use call_protocol::call::person::{PersonCall, PersonEvent};
 use call_protocol::call::transfer::Unreached;
 use call_protocol::model::command::ModelCommand;
@@ -14,7 +14,7 @@ use call_protocol::tool::ToolRun;
 
 use super::actor::CallActor;
 use crate::messages::{Order, ToModel, ToPhone, ToolOver};
-use crate::openai::ModelLine;
+use crate::openai::{ModelLine, Offered};
 use crate::tools::Caller;
 
 impl CallActor {
@@ -114,7 +114,7 @@ impl CallActor {
     }
 
     /// Runs a tool on this thread, but not in this actor: it outlives a fault of the call, and its end.
-    fn run_tool(&self, run: ToolRun, ctx: &Context<Self>) {
+    fn run_tool(&mut self, run: ToolRun, ctx: &Context<Self>) {
         let Some(call) = self.call.call_sid() else {
             return;
         };
@@ -124,7 +124,11 @@ impl CallActor {
             agent: self.call.setup().agent.name.clone(),
         };
         let (tools, actor) = (self.tools.clone(), ctx.address().downgrade());
+        #[cfg(feature = "fault-hook")]
+        let panics = self.planned.take_tool();
         actix::spawn(async move {
+            #[cfg(feature = "fault-hook")]
+            assert!(!panics, "{}", crate::fault::CAUSE);
             let finished = tools.run(run, caller).await;
             if let Some(actor) = actor.upgrade() {
                 actor.do_send(ToolOver(finished));
@@ -163,8 +167,17 @@ impl CallActor {
         let message = ToModel::Command { command, since };
         if !audio {
             model.tell(message);
-        } else if !model.offer(message) {
-            self.shared.metrics.frames_from_caller.dropped.inc();
+            return;
         }
+        match model.offer(message) {
+            Offered::Taken => return,
+            Offered::Gone => {}
+            Offered::Full => {
+                // Not slow, which it bears itself, but stuck.
+                let now = self.now();
+                self.call.handle(Event::Model(ModelEvent::Stuck), now);
+            }
+        }
+        self.shared.metrics.frames_from_caller.dropped.inc();
     }
 }

@@ -8,12 +8,12 @@ use bytes::Bytes;
 use call_protocol::call::event::OperatorEvent;
 use call_protocol::checkpoint::Checkpoint;
 use call_protocol::ids::CallSid;
-use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
+use tokio::sync::{oneshot, watch};
 
 use super::CallActor;
-use crate::messages::{Order, ToPhone, Visit};
-use crate::store::{CallStore, Saved, UnixSeconds};
+use crate::messages::{Order, Tenure, ToPhone, Visit};
+use crate::store::{Answer, CallStore, Saved, UnixSeconds};
 use crate::twilio::TwilioSession;
 
 /// The media socket stays open this long for the last checkpoint: Twilio asks what follows as soon as it is closed, and
@@ -29,10 +29,64 @@ pub fn unix_now() -> UnixSeconds {
     })
 }
 
+/// Between two tries to have a call forgotten: another process may hold the file for a moment.
+const AGAIN: Duration = Duration::from_millis(300);
+
+/// Tries; what is left then outlives its time.
+const TRIES: u32 = 8;
+
+async fn forget_after(
+    mut answer: Answer<()>,
+    store: Arc<dyn CallStore>,
+    call: CallSid,
+    epoch: u64,
+) {
+    for _ in 1..TRIES {
+        // The store complains of itself.
+        if answer.await.is_ok() {
+            return;
+        }
+        actix_rt::time::sleep(AGAIN).await;
+        answer = store.forget(call, epoch);
+    }
+}
+
+/// The owner's number in the store.
+#[derive(Clone)]
+enum Epoch {
+    Known(u64),
+    /// The store owes it.
+    Late(watch::Receiver<Option<u64>>),
+}
+
+impl Epoch {
+    fn of(tenure: &Tenure) -> Self {
+        match tenure {
+            Tenure::First | Tenure::Due => Self::Known(1),
+            Tenure::Taken { epoch, .. } => Self::Known(*epoch),
+            Tenure::Late(told) => Self::Late(told.clone()),
+        }
+    }
+
+    fn now(&self) -> Option<u64> {
+        match self {
+            Self::Known(epoch) => Some(*epoch),
+            Self::Late(told) => *told.borrow(),
+        }
+    }
+
+    async fn known(self) -> Option<u64> {
+        match self {
+            Self::Known(epoch) => Some(epoch),
+            Self::Late(mut told) => *told.wait_for(Option::is_some).await.ok()?,
+        }
+    }
+}
+
 /// One owner's hand in the store.
 pub(super) struct Keeper {
     store: Arc<dyn CallStore>,
-    epoch: u64,
+    epoch: Epoch,
     from: Option<String>,
     to: Option<String>,
     /// Told when the last checkpoint was answered.
@@ -43,7 +97,7 @@ impl Keeper {
     pub(super) fn new(store: Arc<dyn CallStore>, visit: Option<&Visit>) -> Self {
         Self {
             store,
-            epoch: visit.map_or(1, |visit| visit.tenure.epoch()),
+            epoch: visit.map_or(Epoch::Known(1), |visit| Epoch::of(&visit.tenure)),
             from: visit.and_then(|visit| visit.from.clone()),
             to: visit.and_then(|visit| visit.to.clone()),
             last: None,
@@ -57,7 +111,11 @@ impl Keeper {
         mut checkpoint: Checkpoint,
         owner: WeakAddr<CallActor>,
     ) {
-        checkpoint.epoch = self.epoch;
+        // A store that has not said whose the call is could not keep it, either: the next one will be.
+        let Some(epoch) = self.epoch.now() else {
+            return;
+        };
+        checkpoint.epoch = epoch;
         checkpoint.from.clone_from(&self.from);
         checkpoint.to.clone_from(&self.to);
         let document = match checkpoint.encode() {
@@ -67,7 +125,7 @@ impl Keeper {
                 return;
             }
         };
-        let answer = self.store.save(call, self.epoch, document, unix_now());
+        let answer = self.store.save(call, epoch, document, unix_now());
         let (tell, told) = oneshot::channel();
         self.last = Some(told);
         actix_rt::spawn(async move {
@@ -83,8 +141,19 @@ impl Keeper {
 
     /// Nobody will ask for the call.
     pub(super) fn forget(&mut self, call: CallSid) {
-        // The work is lined up; its answer changes nothing.
-        drop(self.store.forget(call, self.epoch));
+        let (store, epoch) = (self.store.clone(), self.epoch.clone());
+        if let Some(epoch) = epoch.now() {
+            // Lined up now, before anybody can ask for the call.
+            let answer = store.forget(call, epoch);
+            actix_rt::spawn(forget_after(answer, store, call, epoch));
+            return;
+        }
+        actix_rt::spawn(async move {
+            if let Some(epoch) = epoch.known().await {
+                let answer = store.forget(call, epoch);
+                forget_after(answer, store, call, epoch).await;
+            }
+        });
     }
 
     /// Closes the media socket, when the last checkpoint is kept. Whether that is still to come.

@@ -5,6 +5,8 @@
 
 mod actor;
 mod effects;
+#[cfg(feature = "fault-hook")]
+mod fault;
 mod keeper;
 mod people;
 mod report;

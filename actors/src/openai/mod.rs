@@ -8,3 +8,4 @@ mod session;
 
 pub use connect::{Dialler, Endpoint};
 pub use session::ModelLine;
+pub(crate) use session::Offered;

@@ -76,11 +76,13 @@ impl ModelLine {
         Self(session.start())
     }
 
-    /// Offers audio; false if there is no room.
-    pub(crate) fn offer(&self, message: ToModel) -> bool {
+    /// Offers audio.
+    pub(crate) fn offer(&self, message: ToModel) -> Offered {
         match self.0.try_send(message) {
-            Ok(()) => true,
-            Err(SendError::Full(_) | SendError::Closed(_)) => false,
+            Ok(()) => Offered::Taken,
+            Err(SendError::Full(_)) => Offered::Full,
+            // Its last word is on the way to the call.
+            Err(SendError::Closed(_)) => Offered::Gone,
         }
     }
 
@@ -96,6 +98,12 @@ impl ModelLine {
             .is_ok()
     }
 
+    /// Puts a fault into the session.
+    #[cfg(feature = "fault-hook")]
+    pub(crate) fn fail(&self, fault: crate::fault::SessionFault) {
+        self.0.do_send(fault);
+    }
+
     /// Says something that must arrive.
     pub(crate) fn tell(&self, message: ToModel) {
         self.0.do_send(message);
@@ -106,6 +114,15 @@ impl Drop for ModelLine {
     fn drop(&mut self) {
         self.0.do_send(ToModel::HangUp);
     }
+}
+
+/// What became of audio that was offered to a session.
+pub(crate) enum Offered {
+    Taken,
+    /// The session takes nothing.
+    Full,
+    /// The session is gone.
+    Gone,
 }
 
 /// A call takes a session that was dialled before it had an actor.
@@ -213,7 +230,9 @@ impl OpenAiSession {
         }
         let quiet = self.heard_at.elapsed();
         if quiet >= MODEL_SILENCE {
-            self.lose("silent", ctx);
+            self.socket = None;
+            self.say(ModelEvent::Stuck);
+            ctx.stop();
         } else if quiet >= MODEL_PING {
             self.push(Message::Ping(Bytes::new()), None);
         }
@@ -327,10 +346,7 @@ impl OpenAiSession {
             return;
         }
         if self.backlog > MODEL_BACKLOG_FATAL {
-            self.say(ModelEvent::Closed {
-                code: None,
-                reason: "does not read".to_owned(),
-            });
+            self.say(ModelEvent::Stuck);
             self.hanging_up = true;
             return;
         }
@@ -349,6 +365,18 @@ fn size(message: &Message) -> usize {
         Message::Text(text) => text.len(),
         Message::Binary(data) | Message::Ping(data) | Message::Pong(data) => data.len(),
         Message::Continuation(_) | Message::Close(_) | Message::Nop => 0,
+    }
+}
+
+impl Drop for OpenAiSession {
+    /// A session that dies by a panic could tell its call nothing. Nothing in here may panic.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.say(ModelEvent::Closed {
+                code: None,
+                reason: "panicked".to_owned(),
+            });
+        }
     }
 }
 
@@ -396,6 +424,20 @@ impl Handler<ToModel> for OpenAiSession {
                     self.hanging_up = true;
                     ctx.stop();
                 }
+            }
+        }
+    }
+}
+
+#[cfg(feature = "fault-hook")]
+impl Handler<crate::fault::SessionFault> for OpenAiSession {
+    type Result = ();
+
+    fn handle(&mut self, fault: crate::fault::SessionFault, ctx: &mut Self::Context) {
+        match fault {
+            crate::fault::SessionFault::Panic => panic!("{}", crate::fault::CAUSE),
+            crate::fault::SessionFault::Stall(time) => {
+                ctx.wait(actix_rt::time::sleep(time).into_actor(self));
             }
         }
     }

@@ -67,6 +67,13 @@ pub trait CallStore: Send + Sync + 'static {
 
     /// Drops what has outlived its time; gives the number of checkpoints and journal lines dropped.
     fn purge(&self, now: UnixSeconds) -> Answer<u64>;
+
+    /// Puts a fault into the store's own thread; false when it has none.
+    #[cfg(feature = "fault-hook")]
+    fn fail(&self, fault: crate::fault::StoreFault) -> bool {
+        let _ = fault;
+        false
+    }
 }
 
 /// A call taken over.

@@ -230,4 +230,17 @@ impl CallStore for SqliteStore {
             Ok((calls + lines) as u64)
         })
     }
+
+    #[cfg(feature = "fault-hook")]
+    fn fail(&self, fault: crate::fault::StoreFault) -> bool {
+        // Nobody waits for it.
+        drop(self.ask(Durability::Process, move |_| {
+            match fault {
+                crate::fault::StoreFault::Panic => panic!("{}", crate::fault::CAUSE),
+                crate::fault::StoreFault::Stall(time) => std::thread::sleep(time),
+            }
+            Ok(())
+        }));
+        true
+    }
 }

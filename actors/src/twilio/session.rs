@@ -144,8 +144,12 @@ impl TwilioSession {
         }
         match call.try_send(said) {
             Ok(()) => {}
-            // The thread is stuck; old audio is worth less than new, but a full box takes neither.
-            Err(SendError::Full(_)) => shared.metrics.frames_from_caller.dropped.inc(),
+            Err(SendError::Full(_)) => {
+                shared.metrics.frames_from_caller.dropped.inc();
+                shared.metrics.call_restarted("stuck");
+                log::error!(target: "switchboard::call", call_sid = self.log.call(), key = self.log.key; "call takes no messages, its caller is led away");
+                self.abandon(ctx);
+            }
             Err(SendError::Closed(_)) => {
                 shared.metrics.frames_from_caller.dropped.inc();
                 self.abandon(ctx);
@@ -160,9 +164,10 @@ impl TwilioSession {
         ctx.stop();
     }
 
-    /// The call's actor died by a panic: the caller is looked after by what follows `<Connect>`.
+    /// The call's actor died by a panic, or is stuck: the caller is looked after by what follows `<Connect>`. An actor
+    /// that comes to itself again finds that its phone leg is gone.
     fn abandon(&mut self, ctx: &mut WebsocketContext<Self>) {
-        self.phase = Phase::Closed;
+        self.tell_last(PhoneEvent::Closed { code: None });
         close(ctx, 1011);
         ctx.stop();
     }
@@ -289,6 +294,23 @@ impl Handler<ToPhone> for TwilioSession {
                 self.phase = Phase::Closed;
                 close(ctx, code);
                 ctx.stop();
+            }
+        }
+    }
+}
+
+#[cfg(feature = "fault-hook")]
+impl Handler<crate::fault::SessionFault> for TwilioSession {
+    type Result = ();
+
+    fn handle(&mut self, fault: crate::fault::SessionFault, ctx: &mut Self::Context) {
+        match fault {
+            crate::fault::SessionFault::Panic => panic!("{}", crate::fault::CAUSE),
+            crate::fault::SessionFault::Stall(time) => {
+                ctx.wait(actix::WrapFuture::into_actor(
+                    actix_rt::time::sleep(time),
+                    self,
+                ));
             }
         }
     }

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::FusedFuture as _;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -206,7 +208,8 @@ async fn lead(client: TcpStream, target: SocketAddr, passage: Passage, mut dice:
         }
     }
     let (client, server) = (Arc::new(client), Arc::new(server));
-    let up = carry(&client, &server, &passage, None, dice.fork());
+    // It may be done before the order to half-close comes.
+    let up = carry(&client, &server, &passage, None, dice.fork()).fuse();
     let down = carry(
         &server,
         &client,
@@ -234,7 +237,9 @@ async fn lead(client: TcpStream, target: SocketAddr, passage: Passage, mut dice:
         Cut::HalfClose => {
             finish(&client);
             // What the client still says arrives, until it is done.
-            up.await;
+            if !up.is_terminated() {
+                up.await;
+            }
         }
     }
 }

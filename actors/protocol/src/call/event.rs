@@ -282,6 +282,9 @@ pub enum ModelEvent {
         /// The reason given, clipped.
         reason: String,
     },
+    /// The server has given no sign of life for long, or the session takes nothing any more. It is given up; what the
+    /// caller said last was heard by nobody.
+    Stuck,
 }
 
 /// An audio format as a realtime session declares it.

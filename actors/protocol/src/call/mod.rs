@@ -96,6 +96,8 @@ pub struct Call {
     mended_in_a_row: u8,
     /// The caller spoke last and was not answered.
     owes_answer: bool,
+    /// The session before was stuck: the caller may have spoken to nobody.
+    unheard: bool,
     preroll: Preroll,
     /// Responses of sessions that are gone of which the caller still hears something: no session can be told of them.
     foreign: Vec<ModelId>,
@@ -162,6 +164,7 @@ impl Call {
             failed_in_a_row: 0,
             mended_in_a_row: 0,
             owes_answer: false,
+            unheard: false,
             preroll: Preroll::default(),
             foreign: Vec::new(),
             conversation: Conversation::default(),

@@ -10,7 +10,9 @@ use super::{Call, Greeting};
 use crate::model::command::{ModelCommand, Role, SessionSetup, TurnDetection};
 use crate::model::errors::{Class, classify, close_is_fatal, refusal_is_fatal};
 use crate::model::link::{CONFIGURE_TIMEOUT, Configuring, DIAL_TIMEOUT, Link, Session};
-use crate::model::replay::{briefing, briefing_after_silence, briefing_after_transfer};
+use crate::model::replay::{
+    briefing, briefing_after_deafness, briefing_after_silence, briefing_after_transfer,
+};
 use crate::model::responses::Responses;
 use crate::playback::PartKey;
 use crate::time::Time;
@@ -128,6 +130,7 @@ impl Call {
                 self.on_model_closed(None, now);
             }
             ModelEvent::Closed { code, .. } => self.on_model_closed(code, now),
+            ModelEvent::Stuck => self.on_model_stuck(now),
         }
     }
 
@@ -243,9 +246,12 @@ impl Call {
         let clip_played = matches!(agent.greeting, Greeting::Clip { .. })
             && self.state.stream().is_some()
             && self.is_heard_here(now);
+        let unheard = std::mem::take(&mut self.unheard);
         let has_past = again || self.resumes() > 0;
         if has_past && (self.conversation.count() > 0 || !self.runs.memory.is_empty()) {
-            let text = if again {
+            let text = if unheard {
+                briefing_after_deafness(&self.conversation, &self.runs.memory)
+            } else if again {
                 briefing(&self.conversation, &self.runs.memory)
             } else if self.is_back_from_transfer() {
                 briefing_after_transfer(&self.conversation, &self.runs.memory)
@@ -364,6 +370,21 @@ impl Call {
         }
     }
 
+    /// The session gave no sign of life for long: whatever the caller said meanwhile, nobody has heard it.
+    fn on_model_stuck(&mut self, now: Time) {
+        match &self.link {
+            Link::Waiting | Link::Lost => {}
+            Link::Dialling { .. } => self.on_refused(&Refusal::Timeout, now),
+            Link::Configuring(_) => self.lose_model("stuck", false, now),
+            Link::Ready(_) => {
+                // The next session speaks first, or the two would wait for each other.
+                self.unheard = true;
+                self.owes_answer = true;
+                self.lose_model("stuck", false, now);
+            }
+        }
+    }
+
     /// The session is gone. Audio that is already here goes on playing.
     pub(super) fn lose_model(&mut self, why: &'static str, fatal: bool, now: Time) {
         self.lose_model_until(why, fatal, None, now);
@@ -392,6 +413,8 @@ impl Call {
         }
         self.drop_next();
         self.effects.push_back(Effect::CloseModel);
+        // In the middle of his turn: what is still to come of it may be too short for another session to take up.
+        self.owes_answer |= self.caller_speaks;
         self.break_off_session(now);
         let wait = if fatal {
             None

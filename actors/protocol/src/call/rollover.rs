@@ -154,6 +154,7 @@ impl Call {
             ModelEvent::Closed { code, .. } => {
                 self.next_failed("closed", code.is_some_and(close_is_fatal), now);
             }
+            ModelEvent::Stuck => self.next_failed("stuck", false, now),
             ModelEvent::RateLimits(limits) => self.on_rate_limits(&limits),
             // The next session has not begun; its model is told nothing it does not find out.
             ModelEvent::Noted | ModelEvent::ToolsUnlisted => {}

@@ -110,8 +110,12 @@ impl Call {
         }
     }
 
-    /// A caller who has just ended his turn has been silent for as long as it took the server to find that out.
+    /// A caller who has just ended his turn has been silent for as long as it took the server to find that out; one whom
+    /// nobody heard may have waited for long.
     fn silence_so_far(&self) -> Duration {
+        if self.unheard {
+            return FILLER_AFTER;
+        }
         let turns = self
             .turn_detection()
             .filter(|_| self.silent_since.is_some());

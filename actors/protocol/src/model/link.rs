@@ -146,6 +146,7 @@ impl Link {
             | ModelEvent::SessionConfigured(_)
             | ModelEvent::Rejected(_)
             | ModelEvent::Closed { .. }
+            | ModelEvent::Stuck
             | ModelEvent::Noted
             | ModelEvent::ToolsUnlisted
             | ModelEvent::Unknown

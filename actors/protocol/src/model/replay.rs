@@ -22,6 +22,17 @@ pub fn briefing(conversation: &Conversation, tools: &ToolMemory) -> String {
     )
 }
 
+/// The same where the session before was stuck: what the caller said meanwhile went nowhere.
+#[must_use]
+pub fn briefing_after_deafness(conversation: &Conversation, tools: &ToolMemory) -> String {
+    told(
+        "For some seconds you could not hear the caller, who may have spoken; this call goes on. Do not greet again; if \
+         it is not clear what he wants, ask him in one short sentence to say it once more.",
+        conversation,
+        tools,
+    )
+}
+
 /// The same for a call whose media stream was interrupted: the caller heard nothing for a moment.
 #[must_use]
 pub fn briefing_after_silence(conversation: &Conversation, tools: &ToolMemory) -> String {

@@ -1,7 +1,7 @@
 //! Steps that need no memory: what the phone, the operator and the model's socket bring.
 
 use call_protocol::call::event::{
-    AudioFormat, CallerAudio, Event, OperatorEvent, PhoneEvent, Refusal, SocketFault,
+    AudioFormat, CallerAudio, Event, ModelEvent, OperatorEvent, PhoneEvent, Refusal, SocketFault,
 };
 use call_protocol::call::operator::Words;
 use call_protocol::call::person::PersonEvent;
@@ -109,6 +109,7 @@ pub(crate) fn event_of(step: &Step) -> Option<Event> {
             3 => Refusal::Timeout,
             _ => Refusal::Network,
         }),
+        Step::ModelStuck => Event::Model(ModelEvent::Stuck),
         Step::ModelClosed(how) => model_closed(match how {
             0 => None,
             1 => Some(1_000),

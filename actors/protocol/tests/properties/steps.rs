@@ -95,6 +95,7 @@ pub(crate) enum Step {
         ours: bool,
     },
     ModelUnusable,
+    ModelStuck,
     ModelClosed(u8),
     OperatorHangUp,
     HandOver,
@@ -183,6 +184,7 @@ fn model_socket() -> impl Strategy<Value = Step> {
         6 => (0..8u8).prop_map(Step::Configured),
         1 => (1..5u8).prop_map(Step::Refused),
         1 => (0..4u8).prop_map(Step::ModelClosed),
+        1 => Just(Step::ModelStuck),
         1 => Just(Step::ModelUnusable),
     ]
 }

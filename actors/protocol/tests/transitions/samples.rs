@@ -213,6 +213,7 @@ events! {
         "unknown": next(ModelEvent::Unknown),
         "unusable": next(ModelEvent::Unusable(ReadError::Malformed)),
         "rejected": next(ModelEvent::Rejected(SocketFault::TooLarge)),
+        "stuck": next(ModelEvent::Stuck),
         "closed": next(ModelEvent::Closed { code: Some(1_001), reason: String::new() }),
     ],
     Event::Tool(_) => "tool.finished": [
@@ -345,4 +346,5 @@ events! {
         "refused": model_closed(Some(3_000)),
         "reset": model_closed(None),
     ],
+    Event::Model(ModelEvent::Stuck) => "model.stuck": ["": model(ModelEvent::Stuck)],
 }

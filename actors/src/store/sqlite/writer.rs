@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -84,9 +85,15 @@ impl Writer {
             {
                 batch.push(job);
             }
-            match self.try_batch(batch) {
-                Ok(()) => self.is_well(),
-                Err(error) => self.is_ill(&error),
+            // The thread must outlive what it is given: without it nothing would be written down any more.
+            match catch_unwind(AssertUnwindSafe(|| self.try_batch(batch))) {
+                Ok(Ok(())) => self.is_well(),
+                Ok(Err(error)) => self.is_ill(&error),
+                Err(_) => {
+                    // Whoever waits was told so when his job was dropped; the transaction was rolled back.
+                    self.open = None;
+                    self.is_ill(&StoreError::Engine("a panic".to_owned()));
+                }
             }
         }
     }

@@ -1,0 +1,33 @@
+//! Faults put into a call on purpose: which part of it each one strikes.
+
+use actix::{AsyncContext as _, Context, Handler, WrapFuture as _};
+
+use super::CallActor;
+use crate::fault::{CAUSE, Fault, SessionFault};
+
+impl Handler<Fault> for CallActor {
+    type Result = ();
+
+    fn handle(&mut self, fault: Fault, ctx: &mut Context<Self>) {
+        match fault {
+            Fault::PanicInStep | Fault::StallStep(_) => self.planned.for_step(fault),
+            Fault::PanicInActor => panic!("{CAUSE}"),
+            Fault::PanicInTool => self.planned.for_tool(),
+            Fault::PanicInModel => self.break_model(SessionFault::Panic),
+            Fault::PanicInPhone => self.phone.do_send(SessionFault::Panic),
+            // Until it is over an actor handles no message and no timer.
+            Fault::StallActor(time) => ctx.wait(actix_rt::time::sleep(time).into_actor(self)),
+            Fault::StallModel(time) => self.break_model(SessionFault::Stall(time)),
+            Fault::StallPhone(time) => self.phone.do_send(SessionFault::Stall(time)),
+        }
+    }
+}
+
+impl CallActor {
+    fn break_model(&self, fault: SessionFault) {
+        // A call without a session has none that could fail.
+        if let Some(model) = &self.model {
+            model.fail(fault);
+        }
+    }
+}

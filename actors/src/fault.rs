@@ -1,0 +1,103 @@
+//! Faults put into a live process on purpose, by the operator of a drill and by tests. Release images leave them out.
+//!
+//! A **panic** is a mistake in the code that ran. A **stall** is code that takes long, and what that means depends on
+//! who it is:
+//!
+//! | stalled | meaning | stands still meanwhile |
+//! | --- | --- | --- |
+//! | a call's step | a loop, a blocking system call: the worker thread is held | every call and request of that thread |
+//! | a call's actor | it waits for something and takes no message | that call |
+//! | a phone or model session | the same; its socket is neither read nor written | that call's leg |
+//! | the store | its thread is held in mid-transaction, as by a disk that does not answer | checkpoints and journal of all processes on the file |
+
+use std::time::Duration;
+
+use actix::Message;
+use call_protocol::ids::CallSid;
+
+/// The text of every panic of this module.
+pub(crate) const CAUSE: &str = "fault hook";
+
+/// A fault of one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub enum Fault {
+    /// The next step of the machine panics.
+    PanicInStep,
+    /// The actor itself panics.
+    PanicInActor,
+    /// The task of the next tool panics before it has done anything.
+    PanicInTool,
+    /// The session of the model leg panics.
+    PanicInModel,
+    /// The session of the phone leg panics.
+    PanicInPhone,
+    /// The next step of the machine holds its thread for so long.
+    StallStep(Duration),
+    /// The actor takes no messages for so long.
+    StallActor(Duration),
+    /// The session of the model leg does nothing for so long.
+    StallModel(Duration),
+    /// The session of the phone leg does nothing for so long.
+    StallPhone(Duration),
+}
+
+/// Puts a fault into one live call; false when there is none by that SID.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "bool")]
+pub struct Break(pub CallSid, pub Fault);
+
+/// A fault of one session.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) enum SessionFault {
+    /// It panics.
+    Panic,
+    /// It does nothing for so long.
+    Stall(Duration),
+}
+
+/// A fault of the store's thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreFault {
+    /// It panics in the middle of a transaction.
+    Panic,
+    /// It stands still for so long in the middle of a transaction.
+    Stall(Duration),
+}
+
+/// What the next step and the next tool of a call meet.
+#[derive(Debug, Default)]
+pub(crate) struct Planned {
+    step: Option<Fault>,
+    tool: bool,
+}
+
+impl Planned {
+    pub(crate) const fn for_step(&mut self, fault: Fault) {
+        self.step = Some(fault);
+    }
+
+    pub(crate) const fn for_tool(&mut self) {
+        self.tool = true;
+    }
+
+    /// What is planned for the step that begins.
+    pub(crate) const fn take_step(&mut self) -> Option<Fault> {
+        self.step.take()
+    }
+
+    /// Whether the tool that begins is to panic.
+    pub(crate) const fn take_tool(&mut self) -> bool {
+        std::mem::replace(&mut self.tool, false)
+    }
+}
+
+/// Strikes a step of the machine.
+pub(crate) fn strike_step(fault: Option<Fault>) {
+    match fault {
+        Some(Fault::StallStep(time)) => std::thread::sleep(time),
+        Some(_) => panic!("{CAUSE}"),
+        None => {}
+    }
+}

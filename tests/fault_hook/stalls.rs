@@ -1,0 +1,239 @@
+//! A stall of each part: how long its caller hears nothing, who brings him back, and what the neighbours notice.
+
+use std::time::Duration;
+
+use switchboard_kit::realtime::Ended;
+use switchboard_kit::twilio::load::LoadReport;
+use switchboard_kit::twilio::{CallEnd, CallOutcome, Step, StreamEnd};
+use tokio::sync::Mutex;
+
+use crate::support::{House, SOON, brief_with, listen, say, tone, until};
+use crate::town::Folder;
+use crate::victim::{Victim, a_moment, longest_gap_ms, operator};
+use crate::weather::{neighbours, noticed_nothing, stormy, talking_line};
+
+/// Neighbours beside each fault.
+const OTHERS: u32 = 20;
+
+/// The figures are about milliseconds.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+struct Struck {
+    outcome: CallOutcome,
+    others: LoadReport,
+    house: House,
+}
+
+/// A call that meets a fault a second or two into a greeting of that length, and what its neighbours noticed.
+async fn struck(fault: &str, greeting_ms: u64, steps: impl IntoIterator<Item = Step>) -> Struck {
+    let model = brief_with(|script| script.greeting = tone(440, greeting_ms, "Hello."));
+    let (house, _chaos) = stormy(model).await;
+    let others = neighbours(&house, OTHERS, Duration::from_secs(8));
+    let victim = Victim::on(talking_line(&house), house.admin, "+15550142", steps).await;
+    // The others are all there by then.
+    a_moment().await;
+    victim.breaks(fault).await;
+    let outcome = victim.outcome().await;
+    let others = others.await.unwrap();
+    house.empty().await;
+    until("every model session is closed", SOON, async || {
+        let sessions = house.model.sessions();
+        sessions.iter().all(|session| session.ended().is_some())
+    })
+    .await;
+    Struck {
+        outcome,
+        others,
+        house,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_that_holds_its_thread_is_a_pause_for_every_call_of_that_thread() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let steps = [listen(), say("yes"), listen(), Step::HangUp];
+    let Struck {
+        outcome,
+        others,
+        house,
+    } = struck("{\"kind\":\"stall_step\",\"ms\":2000}", 5_000, steps).await;
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    assert_eq!(outcome.streams.len(), 1);
+    let gap = longest_gap_ms(&outcome);
+    assert!(gap <= 2_500, "{gap} ms");
+    // Late, but there: nobody is led away.
+    assert_eq!(others.failures, 0, "{others:#?}");
+    let late = others.added_latency_ms;
+    house.stop().await;
+    println!(
+        "a step that holds its thread for 2 s: its caller heard nothing for {gap} ms; of {OTHERS} neighbours on two threads \
+         {} frames lost, added p50 {:.1} ms, max {:.0} ms",
+        others.frames_lost, late.p50, late.max
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thread_that_stood_still_longer_than_a_dead_phone_leg_may_ends_no_call() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let steps = [listen(), say("yes"), listen(), Step::HangUp];
+    let Struck {
+        outcome,
+        others,
+        house,
+    } = struck("{\"kind\":\"stall_step\",\"ms\":6000}", 5_000, steps).await;
+    assert_eq!(outcome.end, CallEnd::CallerHungUp, "{:?}", outcome.verbs);
+    assert_eq!(outcome.streams.len(), 1);
+    assert_eq!(others.failures, 0, "{others:#?}");
+    house.stop().await;
+    println!(
+        "a step that holds its thread for 6 s: its caller heard nothing for {} ms, {} of {OTHERS} neighbours went on",
+        longest_gap_ms(&outcome),
+        others.calls_completed
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_takes_no_messages_is_left_by_its_caller() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let steps = [listen(), listen(), say("yes"), listen(), Step::HangUp];
+    let Struck {
+        outcome,
+        others,
+        house,
+    } = struck("{\"kind\":\"stall_actor\",\"ms\":10000}", 2_000, steps).await;
+    assert_eq!(outcome.end, CallEnd::CallerHungUp, "{outcome:#?}");
+    let [first, second] = outcome.streams.as_slice() else {
+        panic!("{:?}", outcome.documents)
+    };
+    let left = StreamEnd::ServerClosed {
+        code: Some(1011),
+        reason: String::new(),
+    };
+    assert_eq!((&first.end, &second.end), (&left, &StreamEnd::CallerHungUp));
+    let gap = longest_gap_ms(&outcome);
+    assert!(gap <= 4_500, "{gap} ms");
+    let others = noticed_nothing(&others);
+    let restarts = house
+        .metric("switchboard_call_restarts_total{reason=\"stuck\"}")
+        .await;
+    assert_eq!(restarts, 1.0);
+    house.stop().await;
+    println!(
+        "an actor that takes no messages for 10 s: its caller on another after {gap} ms; {others}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_session_that_does_nothing_is_replaced() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let steps = [listen(), say("yes"), listen(), Step::HangUp];
+    let Struck {
+        outcome,
+        others,
+        house,
+    } = struck("{\"kind\":\"stall_model\",\"ms\":10000}", 2_000, steps).await;
+    assert_eq!(outcome.end, CallEnd::CallerHungUp, "{outcome:#?}");
+    assert_eq!(outcome.streams.len(), 1);
+    let gap = longest_gap_ms(&outcome);
+    assert!(gap <= 4_500, "{gap} ms");
+    let others = noticed_nothing(&others);
+    let sessions = house.model.sessions();
+    let by_us = |session: &&switchboard_kit::realtime::Session| {
+        matches!(session.ended(), Some(Ended::ByClient(_) | Ended::Lost(_)))
+    };
+    assert_eq!(sessions.iter().filter(by_us).count(), sessions.len());
+    assert_eq!(sessions.len(), OTHERS as usize + 2);
+    house.stop().await;
+    println!(
+        "a model session that does nothing for 10 s: longest gap {gap} ms, another session; {others}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_session_that_does_nothing_costs_its_call_its_model_after_five_seconds() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let steps = [Step::Wait { ms: 20_000 }];
+    let Struck {
+        outcome,
+        others,
+        house,
+    } = struck("{\"kind\":\"stall_phone\",\"ms\":7000}", 2_000, steps).await;
+    // Nobody can end a socket for a session that does nothing: the caller is looked after when it comes to itself.
+    let stream = &outcome.streams[0];
+    assert_eq!(outcome.dialled(), [] as [&str; 0]);
+    assert_eq!(outcome.said_by_twiml(), ["We have a technical problem."]);
+    let others = noticed_nothing(&others);
+    house.stop().await;
+    println!(
+        "a phone session that does nothing for 7 s: the watchdog ended the call, its caller was on the fallback when it came to \
+         itself, after {} ms in all; {others}",
+        stream.duration_ms
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_stands_still_costs_no_call_its_caller() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let folder = Folder::new();
+    let model = brief_with(|script| script.greeting = tone(440, 2_000, "Hello."));
+    let mut options = crate::support::Options::default().model(model);
+    for (name, value) in [
+        ("SWITCHBOARD_STORE", "sqlite".to_owned()),
+        ("SWITCHBOARD_DATA_DIR", folder.0.display().to_string()),
+    ] {
+        options = options.with(name, &value);
+    }
+    let house = House::start(options).await;
+    let steps = || [listen(), say("yes"), listen(), Step::HangUp];
+    let one = Victim::on(house.line(), house.admin, "+15550142", steps()).await;
+    let body = "{\"kind\":\"stall_store\",\"ms\":6000}";
+    let order = operator(house.admin, "POST", "/admin/fault", body).await;
+    assert_eq!(order.status, 202);
+    // One that comes meanwhile, and one that has to come back meanwhile.
+    let stays = [
+        listen(),
+        say("yes"),
+        listen(),
+        // The store answers again, and the call is written down.
+        Step::Wait { ms: 5_000 },
+        say("yes"),
+        listen(),
+        Step::HangUp,
+    ];
+    let two = Victim::on(house.line(), house.admin, "+15550143", stays).await;
+    two.breaks("{\"kind\":\"panic_in_actor\"}").await;
+    let (one, two) = (one.outcome().await, two.outcome().await);
+    for outcome in [&one, &two] {
+        assert_eq!(outcome.end, CallEnd::CallerHungUp, "{outcome:#?}");
+        assert!(outcome.dialled().is_empty());
+    }
+    assert_eq!((one.streams.len(), two.streams.len()), (1, 2));
+    // Whoever took the call over before the store had answered is its owner all the same.
+    let superseded = house
+        .metric("switchboard_calls_total{outcome=\"superseded\"}")
+        .await;
+    assert_eq!(superseded, 0.0);
+    let file = folder.0.join("calls.sqlite");
+    let store = rusqlite::Connection::open(file).unwrap();
+    let sql = "SELECT count(*) FROM calls WHERE checkpoint IS NOT NULL";
+    until("nothing is left in the store", SOON, async || {
+        store
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .unwrap()
+            == 0
+    })
+    .await;
+    let webhook = two.documents[0].took_ms;
+    assert!(webhook <= 500, "{webhook} ms");
+    let (first, second) = (&two.streams[0], &two.streams[1]);
+    let heard = second.started_ms + second.first_audio_ms.unwrap();
+    let gap = heard - (first.started_ms + first.duration_ms);
+    assert!(gap <= 3_000, "{gap} ms");
+    house.empty().await;
+    house.stop().await;
+    println!(
+        "a store that stands still for 6 s: a call that was there heard nothing for {} ms at most; one that came was answered \
+         after {webhook} ms, and when its actor died was back after {gap} ms, without its history",
+        longest_gap_ms(&one)
+    );
+}
