@@ -36,8 +36,10 @@ pub(crate) async fn call_status(house: web::Data<House>, webhook: Webhook) -> Ht
     if webhook.is_over() {
         // The call is over at Twilio; a media socket that outlived it only costs money.
         order(&house, webhook.call, OperatorEvent::HangUp).await;
-        actix::clock::sleep(LAST_WORD).await;
-        takeover::conclude(&house, webhook.call).await;
+        actix::spawn(async move {
+            actix::clock::sleep(LAST_WORD).await;
+            takeover::conclude(&house, webhook.call).await;
+        });
     }
     HttpResponse::NoContent().finish()
 }
