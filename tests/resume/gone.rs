@@ -40,7 +40,11 @@ async fn a_caller_who_hangs_up_between_two_processes_leaves_one_last_line_and_no
     assert_eq!(outcome.end, CallEnd::CallerHungUp, "{:?}", outcome.verbs);
     assert_eq!(outcome.streams.len(), 1, "nobody took the call over");
     assert_eq!(outcome.callbacks.last().unwrap().answer, Ok(204));
-    let stop = second.event("stop").expect("its end is told");
+    until("its end is told", SOON, async || {
+        second.event("stop").is_some()
+    })
+    .await;
+    let stop = second.event("stop").unwrap();
     assert_eq!(stop["call_sid"], outcome.call_sid.as_str());
     assert_eq!(stop["reason"], "gone_meanwhile");
     assert!(
