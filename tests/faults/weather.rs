@@ -6,6 +6,7 @@ use switchboard_kit::chaos::Chaos;
 use switchboard_kit::realtime::Realtime;
 use switchboard_kit::twilio::load::{LoadPlan, LoadReport, load};
 use switchboard_kit::twilio::{CallOutcome, Line};
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::support::{House, Options};
@@ -15,6 +16,10 @@ const TALKS: &str = "+15550101";
 
 /// A load generator whose timers are later than this, in milliseconds, shares its machine.
 const QUIET_MS: f64 = 2.0;
+
+/// Added delay in milliseconds that one frame in a hundred may have beside a fault. Twice and a half of what a house alone
+/// keeps: these frames also pass the proxy both ways, in an unoptimised build, beside other tests.
+const BESIDE_MS: f64 = 25.0;
 
 const AGENTS: &str = r#"
 default_agent = "quiet"
@@ -50,6 +55,9 @@ pub(crate) fn talking_line(house: &House) -> Line {
     line
 }
 
+/// Held by a test with neighbours: what they meet is the fault and not another test's.
+pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
 /// So many calls of frames there and back, beside whatever happens.
 pub(crate) fn neighbours(house: &House, calls: u32, probing: Duration) -> JoinHandle<LoadReport> {
     let mut line = house.line();
@@ -69,11 +77,11 @@ pub(crate) fn noticed_nothing(report: &LoadReport) -> String {
     let (added, late) = (report.added_latency_ms.p99, report.generator_late_ms.p99);
     // Where the generator's own timers are late the machine is busy with something else, and tells nothing of the service.
     let is_quiet = late < QUIET_MS;
-    assert!(!is_quiet || added <= 10.0, "{report:#?}");
+    assert!(!is_quiet || added <= BESIDE_MS, "{report:#?}");
     let bar = if is_quiet {
-        "bar 10"
+        format!("bar {BESIDE_MS}")
     } else {
-        "no bar: busy machine"
+        "no bar: busy machine".to_owned()
     };
     format!(
         "{} neighbours, {} frames there and back, 0 lost, added p99 {added:.1} ms ({bar}, the generator's own timers {late:.1} ms)",
