@@ -31,6 +31,8 @@ struct Owner {
     ended: String,
     /// It was ordered to take no messages, and may not have heard that its process leaves.
     stalled: bool,
+    /// Its stream was lost, and another one may take its place.
+    away: bool,
 }
 
 /// What all processes together have logged of one call.
@@ -134,9 +136,19 @@ impl Records {
                 end: None,
                 ended: String::new(),
                 stalled: false,
+                away: false,
             }),
-            "start" => match owners.find(|owner| owner.stream.is_none()) {
-                Some(owner) => owner.stream = stream,
+            "media socket lost, waiting for another" => {
+                if let Some(owner) = owners.find(|owner| owner.stream == stream) {
+                    owner.away = true;
+                }
+            }
+            // The first one, or one in the place of a stream that was lost.
+            "start" => match owners.find(|owner| owner.stream.is_none() || owner.away) {
+                Some(owner) => {
+                    owner.stream = stream;
+                    owner.away = false;
+                }
                 None => self
                     .trouble
                     .push(format!("I1 {call}: a start without an owner")),
