@@ -14,8 +14,9 @@ pub(crate) mod tool_server;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::panic;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -132,8 +133,25 @@ struct Up {
     counters: Arc<Metrics>,
 }
 
+static ONE_LINE_PANICS: Once = Once::new();
+
+/// A panic of the service's threads is one line here as in the process itself: with `RUST_BACKTRACE` set, finding the
+/// names of a backtrace takes a second or two, in which no call of that thread goes on.
+fn panic_in_one_line() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        let thread = std::thread::current();
+        if thread.name().is_some_and(|name| name.starts_with("actix")) {
+            eprintln!("{info}");
+        } else {
+            usual(info);
+        }
+    }));
+}
+
 impl House {
     pub(crate) async fn start(options: Options) -> Self {
+        ONE_LINE_PANICS.call_once(panic_in_one_line);
         let model = options.model.start().await.expect("the model listens");
         let environment = environment(&model.url(), &options.environment);
         let settings = Settings::from_toml(&options.toml, Path::new("itest.toml"), &environment)
