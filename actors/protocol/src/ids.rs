@@ -18,7 +18,13 @@ macro_rules! sid {
             /// Reads a SID; `None` unless it is the prefix followed by 32 hexadecimal digits.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
-                let bytes: [u8; SID_LENGTH] = text.as_bytes().try_into().ok()?;
+                Self::parse_bytes(text.as_bytes())
+            }
+
+            /// The same of text that was not looked at yet.
+            #[must_use]
+            pub fn parse_bytes(text: &[u8]) -> Option<Self> {
+                let bytes: [u8; SID_LENGTH] = text.try_into().ok()?;
                 let (prefix, digits) = bytes.split_at(2);
                 let valid = prefix == $prefix && digits.iter().all(u8::is_ascii_hexdigit);
                 valid.then_some(Self(bytes))

@@ -177,79 +177,55 @@ impl Parameters {
 /// # Errors
 /// [`ReadError`] when the message cannot be used; the stream goes on, the caller counts.
 pub fn read(message: &Bytes) -> Result<PhoneEvent, ReadError> {
+    if let Some(event) = scan_frame(message) {
+        return Ok(event);
+    }
     let text = std::str::from_utf8(message).map_err(|_| ReadError::Malformed)?;
-    match scan_frame(text) {
-        Some(frame) => frame.event(message),
-        None => read_any(message, text),
-    }
-}
-
-/// A `media` message, as far as it is used.
-#[derive(Default)]
-struct Frame<'a> {
-    stream: Option<&'a str>,
-    sequence: Option<u64>,
-    timestamp_ms: Option<u64>,
-    track: Option<&'a str>,
-    payload: Option<Cow<'a, str>>,
-}
-
-impl Frame<'_> {
-    fn event(self, message: &Bytes) -> Result<PhoneEvent, ReadError> {
-        // Only `outbound` is somebody else's voice, and a bidirectional stream never carries it.
-        if self
-            .track
-            .is_some_and(|track| track.starts_with("outbound"))
-        {
-            return Ok(PhoneEvent::Unknown {
-                event: "media outbound".to_owned(),
-            });
-        }
-        Ok(PhoneEvent::Audio(CallerAudio {
-            stream: self.stream.and_then(StreamSid::parse),
-            sequence: self.sequence,
-            timestamp_ms: self.timestamp_ms,
-            payload: payload_of(message, self.payload)?,
-        }))
-    }
+    read_any(message, text)
 }
 
 /// Reads a `media` message as plain as Twilio writes them, a quarter of all that is done for a frame if serde does it.
-fn scan_frame(text: &str) -> Option<Frame<'_>> {
-    let mut scanner = Scanner::of_object(text)?;
+fn scan_frame(message: &Bytes) -> Option<PhoneEvent> {
+    let mut scanner = Scanner::of_object(message)?;
     let (mut event, mut media) = (None, None);
     let (mut stream, mut sequence) = (None, None);
     let (mut timestamp, mut track, mut payload) = (None, None, None);
     while let Some(name) = scanner.member()? {
         match name {
-            "event" => once(&mut event, scanner.string()?)?,
-            "streamSid" => once(&mut stream, scanner.string()?)?,
-            "sequenceNumber" => once(&mut sequence, scanner.number()?)?,
-            "media" => {
+            b"event" => once(&mut event, scanner.string()?)?,
+            b"streamSid" => once(&mut stream, scanner.string()?)?,
+            b"sequenceNumber" => once(&mut sequence, scanner.number()?)?,
+            b"media" => {
                 once(&mut media, ())?;
                 scanner.open()?;
                 while let Some(name) = scanner.member()? {
                     match name {
-                        "track" => once(&mut track, scanner.string()?)?,
-                        "timestamp" => once(&mut timestamp, scanner.number()?)?,
-                        "payload" => once(&mut payload, scanner.string()?)?,
+                        b"track" => once(&mut track, scanner.string()?)?,
+                        b"timestamp" => once(&mut timestamp, scanner.number()?)?,
+                        b"payload" => once(&mut payload, scanner.audio(MAX_MESSAGE)?)?,
                         _ => scanner.skip()?,
                     }
                 }
             }
             // These may be of any kind, and are another event's.
-            "start" | "dtmf" | "mark" => return None,
+            b"start" | b"dtmf" | b"mark" => return None,
             _ => scanner.skip()?,
         }
     }
-    let is_frame = event == Some("media") && media.is_some() && scanner.is_at_end();
-    is_frame.then(|| Frame {
-        stream,
-        sequence: sequence.flatten(),
-        timestamp_ms: timestamp.flatten(),
-        track,
-        payload: payload.map(Cow::Borrowed),
-    })
+    if event != Some(b"media") || is_outbound(track) || !scanner.is_at_end() {
+        return None;
+    }
+    Some(PhoneEvent::Audio(CallerAudio {
+        stream: stream.and_then(StreamSid::parse_bytes),
+        sequence,
+        timestamp_ms: timestamp,
+        payload: payload?,
+    }))
+}
+
+/// Only `outbound` is somebody else's voice, and a bidirectional stream never carries it.
+fn is_outbound(track: Option<&[u8]>) -> bool {
+    track.is_some_and(|track| track.starts_with(b"outbound"))
 }
 
 fn read_any(message: &Bytes, text: &str) -> Result<PhoneEvent, ReadError> {
@@ -261,14 +237,17 @@ fn read_any(message: &Bytes, text: &str) -> Result<PhoneEvent, ReadError> {
     match event {
         "media" => {
             let media = envelope.media.ok_or(ReadError::Incomplete)?;
-            let frame = Frame {
-                stream: envelope.stream.as_str(),
+            if is_outbound(media.track.as_str().map(str::as_bytes)) {
+                return Ok(PhoneEvent::Unknown {
+                    event: "media outbound".to_owned(),
+                });
+            }
+            Ok(PhoneEvent::Audio(CallerAudio {
+                stream,
                 sequence: envelope.sequence.0,
                 timestamp_ms: media.timestamp.0,
-                track: media.track.as_str(),
-                payload: media.payload.0,
-            };
-            frame.event(message)
+                payload: payload_of(message, media.payload.0)?,
+            }))
         }
         "mark" => {
             let mark = envelope.mark.ok_or(ReadError::Incomplete)?;
@@ -556,8 +535,9 @@ mod tests {
         let frame = format!(
             r#"{{"event":"media","sequenceNumber":"4","media":{{"track":"inbound","chunk":"2","timestamp":"175","payload":"f39/fw=="}},"streamSid":"{STREAM}"}}"#
         );
-        assert!(scan_frame(&frame).is_some());
-        assert!(scan_frame(&frame.replace("inbound", "in\\u0062ound")).is_none());
+        assert!(scan_frame(&Bytes::from(frame.clone())).is_some());
+        let escaped = frame.replace("inbound", "in\\u0062ound");
+        assert!(scan_frame(&Bytes::from(escaped)).is_none());
     }
 
     /// Pieces that a frame is made of, and some it should not be.

@@ -58,53 +58,54 @@ struct Envelope<'a> {
 /// # Errors
 /// [`ReadError`] when the event cannot be used; the session goes on, the caller counts.
 pub fn read(message: &Bytes, ids: &mut Interner) -> Result<ModelEvent, ReadError> {
-    let text = std::str::from_utf8(message).map_err(|_| ReadError::Malformed)?;
-    match scan_delta(text) {
-        Some(delta) => read_event(message, delta, ids),
-        None => {
-            let envelope = json::object(text).ok_or(ReadError::Malformed)?;
-            read_event(message, envelope, ids)
-        }
+    if let Some(event) = scan_delta(message, ids) {
+        return Ok(event);
     }
+    let text = std::str::from_utf8(message).map_err(|_| ReadError::Malformed)?;
+    let envelope = json::object(text).ok_or(ReadError::Malformed)?;
+    read_event(message, envelope, ids)
 }
 
 /// Reads an audio delta as plain as it is written, most of what a session sends.
-fn scan_delta(text: &str) -> Option<Envelope<'_>> {
-    let mut scanner = Scanner::of_object(text)?;
+fn scan_delta(message: &Bytes, ids: &mut Interner) -> Option<ModelEvent> {
+    let mut scanner = Scanner::of_object(message)?;
     let (mut kind, mut response, mut item) = (None, None, None);
     let (mut part, mut delta) = (None, None);
     while let Some(name) = scanner.member()? {
         match name {
-            "type" => {
+            b"type" => {
                 once(&mut kind, scanner.string()?)?;
                 if !kind.is_some_and(is_audio_delta) {
                     return None;
                 }
             }
-            "response_id" => once(&mut response, scanner.string()?)?,
-            "item_id" => once(&mut item, scanner.string()?)?,
-            "content_index" => once(&mut part, scanner.number()?)?,
-            "delta" => once(&mut delta, scanner.string()?)?,
+            b"response_id" => once(&mut response, scanner.string()?)?,
+            b"item_id" => once(&mut item, scanner.string()?)?,
+            b"content_index" => once(&mut part, scanner.number()?)?,
+            b"delta" => once(&mut delta, scanner.audio(MAX_MESSAGE)?)?,
             // These may be of any kind, and are other events'.
-            "transcript" | "session" | "response" | "item" | "error" | "rate_limits" => {
+            b"transcript" | b"session" | b"response" | b"item" | b"error" | b"rate_limits" => {
                 return None;
             }
             _ => scanner.skip()?,
         }
     }
-    let is_delta = kind.is_some() && scanner.is_at_end();
-    is_delta.then(|| Envelope {
-        kind: kind.into(),
-        response_id: response.into(),
-        item_id: item.into(),
-        content_index: Number(part.flatten()),
-        delta: delta.into(),
-        ..Envelope::default()
+    kind.filter(|_| scanner.is_at_end())?;
+    let mut id = |text: &[u8]| Some(ids.id(std::str::from_utf8(text).ok()?));
+    let payload = delta?;
+    Some(ModelEvent::Audio {
+        part: u32::try_from(part.unwrap_or(0)).ok()?,
+        response: id(response?)?,
+        item: id(item?)?,
+        payload,
     })
 }
 
-fn is_audio_delta(kind: &str) -> bool {
-    matches!(kind, "response.output_audio.delta" | "response.audio.delta")
+fn is_audio_delta(kind: &[u8]) -> bool {
+    matches!(
+        kind,
+        b"response.output_audio.delta" | b"response.audio.delta"
+    )
 }
 
 fn read_event(
@@ -114,7 +115,7 @@ fn read_event(
 ) -> Result<ModelEvent, ReadError> {
     let kind = envelope.kind.as_str().ok_or(ReadError::Incomplete)?;
     Ok(match kind {
-        kind if is_audio_delta(kind) => {
+        kind if is_audio_delta(kind.as_bytes()) => {
             let (response, item, part) = place(&envelope, ids)?;
             let text = match envelope.delta.0.ok_or(ReadError::Incomplete)? {
                 Cow::Borrowed(text) => message.slice_ref(text.as_bytes()),
