@@ -76,6 +76,7 @@ pub mod messages;
 pub mod metrics;
 pub mod openai;
 pub mod registry;
+mod scratch;
 pub mod store;
 pub mod tools;
 pub mod twilio;

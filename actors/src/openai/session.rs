@@ -10,8 +10,7 @@ use actix::{
     WrapFuture as _,
 };
 use actix_http::ws::{CloseCode, CloseReason, Frame, Message};
-use bytes::{Bytes, BytesMut};
-use bytestring::ByteString;
+use bytes::Bytes;
 use call_protocol::call::event::{ModelEvent, Refusal, SocketFault};
 use call_protocol::ids::{Interner, clip};
 use call_protocol::model::command::ModelCommand;
@@ -25,6 +24,7 @@ use crate::limits::{
     MODEL_SILENCE, UNCLAIMED,
 };
 use crate::messages::{ModelSaid, ToModel};
+use crate::scratch;
 use crate::twilio::Assembler;
 
 /// A call's hold on its model session: dropping it hangs up, on every path.
@@ -68,7 +68,6 @@ impl ModelLine {
             backlog: 0,
             ids: Interner::default(),
             assembler: Assembler::default(),
-            buffer: BytesMut::new(),
             heard_at: Instant::now(),
             control: (Instant::now(), 0),
             hanging_up: false,
@@ -161,7 +160,6 @@ pub(super) struct OpenAiSession {
     pub(super) backlog: usize,
     ids: Interner,
     assembler: Assembler,
-    buffer: BytesMut,
     heard_at: Instant,
     control: (Instant, u32),
     pub(super) hanging_up: bool,
@@ -350,10 +348,8 @@ impl OpenAiSession {
             self.hanging_up = true;
             return;
         }
-        openai::write(&mut self.buffer, command);
-        let text = self.buffer.split().freeze();
-        self.shared.tap(Wire::ModelOut, &text);
-        if let Ok(text) = ByteString::try_from(text) {
+        if let Some(text) = scratch::message(|out| openai::write(out, command)) {
+            self.shared.tap(Wire::ModelOut, text.as_bytes());
             self.push(Message::Text(text), since.filter(|_| audio));
         }
     }

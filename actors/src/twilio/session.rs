@@ -10,7 +10,6 @@ use actix_http::ws::{CloseCode, CloseReason, Message, ProtocolError};
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{WebsocketContext, WsResponseBuilder};
 use bytes::{Bytes, BytesMut};
-use bytestring::ByteString;
 use call_protocol::call::event::{PhoneEvent, SocketFault};
 use call_protocol::twilio::{self, MAX_MESSAGE};
 
@@ -19,6 +18,7 @@ use super::gate::Gate;
 use crate::call::{CallActor, CallSeed, Opener};
 use crate::limits::{PHONE_MAILBOX, PHONE_PING};
 use crate::messages::{CallKey, PhoneSaid, Replace, ToPhone};
+use crate::scratch;
 
 /// Upgrades the request and starts the call on this worker thread, where it stays.
 ///
@@ -72,8 +72,6 @@ impl Seat {
 pub(crate) struct TwilioSession {
     phase: Phase,
     frames: Frames,
-    /// Reused for every message written.
-    buffer: BytesMut,
     log: crate::call::LogContext,
 }
 
@@ -97,7 +95,6 @@ impl TwilioSession {
             log: crate::call::LogContext::of(&seed),
             phase: Phase::Seed(Some(Box::new(seed))),
             frames: Frames::new(),
-            buffer: BytesMut::new(),
         }
     }
 
@@ -106,7 +103,6 @@ impl TwilioSession {
             log: crate::call::LogContext::of_key(seat.key),
             phase: Phase::Seat(Some((seat, opener))),
             frames: Frames::new(),
-            buffer: BytesMut::new(),
         }
     }
 
@@ -124,7 +120,7 @@ impl TwilioSession {
         self.phase = Phase::Open { call, shared };
     }
 
-    fn on_text(&mut self, text: &Bytes, ctx: &mut WebsocketContext<Self>) {
+    fn on_text(&mut self, text: &Bytes, at: Instant, ctx: &mut WebsocketContext<Self>) {
         let Phase::Open { call, shared } = &self.phase else {
             return;
         };
@@ -134,10 +130,7 @@ impl TwilioSession {
             Err(error) => PhoneEvent::Unusable(error),
         };
         let audio = matches!(event, PhoneEvent::Audio(_));
-        let said = PhoneSaid {
-            event,
-            at: Instant::now(),
-        };
+        let said = PhoneSaid { event, at };
         if !audio {
             call.do_send(said);
             return;
@@ -182,14 +175,14 @@ impl TwilioSession {
         }
     }
 
-    fn write(&mut self, ctx: &mut WebsocketContext<Self>) {
-        let text = self.buffer.split().freeze();
+    fn write(&self, ctx: &mut WebsocketContext<Self>, write: impl FnOnce(&mut BytesMut)) {
+        let Some(text) = scratch::message(write) else {
+            return;
+        };
         if let Phase::Open { shared, .. } = &self.phase {
-            shared.tap(crate::call::Wire::PhoneOut, &text);
+            shared.tap(crate::call::Wire::PhoneOut, text.as_bytes());
         }
-        if let Ok(text) = ByteString::try_from(text) {
-            ctx.text(text);
-        }
+        ctx.text(text);
     }
 }
 
@@ -232,8 +225,9 @@ impl Actor for TwilioSession {
 
 impl StreamHandler<Result<Message, ProtocolError>> for TwilioSession {
     fn handle(&mut self, item: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
-        match self.frames.judge(item, Instant::now()) {
-            Verdict::Text(text) => self.on_text(&text, ctx),
+        let now = Instant::now();
+        match self.frames.judge(item, now) {
+            Verdict::Text(text) => self.on_text(&text, now, ctx),
             Verdict::Answer(ping) => ctx.pong(&ping),
             Verdict::Nothing => {}
             Verdict::Closed(reason) => {
@@ -272,19 +266,16 @@ impl Handler<ToPhone> for TwilioSession {
                 payload,
                 since,
             } => {
-                twilio::write_media(&mut self.buffer, stream, &payload);
-                self.write(ctx);
+                self.write(ctx, |out| twilio::write_media(out, stream, &payload));
                 if let Phase::Open { shared, .. } = &self.phase {
                     shared.played(&payload, since);
                 }
             }
             ToPhone::Mark { stream, name } => {
-                twilio::write_mark(&mut self.buffer, stream, &name);
-                self.write(ctx);
+                self.write(ctx, |out| twilio::write_mark(out, stream, &name));
             }
             ToPhone::Clear { stream, since } => {
-                twilio::write_clear(&mut self.buffer, stream);
-                self.write(ctx);
+                self.write(ctx, |out| twilio::write_clear(out, stream));
                 if let (Phase::Open { shared, .. }, Some(since)) = (&self.phase, since) {
                     shared.cleared(since);
                 }
