@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use call_protocol::call::event::OperatorEvent;
-use switchboard_actors::messages::{Count, OrderAll};
+use switchboard_actors::messages::Count;
 
 use crate::house::House;
 
@@ -12,32 +12,25 @@ use crate::house::House;
 /// seconds after its deadline.
 const CLOSING: Duration = Duration::from_millis(1_200);
 
-/// Waits for the live calls to end, and hands over those that have not at the deadline.
+/// Waits for the live calls to end, and hands over those that have not at the deadline. How many there are, the registry
+/// knows: one that does not answer is no empty house, and the deadline is waited for.
 pub(crate) async fn drained(house: &House) {
     let deadline = Instant::now() + house.settings.limits.drain;
-    while taken(house).await > 0 && Instant::now() < deadline {
+    while house.ask(Count).await.is_none_or(|count| count.taken > 0) && Instant::now() < deadline {
         actix::clock::sleep(Duration::from_millis(50)).await;
     }
     hand_over(house).await;
 }
 
-/// Writes every live call down and closes its media socket with 1001, so that Twilio asks who goes on with it.
+/// Writes every live call down and closes its media socket with 1001, so that Twilio asks who goes on with it. Calls are
+/// told by the roll, which needs nobody's answer.
 pub(crate) async fn hand_over(house: &House) {
-    let order = OrderAll(OperatorEvent::HandOver);
-    let told = house.registry.send(order).await.unwrap_or(0);
+    let told = house.roll.order(&OperatorEvent::HandOver);
     if told > 0 {
         log::warn!(target: "switchboard", calls = told; "handing over calls that are still live");
     }
     let deadline = Instant::now() + CLOSING;
-    while live(house).await > 0 && Instant::now() < deadline {
+    while house.roll.count() > 0 && Instant::now() < deadline {
         actix::clock::sleep(Duration::from_millis(10)).await;
     }
-}
-
-async fn live(house: &House) -> usize {
-    house.ask(Count).await.map_or(0, |count| count.live)
-}
-
-async fn taken(house: &House) -> usize {
-    house.ask(Count).await.map_or(0, |count| count.taken)
 }

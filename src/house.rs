@@ -11,10 +11,11 @@ use call_protocol::call::choice::Choice;
 use switchboard_actors::admission::Gate;
 use switchboard_actors::call::{CallSeed, People, Shared, Tap};
 use switchboard_actors::down::DownGuard;
-use switchboard_actors::messages::Visit;
+use switchboard_actors::messages::{CallKey, Visit};
 use switchboard_actors::metrics::Metrics;
 use switchboard_actors::openai::{Dialler, ModelLine};
 use switchboard_actors::registry::Registry;
+use switchboard_actors::roll::Roll;
 use switchboard_actors::store::CallStore;
 use switchboard_actors::twilio::rest::Rest;
 
@@ -33,6 +34,8 @@ pub(crate) struct House {
     /// The settings of the start; what a reload changes is in the readings.
     pub(crate) settings: Settings,
     pub(crate) registry: Addr<Registry>,
+    /// The live calls, should the registry not answer.
+    pub(crate) roll: Roll,
     /// What outlives the process.
     pub(crate) store: Arc<dyn CallStore>,
     pub(crate) metrics: Arc<Metrics>,
@@ -53,6 +56,8 @@ pub(crate) struct House {
     pub(crate) tap: Option<Tap>,
     readings: Readings,
     draining: AtomicBool,
+    #[cfg(feature = "fault-hook")]
+    breaks_webhook: AtomicBool,
 }
 
 /// What a house stands on.
@@ -91,6 +96,7 @@ impl House {
         let public_ws = public_base.replacen("http", "ws", 1);
         Ok(Self {
             registry,
+            roll: Roll::default(),
             store,
             metrics,
             gate,
@@ -104,6 +110,8 @@ impl House {
             tap,
             readings,
             draining: AtomicBool::new(false),
+            #[cfg(feature = "fault-hook")]
+            breaks_webhook: AtomicBool::new(false),
             settings,
         })
     }
@@ -202,6 +210,24 @@ impl House {
             gone: person::gone().to_xml().ok()?,
             journal: self.store.clone(),
         })
+    }
+
+    /// The place of a call that was let in.
+    pub(crate) fn place(&self, key: CallKey) -> DownGuard {
+        DownGuard::new(key, self.registry.clone(), self.roll.clone())
+    }
+
+    /// The next call is answered by a panic.
+    #[cfg(feature = "fault-hook")]
+    pub(crate) fn break_webhook(&self) {
+        self.breaks_webhook.store(true, Ordering::Relaxed);
+    }
+
+    /// A call is about to be answered.
+    #[cfg(feature = "fault-hook")]
+    pub(crate) fn strike_webhook(&self) {
+        let strikes = self.breaks_webhook.swap(false, Ordering::Relaxed);
+        assert!(!strikes, "fault hook");
     }
 
     /// Asks the registry; `None` if it does not answer.

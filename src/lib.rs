@@ -7,7 +7,7 @@
 //!    effects. No clock, no socket, no actor, no `async` in it; all rules about the call are there and nowhere else.
 //! 2. **Actors carry it**: `CallActor` owns that value, `TwilioSession` and `OpenAiSession` own one socket each. They
 //!    exchange typed messages; the stream SID is a field of a message, never a shared variable.
-//! 3. **Sockets outlive faults**: a fault in a call's step builds the call anew on the sockets it has; a lost model is
+//! 3. **Sockets outlive faults**: a fault in a call's own code builds the call anew on the sockets it has; a lost model is
 //!    dialled again and told the conversation; what cannot be mended is answered through the TwiML behind `<Connect>`.
 //! 4. **Everything is bounded**: each queue has a size, a policy for "full", and a counter
 //!    ([`limits`](switchboard_actors::limits)).

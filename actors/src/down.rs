@@ -1,21 +1,27 @@
 //! Death notices: actix has no links or monitors, so an actor carries a guard that tells of its end when dropped.
 
-use actix::Addr;
+use actix::{Addr, WeakRecipient};
 
-use crate::messages::{CallKey, Down};
+use crate::messages::{CallKey, Down, Order};
 use crate::registry::Registry;
+use crate::roll::Roll;
 
 /// Tells the registry that a call's actor is gone, also while unwinding. Nothing in here may panic.
 pub struct DownGuard {
     key: CallKey,
     registry: Addr<Registry>,
+    roll: Roll,
 }
 
 impl DownGuard {
     /// Holds the place of a call until it is dropped.
     #[must_use]
-    pub const fn new(key: CallKey, registry: Addr<Registry>) -> Self {
-        Self { key, registry }
+    pub const fn new(key: CallKey, registry: Addr<Registry>, roll: Roll) -> Self {
+        Self {
+            key,
+            registry,
+            roll,
+        }
     }
 
     /// The call's number in this process.
@@ -23,10 +29,16 @@ impl DownGuard {
     pub const fn key(&self) -> CallKey {
         self.key
     }
+
+    /// The call lives, and takes orders there.
+    pub(crate) fn enroll(&self, orders: WeakRecipient<Order>) {
+        self.roll.enter(self.key, orders);
+    }
 }
 
 impl Drop for DownGuard {
     fn drop(&mut self) {
+        self.roll.leave(self.key);
         self.registry.do_send(Down {
             key: self.key,
             panicked: std::thread::panicking(),

@@ -8,6 +8,7 @@
 //! | a call's step | a loop, a blocking system call: the worker thread is held | every call and request of that thread |
 //! | a call's actor | it waits for something and takes no message | that call |
 //! | a phone or model session | the same; its socket is neither read nor written | that call's leg |
+//! | the registry | the same; nobody is let in | new calls, the operator's pages |
 //! | the store | its thread is held in mid-transaction, as by a disk that does not answer | checkpoints and journal of all processes on the file |
 
 use std::time::Duration;
@@ -24,8 +25,16 @@ pub(crate) const CAUSE: &str = "fault hook";
 pub enum Fault {
     /// The next step of the machine panics.
     PanicInStep,
-    /// The actor itself panics.
+    /// A handler of the actor panics.
     PanicInActor,
+    /// The actor panics where nothing catches it, and is dead.
+    PanicUnguarded,
+    /// The next effect of the machine is not carried out, but a panic.
+    PanicInEffect,
+    /// A handler of the actor panics, and so does every start that follows.
+    PanicInStart,
+    /// The machine's value is spoilt: each of its steps panics, until another value takes its place.
+    Spoil,
     /// The task of the next tool panics before it has done anything.
     PanicInTool,
     /// The session of the model leg panics.
@@ -57,6 +66,16 @@ pub(crate) enum SessionFault {
     Stall(Duration),
 }
 
+/// A fault of the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub enum RegistryFault {
+    /// It spoils its figures and panics.
+    Panic,
+    /// It answers nobody for so long.
+    Stall(Duration),
+}
+
 /// A fault of the store's thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreFault {
@@ -66,10 +85,13 @@ pub enum StoreFault {
     Stall(Duration),
 }
 
-/// What the next step and the next tool of a call meet.
+/// What the next step, effect, start and tool of a call meet.
 #[derive(Debug, Default)]
 pub(crate) struct Planned {
     step: Option<Fault>,
+    effect: bool,
+    starts: bool,
+    spoilt: bool,
     tool: bool,
 }
 
@@ -78,26 +100,50 @@ impl Planned {
         self.step = Some(fault);
     }
 
-    pub(crate) const fn for_tool(&mut self) {
-        self.tool = true;
+    pub(crate) const fn for_effect(&mut self) {
+        self.effect = true;
     }
 
-    /// What is planned for the step that begins.
-    pub(crate) const fn take_step(&mut self) -> Option<Fault> {
-        self.step.take()
+    pub(crate) const fn for_starts(&mut self) {
+        self.starts = true;
+    }
+
+    pub(crate) const fn spoil(&mut self) {
+        self.spoilt = true;
+    }
+
+    /// The machine has another value.
+    pub(crate) const fn mend(&mut self) {
+        self.spoilt = false;
+    }
+
+    pub(crate) const fn for_tool(&mut self) {
+        self.tool = true;
     }
 
     /// Whether the tool that begins is to panic.
     pub(crate) const fn take_tool(&mut self) -> bool {
         std::mem::replace(&mut self.tool, false)
     }
-}
 
-/// Strikes a step of the machine.
-pub(crate) fn strike_step(fault: Option<Fault>) {
-    match fault {
-        Some(Fault::StallStep(time)) => std::thread::sleep(time),
-        Some(_) => panic!("{CAUSE}"),
-        None => {}
+    /// A step of the machine begins.
+    pub(crate) fn strike_step(&mut self) {
+        assert!(!self.spoilt, "{CAUSE}");
+        match self.step.take() {
+            Some(Fault::StallStep(time)) => std::thread::sleep(time),
+            Some(_) => panic!("{CAUSE}"),
+            None => {}
+        }
+    }
+
+    /// An effect is about to be carried out.
+    pub(crate) fn strike_effect(&mut self) {
+        let strikes = std::mem::replace(&mut self.effect, false);
+        assert!(!strikes, "{CAUSE}");
+    }
+
+    /// The machine is about to be built anew.
+    pub(crate) fn strike_start(&self) {
+        assert!(!self.starts, "{CAUSE}");
     }
 }

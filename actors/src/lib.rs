@@ -15,20 +15,29 @@
 //! * `TwilioSession` is **temporary**: when its socket is closed the call ends. It starts the call when its socket is
 //!   accepted. A socket that is lost without a word leaves its [`Seat`](twilio::Seat) with the registry, and the call
 //!   holds itself until another `TwilioSession`, perhaps of another thread, has taken it or two seconds have passed.
-//! * `CallActor` is **permanent** under an `actix::Supervisor`: a fault in a step of its machine is caught
-//!   (`catch_unwind`), counted, and answered by a restart that builds the machine anew on the same sockets. After
-//!   [`limits::RESTARTS`] in [`limits::RESTART_WINDOW`] the call ends and its caller meets the fallback. actix does not
-//!   restart an actor after a panic, so a panic elsewhere in the actor ends the call (close code 1011, then the same).
+//! * `CallActor` is **permanent** under an `actix::Supervisor`: actix does not restart an actor after a panic, so the body
+//!   of each of its handlers and timers is run in `catch_unwind` (`call/guard.rs`). A fault in a step of the machine, or
+//!   in carrying out its effects, is counted and answered by a restart that builds the machine anew on the same sockets:
+//!   the first time from the value that failed, with the effects that are still to be carried out; the next time in the
+//!   window, or if that value cannot even be rebuilt, from the last checkpoint, with another model session. After
+//!   [`limits::RESTARTS`] in [`limits::RESTART_WINDOW`] the call ends and its caller meets the fallback. An actor that is
+//!   dead all the same (a panic in actix itself, or past the guard) is found out by the phone session, which closes with
+//!   1011: the caller comes back to another actor, [`limits::RETURNS`] times in [`limits::RETURN_WINDOW`], and then meets
+//!   the fallback, too.
 //! * `OpenAiSession` is **transient**: its end is an event for the machine, which decides whether to dial again.
 //!   Dropping the call's hold on it hangs up, whatever it is doing. Before a session is too old a call holds two: the one
 //!   in use, and the next one, which is told the conversation and takes its place between two turns.
 //! * [`Gate`](admission::Gate) is no actor: calls tell it what the model's server says of key and limits, and the
 //!   registry asks it before a new call is let in.
 //! * [`Registry`](registry::Registry) is the only actor elsewhere. Rows are *pushed* to it, so a list of calls never
-//!   waits for a call, and it admits calls, so their limit is exact.
+//!   waits for a call, and it admits calls, so their limit is exact. All of the house hangs on it: a panic in one of its
+//!   handlers costs the message that met it, which has no answer, and its figures are counted anew.
+//! * [`Roll`](roll::Roll) is no actor: the live calls in a map, so that whoever leaves can tell all of them while the
+//!   registry answers nobody.
 //!
 //! * [`CallStore`](store::CallStore) is no actor: one thread of its own, or none. A call hands its checkpoints over and
-//!   goes on; only the end of its media socket waits for the last one, for a third of a second at most.
+//!   goes on; only the end of its media socket waits for the last one, for a third of a second at most. One that could not
+//!   be kept is followed by another a second and a half later, whether or not anything was said meanwhile.
 //! * Nobody waits for a **stuck** actor: a full mailbox is three seconds of frames. The phone session leaves such a call
 //!   (close code 1011, and another owner goes on with it), a call leaves such a model session and dials the next. Nobody can
 //!   end the socket of a stuck phone session, or free a thread that is held: its calls are late by as much, and go on.
@@ -47,7 +56,7 @@
 //! | the model | its session only | close, error, silence; the machine dials again or gives up |
 //! | a full mailbox | the hold on a stuck actor | see above |
 //! | another owner | the call here | the [`store`] refuses its checkpoint: [`Order`](messages::Order) with `Superseded` |
-//! | the operator | a call, or all | [`messages::Order`], [`messages::OrderAll`] |
+//! | the operator | a call, or all | [`messages::Order`]; to all by the [`roll`] |
 //!
 //! In a supervised actor `ctx.stop()` means "start me again". A call that is over lets go of its sockets and its timer;
 //! the phone session then lets go of the call, which ends by itself.
@@ -76,6 +85,7 @@ pub mod messages;
 pub mod metrics;
 pub mod openai;
 pub mod registry;
+pub mod roll;
 mod scratch;
 pub mod store;
 pub mod tools;

@@ -40,7 +40,7 @@ pub const MODEL_PING: Duration = Duration::from_secs(1);
 /// caller says meanwhile nobody hears, and he must not wait five seconds for a sound.
 pub const MODEL_SILENCE: Duration = Duration::from_secs(3);
 
-/// Faults of one call inside [`RESTART_WINDOW`]; the next one ends it.
+/// Faults of one call inside [`RESTART_WINDOW`] after which it is built anew; the next one ends it.
 pub const RESTARTS: usize = 3;
 
 /// Window of the restart budget.
@@ -61,8 +61,12 @@ pub const ENDING_LIFE: Duration = Duration::from_secs(15 * 60);
 /// Endings remembered at most.
 pub const ENDINGS: usize = 20_000;
 
-/// Times a call may come back after its stream ended: a leg that cannot be kept goes to the fallback in the end.
-pub const RETURNS: u32 = 5;
+/// Times a call may come back inside [`RETURN_WINDOW`] after its stream ended: a leg that cannot be kept goes to the
+/// fallback in the end.
+pub const RETURNS: usize = 5;
+
+/// Window in which returns are counted. An hour on a bad line is no reason to send anybody away.
+pub const RETURN_WINDOW: Duration = Duration::from_secs(5 * 60);
 
 /// A model session dialled for a call whose media socket does not come is closed after this long.
 pub const UNCLAIMED: Duration = Duration::from_secs(15);

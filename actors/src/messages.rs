@@ -9,6 +9,7 @@
 //! | `CallActor` | `OpenAiSession` | [`ToModel`] | `try_send` for audio, else `do_send` | the session is stuck: it is lost to the call |
 //! | whoever calls a person | `CallActor` | [`Order`] | `send` along a weak link | one person at a time |
 //! | a tool's run | `CallActor` | [`ToolOver`] | `do_send` along a weak link | at most 32 tools run for a call |
+//! | who leaves | `CallActor` | [`Order`] | `do_send` by the [`Roll`](crate::roll::Roll) | – |
 //! | `CallActor` | `Registry` | [`Push`], [`Down`], `Vacant` | `do_send`, once a second at most | – |
 //! | the edge | `Registry`, `CallActor` | [`Arrive`], [`Claim`], [`Adopt`], [`List`], [`Find`], [`Order`], [`Inspect`] | `send` with a timeout | an error answer |
 
@@ -418,11 +419,6 @@ pub struct Ending {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Drain;
-
-/// Tell every live call the same.
-#[derive(Debug, Message)]
-#[rtype(result = "usize")]
-pub struct OrderAll(pub OperatorEvent);
 
 /// An operator's wish for one call; refused with the reason why it is not done.
 #[derive(Clone, Debug, Message)]

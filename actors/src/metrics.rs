@@ -28,8 +28,18 @@ pub const MODEL_CONNECT_RESULTS: [&str; 7] = [
 /// How a change to a fresh model session ended: between two turns, at the last moment, because the one before was
 /// lost, or not at all.
 pub const ROLLOVER_RESULTS: [&str; 4] = ["ok", "forced", "rescued", "failed"];
-/// How a call's continuation from its checkpoint ended.
-pub const ATTEMPT_RESULTS: [&str; 2] = ["ok", "failed"];
+/// How a call's continuation from its checkpoint ended; or another media socket took a lost one's place, and no
+/// checkpoint was needed.
+pub const RESUME_RESULTS: [&str; 3] = ["ok", "failed", "adopted"];
+/// Why calls were built anew or their callers led to others, in this order: a fault in a handler, an actor that takes no
+/// messages, an actor that died.
+pub const RESTART_REASONS: [&str; 3] = [FAULT, STUCK, PANIC];
+/// A panic in a handler of the call's actor was caught.
+pub(crate) const FAULT: &str = "fault";
+/// The call's actor takes no messages.
+pub(crate) const STUCK: &str = "stuck";
+/// The call's actor died by a panic.
+pub(crate) const PANIC: &str = "panic";
 /// What tokens were billed as.
 pub const TOKEN_KINDS: [&str; 5] = ["text_in", "audio_in", "cached_in", "text_out", "audio_out"];
 /// Outcome of a call whose actor died by a panic, beside the labels of [`EndReason`].
@@ -279,8 +289,11 @@ impl Metrics {
         for result in ROLLOVER_RESULTS {
             self.session_rollovers.with_label_values(&[result]);
         }
-        for result in ATTEMPT_RESULTS {
+        for result in RESUME_RESULTS {
             self.resumes.with_label_values(&[result]);
+        }
+        for reason in RESTART_REASONS {
+            self.call_restarts.with_label_values(&[reason]);
         }
         for kind in TOKEN_KINDS {
             self.tokens.with_label_values(&[kind]);
@@ -288,7 +301,9 @@ impl Metrics {
         for reason in EndReason::ALL {
             self.calls.with_label_values(&[reason.label()]);
         }
-        self.calls.with_label_values(&[PANICKED]);
+        for outcome in [PANICKED, GONE_MEANWHILE] {
+            self.calls.with_label_values(&[outcome]);
+        }
     }
 
     /// The gauge of live calls in one of [`CALL_STATES`].
@@ -319,7 +334,7 @@ impl Metrics {
         self.calls.with_label_values(&[outcome]).inc();
     }
 
-    /// A call's machine was built anew, or its caller led to another.
+    /// A call's machine was built anew, or its caller led to another, for one of [`RESTART_REASONS`].
     pub fn call_restarted(&self, reason: &'static str) {
         self.call_restarts.with_label_values(&[reason]).inc();
     }
@@ -354,7 +369,7 @@ impl Metrics {
         self.session_rollovers.with_label_values(&[result]).inc();
     }
 
-    /// A call's continuation from its checkpoint ended, as one of [`ATTEMPT_RESULTS`].
+    /// A call's continuation from its checkpoint ended, as one of [`RESUME_RESULTS`].
     pub fn resumed(&self, result: &'static str) {
         self.resumes.with_label_values(&[result]).inc();
     }
@@ -572,6 +587,12 @@ mod tests {
             "switchboard_bridge_latency_seconds_bucket{direction=\"from_caller\",le=\"0.00001\"} 0",
             "switchboard_model_connects_total{result=\"unauthorized\"} 0",
             "switchboard_resumes_total{result=\"ok\"} 0",
+            "switchboard_resumes_total{result=\"adopted\"} 0",
+            "switchboard_call_restarts_total{reason=\"fault\"} 0",
+            "switchboard_call_restarts_total{reason=\"stuck\"} 0",
+            "switchboard_call_restarts_total{reason=\"panic\"} 0",
+            "switchboard_calls_total{outcome=\"panicked\"} 0",
+            "switchboard_calls_total{outcome=\"gone_meanwhile\"} 0",
             "switchboard_tokens_total{kind=\"cached_in\"} 0",
             "switchboard_cost_usd_total 0",
             "switchboard_panics_total 0",

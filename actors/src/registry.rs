@@ -3,6 +3,12 @@
 //! The only actor outside the worker threads. Rows are pushed to it, so a list of calls never waits for a call. Because
 //! it handles one message at a time, the limit of calls is exact under any burst.
 
+mod answers;
+mod entrance;
+#[cfg(feature = "fault-hook")]
+mod fault;
+mod guard;
+mod returns;
 mod row;
 mod seats;
 
@@ -10,24 +16,20 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use actix::{Actor, Context, Handler, MessageResult, WeakRecipient};
+use actix::{Actor, Context, Handler, WeakRecipient};
 use call_protocol::call::end::EndReason;
 use call_protocol::call::event::OperatorEvent;
-use call_protocol::call::snapshot::Snapshot;
 use call_protocol::call::transfer::Destination;
 use call_protocol::ids::CallSid;
 
 use crate::admission::Gate;
-use crate::limits::{ENDING_LIFE, ENDINGS, RETURNS, TICKET_LIFE};
-use crate::messages::{
-    Admitted, Adopt, Arrive, Arrived, CallKey, Claim, ClaimError, Claimed, Count, Down, Drain,
-    Ending, Find, Found, HowEnded, Inspect, Keep, List, Listing, Occupancy, Order, OrderAll, Push,
-    Refused, Visit, WalkIn,
-};
+use crate::limits::{ENDING_LIFE, ENDINGS};
+use crate::messages::{CallKey, Down, Drain, Inspect, Order, Push, Refused, Visit};
 use crate::openai::ModelLine;
 
+use guard::Reply;
+use returns::Returns;
 pub use row::Row;
-use row::rfc3339;
 use seats::Seats;
 pub(crate) use seats::Vacant;
 
@@ -61,8 +63,8 @@ enum Place {
 struct Guest {
     visit: Visit,
     token: String,
-    /// How often it came back after its stream had ended.
-    returns: u32,
+    /// When it came back after its stream had ended.
+    returns: Returns,
     /// A model session dialled for it.
     early: Option<ModelLine>,
     place: Place,
@@ -193,34 +195,6 @@ impl Registry {
             orders.do_send(Order(OperatorEvent::SecondStream));
         }
     }
-
-    fn row(live: &Live, now: Instant) -> Option<Row> {
-        let push = live.last.as_ref()?;
-        let snapshot: &Snapshot = &push.snapshot;
-        let over = snapshot.ended.is_some();
-        let age = u64::try_from(now.duration_since(live.started).as_millis()).unwrap_or(u64::MAX);
-        Some(Row {
-            call_sid: snapshot.call_sid,
-            stream_sid: snapshot.stream_sid,
-            state: snapshot.state,
-            agent: snapshot.agent.clone(),
-            direction: live
-                .visit
-                .as_ref()
-                .map_or("inbound", |visit| visit.direction),
-            from: live.visit.as_ref().and_then(|visit| visit.from.clone()),
-            to: live.visit.as_ref().and_then(|visit| visit.to.clone()),
-            started_at: rfc3339(live.started_at),
-            duration_ms: if over { snapshot.duration_ms } else { age },
-            restarts: push.restarts + u64::from(snapshot.resumes),
-            model: snapshot.model.clone(),
-            frames: snapshot.frames,
-            turns: snapshot.turns,
-            turn_latency_ms: snapshot.turn_latency_ms,
-            bridge_latency_us: push.bridge,
-            cost_usd: (snapshot.cost_usd * 10_000.0).round() / 10_000.0,
-        })
-    }
 }
 
 impl Actor for Registry {
@@ -232,161 +206,8 @@ impl Actor for Registry {
     }
 }
 
-impl Handler<Arrive> for Registry {
-    type Result = Result<Arrived, Refused>;
-
-    fn handle(&mut self, message: Arrive, _: &mut Context<Self>) -> Self::Result {
-        let now = Instant::now();
-        self.expire(now);
-        let call = message.visit.call;
-        if let Some(guest) = self.guests.get(&call) {
-            let waits = matches!(guest.place, Place::Waiting { .. });
-            if (waits && !message.renew) || !message.again {
-                // The same webhook again: the same answer, and no second ticket.
-                return Ok(Arrived {
-                    token: guest.token.clone(),
-                    first: false,
-                });
-            }
-        }
-        let returns = self
-            .guests
-            .get(&call)
-            .map_or(0, |guest| guest.returns + u32::from(message.again));
-        if returns > RETURNS {
-            return Err(Refused::TooOften);
-        }
-        if let Some(Guest {
-            place: Place::Waiting { .. },
-            ..
-        }) = self.guests.get(&call)
-        {
-            // Its socket went elsewhere; the place is the new ticket's.
-            self.waiting -= 1;
-            self.guests.remove(&call);
-        }
-        self.has_room(Some(call))?;
-        if !message.again {
-            // Whoever comes back is on the line already: for him it is tried in any case.
-            self.gate.admit(now)?;
-        }
-        let until = now + TICKET_LIFE;
-        self.waiting += 1;
-        self.expiries.push_back((until, call));
-        let place = Place::Waiting { until };
-        self.guests.insert(
-            call,
-            Guest {
-                visit: message.visit,
-                token: message.token.clone(),
-                returns,
-                early: None,
-                place,
-            },
-        );
-        Ok(Arrived {
-            token: message.token,
-            first: true,
-        })
-    }
-}
-
-impl Handler<Claim> for Registry {
-    type Result = Result<Admitted, ClaimError>;
-
-    fn handle(&mut self, message: Claim, _: &mut Context<Self>) -> Self::Result {
-        let now = Instant::now();
-        self.expire(now);
-        // A call that was announced before the drain began is let in: its caller has been told to hold the line.
-        let guest = self.guests.get(&message.call).ok_or(ClaimError::Unknown)?;
-        match guest.place {
-            Place::Waiting { until } if guest.token == message.token && until > now => {
-                if let Some((key, seat)) = self.vacant.take(message.call) {
-                    self.waiting -= 1;
-                    self.settle_in(message.call, key);
-                    return Ok(Admitted::Seat(seat));
-                }
-            }
-            Place::Waiting { .. } => return Err(ClaimError::Unknown),
-            // The lost socket itself may come again: its ticket was good for this call.
-            Place::Live(_) if guest.token == message.token => {
-                let vacant = self.vacant.take(message.call);
-                let (_, seat) = vacant.ok_or(ClaimError::Used)?;
-                return Ok(Admitted::Seat(seat));
-            }
-            Place::Live(_) | Place::Over { .. } => return Err(ClaimError::Used),
-        }
-        let visit = guest.visit.clone();
-        self.waiting -= 1;
-        let key = self.enter(Some(message.call), Some(visit.clone()));
-        let guest = self.guests.get_mut(&message.call);
-        let early = guest.and_then(|guest| {
-            guest.place = Place::Live(key);
-            guest.early.take()
-        });
-        Ok(Admitted::New(Box::new(Claimed { key, visit, early })))
-    }
-}
-
-impl Handler<Adopt> for Registry {
-    type Result = Result<Claimed, Refused>;
-
-    fn handle(&mut self, message: Adopt, _: &mut Context<Self>) -> Self::Result {
-        self.expire(Instant::now());
-        let visit = message.visit;
-        self.has_room(Some(visit.call))?;
-        let key = self.enter(Some(visit.call), Some(visit.clone()));
-        let guest = Guest {
-            visit: visit.clone(),
-            token: message.token,
-            returns: 0,
-            early: None,
-            place: Place::Live(key),
-        };
-        if let Some(Guest {
-            place: Place::Waiting { .. },
-            ..
-        }) = self.guests.insert(visit.call, guest)
-        {
-            self.waiting -= 1;
-        }
-        Ok(Claimed {
-            key,
-            visit,
-            early: None,
-        })
-    }
-}
-
-impl Handler<Keep> for Registry {
-    type Result = ();
-
-    fn handle(&mut self, message: Keep, _: &mut Context<Self>) {
-        // A call that came and went meanwhile needs no session: dropping it hangs up.
-        if let Some(guest) = self.guests.get_mut(&message.call)
-            && matches!(guest.place, Place::Waiting { .. })
-        {
-            guest.early = Some(message.early);
-        }
-    }
-}
-
-impl Handler<WalkIn> for Registry {
-    type Result = Result<CallKey, Refused>;
-
-    fn handle(&mut self, _: WalkIn, _: &mut Context<Self>) -> Self::Result {
-        let now = Instant::now();
-        self.expire(now);
-        self.has_room(None)?;
-        self.gate.admit(now)?;
-        Ok(self.enter(None, None))
-    }
-}
-
-impl Handler<Enter> for Registry {
-    type Result = ();
-
-    fn handle(&mut self, message: Enter, _: &mut Context<Self>) {
+impl Registry {
+    fn call_entered(&mut self, message: Enter) {
         if let Some(live) = self.live.get_mut(&message.key) {
             live.inspect = Some(message.inspect);
             live.orders = Some(message.orders);
@@ -399,12 +220,8 @@ impl Handler<Enter> for Registry {
             }
         }
     }
-}
 
-impl Handler<Push> for Registry {
-    type Result = ();
-
-    fn handle(&mut self, message: Push, _: &mut Context<Self>) {
+    fn pushed(&mut self, message: Push) {
         if let Some(live) = self.live.get_mut(&message.key) {
             let names_itself = live.call.is_none() && message.snapshot.call_sid.is_some();
             live.call = live.call.or(message.snapshot.call_sid);
@@ -422,12 +239,8 @@ impl Handler<Push> for Registry {
             }
         }
     }
-}
 
-impl Handler<Down> for Registry {
-    type Result = ();
-
-    fn handle(&mut self, message: Down, _: &mut Context<Self>) {
+    fn down(&mut self, message: &Down) {
         let Some(live) = self.live.remove(&message.key) else {
             return;
         };
@@ -453,132 +266,34 @@ impl Handler<Down> for Registry {
     }
 }
 
-impl Handler<List> for Registry {
-    type Result = MessageResult<List>;
+impl Handler<Enter> for Registry {
+    type Result = Reply<()>;
 
-    fn handle(&mut self, _: List, _: &mut Context<Self>) -> Self::Result {
-        let now = Instant::now();
-        let calls: Vec<Row> = self
-            .live
-            .values()
-            .filter_map(|live| Self::row(live, now))
-            .collect();
-        let count = self.live.len();
-        MessageResult(Listing {
-            draining: self.draining,
-            capacity: self.capacity,
-            count,
-            calls,
-        })
+    fn handle(&mut self, message: Enter, _: &mut Context<Self>) -> Self::Result {
+        self.guarded(|registry| registry.call_entered(message))
     }
 }
 
-impl Handler<Count> for Registry {
-    type Result = MessageResult<Count>;
+impl Handler<Push> for Registry {
+    type Result = Reply<()>;
 
-    fn handle(&mut self, _: Count, _: &mut Context<Self>) -> Self::Result {
-        self.expire(Instant::now());
-        MessageResult(Occupancy {
-            draining: self.draining,
-            taken: self.taken(),
-            live: self.live.len(),
-            capacity: self.capacity,
-        })
+    fn handle(&mut self, message: Push, _: &mut Context<Self>) -> Self::Result {
+        self.guarded(|registry| registry.pushed(message))
     }
 }
 
-impl Handler<Find> for Registry {
-    type Result = MessageResult<Find>;
+impl Handler<Down> for Registry {
+    type Result = Reply<()>;
 
-    fn handle(&mut self, Find(call): Find, _: &mut Context<Self>) -> Self::Result {
-        let now = Instant::now();
-        let found = self
-            .live
-            .values()
-            .rfind(|live| live.call == Some(call))
-            .and_then(|live| {
-                Some(Found {
-                    row: Self::row(live, now)?,
-                    call: live.inspect.as_ref()?.upgrade()?,
-                    orders: live.orders.as_ref()?.upgrade()?,
-                })
-            });
-        MessageResult(found)
-    }
-}
-
-impl Handler<HowEnded> for Registry {
-    type Result = MessageResult<HowEnded>;
-
-    fn handle(&mut self, HowEnded(call): HowEnded, _: &mut Context<Self>) -> Self::Result {
-        let ending = self.guests.get(&call).map(|guest| {
-            let (reason, transfer_to, awaited_by) = match &guest.place {
-                Place::Over {
-                    reason,
-                    transfer_to,
-                    awaited_by,
-                    ..
-                } => (*reason, transfer_to.clone(), *awaited_by),
-                // Twilio may ask before the last word of the call has arrived here.
-                Place::Live(key) => {
-                    let live = self.live.get(key);
-                    (
-                        live.and_then(|live| live.ended),
-                        live.and_then(|live| live.transfer_to.clone()),
-                        live.and_then(|live| live.awaited_by),
-                    )
-                }
-                Place::Waiting { .. } => (None, None, None),
-            };
-            Ending {
-                reason,
-                transfer_to,
-                awaited_by,
-                visit: guest.visit.clone(),
-            }
-        });
-        MessageResult(ending)
+    fn handle(&mut self, message: Down, _: &mut Context<Self>) -> Self::Result {
+        self.guarded(|registry| registry.down(&message))
     }
 }
 
 impl Handler<Drain> for Registry {
-    type Result = ();
+    type Result = Reply<()>;
 
-    fn handle(&mut self, _: Drain, _: &mut Context<Self>) {
-        self.draining = true;
-    }
-}
-
-impl Handler<OrderAll> for Registry {
-    type Result = usize;
-
-    fn handle(&mut self, OrderAll(event): OrderAll, _: &mut Context<Self>) -> usize {
-        let orders = self
-            .live
-            .values()
-            .filter_map(|live| live.orders.as_ref()?.upgrade());
-        let mut told = 0;
-        for recipient in orders {
-            recipient.do_send(Order(event.clone()));
-            told += 1;
-        }
-        told
-    }
-}
-
-#[cfg(feature = "fault-hook")]
-impl Handler<crate::fault::Break> for Registry {
-    type Result = bool;
-
-    fn handle(&mut self, message: crate::fault::Break, _: &mut Context<Self>) -> bool {
-        let crate::fault::Break(call, fault) = message;
-        let mut live = self.live.values();
-        let found = live
-            .rfind(|live| live.call == Some(call))
-            .and_then(|live| live.faults.as_ref()?.upgrade());
-        if let Some(faults) = &found {
-            faults.do_send(fault);
-        }
-        found.is_some()
+    fn handle(&mut self, _: Drain, _: &mut Context<Self>) -> Self::Result {
+        self.guarded(|registry| registry.draining = true)
     }
 }

@@ -11,7 +11,7 @@ use actix_web::{HttpResponse, web};
 use call_protocol::ids::CallSid;
 use serde::Deserialize;
 use serde_json::json;
-use switchboard_actors::fault::{Break, Fault, StoreFault};
+use switchboard_actors::fault::{Break, Fault, RegistryFault, StoreFault};
 
 use super::calls::bad_body;
 use super::problem;
@@ -43,6 +43,11 @@ impl TryFrom<u64> for Stall {
 enum OfCall {
     PanicInStep {},
     PanicInActor {},
+    PanicUnguarded {},
+    PanicInEffect {},
+    PanicInStart {},
+    /// Every step panics, until the machine has another value.
+    PanicInEveryStep {},
     PanicInTool {},
     PanicInModel {},
     PanicInPhone {},
@@ -68,7 +73,13 @@ enum OfCall {
 enum OfProcess {
     /// The next scrape of the metrics panics.
     PanicInMetrics {},
+    PanicInRegistry {},
     PanicInStore {},
+    /// The next call is answered by a panic.
+    PanicInWebhook {},
+    StallRegistry {
+        ms: Stall,
+    },
     StallStore {
         ms: Stall,
     },
@@ -93,6 +104,10 @@ pub(crate) async fn of_call(
     let fault = match wish {
         OfCall::PanicInStep {} => Fault::PanicInStep,
         OfCall::PanicInActor {} => Fault::PanicInActor,
+        OfCall::PanicUnguarded {} => Fault::PanicUnguarded,
+        OfCall::PanicInEffect {} => Fault::PanicInEffect,
+        OfCall::PanicInStart {} => Fault::PanicInStart,
+        OfCall::PanicInEveryStep {} => Fault::Spoil,
         OfCall::PanicInTool {} => Fault::PanicInTool,
         OfCall::PanicInModel {} => Fault::PanicInModel,
         OfCall::PanicInPhone {} => Fault::PanicInPhone,
@@ -132,6 +147,18 @@ pub(crate) async fn of_process(house: web::Data<House>, body: web::Bytes) -> Htt
     let is_there = match wish {
         OfProcess::PanicInMetrics {} => {
             house.metrics.break_scrape();
+            true
+        }
+        OfProcess::PanicInRegistry {} => {
+            house.registry.do_send(RegistryFault::Panic);
+            true
+        }
+        OfProcess::StallRegistry { ms: Stall(time) } => {
+            house.registry.do_send(RegistryFault::Stall(time));
+            true
+        }
+        OfProcess::PanicInWebhook {} => {
+            house.break_webhook();
             true
         }
         OfProcess::PanicInStore {} => house.store.fail(StoreFault::Panic),

@@ -22,6 +22,8 @@ pub(crate) async fn handle(
     request: HttpRequest,
     webhook: Webhook,
 ) -> HttpResponse {
+    #[cfg(feature = "fault-hook")]
+    house.strike_webhook();
     // The number's fallback URL may lead here, too: then Twilio says which request had failed, perhaps in mid-call
     // (<https://www.twilio.com/docs/api/errors/11200>).
     if let Some(failed) = webhook.form.get("ErrorUrl") {

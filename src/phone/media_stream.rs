@@ -6,7 +6,6 @@ use std::time::SystemTime;
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use call_protocol::ids::CallSid;
 use secrecy::ExposeSecret as _;
-use switchboard_actors::down::DownGuard;
 use switchboard_actors::messages::{Admitted, Claim, ClaimError, Claimed, Tenure, WalkIn};
 use switchboard_actors::openai::Dialler;
 
@@ -38,7 +37,7 @@ pub(crate) async fn with_ticket(
                 mut visit,
                 early,
             } = *claimed;
-            let place = DownGuard::new(key, house.registry.clone());
+            let place = house.place(key);
             if matches!(visit.tenure, Tenure::Due) {
                 visit.tenure = takeover::take_over(&house, visit.call).await;
             }
@@ -65,7 +64,7 @@ pub(crate) async fn without_ticket(
     };
     match house.ask(WalkIn).await {
         Some(Ok(key)) => {
-            let place = DownGuard::new(key, house.registry.clone());
+            let place = house.place(key);
             let agent = house.who_answers("", None, None).await;
             let (choices, other_urls) = house.choices(agent.1).await;
             let mut seed = house.seed(place, (None, None), agent, opener, &dialler.0);

@@ -1,8 +1,8 @@
 //! A stall of each part: how long its caller hears nothing, who brings him back, and what the neighbours notice.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use switchboard_kit::realtime::Ended;
+use switchboard_kit::realtime::{Ended, Session};
 use switchboard_kit::twilio::load::LoadReport;
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step, StreamEnd};
 use tokio::sync::Mutex;
@@ -153,11 +153,32 @@ async fn a_model_session_that_does_nothing_is_replaced() {
 async fn a_phone_session_that_does_nothing_costs_its_call_its_model_after_five_seconds() {
     let _alone = ONE_AT_A_TIME.lock().await;
     let steps = [Step::Wait { ms: 20_000 }];
-    let Struck {
-        outcome,
-        others,
-        house,
-    } = struck("{\"kind\":\"stall_phone\",\"ms\":7000}", 2_000, steps).await;
+    let model = brief_with(|script| script.greeting = tone(440, 2_000, "Hello."));
+    let (house, _chaos) = stormy(model).await;
+    let others = neighbours(&house, OTHERS, Duration::from_secs(8));
+    let victim = Victim::on(talking_line(&house), house.admin, "+15550142", steps).await;
+    a_moment().await;
+    let sessions = house.model.sessions();
+    let talks = |session: &&Session| !session.received_of("response.create").is_empty();
+    let session = sessions.iter().find(talks).unwrap();
+    victim
+        .breaks("{\"kind\":\"stall_phone\",\"ms\":7000}")
+        .await;
+    let since = Instant::now();
+    let model_ends = async {
+        until("the model's session is closed", SOON, async || {
+            session.ended().is_some()
+        })
+        .await;
+        since.elapsed()
+    };
+    let (outcome, model_took) = tokio::join!(victim.outcome(), model_ends);
+    assert!(matches!(session.ended(), Some(Ended::ByClient(_))));
+    // Five seconds without a frame, and the second in which nothing of a call may cost money after its end.
+    let bars = Duration::from_millis(4_900)..=Duration::from_secs(6);
+    assert!(bars.contains(&model_took), "{model_took:?}");
+    let others = others.await.unwrap();
+    house.empty().await;
     // Nobody can end a socket for a session that does nothing: the caller is looked after when it comes to itself.
     let stream = &outcome.streams[0];
     assert_eq!(outcome.dialled(), [] as [&str; 0]);
@@ -166,8 +187,9 @@ async fn a_phone_session_that_does_nothing_costs_its_call_its_model_after_five_s
     house.stop().await;
     println!(
         "a phone session that does nothing for 7 s: the watchdog ended the call, its caller was on the fallback when it came to \
-         itself, after {} ms in all; {others}",
-        stream.duration_ms
+         itself, after {} ms in all; its model's session was closed after {} ms (bar 6,000); {others}",
+        stream.duration_ms,
+        model_took.as_millis()
     );
 }
 
@@ -201,7 +223,7 @@ async fn a_store_that_stands_still_costs_no_call_its_caller() {
         Step::HangUp,
     ];
     let two = Victim::on(house.line(), house.admin, "+15550143", stays).await;
-    two.breaks("{\"kind\":\"panic_in_actor\"}").await;
+    two.breaks("{\"kind\":\"panic_unguarded\"}").await;
     let (one, two) = (one.outcome().await, two.outcome().await);
     for outcome in [&one, &two] {
         assert_eq!(outcome.end, CallEnd::CallerHungUp, "{outcome:#?}");

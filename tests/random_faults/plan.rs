@@ -208,10 +208,18 @@ fn next_model(dice: &mut Rng) -> ModelFault {
 }
 
 fn of_call(dice: &mut Rng) -> String {
-    let panics = ["step", "actor", "tool", "model", "phone"];
+    let panics = [
+        "panic_in_step",
+        "panic_in_effect",
+        "panic_in_actor",
+        "panic_unguarded",
+        "panic_in_tool",
+        "panic_in_model",
+        "panic_in_phone",
+    ];
     if dice.bool() {
-        let part = panics[dice.usize(0..panics.len())];
-        return format!("{{\"kind\":\"panic_in_{part}\"}}");
+        let kind = panics[dice.usize(0..panics.len())];
+        return format!("{{\"kind\":\"{kind}\"}}");
     }
     // A step holds its thread and all calls on it; a phone session that is stuck can be ended by nobody.
     let (part, longest) = dice
@@ -229,9 +237,10 @@ fn of_call(dice: &mut Rng) -> String {
 }
 
 fn shared(dice: &mut Rng) -> String {
-    match dice.u8(0..3) {
+    match dice.u8(0..4) {
         0 => "{\"kind\":\"panic_in_metrics\"}".to_owned(),
         1 => "{\"kind\":\"panic_in_store\"}".to_owned(),
+        2 => "{\"kind\":\"panic_in_registry\"}".to_owned(),
         _ => format!(
             "{{\"kind\":\"stall_store\",\"ms\":{}}}",
             dice.u64(100..3_000)

@@ -12,7 +12,7 @@ use switchboard_kit::twilio::{Step, StreamEnd};
 use crate::support::child::Serving;
 use crate::support::http::{Request, ring};
 use crate::support::phone::sid;
-use crate::support::{AGENT, MODEL_KEY, SOON, brief, caller, line_to, until};
+use crate::support::{AGENT, MODEL_KEY, SOON, brief, caller, line_to, listen, say, until};
 use crate::talks;
 use crate::town::{Folder, have_turns};
 use crate::was_undisturbed;
@@ -121,6 +121,61 @@ async fn f16_a_store_that_does_not_answer_for_fifteen_seconds_costs_no_call() {
         slowest_webhook.as_millis(),
         slowest_question.as_millis(),
         works.as_millis()
+    );
+}
+
+/// The turns of the one call in the store.
+fn turns_kept(folder: &Folder) -> usize {
+    let store = Connection::open(folder.0.join("calls.sqlite")).unwrap();
+    let sql = "SELECT checkpoint FROM calls WHERE checkpoint IS NOT NULL";
+    let kept = store.query_row(sql, [], |row| row.get::<_, Vec<u8>>(0));
+    let Ok(document) = kept else { return 0 };
+    let checkpoint: serde_json::Value = serde_json::from_slice(&document).unwrap();
+    checkpoint["call"]["turns"].as_array().map_or(0, Vec::len)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f16_a_quiet_call_is_written_down_again_when_the_store_is_back() {
+    let folder = Folder::new();
+    let model = brief().keys([MODEL_KEY]).start().await.unwrap();
+    let serving = Serving::start(&folder.variables(&model.url(), &[])).await;
+    let line = line_to(serving.public);
+    let steps = [
+        listen(),
+        Step::Wait { ms: 1_500 },
+        say("yes"),
+        listen(),
+        // Nothing is said any more.
+        Step::Wait { ms: 20_000 },
+        Step::HangUp,
+    ];
+    let call = tokio::spawn(async move { line.call(caller(steps)).await });
+    have_turns(&serving, 1, 1).await;
+    until("the greeting is written down", SOON, async || {
+        turns_kept(&folder) == 1
+    })
+    .await;
+    let lock = locked(&folder);
+    have_turns(&serving, 1, 3).await;
+    until("the store complains", SOON, async || {
+        serving.event(FAILS).is_some()
+    })
+    .await;
+    // The store waits half a second for a lock: by then it has given the last turn up, too.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    drop(lock);
+    let free = Instant::now();
+    assert_eq!(turns_kept(&folder), 1);
+    until("the conversation is written down", SOON, async || {
+        turns_kept(&folder) == 3
+    })
+    .await;
+    let took = free.elapsed();
+    call.abort();
+    serving.stop_within(SOON).await;
+    println!(
+        "F16 a turn while the store was locked, and none after: written down {} ms after it was free (bar 10 s)",
+        took.as_millis()
     );
 }
 

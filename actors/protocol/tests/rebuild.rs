@@ -5,9 +5,11 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
+use call_protocol::call::end::EndReason;
 use call_protocol::call::{END_CALL, Silence};
 use common::events::{
-    caller_words, key, response_done, response_started, setup, speech_started, tool_call,
+    caller_words, delta, key, response_done, response_started, setup, speech_started, tool_call,
+    voice,
 };
 use common::rig::Rig;
 
@@ -125,4 +127,93 @@ fn the_conversation_is_the_same() {
     let turns = rig.call.detail(rig.now).turns;
     assert_eq!(turns.len(), 1);
     assert_eq!(rig.call.snapshot(rig.now).model.state, "ready");
+}
+
+#[test]
+fn what_was_not_carried_out_yet_still_is() {
+    for keep_playback in [true, false] {
+        let mut rig = Rig::live(setup());
+        rig.take();
+        rig.call.handle(caller_words("item_1", "Hello?"), rig.now);
+        rig.rebuild(keep_playback);
+        assert_eq!(rig.take_of(&["turn", "checkpoint"]).len(), 2);
+    }
+}
+
+#[test]
+fn audio_that_had_not_left_leaves_after_the_first_fault_and_is_given_up_after_the_second() {
+    for (keep_playback, heard_ms) in [(true, 600), (false, 0)] {
+        let mut rig = Rig::live(setup());
+        rig.event(response_started("resp_1"));
+        rig.take();
+        for _ in 0..3 {
+            rig.call
+                .handle(delta("resp_1", "item_1", voice(7, 200)), rig.now);
+        }
+        rig.rebuild(keep_playback);
+        rig.pass(2_000);
+        assert_eq!(rig.phone.heard_ms(7, rig.now), heard_ms);
+    }
+}
+
+#[test]
+fn an_end_is_carried_out_whatever_of_it_was_done() {
+    for done in 0..6 {
+        let mut rig = Rig::live(setup());
+        rig.take();
+        rig.call.end(EndReason::AgentHungUp, rig.now);
+        for _ in 0..done {
+            rig.call.poll_effect();
+        }
+        rig.rebuild(true);
+        let ended = rig.take();
+        let has = |effect: &str| ended.iter().any(|one| one == effect);
+        assert!(has("close_model") && has("close_phone 1000"), "{ended:?}");
+        assert!(rig.call.is_over());
+    }
+}
+
+#[test]
+fn a_value_that_is_given_up_is_replaced_by_what_was_written_down() {
+    let mut rig = Rig::live(setup());
+    rig.obliging = true;
+    rig.event(caller_words("item_1", "I want a massage."));
+    rig.answers("resp_1", "item_2", 7, 600);
+    rig.pass(2_000);
+    let checkpoint = rig.call.checkpoint(rig.now);
+    // What comes after it is lost, the audio under way included.
+    rig.answers("resp_2", "item_3", 8, 3_000);
+    rig.pass(500);
+    rig.take();
+    rig.revive(&checkpoint);
+    assert_eq!(
+        rig.take_of(&["clear", "close_model", "dial"]),
+        ["clear", "close_model", "dial"]
+    );
+    rig.pass(200);
+    let told = rig.take_of(&["ready", "tell", "respond"]);
+    assert_eq!(told[0], "ready again=true");
+    assert!(told.iter().any(|line| line.contains("massage")), "{told:?}");
+    assert!(told.last().unwrap().starts_with("respond"), "{told:?}");
+    rig.answers("resp_3", "item_4", 9, 600);
+    rig.pass(2_000);
+    assert_eq!(rig.phone.heard_ms(9, rig.now), 600);
+    // Marks of the ledger before mean nothing any more, and are no violation.
+    assert!(rig.take_of(&["violation"]).is_empty());
+    let detail = rig.call.detail(rig.now);
+    assert_eq!(detail.turns.len(), 3);
+    rig.pass(60_000);
+    assert!(
+        !rig.call.is_over(),
+        "{:?}",
+        rig.call.snapshot(rig.now).ended
+    );
+}
+
+#[test]
+fn a_call_without_a_stream_has_nothing_to_be_revived_from() {
+    let rig = Rig::live(setup());
+    assert!(rig.call.remains().is_some());
+    let fresh = call_protocol::call::Call::new(setup());
+    assert!(fresh.remains().is_none());
 }

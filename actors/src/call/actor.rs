@@ -1,22 +1,22 @@
 //! The actor: messages in, machine stepped, restarts counted.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Instant, SystemTime};
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, SpawnHandle, Supervised, Supervisor};
-use call_protocol::call::end::EndReason;
 use call_protocol::call::event::{Event, OperatorEvent};
 use call_protocol::call::operator::Objection;
 use call_protocol::call::state::StateName;
 use call_protocol::call::{Call, CallSetup};
 use call_protocol::time::Time;
 
-use super::keeper::Keeper;
+use super::guard::Budget;
+use super::keeper::{Keeper, SaveAgain};
 use super::people::People;
 use super::shared::{CallSeed, LogContext, Opener, Shared};
 use crate::down::DownGuard;
-use crate::limits::{CALL_MAILBOX, PUSH_EVERY, RESTART_WINDOW, RESTARTS, STANDSTILL};
+use crate::limits::{CALL_MAILBOX, PUSH_EVERY, STANDSTILL};
 use crate::messages::{
     CallKey, CallerNumber, Inspect, Inspected, ModelSaid, Order, PhoneSaid, Push, Replace, ToPhone,
     ToolOver,
@@ -26,7 +26,7 @@ use crate::registry::{Enter, Registry, Vacant};
 use crate::tools::ToolBox;
 use crate::twilio::{Seat, TwilioSession};
 
-/// The actor of one call. Supervised: a fault in a step builds the machine anew on the same sockets.
+/// The actor of one call. Supervised: a fault in a handler builds the machine anew on the same sockets.
 ///
 /// `ctx.stop()` means "crash me and start me again" to a supervised actor. A call that is over lets go of its sockets
 /// and its timer instead, and ends when the phone leg lets go of it.
@@ -68,10 +68,7 @@ pub(crate) struct CallActor {
     seed: Option<Box<Enter>>,
     timer: Option<(SpawnHandle, Time)>,
     pushed: Option<Time>,
-    faults: VecDeque<Instant>,
-    restarts: u64,
-    /// A fault was caught: the next `started` builds the machine anew.
-    faulted: bool,
+    pub(super) budget: Budget,
     #[cfg(feature = "fault-hook")]
     pub(super) planned: crate::fault::Planned,
     _guard: DownGuard,
@@ -103,6 +100,7 @@ impl CallActor {
             };
             let visit = seed.visit.as_ref();
             let number = visit.map(|visit| visit.number.clone()).unwrap_or_default();
+            seed.place.enroll(ctx.address().recipient().downgrade());
             let enter = Enter {
                 key: seed.place.key(),
                 visit: seed.visit,
@@ -140,9 +138,7 @@ impl CallActor {
                 seed: Some(Box::new(enter)),
                 timer: None,
                 pushed: None,
-                faults: VecDeque::new(),
-                restarts: 0,
-                faulted: false,
+                budget: Budget::default(),
                 #[cfg(feature = "fault-hook")]
                 planned: crate::fault::Planned::default(),
             }
@@ -159,31 +155,26 @@ impl CallActor {
         Time::ZERO + elapsed
     }
 
-    /// Runs one step of the machine; a panic in it is a fault of this call alone.
+    /// Runs one step of the machine and what follows from it.
     fn step(
         &mut self,
         ctx: &mut Context<Self>,
         since: Option<Instant>,
         step: impl FnOnce(&mut Call, Time),
     ) {
-        if self.faulted {
-            // All that waits in the mailbox comes before the restart does, and must not be lost.
-            self.rebuild();
-            self.carry_out(ctx, None);
-        }
+        self.guarded(ctx, |actor, ctx| actor.take_step(ctx, since, step));
+    }
+
+    fn take_step(
+        &mut self,
+        ctx: &mut Context<Self>,
+        since: Option<Instant>,
+        step: impl FnOnce(&mut Call, Time),
+    ) {
         let now = self.now();
         #[cfg(feature = "fault-hook")]
-        let planned = self.planned.take_step();
-        let call = &mut self.call;
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            #[cfg(feature = "fault-hook")]
-            crate::fault::strike_step(planned);
-            step(call, now);
-        }));
-        if result.is_err() {
-            self.on_fault(ctx);
-            return;
-        }
+        self.planned.strike_step();
+        step(&mut self.call, now);
         self.carry_out(ctx, since);
         if std::mem::take(&mut self.vacant) {
             self.offer_seat(ctx);
@@ -204,46 +195,9 @@ impl CallActor {
         });
     }
 
-    fn on_fault(&mut self, ctx: &mut Context<Self>) {
-        let now = Instant::now();
-        while self
-            .faults
-            .front()
-            .is_some_and(|first| now.duration_since(*first) > RESTART_WINDOW)
-        {
-            self.faults.pop_front();
-        }
-        self.faults.push_back(now);
-        self.restarts += 1;
-        self.faulted = true;
-        self.shared.metrics.call_restarted("fault");
-        let faults = self.faults.len();
-        log::error!(target: "switchboard::call", call_sid = self.log.call(), stream_sid = self.log.stream(), faults; "fault in a step, building the call anew");
-        actix::ActorContext::stop(ctx);
-    }
-
-    fn rebuild(&mut self) {
-        self.faulted = false;
-        let now = self.now();
-        let give_up = self.faults.len() > RESTARTS;
-        let keep_playback = self.faults.len() == 1;
-        // `Call` has no cheap empty value; this one is replaced in the next line.
-        let placeholder = Call::new(self.call.setup().clone());
-        let faulted = std::mem::replace(&mut self.call, placeholder);
-        match catch_unwind(AssertUnwindSafe(|| faulted.rebuild(keep_playback, now))) {
-            Ok(call) => {
-                self.call = call;
-                if give_up {
-                    self.call.end(EndReason::Fault, now);
-                }
-            }
-            Err(_) => self.call.end(EndReason::Fault, now),
-        }
-    }
-
     /// Keeps the one real timer at or before the machine's next deadline. A deadline that moved back, as the media
     /// watchdog does with every frame, costs nothing: the timer fires early, once, and is set again.
-    fn arm(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn arm(&mut self, ctx: &mut Context<Self>) {
         let Some(due) = self.call.poll_timeout() else {
             if let Some((handle, _)) = self.timer.take() {
                 ctx.cancel_future(handle);
@@ -289,7 +243,7 @@ impl CallActor {
             key: self.key,
             snapshot,
             bridge,
-            restarts: self.restarts,
+            restarts: self.budget.restarts(),
         });
     }
 }
@@ -312,12 +266,11 @@ impl Actor for CallActor {
         }
         // Timers do not survive a restart.
         self.timer = None;
-        if self.faulted {
-            self.rebuild();
-        }
-        self.carry_out(ctx, None);
-        self.arm(ctx);
-        self.push();
+        self.guarded(ctx, |actor, ctx| {
+            actor.carry_out(ctx, None);
+            actor.arm(ctx);
+            actor.push();
+        });
     }
 }
 
@@ -327,6 +280,10 @@ impl Drop for CallActor {
     /// An actor that dies by a panic must not stay in the gauge. Nothing in here may panic.
     fn drop(&mut self) {
         if self.state != StateName::Stop {
+            if std::thread::panicking() {
+                // Its caller is led to another one.
+                self.shared.metrics.call_restarted(crate::metrics::PANIC);
+            }
             self.shared.metrics.call_ended(
                 self.state.label(),
                 crate::metrics::PANICKED,
@@ -352,16 +309,18 @@ impl Handler<PhoneSaid> for CallActor {
 impl Handler<Replace> for CallActor {
     type Result = ();
 
-    fn handle(&mut self, message: Replace, _: &mut Self::Context) {
-        if self.call.state() == StateName::Stop {
-            // It came too late; what follows is asked for again.
-            message.phone.do_send(ToPhone::Close { code: 1008 });
-            return;
-        }
-        self.phone = message.phone;
-        self.opener = Some(message.opener);
-        // The socket holds the call from here on.
-        self.away = None;
+    fn handle(&mut self, message: Replace, ctx: &mut Self::Context) {
+        self.guarded(ctx, |actor, _| {
+            if actor.call.state() == StateName::Stop {
+                // It came too late; what follows is asked for again.
+                message.phone.do_send(ToPhone::Close { code: 1008 });
+                return;
+            }
+            actor.phone = message.phone;
+            actor.opener = Some(message.opener);
+            // The socket holds the call from here on.
+            actor.away = None;
+        });
     }
 }
 
@@ -398,13 +357,26 @@ impl Handler<Order> for CallActor {
     type Result = Result<(), Objection>;
 
     fn handle(&mut self, Order(order): Order, ctx: &mut Self::Context) -> Self::Result {
-        if let Some(objection) = self.call.objection(&order) {
-            return Err(objection);
-        }
-        self.step(ctx, None, |call, now| {
-            call.handle(Event::Operator(order), now)
+        let mut answer = Ok(());
+        self.guarded(ctx, |actor, ctx| match actor.call.objection(&order) {
+            Some(objection) => answer = Err(objection),
+            None => actor.take_step(ctx, None, |call, now| {
+                call.handle(Event::Operator(order), now)
+            }),
         });
-        Ok(())
+        answer
+    }
+}
+
+impl Handler<SaveAgain> for CallActor {
+    type Result = ();
+
+    fn handle(&mut self, SaveAgain(number): SaveAgain, ctx: &mut Self::Context) {
+        self.guarded(ctx, |actor, ctx| {
+            if actor.keeper.is_last(number) {
+                actor.write_checkpoint(ctx);
+            }
+        });
     }
 }
 
@@ -412,12 +384,11 @@ impl Handler<Inspect> for CallActor {
     type Result = Result<Inspected, ()>;
 
     fn handle(&mut self, _: Inspect, _: &mut Self::Context) -> Self::Result {
-        let now = self.now();
-        let detail = catch_unwind(AssertUnwindSafe(|| self.call.detail(now))).map_err(drop)?;
-        let bridge_latency_by_way_us = self.shared.bridge();
-        Ok(Inspected {
-            detail,
-            bridge_latency_by_way_us,
-        })
+        // A page that cannot be shown is no fault of the call.
+        let inspected = catch_unwind(AssertUnwindSafe(|| Inspected {
+            detail: self.call.detail(self.now()),
+            bridge_latency_by_way_us: self.shared.bridge(),
+        }));
+        inspected.map_err(drop)
     }
 }

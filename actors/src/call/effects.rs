@@ -21,6 +21,8 @@ impl CallActor {
     /// Carries out all effects; `since` is when the event that caused them was read from its socket.
     pub(super) fn carry_out(&mut self, ctx: &mut Context<Self>, since: Option<Instant>) {
         while let Some(effect) = self.call.poll_effect() {
+            #[cfg(feature = "fault-hook")]
+            self.planned.strike_effect();
             match effect {
                 Effect::ToModel(command) => self.send_model(command, since),
                 Effect::Play { stream, payload } => self.send_phone(ToPhone::Play {
@@ -75,7 +77,7 @@ impl CallActor {
         }
     }
 
-    fn write_checkpoint(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn write_checkpoint(&mut self, ctx: &mut Context<Self>) {
         if let Some(call) = self.log.call {
             let checkpoint = self.call.checkpoint(self.now());
             let owner = ctx.address().downgrade();

@@ -11,7 +11,14 @@ impl Handler<Fault> for CallActor {
     fn handle(&mut self, fault: Fault, ctx: &mut Context<Self>) {
         match fault {
             Fault::PanicInStep | Fault::StallStep(_) => self.planned.for_step(fault),
-            Fault::PanicInActor => panic!("{CAUSE}"),
+            Fault::PanicInActor => self.guarded(ctx, |_, _| panic!("{CAUSE}")),
+            Fault::PanicUnguarded => panic!("{CAUSE}"),
+            Fault::PanicInEffect => self.planned.for_effect(),
+            Fault::PanicInStart => {
+                self.planned.for_starts();
+                self.guarded(ctx, |_, _| panic!("{CAUSE}"));
+            }
+            Fault::Spoil => self.planned.spoil(),
             Fault::PanicInTool => self.planned.for_tool(),
             Fault::PanicInModel => self.break_model(SessionFault::Panic),
             Fault::PanicInPhone => self.phone.do_send(SessionFault::Panic),

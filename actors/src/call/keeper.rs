@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::CallActor;
 use crate::messages::{Order, Tenure, ToPhone, Visit};
-use crate::store::{Answer, CallStore, Saved, UnixSeconds};
+use crate::store::{Answer, CallStore, Saved, StoreError, UnixSeconds};
 use crate::twilio::TwilioSession;
 
 /// The media socket stays open this long for the last checkpoint: Twilio asks what follows as soon as it is closed, and
@@ -31,6 +31,15 @@ pub fn unix_now() -> UnixSeconds {
 
 /// Between two tries to have a call forgotten: another process may hold the file for a moment.
 const AGAIN: Duration = Duration::from_millis(300);
+
+/// After a checkpoint that could not be written down: who says nothing for long must not stay as he was before the store
+/// failed.
+const SAVE_AGAIN: Duration = Duration::from_millis(1_500);
+
+/// The checkpoint of that number was not written down: write another one if none has followed it.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub(super) struct SaveAgain(pub(super) u64);
 
 /// Tries; what is left then outlives its time.
 const TRIES: u32 = 8;
@@ -91,6 +100,10 @@ pub(super) struct Keeper {
     to: Option<String>,
     /// Told when the last checkpoint was answered.
     last: Option<oneshot::Receiver<()>>,
+    /// Number of the last checkpoint.
+    number: u64,
+    /// The last checkpoint, as it was handed over.
+    kept: Option<Bytes>,
 }
 
 impl Keeper {
@@ -101,7 +114,19 @@ impl Keeper {
             from: visit.and_then(|visit| visit.from.clone()),
             to: visit.and_then(|visit| visit.to.clone()),
             last: None,
+            number: 0,
+            kept: None,
         }
+    }
+
+    /// Whether no checkpoint has followed the one of that number.
+    pub(super) const fn is_last(&self, number: u64) -> bool {
+        self.number == number
+    }
+
+    /// The last checkpoint, whether the store has kept it or not.
+    pub(super) fn kept(&self) -> Option<Checkpoint> {
+        Checkpoint::decode(self.kept.as_ref()?).ok()
     }
 
     /// Hands the checkpoint over; `owner` is told if the call is another's by now.
@@ -111,11 +136,9 @@ impl Keeper {
         mut checkpoint: Checkpoint,
         owner: WeakAddr<CallActor>,
     ) {
-        // A store that has not said whose the call is could not keep it, either: the next one will be.
-        let Some(epoch) = self.epoch.now() else {
-            return;
-        };
-        checkpoint.epoch = epoch;
+        self.number += 1;
+        let (number, epoch) = (self.number, self.epoch.now());
+        checkpoint.epoch = epoch.unwrap_or(0);
         checkpoint.from.clone_from(&self.from);
         checkpoint.to.clone_from(&self.to);
         let document = match checkpoint.encode() {
@@ -125,22 +148,48 @@ impl Keeper {
                 return;
             }
         };
+        self.kept = Some(document.clone());
+        let Some(epoch) = epoch else {
+            // A store that has not said whose the call is could not keep it, either.
+            let epoch = self.epoch.clone();
+            actix_rt::spawn(async move {
+                if epoch.known().await.is_some()
+                    && let Some(owner) = owner.upgrade()
+                {
+                    owner.do_send(SaveAgain(number));
+                }
+            });
+            return;
+        };
         let answer = self.store.save(call, epoch, document, unix_now());
         let (tell, told) = oneshot::channel();
         self.last = Some(told);
         actix_rt::spawn(async move {
             // The store itself complains of what fails, once a minute for all calls.
-            let superseded = answer.await == Ok(Saved::Superseded);
-            if superseded && let Some(owner) = owner.upgrade() {
-                owner.do_send(Order(OperatorEvent::Superseded));
-            }
+            let answer = answer.await;
             // Nobody waits for most checkpoints.
             let _ = tell.send(());
+            match answer {
+                Ok(Saved::Kept) | Err(StoreError::TooLarge(_)) => {}
+                Ok(Saved::Superseded) => {
+                    if let Some(owner) = owner.upgrade() {
+                        owner.do_send(Order(OperatorEvent::Superseded));
+                    }
+                }
+                Err(StoreError::Engine(_) | StoreError::Away) => {
+                    actix_rt::time::sleep(SAVE_AGAIN).await;
+                    if let Some(owner) = owner.upgrade() {
+                        owner.do_send(SaveAgain(number));
+                    }
+                }
+            }
         });
     }
 
     /// Nobody will ask for the call.
     pub(super) fn forget(&mut self, call: CallSid) {
+        // What was to be written down again is not.
+        self.number += 1;
         let (store, epoch) = (self.store.clone(), self.epoch.clone());
         if let Some(epoch) = epoch.now() {
             // Lined up now, before anybody can ask for the call.

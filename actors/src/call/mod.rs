@@ -7,6 +7,7 @@ mod actor;
 mod effects;
 #[cfg(feature = "fault-hook")]
 mod fault;
+mod guard;
 mod keeper;
 mod people;
 mod report;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use actix::{Context, Handler};
 use call_protocol::ids::CallSid;
 
-use super::Registry;
+use super::{Registry, Reply};
 use crate::messages::CallKey;
 use crate::twilio::Seat;
 
@@ -42,12 +42,14 @@ impl Seats {
 }
 
 impl Handler<Vacant> for Registry {
-    type Result = ();
+    type Result = Reply<()>;
 
-    fn handle(&mut self, message: Vacant, _: &mut Context<Self>) {
-        if self.live.contains_key(&message.key) {
-            let Vacant { key, call, seat } = message;
-            self.vacant.0.insert(call, (key, seat));
-        }
+    fn handle(&mut self, message: Vacant, _: &mut Context<Self>) -> Self::Result {
+        self.guarded(|registry| {
+            if registry.live.contains_key(&message.key) {
+                let Vacant { key, call, seat } = message;
+                registry.vacant.0.insert(call, (key, seat));
+            }
+        })
     }
 }

@@ -139,7 +139,7 @@ impl TwilioSession {
             Ok(()) => {}
             Err(SendError::Full(_)) => {
                 shared.metrics.frames_from_caller.dropped.inc();
-                shared.metrics.call_restarted("stuck");
+                shared.metrics.call_restarted(crate::metrics::STUCK);
                 log::error!(target: "switchboard::call", call_sid = self.log.call(), key = self.log.key; "call takes no messages, its caller is led away");
                 self.abandon(ctx);
             }

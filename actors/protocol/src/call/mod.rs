@@ -20,6 +20,7 @@ pub mod operator;
 mod patience;
 pub mod person;
 mod phone_leg;
+mod rebuild;
 mod resume;
 mod rollover;
 mod server_tools;
@@ -36,6 +37,7 @@ mod waiting;
 
 pub use absence::{ADOPT_WITHIN, PARK_AFTER};
 use phone_leg::mark_name;
+pub use rebuild::Remains;
 pub use setup::{AgentProfile, CallSetup, Greeting, Silence};
 pub use tools::{END_CALL, TRANSFER_CALL};
 pub use waiting::FILLER_AFTER;
@@ -47,7 +49,7 @@ use crate::conversation::Conversation;
 use crate::ids::ModelId;
 use crate::latency::Histogram;
 use crate::model::command::ModelCommand;
-use crate::model::link::{CONFIGURE_TIMEOUT, DIAL_TIMEOUT, Link, Patience};
+use crate::model::link::{Link, Patience};
 use crate::model::responses::{Responses, Wish};
 use crate::payload::Payload;
 use crate::playback::{Outgoing, PartKey, Playback, Settled};
@@ -136,7 +138,7 @@ pub struct Call {
 }
 
 /// What is counted in a call.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Tally {
     frames_from_caller: u64,
     bytes_to_caller: u64,
@@ -153,7 +155,16 @@ impl Call {
     /// A call whose media socket was accepted at [`Time::ZERO`]. The model is dialled at once, before `start`.
     #[must_use]
     pub fn new(setup: CallSetup) -> Self {
-        let mut call = Self {
+        let mut call = Self::bare(setup);
+        call.timers.set(Timer::Start, Time::ZERO + START_TIMEOUT);
+        call.watch_length();
+        call.dial(Time::ZERO);
+        call
+    }
+
+    /// A call in which nothing is under way.
+    fn bare(setup: CallSetup) -> Self {
+        Self {
             state: State::Accepted(Opening::default()),
             link: Link::Waiting,
             patience: Patience::new(setup.seed),
@@ -192,77 +203,7 @@ impl Call {
             tally: Tally::default(),
             turn_latency: Histogram::default(),
             setup,
-        };
-        call.timers.set(Timer::Start, Time::ZERO + START_TIMEOUT);
-        call.watch_length();
-        call.dial(Time::ZERO);
-        call
-    }
-
-    /// Builds the machine anew after a fault in a step, on the sockets it had: same stream, same session, same
-    /// conversation. With `keep_playback` the ledger goes on, too; without it (the fault came back) what was waiting is
-    /// given up and the model is asked to go on.
-    #[must_use]
-    pub fn rebuild(mut self, keep_playback: bool, now: Time) -> Self {
-        let mut unsent: Vec<Effect> = self.effects.drain(..).collect();
-        let mut call = Self {
-            timers: Timers::default(),
-            bad_messages: VecDeque::new(),
-            retry: None,
-            failed_in_a_row: 0,
-            ..self
-        };
-        if call.is_over() {
-            return call;
         }
-        call.watch_length();
-        call.watch_turns(now);
-        if call.leaving.is_some() {
-            call.timers.set(Timer::Leave, now + leaving::FAREWELL);
-        }
-        if !call.keys.is_empty() {
-            call.timers.set(Timer::Keys, now);
-        }
-        match &call.state {
-            State::Accepted(_) | State::Connected(_) => {
-                call.timers.set(Timer::Start, now + START_TIMEOUT)
-            }
-            State::Away(absence) => {
-                call.timers.set(Timer::Start, absence.until);
-                call.timers.set(Timer::Park, now);
-            }
-            State::Start(_) | State::Media(_) => call.timers.set(Timer::Media, now + MEDIA_TIMEOUT),
-            State::Stop(_) => {}
-        }
-        match &call.link {
-            Link::Dialling { .. } => call.timers.set(Timer::Dial, now + DIAL_TIMEOUT),
-            Link::Configuring(_) => call.timers.set(Timer::Configure, now + CONFIGURE_TIMEOUT),
-            Link::Waiting if matches!(call.state, State::Away(_)) => {}
-            Link::Waiting => call.timers.set(Timer::Redial, now),
-            Link::Ready(_) | Link::Lost => {}
-        }
-        if !keep_playback && let Some(playback) = call.state.playback_mut() {
-            let was_speaking = playback.is_unheard(now) && !call.wait.is_filled();
-            playback.interrupt(now);
-            *playback = Playback::default();
-            call.wait.forget_ledger();
-            call.epoch += 1;
-            call.responses = Responses::default();
-            call.sayings.ask_again();
-            call.clear_phone();
-            if was_speaking && matches!(call.link, Link::Ready(_)) {
-                call.ask_for_answer(None);
-            }
-        }
-        call.revive_people(&mut unsent, now);
-        call.revive_tools(unsent, now);
-        // A mark may have been lost with the step that failed.
-        call.with_playback(now, |playback, mut out| playback.mark_again(&mut out));
-        call.catch_up(now);
-        call.watch_next_session(now);
-        call.pump(now);
-        call.settle_down(now);
-        call
     }
 
     /// Something happened.

@@ -361,10 +361,10 @@ impl Call {
     }
 
     /// A call that goes on from a checkpoint: the person may be ringing still, and is not called again.
-    pub(super) fn restore_people(&mut self, called: u32, person: Option<Person>) {
+    pub(super) fn restore_people(&mut self, called: u32, person: Option<Person>, now: Time) {
         self.people.called = called;
         self.people.now = person;
-        self.watch_person(Time::ZERO);
+        self.watch_person(now);
     }
 
     /// The person who waits for the caller elsewhere, by the number in this call.
@@ -379,13 +379,5 @@ impl Call {
             to: person.to.label().to_owned(),
             stage: person.stage.label(),
         })
-    }
-
-    /// After a fault: people who were to be called or let go still are.
-    pub(super) fn revive_people(&mut self, unsent: &mut Vec<Effect>, now: Time) {
-        let of_people =
-            |effect: &mut Effect| matches!(effect, Effect::CallPerson(_) | Effect::EndPerson(_));
-        self.effects.extend(unsent.extract_if(.., of_people));
-        self.watch_person(now);
     }
 }

@@ -44,35 +44,57 @@ impl Call {
         let elapsed = Duration::from_millis(checkpoint.elapsed_ms);
         setup.max_length = setup.max_length.saturating_sub(elapsed);
         let mut call = Self::new(setup);
-        call.conversation = Conversation::resumed(
-            &checkpoint.turns,
-            checkpoint.forgotten,
-            checkpoint.elapsed_ms,
-        );
-        let leaving = match &checkpoint.standing {
-            Standing::Leaving { reason, .. } => Some(*reason),
-            Standing::Live | Standing::Over { .. } => None,
-        };
-        call.past = Past {
-            resumes: checkpoint.resumes.saturating_add(1),
-            elapsed_ms: checkpoint.elapsed_ms,
-            turns: call.conversation.count(),
-            leaving,
-            returned: checkpoint.returned.clone(),
-            returns: checkpoint.returns,
-        };
-        call.notes = Notes::of(&checkpoint.notes);
-        if let Some(returned) = &checkpoint.returned {
-            call.notes.add(returned.note());
-        }
-        call.owes_answer = call.conversation.count() > 0 || checkpoint.returned.is_some();
-        call.restore_people(checkpoint.called, checkpoint.person.clone());
-        call.restore_tools(checkpoint.tools.clone(), Time::ZERO);
+        let resumes = checkpoint.resumes.saturating_add(1);
+        call.recall(checkpoint, resumes, checkpoint.elapsed_ms, Time::ZERO);
         // Millionths of a dollar stay far below 2^52, where f64 is exact.
         #[allow(clippy::cast_precision_loss)]
         let before = checkpoint.cost_micro_usd as f64 / MICRO;
         call.tally.cost_usd = before;
         call
+    }
+
+    /// Takes over what a checkpoint holds, on a media socket that was accepted when the call had lasted `before_ms`.
+    pub(super) fn recall(
+        &mut self,
+        checkpoint: &Checkpoint,
+        resumes: u32,
+        before_ms: u64,
+        now: Time,
+    ) {
+        self.conversation =
+            Conversation::resumed(&checkpoint.turns, checkpoint.forgotten, before_ms);
+        let leaving = match &checkpoint.standing {
+            Standing::Leaving { reason, .. } => Some(*reason),
+            Standing::Live | Standing::Over { .. } => None,
+        };
+        self.past = Past {
+            resumes,
+            elapsed_ms: before_ms,
+            turns: self.conversation.count(),
+            leaving,
+            returned: checkpoint.returned.clone(),
+            returns: checkpoint.returns,
+        };
+        self.notes = Notes::of(&checkpoint.notes);
+        if let Some(returned) = &checkpoint.returned {
+            self.notes.add(returned.note());
+        }
+        self.owes_answer = self.conversation.count() > 0 || checkpoint.returned.is_some();
+        self.restore_people(checkpoint.called, checkpoint.person.clone(), now);
+        self.restore_tools(checkpoint.tools.clone(), now);
+    }
+
+    /// The caller has heard the agent since he came back from a transfer.
+    pub(super) fn told_of_return(&mut self) {
+        self.past.returned = None;
+    }
+
+    /// Where the caller was about to go on this very stream, he still goes.
+    pub(super) fn promise_again(&mut self, checkpoint: &Checkpoint) {
+        if let Standing::Leaving { to, .. } = &checkpoint.standing {
+            self.transfer_to.clone_from(to);
+            self.briefing.clone_from(&checkpoint.briefing);
+        }
     }
 
     /// The call as another process would need it. The caller's numbers and the owner's epoch are not the machine's

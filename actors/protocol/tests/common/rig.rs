@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use call_protocol::call::effect::Effect;
 use call_protocol::call::event::{AudioFormat, Event, ModelEvent};
 use call_protocol::call::{Call, CallSetup};
+use call_protocol::checkpoint::Checkpoint;
 use call_protocol::model::command::ModelCommand;
 use call_protocol::payload::Payload;
 use call_protocol::time::Time;
@@ -217,6 +218,13 @@ impl Rig {
         let spare = Call::new(self.call.setup().clone());
         let call = std::mem::replace(&mut self.call, spare);
         self.call = call.rebuild(keep_playback, self.now);
+        self.drain();
+    }
+
+    /// The machine is built anew from what was written down, on the phone's socket alone.
+    pub(crate) fn revive(&mut self, checkpoint: &Checkpoint) {
+        let remains = self.call.remains().expect("a stream lives");
+        self.call = Call::revive(remains, checkpoint, self.now);
         self.drain();
     }
 

@@ -1,0 +1,67 @@
+//! What keeps a panic of the registry from being everybody's: each of its handlers runs in here.
+//!
+//! The message that met the panic has no answer, which whoever asked knows from a registry that is slow; the next one
+//! finds a registry whose figures agree again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use actix::Message;
+use actix::dev::{MessageResponse, OneshotSender};
+
+use super::{Place, Registry};
+use crate::limits::ENDING_LIFE;
+
+/// What a handler came to; nothing if it panicked.
+pub struct Reply<T>(Option<T>);
+
+impl<M: Message> MessageResponse<Registry, M> for Reply<M::Result> {
+    fn handle(self, _: &mut actix::Context<Registry>, tx: Option<OneshotSender<M::Result>>) {
+        if let (Some(answer), Some(tx)) = (self.0, tx) {
+            // Whoever asked may have stopped waiting.
+            let _ = tx.send(answer);
+        }
+    }
+}
+
+impl Registry {
+    /// Runs the body of a handler; a panic in it costs its message.
+    pub(super) fn guarded<T>(&mut self, body: impl FnOnce(&mut Self) -> T) -> Reply<T> {
+        // What it leaves half done is put in order by `mend`.
+        let done = catch_unwind(AssertUnwindSafe(|| body(self)));
+        if done.is_err() {
+            self.mend(Instant::now());
+            log::error!(target: "switchboard::registry", live = self.live.len(), waiting = self.waiting; "fault in the registry, one message is lost");
+        }
+        Reply(done.ok())
+    }
+
+    /// Counts anew what is counted, and has every guest looked at when his time is over.
+    fn mend(&mut self, now: Instant) {
+        self.waiting = 0;
+        let mut expiries = Vec::with_capacity(self.guests.len());
+        for (call, guest) in &mut self.guests {
+            let due = match &guest.place {
+                Place::Waiting { until } => {
+                    self.waiting += 1;
+                    *until
+                }
+                Place::Live(key) if self.live.contains_key(key) => continue,
+                Place::Live(_) => {
+                    // Its death notice was what met the panic.
+                    guest.place = Place::Over {
+                        reason: None,
+                        transfer_to: None,
+                        awaited_by: None,
+                        at: now,
+                    };
+                    now + ENDING_LIFE
+                }
+                Place::Over { at, .. } => *at + ENDING_LIFE,
+            };
+            expiries.push((due, *call));
+        }
+        expiries.sort_unstable_by_key(|(due, _)| *due);
+        self.expiries = expiries.into();
+    }
+}
