@@ -13,7 +13,10 @@
 use std::time::Duration;
 
 use actix::Message;
+use call_protocol::checkpoint::Checkpoint;
 use call_protocol::ids::CallSid;
+
+use crate::tools::{Stop, ToolStep};
 
 /// The text of every panic of this module.
 pub(crate) const CAUSE: &str = "fault hook";
@@ -28,6 +31,8 @@ pub enum Fault {
     PanicInActor,
     /// The task of the next tool panics before it has done anything.
     PanicInTool,
+    /// The next tool with effects stands still at a step, so that the process can be killed there; and so does its call.
+    StopTool(ToolStep),
     /// The session of the model leg panics.
     PanicInModel,
     /// The session of the phone leg panics.
@@ -70,7 +75,9 @@ pub enum StoreFault {
 #[derive(Debug, Default)]
 pub(crate) struct Planned {
     step: Option<Fault>,
-    tool: bool,
+    tool: Option<Fault>,
+    /// The first checkpoint with the outcome of an effect is where the call stands still.
+    checkpoint: bool,
 }
 
 impl Planned {
@@ -78,8 +85,12 @@ impl Planned {
         self.step = Some(fault);
     }
 
-    pub(crate) const fn for_tool(&mut self) {
-        self.tool = true;
+    pub(crate) const fn for_tool(&mut self, fault: Fault) {
+        self.tool = Some(fault);
+    }
+
+    pub(crate) const fn for_checkpoint(&mut self) {
+        self.checkpoint = true;
     }
 
     /// What is planned for the step that begins.
@@ -87,9 +98,39 @@ impl Planned {
         self.step.take()
     }
 
-    /// Whether the tool that begins is to panic.
-    pub(crate) const fn take_tool(&mut self) -> bool {
-        std::mem::replace(&mut self.tool, false)
+    /// What is planned for the tool that begins.
+    pub(crate) const fn take_tool(&mut self) -> Option<Fault> {
+        self.tool.take()
+    }
+
+    /// Whether the call stands still after this checkpoint.
+    pub(crate) fn take_checkpoint(&mut self, checkpoint: &Checkpoint) -> bool {
+        let mut records = checkpoint.tools.records();
+        let has_outcome = records.any(|record| record.effects && record.result.is_some());
+        self.checkpoint && has_outcome && std::mem::replace(&mut self.checkpoint, false)
+    }
+}
+
+/// How long a run stands still that nobody kills.
+pub(crate) const STANDSTILL: Duration = Duration::from_secs(30);
+
+/// Says where a run stands still; whoever kills the process waits for this line.
+pub(crate) fn says_where(step: ToolStep) {
+    log::warn!(target: "switchboard::tool", step:?; "stands still");
+}
+
+/// Stands still, and says where.
+pub(crate) async fn stand_still(step: ToolStep) {
+    says_where(step);
+    actix_rt::time::sleep(STANDSTILL).await;
+}
+
+/// Strikes the task of a tool: it panics here, or stands still later.
+pub(crate) fn strike_tool(fault: Option<Fault>) -> Stop {
+    match fault {
+        Some(Fault::StopTool(step)) => Stop { at: Some(step) },
+        Some(_) => panic!("{CAUSE}"),
+        None => Stop::default(),
     }
 }
 
