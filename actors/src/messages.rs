@@ -158,6 +158,8 @@ pub struct Arrive {
     pub again: bool,
     /// Whether the token the call has already opened a socket elsewhere.
     pub renew: bool,
+    /// Calls its agent takes at once; `None`: as many as there is room for.
+    pub most_of_agent: Option<usize>,
 }
 
 /// Answer to [`Arrive`].
@@ -244,6 +246,8 @@ impl std::fmt::Debug for CallerNumber {
 pub enum Refused {
     /// As many calls as allowed.
     Full,
+    /// As many calls as its agent takes.
+    AgentFull,
     /// The process is leaving.
     Draining,
     /// This call came back too often.
@@ -264,6 +268,7 @@ impl Refused {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Full => "full",
+            Self::AgentFull => "agent_full",
             Self::Draining => "draining",
             Self::TooOften => "too_often",
             Self::Model(shut) => shut.label(),

@@ -130,6 +130,14 @@ impl Registry {
         Ok(())
     }
 
+    /// Calls an agent has, with those whose media socket is still to come.
+    fn of_agent(&self, name: &str) -> usize {
+        let is_his = |guest: &&Guest| {
+            guest.visit.agent.name == name && !matches!(guest.place, Place::Over { .. })
+        };
+        self.guests.values().filter(is_his).count()
+    }
+
     /// Gives up places whose ticket was never used, and forgets old endings.
     fn expire(&mut self, now: Instant) {
         while let Some((due, call)) = self.expiries.front().copied() {
@@ -267,6 +275,10 @@ impl Handler<Arrive> for Registry {
         }
         self.has_room(Some(call))?;
         if !message.again {
+            let most = message.most_of_agent.unwrap_or(usize::MAX);
+            if self.of_agent(&message.visit.agent.name) >= most {
+                return Err(Refused::AgentFull);
+            }
             // Whoever comes back is on the line already: for him it is tried in any case.
             self.gate.admit(now)?;
         }
