@@ -257,7 +257,7 @@ async fn killed(name: &'static str, kill: Kill, knows_its_key: bool) -> Round {
 }
 
 /// Kills a process at every step, four at a time.
-async fn all_killed(knows_its_key: bool) -> Vec<Round> {
+async fn all_killed(knows_its_key: bool) -> (Vec<Round>, String) {
     let mut rounds = Vec::new();
     for some in KILLS.chunks(4) {
         let some = some
@@ -270,21 +270,25 @@ async fn all_killed(knows_its_key: bool) -> Vec<Round> {
     } else {
         "does not know the key"
     };
-    println!(
-        "| kill point, a server that {server} | effects when killed | in the end | told | heard |"
+    let mut table = format!(
+        "| kill point, a server that {server} | effects when killed | in the end | told | heard |
+"
     );
     for round in &rounds {
-        println!(
-            "| {} | {} | {} | {} | {} |",
+        table.push_str(&format!(
+            "| {} | {} | {} | {} | {} |
+",
             round.name, round.effects_at_death, round.effects, round.told, round.heard
-        );
+        ));
     }
-    rounds
+    (rounds, table)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wherever_the_process_is_killed_a_server_that_knows_the_key_does_it_once() {
-    for round in all_killed(true).await {
+    let (rounds, table) = all_killed(true).await;
+    print!("{table}");
+    for round in rounds {
         assert_eq!(round.effects, 1, "{}", round.name);
         assert_eq!(round.told, OUTCOME, "{}", round.name);
         assert_eq!(round.heard, SAID, "{}", round.name);
@@ -293,7 +297,9 @@ async fn wherever_the_process_is_killed_a_server_that_knows_the_key_does_it_once
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_does_not_know_the_key_is_never_asked_twice() {
-    for ((name, kill), round) in KILLS.iter().zip(all_killed(false).await) {
+    let (rounds, table) = all_killed(false).await;
+    print!("{table}");
+    for ((name, kill), round) in KILLS.iter().zip(rounds) {
         let is_known = match kill {
             Kill::Step("before_journal" | "after_outcome" | "after_checkpoint") | Kill::Told => {
                 true
