@@ -31,7 +31,8 @@ pub enum Fault {
     PanicInActor,
     /// The task of the next tool panics before it has done anything.
     PanicInTool,
-    /// The next tool with effects stands still at a step, so that the process can be killed there; and so does its call.
+    /// The next tool with effects stands still at a step, or its call after the checkpoint with its outcome, so that the
+    /// process can be killed there.
     StopTool(ToolStep),
     /// The session of the model leg panics.
     PanicInModel,
