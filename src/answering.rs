@@ -11,10 +11,13 @@ use call_protocol::call::AgentProfile;
 use switchboard_actors::tools::ToolBox;
 
 use crate::booking::{self, Book, BookError, Clock, tools};
+use crate::phone::language;
 use crate::profile::{Around, ProfileError, profile, unavailable};
 use crate::settings::variables::{self, Variable};
-use crate::settings::{Agent, Fallback, PhoneNumber, Settings, ToolRef, Transfer, TransferMode};
-use crate::toolbox::{Workshop, toolbox};
+use crate::settings::{
+    Agent, Fallback, PhoneNumber, Settings, SettingsError, ToolRef, Transfer, TransferMode,
+};
+use crate::toolbox::{Workshop, check_names, toolbox};
 
 /// Readings kept for the calls that began under them. A call older than that many reloads gets the oldest kept.
 const READINGS: usize = 16;
@@ -28,6 +31,9 @@ pub enum AnsweringError {
     /// An agent's greeting cannot be played.
     #[error(transparent)]
     Profile(#[from] ProfileError),
+    /// The settings name a tool of this process that is not in it.
+    #[error(transparent)]
+    Tools(#[from] SettingsError),
     /// The appointment book cannot be opened.
     #[error(
         "data.dir (SWITCHBOARD_DATA_DIR): {0}; mend it, or name a directory that can be written"
@@ -61,12 +67,14 @@ impl Reading {
             }
             None => None,
         };
-        let tools = toolbox(&settings.tools, book.as_ref(), workshop);
+        check_names(&settings, &workshop.own)?;
+        let tools = toolbox(&settings, book.as_ref(), workshop);
         let targets: Vec<String> = settings.transfer_targets.keys().cloned().collect();
         let around = Around {
             targets: &targets,
             tools: &tools,
             configured: &settings.tools,
+            built_ins: &settings.built_ins,
             briefs: settings.transfer.mode == TransferMode::Warm,
             calls_ahead: calls_ahead(&settings, first),
         };
@@ -168,6 +176,11 @@ impl Readings {
         self.newest().1.settings.transfer.clone()
     }
 
+    /// The language Twilio speaks an agent's texts in now.
+    pub(crate) fn language(&self, agent: &str) -> Option<&'static str> {
+        language::of(&self.newest().1.agent(agent).language)
+    }
+
     /// The reading of a call.
     fn of(&self, number: u32) -> Arc<Reading> {
         let readings = self.readings.read().unwrap_or_else(PoisonError::into_inner);
@@ -249,6 +262,16 @@ impl Answering {
             .settings
             .agent(&self.name)
             .map_or(&self.reading.settings.fallback, |agent| &agent.fallback)
+    }
+
+    /// The language Twilio speaks the agent's texts in.
+    pub(crate) fn language(&self) -> Option<&'static str> {
+        language::of(&self.reading.agent(&self.name).language)
+    }
+
+    /// How many calls the agent takes at once.
+    pub(crate) fn max_calls(&self) -> Option<usize> {
+        self.reading.agent(&self.name).max_calls
     }
 
     /// The number of a transfer target.

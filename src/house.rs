@@ -138,6 +138,11 @@ impl House {
         self.readings.transfer()
     }
 
+    /// The language Twilio speaks an agent's texts in now.
+    pub(crate) fn language(&self, agent: &str) -> Option<&'static str> {
+        self.readings.language(agent)
+    }
+
     /// New calls live under these settings from now on.
     pub(crate) fn renew(&self, settings: Settings) -> Result<(), AnsweringError> {
         self.readings.renew(settings, &self.settings)

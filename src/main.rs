@@ -7,6 +7,7 @@ use switchboard::cli::{Cli, Command, Exit, complain};
 use switchboard::commands;
 use switchboard::settings::{ProcessEnv, Settings};
 use switchboard::telemetry;
+use switchboard::toolbox::{OwnTools, check_names};
 
 fn main() -> ExitCode {
     match Cli::read(std::env::args_os()) {
@@ -48,7 +49,12 @@ fn run(cli: &Cli) -> Exit {
 
 /// Reads the configuration; a bad value ends the process before any port is bound.
 fn with_settings(cli: &Cli, command: impl FnOnce(Settings) -> Exit) -> Exit {
-    match Settings::load(cli.config.as_deref(), &ProcessEnv) {
+    let read = Settings::load(cli.config.as_deref(), &ProcessEnv).and_then(|settings| {
+        // This program brings no tools along besides those of the service.
+        check_names(&settings, &OwnTools::default())?;
+        Ok(settings)
+    });
+    match read {
         Ok(settings) => command(settings),
         Err(error) => {
             let _ = complain(error);

@@ -43,6 +43,8 @@ pub(crate) struct Around<'a> {
     pub(crate) tools: &'a ToolBox,
     /// Tools of the settings.
     pub(crate) configured: &'a BTreeMap<String, settings::Tool>,
+    /// What the settings say of tools of this process.
+    pub(crate) built_ins: &'a BTreeMap<String, settings::BuiltIn>,
     /// Whether whoever takes a caller is told what the model says about the call.
     pub(crate) briefs: bool,
     /// People are called while the caller stays with the agent, and ring for so long.
@@ -182,11 +184,19 @@ pub(crate) fn unavailable<'a>(
 fn tools(agent: &agents::Agent, around: &Around<'_>) -> Vec<Value> {
     let targets = around.targets;
     let wants = |name: &str| agent.tools.iter().any(|tool| tool.name() == name);
+    let described = |name: &str, usual: &'static str| {
+        let said = around.built_ins.get(name);
+        said.and_then(|said| said.description.clone())
+            .unwrap_or_else(|| usual.to_owned())
+    };
     let mut tools = Vec::new();
     if wants(END_CALL) {
         tools.push(json!({
             "type": "function", "name": END_CALL,
-            "description": "Ends the call. Say goodbye first, then call this; the line is cut when the caller has heard it.",
+            "description": described(
+                END_CALL,
+                "Ends the call. Say goodbye first, then call this; the line is cut when the caller has heard it.",
+            ),
             "parameters": {"type": "object", "properties": {}},
         }));
     }
@@ -202,7 +212,10 @@ fn tools(agent: &agents::Agent, around: &Around<'_>) -> Vec<Value> {
         }
         tools.push(json!({
             "type": "function", "name": TRANSFER_CALL,
-            "description": "Connects the caller with a person. Say that you are doing so first, then call this.",
+            "description": described(
+                TRANSFER_CALL,
+                "Connects the caller with a person. Say that you are doing so first, then call this.",
+            ),
             "parameters": {"type": "object", "properties": properties, "required": ["target"]},
         }));
     }

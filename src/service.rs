@@ -31,7 +31,7 @@ use crate::house::{Ground, House};
 use crate::phone::media_stream::DiallerOfThread;
 use crate::phone::ticket::Mint;
 use crate::settings::{Settings, Store, Trust};
-use crate::toolbox::{OwnTools, Workshop};
+use crate::toolbox::{OwnTools, Workshop, check_names};
 
 /// A request head must be complete by then.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -131,6 +131,7 @@ impl Service {
         tap: Option<Tap>,
         own: OwnTools,
     ) -> Result<Self, StartError> {
+        check_names(&settings, &own).map_err(AnsweringError::from)?;
         let public = listen("server.listen", settings.server.listen)?;
         let admin = listen("admin.listen", settings.admin_listen)?;
         let public_address = public.local_addr()?;

@@ -1,6 +1,5 @@
 //! The tools of the settings and of this process, in one box; and what the model is told of those it runs itself.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +10,13 @@ use serde_json::{Value, json};
 use switchboard_actors::metrics::Metrics;
 use switchboard_actors::store::CallStore;
 use switchboard_actors::tools::{
-    Blocking, HttpTool, Place, Tool, ToolBox, ToolRequest, Web, resolve_by_system,
+    Blocking, HttpTool, Place, Tool, ToolBox, ToolError, ToolRequest, Web, Why, resolve_by_system,
 };
 
-use crate::booking::{self, Book, BookTool, CallContext};
+use crate::booking::{self, Answer, Book, BookTool, CallContext};
 use crate::phone::caller;
-use crate::settings::{self, ToolKind};
+use crate::settings::keys::nearest;
+use crate::settings::{self, BUILT_IN_TOOLS, Settings, SettingsError, ToolKind};
 
 /// The book answers in milliseconds; a disk that takes longer than this is out of order.
 const BOOK_ANSWERS: Duration = Duration::from_secs(5);
@@ -24,7 +24,8 @@ const BOOK_ANSWERS: Duration = Duration::from_secs(5);
 /// What a service brings along besides what its settings say.
 #[derive(Clone, Default)]
 pub struct OwnTools {
-    /// Tools in this process, such as the appointment book's: offered to the agents that name them.
+    /// Tools in this process, such as the appointment book's. The settings name one with `[tools.NAME]` and
+    /// `kind = "builtin"`, and it is offered to the agents that list it.
     pub tools: Vec<(ToolSpec, Arc<dyn Tool>)>,
     /// The journal of effects; without one an effect is done once only as long as the process lives.
     pub journal: Option<Arc<dyn CallStore>>,
@@ -37,9 +38,31 @@ pub(crate) struct Workshop {
     pub(crate) metrics: Arc<Metrics>,
 }
 
+/// Whether every tool that the settings say is in this process is in it.
+///
+/// # Errors
+/// The first that is not.
+pub fn check_names(settings: &Settings, own: &OwnTools) -> Result<(), SettingsError> {
+    let of_process = own.tools.iter().map(|(spec, _)| spec.name.as_str());
+    let known: Vec<&str> = BUILT_IN_TOOLS.iter().copied().chain(of_process).collect();
+    let mut names = settings.built_ins.keys();
+    let Some(unknown) = names.find(|name| !known.contains(&name.as_str())) else {
+        return Ok(());
+    };
+    let mend = match nearest(unknown, known.iter().copied()) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("this process has {}", known.join(", ")),
+    };
+    Err(SettingsError::UnknownName {
+        key: format!("tools.{unknown}"),
+        name: unknown.clone(),
+        mend,
+    })
+}
+
 /// Puts the book's tools, the process's own and those of the settings into one box. Of the same name, the last wins.
 pub(crate) fn toolbox(
-    configured: &BTreeMap<String, settings::Tool>,
+    settings: &Settings,
     book: Option<&Arc<Book>>,
     workshop: &Workshop,
 ) -> Arc<ToolBox> {
@@ -58,7 +81,18 @@ pub(crate) fn toolbox(
     for (spec, tool) in &workshop.own.tools {
         tools.add(spec.clone(), Place::Local(tool.clone()));
     }
-    for tool in configured.values() {
+    for built_in in settings.built_ins.values() {
+        tools.describe(&built_in.name, |spec| {
+            let said = built_in.clone();
+            spec.description = said
+                .description
+                .unwrap_or(std::mem::take(&mut spec.description));
+            spec.parameters = said.parameters.unwrap_or(spec.parameters.take());
+            spec.effects = said.effects.unwrap_or(spec.effects);
+            spec.timeout = said.timeout.unwrap_or(spec.timeout);
+        });
+    }
+    for tool in settings.tools.values() {
         let ToolKind::Http { parameters } = &tool.kind else {
             continue;
         };
@@ -97,8 +131,11 @@ fn of_the_book(tool: &'static BookTool, book: Arc<Book>) -> (ToolSpec, Place) {
             now: jiff::Timestamp::now(),
             idempotency_key: tool.effects.then_some(request.key.as_str()),
         };
-        let answer = book.call(tool.name, &Value::Object(request.arguments), &context);
-        Ok(answer.to_string())
+        match book.answer(tool.name, &Value::Object(request.arguments), &context) {
+            Answer::Done(answer) => Ok(answer.to_string()),
+            Answer::Refused(answer) => Err(ToolError::Refused(Why::Answer(answer.to_string()))),
+            Answer::Failed(answer) => Err(ToolError::Failed(Why::Answer(answer.to_string()))),
+        }
     };
     (spec, Place::Local(Arc::new(Blocking::new(true, run))))
 }

@@ -7,11 +7,10 @@ mod support;
 use std::time::{Duration, Instant};
 
 use call_protocol::ids::CallSid;
-use serde_json::{Value, json};
+use serde_json::Value;
 use support::{House, Options, SOON, brief_with, caller, listen, say, tone, until};
-use switchboard::booking::{self, Book};
 use switchboard_actors::fault::{Break, Fault};
-use switchboard_kit::realtime::{Ended, Realtime, Step as Turn, ToolCall};
+use switchboard_kit::realtime::{Ended, Realtime};
 use switchboard_kit::twilio::load::{LoadPlan, LoadReport, load};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step, StreamEnd};
 use tokio::sync::Mutex;
@@ -669,108 +668,6 @@ async fn two_hundred_callers_hear_long_answers_without_a_gap() {
     println!(
         "{CALLS} calls heard {} s of speech: {gaps} underruns, {gap_ms} ms of them (a timer beside them was late by {} ms at most)",
         heard_ms / 1_000,
-        late.as_millis()
-    );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_callers_book_at_once_and_nobody_twice() {
-    let _alone = ONE_AT_A_TIME.lock().await;
-    let folder = std::env::temp_dir().join(format!("switchboard-many-{}", std::process::id()));
-    let day = jiff::Zoned::now()
-        .date()
-        .saturating_add(jiff::Span::new().days(9));
-    let book = Turn {
-        tools: vec![ToolCall {
-            name: "book_appointment".to_owned(),
-            arguments: json!({"service": "Classic massage", "day": day.to_string(), "time": "14:00", "name": "A caller"}),
-        }],
-        ..Turn::default()
-    };
-    let model =
-        brief_with(|script| script.turns = vec![book, tone(660, 1_500, "That is settled.")]);
-    let toml = AGENTS.replace(
-        "instructions = \"You answer the phone of a spa.\"",
-        "instructions = \"You answer the phone of a spa.\"\ntools = [\"book_appointment\"]",
-    );
-    let options = Options::default().with("SWITCHBOARD_DATA_DIR", folder.to_str().unwrap());
-    let house = House::start(Options {
-        toml,
-        ..options.model(model)
-    })
-    .await;
-    let clock = tokio::spawn(latest_tick(Duration::from_secs(4)));
-    let mut calls = Vec::new();
-    for number in 0..CALLS {
-        let mut line = house.line();
-        line.to = TALKS.to_owned();
-        line.from = format!("+155501{number:04}");
-        let steps = [listen(), say("yes"), listen(), Step::HangUp];
-        calls.push(tokio::spawn(async move { line.call(caller(steps)).await }));
-    }
-    for call in calls {
-        let outcome = call.await.unwrap();
-        assert_eq!(outcome.end, CallEnd::CallerHungUp);
-        assert_eq!(outcome.complaints(), []);
-    }
-    let (mut booked, mut offered) = (0, 0);
-    for session in house.model.sessions() {
-        let items = session.received_of("conversation.item.create");
-        let outputs: Vec<&Value> = items
-            .iter()
-            .filter(|event| event["item"]["type"] == "function_call_output")
-            .collect();
-        assert_eq!(outputs.len(), 1, "each call of the tool is answered once");
-        let answer: Value =
-            serde_json::from_str(outputs[0]["item"]["output"].as_str().unwrap()).unwrap();
-        booked += u32::from(answer["booked"].is_object());
-        offered += u32::from(answer["other_times"].is_array());
-    }
-    assert_eq!(
-        booked + offered,
-        CALLS,
-        "{booked} booked, {offered} offered other times"
-    );
-    let book = Book::open(folder.join(booking::FILE)).unwrap();
-    let noon = day
-        .at(14, 0, 0, 0)
-        .in_tz("Europe/Berlin")
-        .unwrap()
-        .timestamp();
-    let made = book
-        .appointments(noon, noon + jiff::Span::new().hours(1))
-        .unwrap();
-    assert_eq!(made.len() as u32, booked);
-    let mut therapists: Vec<&str> = made.iter().map(|made| made.therapist.as_str()).collect();
-    therapists.sort_unstable();
-    therapists.dedup();
-    assert_eq!(
-        therapists.len(),
-        made.len(),
-        "nobody has two guests at once"
-    );
-    let scrape = house.metrics().await;
-    let within = |direction: &str, seconds: &str| {
-        scrape.get(&format!(
-            "switchboard_bridge_latency_seconds_bucket{{direction=\"{direction}\",le=\"{seconds}\"}}"
-        ))
-    };
-    let frames = within("from_caller", "+Inf") + within("to_caller", "+Inf");
-    let in_time = within("from_caller", "0.005") + within("to_caller", "0.005");
-    let late = clock.await.unwrap();
-    // All of them began in the same moment: the bar is that of a full house, 99 % within 10 ms.
-    if late < Duration::from_millis(30) {
-        let soon = within("from_caller", "0.01") + within("to_caller", "0.01");
-        assert!(soon >= frames * 0.99, "{soon} of {frames}");
-    }
-    house.empty().await;
-    house.stop().await;
-    drop(book);
-    let _ = std::fs::remove_dir_all(&folder);
-    println!(
-        "{CALLS} calls booked at once: {booked} got the time, {offered} were offered others, 0 therapists or rooms twice; \
-         {:.2} % of {frames} frames through the service within 5 ms (a timer beside them was late by {} ms at most)",
-        in_time * 100.0 / frames,
         late.as_millis()
     );
 }

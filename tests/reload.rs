@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
 
 mod support;
+#[allow(dead_code)] // a part of it
+#[path = "resume/town.rs"]
+mod town;
 
 use std::path::PathBuf;
 
@@ -248,6 +251,24 @@ async fn the_number_s_url_can_name_the_agent() {
             format!("You are the {told}."),
             "{query}"
         );
+        // The stream says who answers, for whoever reads it.
+        let said = format!("<Parameter name=\"agent\" value=\"{told}\"/>");
+        assert!(outcome.documents[0].body.contains(&said), "{query}");
     }
+    // A document of one's own hands the call to an agent by a jump.
+    let own = town::standing_document(
+        "<Response><Redirect>https://spa.example/incoming-call?agent=night</Redirect></Response>",
+    )
+    .await;
+    let mut line = desk.line();
+    line.webhook = url::Url::parse(&format!("http://{own}/")).unwrap();
+    let outcome = phone(line, vec![listen(), Step::HangUp]).await.unwrap();
+    assert_eq!(
+        outcome.end,
+        CallEnd::CallerHungUp,
+        "{:?}",
+        outcome.documents
+    );
+    assert_eq!(instructions(&desk.session(4).await), "You are the night.");
     desk.end().await;
 }

@@ -14,7 +14,10 @@
 use std::time::Duration;
 
 use actix::Message;
+use call_protocol::checkpoint::Checkpoint;
 use call_protocol::ids::CallSid;
+
+use crate::tools::{Stop, ToolStep};
 
 /// The text of every panic of this module.
 pub(crate) const CAUSE: &str = "fault hook";
@@ -37,6 +40,9 @@ pub enum Fault {
     Spoil,
     /// The task of the next tool panics before it has done anything.
     PanicInTool,
+    /// The next tool with effects stands still at a step, or its call after the checkpoint with its outcome, so that the
+    /// process can be killed there.
+    StopTool(ToolStep),
     /// The session of the model leg panics.
     PanicInModel,
     /// The session of the phone leg panics.
@@ -92,7 +98,9 @@ pub(crate) struct Planned {
     effect: bool,
     starts: bool,
     spoilt: bool,
-    tool: bool,
+    tool: Option<Fault>,
+    /// The first checkpoint with the outcome of an effect is where the call stands still.
+    checkpoint: bool,
 }
 
 impl Planned {
@@ -102,6 +110,14 @@ impl Planned {
 
     pub(crate) const fn for_effect(&mut self) {
         self.effect = true;
+    }
+
+    pub(crate) const fn for_tool(&mut self, fault: Fault) {
+        self.tool = Some(fault);
+    }
+
+    pub(crate) const fn for_checkpoint(&mut self) {
+        self.checkpoint = true;
     }
 
     pub(crate) const fn for_starts(&mut self) {
@@ -117,13 +133,16 @@ impl Planned {
         self.spoilt = false;
     }
 
-    pub(crate) const fn for_tool(&mut self) {
-        self.tool = true;
+    /// What is planned for the tool that begins.
+    pub(crate) const fn take_tool(&mut self) -> Option<Fault> {
+        self.tool.take()
     }
 
-    /// Whether the tool that begins is to panic.
-    pub(crate) const fn take_tool(&mut self) -> bool {
-        std::mem::replace(&mut self.tool, false)
+    /// Whether the call stands still after this checkpoint.
+    pub(crate) fn take_checkpoint(&mut self, checkpoint: &Checkpoint) -> bool {
+        let mut records = checkpoint.tools.records();
+        let has_outcome = records.any(|record| record.effects && record.result.is_some());
+        self.checkpoint && has_outcome && std::mem::replace(&mut self.checkpoint, false)
     }
 
     /// A step of the machine begins.
@@ -145,5 +164,28 @@ impl Planned {
     /// The machine is about to be built anew.
     pub(crate) fn strike_start(&self) {
         assert!(!self.starts, "{CAUSE}");
+    }
+}
+
+/// How long a run stands still that nobody kills.
+pub(crate) const STANDSTILL: Duration = Duration::from_secs(30);
+
+/// Says where a run stands still; whoever kills the process waits for this line.
+pub(crate) fn says_where(step: ToolStep) {
+    log::warn!(target: "switchboard::tool", step:?; "stands still");
+}
+
+/// Stands still, and says where.
+pub(crate) async fn stand_still(step: ToolStep) {
+    says_where(step);
+    actix_rt::time::sleep(STANDSTILL).await;
+}
+
+/// Strikes the task of a tool: it panics here, or stands still later.
+pub(crate) fn strike_tool(fault: Option<Fault>) -> Stop {
+    match fault {
+        Some(Fault::StopTool(step)) => Stop { at: Some(step) },
+        Some(_) => panic!("{CAUSE}"),
+        None => Stop::default(),
     }
 }

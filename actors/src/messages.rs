@@ -159,6 +159,8 @@ pub struct Arrive {
     pub again: bool,
     /// Whether the token the call has already opened a socket elsewhere.
     pub renew: bool,
+    /// Calls its agent takes at once; `None`: as many as there is room for.
+    pub most_of_agent: Option<usize>,
 }
 
 /// Answer to [`Arrive`].
@@ -245,6 +247,8 @@ impl std::fmt::Debug for CallerNumber {
 pub enum Refused {
     /// As many calls as allowed.
     Full,
+    /// As many calls as its agent takes.
+    AgentFull,
     /// The process is leaving.
     Draining,
     /// This call came back too often.
@@ -265,6 +269,7 @@ impl Refused {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Full => "full",
+            Self::AgentFull => "agent_full",
             Self::Draining => "draining",
             Self::TooOften => "too_often",
             Self::Model(shut) => shut.label(),

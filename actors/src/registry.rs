@@ -132,6 +132,14 @@ impl Registry {
         Ok(())
     }
 
+    /// Calls an agent has, with those whose media socket is still to come.
+    fn of_agent(&self, name: &str) -> usize {
+        let is_his = |guest: &&Guest| {
+            guest.visit.agent.name == name && !matches!(guest.place, Place::Over { .. })
+        };
+        self.guests.values().filter(is_his).count()
+    }
+
     /// Gives up places whose ticket was never used, and forgets old endings.
     fn expire(&mut self, now: Instant) {
         while let Some((due, call)) = self.expiries.front().copied() {

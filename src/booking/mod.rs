@@ -40,7 +40,7 @@ use serde_json::Value;
 pub use appointment::{Appointment, State};
 pub use calendar::Imported;
 pub use premises::Premises;
-pub use tools::{BookTool, tools};
+pub use tools::{Answer, BookTool, tools};
 
 /// Its file in the data directory.
 pub const FILE: &str = "book.sqlite";
@@ -133,6 +133,12 @@ impl Book {
     /// had beside it.
     #[must_use]
     pub fn call(&self, tool: &str, arguments: &Value, context: &CallContext<'_>) -> Value {
+        self.answer(tool, arguments, context).into_json()
+    }
+
+    /// The same with what became of the wish.
+    #[must_use]
+    pub fn answer(&self, tool: &str, arguments: &Value, context: &CallContext<'_>) -> Answer {
         tools::run(self, tool, arguments, context)
     }
 

@@ -13,8 +13,9 @@ use super::premises::Premises;
 /// Counts up with each change of the tables; kept in SQLite's `user_version`.
 const VERSION: i64 = 1;
 
-/// How long a writer waits for another one, of this process or of a command at the desk.
-const BUSY: Duration = Duration::from_secs(5);
+/// How long a writer waits for another one, of this process or of a command at the desk: shorter than a model waits for
+/// its tool, so that it is told that nothing was changed, and not that nobody knows.
+const BUSY: Duration = Duration::from_secs(3);
 
 /// `booked` appointments hold their therapist, their room and their code. The triggers are what makes double booking
 /// impossible: SQLite has one writer at a time, and none gets past them. An appointment lasts 12 hours at most, so the

@@ -1,8 +1,8 @@
 //! Puts faults into a live process, for `demo --faults`, for tests and for drills. Not in release images.
 //!
 //! `POST /admin/calls/{call_sid}/fault` breaks one call, `POST /admin/fault` what all calls share; the body is
-//! `{"kind":"panic_in_step"}` or `{"kind":"stall_step","ms":2000}`. What each stall means is said in
-//! [`switchboard_actors::fault`].
+//! `{"kind":"panic_in_step"}`, `{"kind":"stall_step","ms":2000}`, or `{"kind":"stop_tool","at":"before_outcome"}`. What
+//! each means is said in [`switchboard_actors::fault`].
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use call_protocol::ids::CallSid;
 use serde::Deserialize;
 use serde_json::json;
 use switchboard_actors::fault::{Break, Fault, RegistryFault, StoreFault};
+use switchboard_actors::tools::ToolStep;
 
 use super::calls::bad_body;
 use super::problem;
@@ -49,6 +50,9 @@ enum OfCall {
     /// Every step panics, until the machine has another value.
     PanicInEveryStep {},
     PanicInTool {},
+    StopTool {
+        at: ToolStep,
+    },
     PanicInModel {},
     PanicInPhone {},
     /// In the handler of this very request.
@@ -109,6 +113,7 @@ pub(crate) async fn of_call(
         OfCall::PanicInStart {} => Fault::PanicInStart,
         OfCall::PanicInEveryStep {} => Fault::Spoil,
         OfCall::PanicInTool {} => Fault::PanicInTool,
+        OfCall::StopTool { at } => Fault::StopTool(at),
         OfCall::PanicInModel {} => Fault::PanicInModel,
         OfCall::PanicInPhone {} => Fault::PanicInPhone,
         OfCall::PanicInHandler {} => panic!("fault hook"),

@@ -10,7 +10,7 @@ use super::twiml::{Connect, Response};
 use super::{after_dial, briefing};
 use crate::answering::Answering;
 use crate::house::House;
-use crate::settings::{Fallback, PhoneNumber, TransferMode};
+use crate::settings::{PhoneNumber, TransferMode};
 use switchboard_actors::messages::Refused;
 
 /// Seconds a caller waits for another process.
@@ -41,12 +41,12 @@ pub(crate) fn connect(house: &House, agent: &Answering, token: &str) -> Response
         status_callback: Some(format!("{}/stream-status", house.public_http)),
         parameters: vec![("agent".to_owned(), agent.name.clone())],
     };
-    fall_back(Response::new().connect(stream), agent.fallback())
+    fall_back(Response::new().connect(stream), agent)
 }
 
 /// What the caller hears when the model cannot be had: spoken by Twilio, so that it needs nobody else.
 pub(crate) fn fallback(agent: &Answering) -> Response {
-    fall_back(Response::new(), agent.fallback())
+    fall_back(Response::new(), agent)
 }
 
 /// Connects the caller with somebody else, who may have been called before and wait for him, and asks `/after-dial` what came of it; nobody by that name is a fallback.
@@ -79,8 +79,9 @@ pub(crate) fn transfer(
     Response::new().transfer(number, action, settings.ring_seconds, screen)
 }
 
-fn fall_back(document: Response, fallback: &Fallback) -> Response {
-    let document = document.say(&fallback.say);
+fn fall_back(document: Response, agent: &Answering) -> Response {
+    let fallback = agent.fallback();
+    let document = document.say(&fallback.say, agent.language());
     match &fallback.dial {
         Some(number) => document.dial(number.as_str(), None, None),
         None => document.hangup(),
@@ -116,9 +117,8 @@ pub(crate) fn turned_away(house: &House, agent: &Answering, reason: &str) -> Res
     {
         return Response::new().redirect(&fleet.join("/incoming-call"));
     }
-    let fallback = agent.fallback();
-    match &fallback.dial {
-        Some(_) => fall_back(Response::new(), fallback),
+    match &agent.fallback().dial {
+        Some(_) => fall_back(Response::new(), agent),
         None => Response::new().busy(),
     }
 }

@@ -15,7 +15,7 @@ use super::form::Form;
 use super::person::{self, Wanted, Wish};
 use super::twiml::Response;
 use super::webhook::Webhook;
-use super::{answer, takeover};
+use super::{answer, language, takeover};
 use crate::house::House;
 
 /// Takes the call.
@@ -60,7 +60,9 @@ pub(crate) async fn handle(
         Some(wish) => key_path(&house, wish),
         None => format!("{}/briefing-key", house.public_http),
     };
-    answer::twiml(&Response::new().ask_for_key(&text, action).hangup())
+    let agent = left.as_ref().map_or("", |left| left.agent.as_str());
+    let spoken = house.language(agent);
+    answer::twiml(&Response::new().ask_for_key(&text, spoken, action).hangup())
 }
 
 fn key_path(house: &House, wish: Wish) -> String {
@@ -88,7 +90,7 @@ pub(crate) async fn key(
     let wanted = person::tell(&house, wish, PersonEvent::Takes { attempt }).await;
     answer::twiml(&match wanted {
         Wanted::Yes => Response::new()
-            .say("Thank you. I am connecting you.")
+            .say("Thank you. I am connecting you.", language::OURS)
             .meet(wish.room(), None),
         Wanted::Soon if waited < PATIENCE => {
             let again = format!("{}&waited={}", key_path(&house, wish), waited + 1);

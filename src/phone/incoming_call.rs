@@ -123,11 +123,13 @@ async fn keep_place(
         log::error!(target: "switchboard::phone", error:% = error; "cannot mint a ticket");
         "no_ticket"
     })?;
+    let most_of_agent = house.answering(&visit).max_calls();
     let question = Arrive {
         visit,
         token,
         again,
         renew,
+        most_of_agent,
     };
     let answer = house.ask(question).await.ok_or("registry_silent")?;
     answer.map_err(Refused::label)

@@ -11,6 +11,7 @@ pub(crate) mod caller;
 pub mod form;
 mod health;
 mod incoming_call;
+pub(crate) mod language;
 pub(crate) mod media_stream;
 pub(crate) mod openers;
 pub(crate) mod person;

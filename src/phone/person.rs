@@ -27,6 +27,7 @@ use switchboard_actors::messages::{Find, Order};
 use switchboard_actors::twilio::rest::{Change, RestError};
 
 use super::form::Form;
+use super::language;
 use super::twiml::Response;
 use super::webhook::Webhook;
 use super::{after_dial, takeover};
@@ -79,7 +80,10 @@ pub(crate) enum Wanted {
 /// What somebody hears who has answered and whose caller does not come.
 pub(crate) fn gone() -> Response {
     Response::new()
-        .say("The caller is not waiting any more. Thank you, and goodbye.")
+        .say(
+            "The caller is not waiting any more. Thank you, and goodbye.",
+            language::OURS,
+        )
         .hangup()
 }
 

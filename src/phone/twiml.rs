@@ -78,6 +78,8 @@ pub enum Verb {
     Gather {
         /// The words.
         text: String,
+        /// As of `Say`.
+        language: Option<String>,
         /// Told which key it was.
         action: String,
     },
@@ -144,12 +146,12 @@ impl Response {
         self.verb(Verb::Connect(connect))
     }
 
-    /// Adds a spoken text.
+    /// Adds a spoken text, in a language such as `en-US` or else the account's.
     #[must_use]
-    pub fn say(self, text: &str) -> Self {
+    pub fn say(self, text: &str, language: Option<&str>) -> Self {
         self.verb(Verb::Say {
             text: text.to_owned(),
-            language: None,
+            language: language.map(str::to_owned),
         })
     }
 
@@ -194,9 +196,10 @@ impl Response {
     /// Adds a text after, or during, which one key is waited for; `action` is told which. Without a key the next verb
     /// runs.
     #[must_use]
-    pub fn ask_for_key(self, text: &str, action: String) -> Self {
+    pub fn ask_for_key(self, text: &str, language: Option<&str>, action: String) -> Self {
         self.verb(Verb::Gather {
             text: text.to_owned(),
+            language: language.map(str::to_owned),
             action,
         })
     }
@@ -330,7 +333,11 @@ fn write_verb(writer: &mut Writer<Vec<u8>>, verb: &Verb) -> std::io::Result<()> 
                 write_text(writer, "Conference", &of_room, room)
             })
         }
-        Verb::Gather { text, action } => {
+        Verb::Gather {
+            text,
+            language,
+            action,
+        } => {
             let attributes = [
                 ("action", Some(action.clone())),
                 ("input", Some("dtmf".to_owned())),
@@ -338,7 +345,7 @@ fn write_verb(writer: &mut Writer<Vec<u8>>, verb: &Verb) -> std::io::Result<()> 
                 ("timeout", Some(GATHER_SECONDS.to_string())),
             ];
             write_within(writer, "Gather", &attributes, |writer| {
-                write_text(writer, "Say", &[], text)
+                write_text(writer, "Say", &[("language", language.clone())], text)
             })
         }
         Verb::Redirect { url } => write_text(
@@ -469,7 +476,7 @@ mod tests {
     fn an_answer_connects_the_stream_and_then_falls_back() {
         let xml = Response::new()
             .connect(connect(&[("token", "T")]))
-            .say("I am sorry.")
+            .say("I am sorry.", Some("de-DE"))
             .dial(
                 "+15550199",
                 Some("+15550100"),
@@ -484,7 +491,7 @@ mod tests {
              <Stream url=\"wss://voice.example.com/media-stream/T\" \
              statusCallback=\"https://voice.example.com/stream-status\">\
              <Parameter name=\"token\" value=\"T\"/></Stream></Connect>\
-             <Say>I am sorry.</Say>\
+             <Say language=\"de-DE\">I am sorry.</Say>\
              <Dial callerId=\"+15550100\" action=\"https://voice.example.com/after-stream\">+15550199</Dial>\
              </Response>"
         );
@@ -536,12 +543,13 @@ mod tests {
         let xml = dial.to_xml().unwrap();
         let number = "timeout=\"25\"><Number url=\"https://h/b?c=1\">+15550199</Number></Dial>";
         assert!(xml.contains(number), "{xml}");
-        let asks = Response::new().ask_for_key("Press <1>.", "https://h/key".to_owned());
+        let asks =
+            Response::new().ask_for_key("Press <1>.", Some("en-GB"), "https://h/key".to_owned());
         let xml = asks.hangup().to_xml().unwrap();
         assert!(
             xml.ends_with(
                 "<Response><Gather action=\"https://h/key\" input=\"dtmf\" numDigits=\"1\" timeout=\"8\">\
-                 <Say>Press &lt;1&gt;.</Say></Gather><Hangup/></Response>"
+                 <Say language=\"en-GB\">Press &lt;1&gt;.</Say></Gather><Hangup/></Response>"
             ),
             "{xml}"
         );
@@ -589,12 +597,12 @@ mod tests {
             );
         }
         assert_eq!(
-            Response::new().say(&"a".repeat(4_097)).to_xml(),
+            Response::new().say(&"a".repeat(4_097), None).to_xml(),
             Err(TwimlError::SayTooLong)
         );
         let mut many = Response::new();
         for _ in 0..20 {
-            many = many.say(&"a".repeat(4_096));
+            many = many.say(&"a".repeat(4_096), None);
         }
         assert_eq!(many.to_xml(), Err(TwimlError::DocumentTooLarge));
     }
@@ -645,7 +653,7 @@ mod tests {
             value in proptest::collection::vec(any::<char>(), 0..200),
         ) {
             let value: String = value.into_iter().collect();
-            let xml = Response::new().connect(connect(&[(&name, &value)])).say(&said).to_xml().unwrap();
+            let xml = Response::new().connect(connect(&[(&name, &value)])).say(&said, None).to_xml().unwrap();
             prop_assert!(!xml.chars().any(char::is_control));
             let (heard, parameter) = parse_back(&xml);
             prop_assert_eq!(heard, clean(&said));
@@ -656,7 +664,7 @@ mod tests {
     #[test]
     fn a_text_cannot_add_a_verb() {
         let xml = Response::new()
-            .say("</Say><Dial>+15550666</Dial><Say>")
+            .say("</Say><Dial>+15550666</Dial><Say>", None)
             .to_xml()
             .unwrap();
         assert!(!xml.contains("<Dial>"), "{xml}");

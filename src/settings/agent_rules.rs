@@ -8,6 +8,7 @@ use super::agents::{
     ANSWER_WITHIN, Agent, BUILT_IN_TOOLS, Filler, Greeting, Silence, ToolRef, TurnDetection,
     VOICES, Voice,
 };
+use super::built_in::BuiltIn;
 use super::error::SettingsError;
 use super::model_rules::{language_tag, model, transcription, turn_detection};
 use super::tool_use::ToolUse;
@@ -27,6 +28,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) max_call: Duration,
     pub(super) fallback: &'a Fallback,
     pub(super) tools: &'a BTreeMap<String, Tool>,
+    pub(super) built_ins: &'a BTreeMap<String, BuiltIn>,
     pub(super) targets: &'a BTreeMap<String, PhoneNumber>,
 }
 
@@ -69,6 +71,10 @@ pub(super) fn agent(
         keys: keypad(&key("keys"), &given.keys, around.targets)?,
         mask_digits: given.mask_digits.unwrap_or(true),
         max_call,
+        max_calls: match given.max_calls {
+            Some(calls) => Some(read::ranged(&key("max_calls"), calls, 1, 100_000)?),
+            None => None,
+        },
         fallback: Fallback::read(
             &key("fallback"),
             given.fallback.as_ref(),
@@ -230,11 +236,14 @@ fn tools(
             tools.push(ToolRef::Configured(name.clone()));
         } else if let Some(built_in) = built_in.clone().find(|known| known == name) {
             tools.push(ToolRef::BuiltIn(built_in));
+        } else if around.built_ins.contains_key(name) {
+            tools.push(ToolRef::Configured(name.clone()));
         } else {
             let known = BUILT_IN_TOOLS
                 .iter()
                 .copied()
-                .chain(around.tools.keys().map(String::as_str));
+                .chain(around.tools.keys().map(String::as_str))
+                .chain(around.built_ins.keys().map(String::as_str));
             let mend = match super::keys::nearest(name, known) {
                 Some(near) => format!("did you mean {near}?"),
                 None => format!(

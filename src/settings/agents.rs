@@ -81,6 +81,8 @@ pub struct Agent {
     pub mask_digits: bool,
     /// Longest call of this agent.
     pub max_call: Duration,
+    /// Calls of this agent at once; `None`: as many as the service takes.
+    pub max_calls: Option<usize>,
     /// What the caller hears when the model cannot be had.
     pub fallback: Fallback,
 }
@@ -312,6 +314,7 @@ impl Agent {
             keys: BTreeMap::new(),
             mask_digits: true,
             max_call,
+            max_calls: None,
             fallback,
         }
     }

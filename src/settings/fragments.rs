@@ -120,6 +120,7 @@ pub(super) struct Agent {
     #[serde(default)]
     pub(super) keys: BTreeMap<String, String>,
     pub(super) mask_digits: Option<bool>,
+    pub(super) max_calls: Option<i64>,
     pub(super) max_call_seconds: Option<i64>,
     pub(super) fallback: Option<Fallback>,
 }

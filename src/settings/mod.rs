@@ -6,6 +6,7 @@
 
 mod agent_rules;
 pub(crate) mod agents;
+mod built_in;
 mod env;
 mod error;
 mod fragments;
@@ -38,6 +39,7 @@ pub use agents::{
     Eagerness, Effort, Filler, Greeting, ModelOptions, NoiseReduction, Silence, ToolRef,
     Transcription, TurnDetection, VOICES, Voice,
 };
+pub use built_in::BuiltIn;
 pub use env::{Env, ProcessEnv};
 pub use error::SettingsError;
 pub use tools::{Fallback, Tool, ToolKind, Transfer, TransferMode};
@@ -63,8 +65,10 @@ pub struct Settings {
     pub twilio: Twilio,
     /// How log lines are written.
     pub log: Log,
-    /// Tools defined in the file, by name.
+    /// Tools of others defined in the file, by name.
     pub tools: BTreeMap<String, Tool>,
+    /// Tools of this process that the file names, by name.
+    pub built_ins: BTreeMap<String, BuiltIn>,
     /// What a caller hears when the model cannot be had, for agents without their own.
     pub fallback: Fallback,
     /// Where calls can be transferred, by name.

@@ -65,7 +65,7 @@ pub(super) fn validate(inputs: Inputs) -> Result<Settings, SettingsError> {
         .and_then(Path::parent)
         .unwrap_or(Path::new(""))
         .to_owned();
-    let tools = tools::tools(&inputs.file.tools, &folder)?;
+    let (tools, built_ins) = tools::tools(&inputs.file.tools, &folder)?;
     let transfer_targets = tools::targets(&inputs.file.transfer.targets)?;
     let transfer = tools::Transfer::read(&inputs.file.transfer)?;
     let fallback = Fallback::read("fallback", Some(&inputs.file.fallback), None)?;
@@ -75,6 +75,7 @@ pub(super) fn validate(inputs: Inputs) -> Result<Settings, SettingsError> {
         max_call: limits.max_call,
         fallback: &fallback,
         tools: &tools,
+        built_ins: &built_ins,
         targets: &transfer_targets,
     };
     let agents = agents(&inputs, &around, &mut warnings)?;
@@ -95,6 +96,7 @@ pub(super) fn validate(inputs: Inputs) -> Result<Settings, SettingsError> {
         log: log(&inputs)?,
         openai,
         tools,
+        built_ins,
         fallback,
         transfer_targets,
         transfer,

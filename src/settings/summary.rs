@@ -34,6 +34,9 @@ pub(super) fn of(settings: &Settings) -> String {
         let effects = if tool.effects { ", has effects" } else { "" };
         let _ = writeln!(text, "tools.{} = {host}, {signed}{effects}", tool.name);
     }
+    for name in settings.built_ins.keys() {
+        let _ = writeln!(text, "tools.{name} = in this process");
+    }
     for (name, number) in &settings.transfer_targets {
         let _ = writeln!(text, "transfer.targets.{name} = {}", number.masked());
     }

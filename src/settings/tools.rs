@@ -9,6 +9,7 @@ use switchboard_actors::tools::is_public;
 use url::{Host, Url};
 
 use super::agents::CALL_TOOLS;
+use super::built_in::{self, BuiltIn};
 use super::env::secret_file;
 use super::error::SettingsError;
 use super::fragments;
@@ -23,7 +24,8 @@ const DEFAULT_SAY: &str =
 const MAX_SAY_CHARS: usize = 1_000;
 /// A description is part of every prompt; a longer one is a manual.
 const MAX_DESCRIPTION_CHARS: usize = 1_024;
-const DEFAULT_TIMEOUT_MS: i64 = 5_000;
+const DEFAULT_TIMEOUT: Duration = Duration::from_millis(5_000);
+const KINDS: &str = "use http, mcp or builtin";
 /// A mailbox takes a call after 20 to 30 seconds of ringing, and would count as an answer.
 const DEFAULT_RING_SECONDS: i64 = 20;
 /// What a person hears in a warm transfer when the configuration says nothing about it.
@@ -174,16 +176,23 @@ impl Transfer {
     }
 }
 
+/// All `[tools.NAME]`: those of others, and those of this process.
+pub(super) type Tools = (BTreeMap<String, Tool>, BTreeMap<String, BuiltIn>);
+
 /// Reads all `[tools.NAME]`. `folder` is where relative file names begin.
 pub(super) fn tools(
     given: &BTreeMap<String, fragments::Tool>,
     folder: &Path,
-) -> Result<BTreeMap<String, Tool>, SettingsError> {
-    let mut tools = BTreeMap::new();
+) -> Result<Tools, SettingsError> {
+    let (mut tools, mut built_ins) = (BTreeMap::new(), BTreeMap::new());
     for (name, fragment) in given {
-        tools.insert(name.clone(), tool(name, fragment, folder)?);
+        if fragment.kind.as_deref() == Some(built_in::KIND) {
+            built_ins.insert(name.clone(), built_in::read(name, fragment)?);
+        } else {
+            tools.insert(name.clone(), tool(name, fragment, folder)?);
+        }
     }
-    Ok(tools)
+    Ok((tools, built_ins))
 }
 
 fn tool(name: &str, given: &fragments::Tool, folder: &Path) -> Result<Tool, SettingsError> {
@@ -193,43 +202,67 @@ fn tool(name: &str, given: &fragments::Tool, folder: &Path) -> Result<Tool, Sett
         return Err(SettingsError::invalid(
             format!("tools.{name}"),
             "takes the name of a built-in tool",
-            "give it another name",
+            "give it another name, or set kind = \"builtin\" to describe the built-in one",
         ));
     }
-    let description = match &given.description {
-        Some(text) => read::text(
-            &key("description"),
-            text,
-            MAX_DESCRIPTION_CHARS,
-            "say what the tool does",
-        )?,
-        None => {
-            return Err(SettingsError::missing(
-                key("description"),
-                "say in a sentence what the tool does",
-            ));
-        }
-    };
+    let description = description(&key("description"), given)?.ok_or_else(|| {
+        SettingsError::missing(key("description"), "say in a sentence what the tool does")
+    })?;
     let allow_private = given.allow_private.unwrap_or(false);
-    let timeout_ms = read::ranged(
-        &key("timeout_ms"),
-        given.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS),
-        100,
-        60_000,
-    )?;
     Ok(Tool {
         name: name.to_owned(),
         kind: kind(&key, given)?,
         description,
         url: tool_url(&key("url"), given.url.as_deref(), allow_private)?,
         effects: given.effects.unwrap_or(false),
-        timeout: Duration::from_millis(timeout_ms),
+        timeout: timeout(&key("timeout_ms"), given)?.unwrap_or(DEFAULT_TIMEOUT),
         allow_private,
         secret: tool_secret(&key, given, folder)?,
         headers: tool_headers::read(&key("headers"), &given.headers, folder)?,
         idempotent: given.idempotent.unwrap_or(false),
         redirect_hosts: redirect_hosts(&key("redirect_hosts"), &given.redirect_hosts)?,
     })
+}
+
+/// What the model is told a tool does.
+pub(super) fn description(
+    key: &str,
+    given: &fragments::Tool,
+) -> Result<Option<String>, SettingsError> {
+    let Some(text) = &given.description else {
+        return Ok(None);
+    };
+    read::text(key, text, MAX_DESCRIPTION_CHARS, "say what the tool does").map(Some)
+}
+
+/// How long the model waits for a tool.
+pub(super) fn timeout(
+    key: &str,
+    given: &fragments::Tool,
+) -> Result<Option<Duration>, SettingsError> {
+    let Some(ms) = given.timeout_ms else {
+        return Ok(None);
+    };
+    let ms = read::ranged(key, ms, 100, 60_000)?;
+    Ok(Some(Duration::from_millis(ms)))
+}
+
+/// JSON Schema of a tool's arguments.
+pub(super) fn parameters(
+    key: &str,
+    given: &fragments::Tool,
+) -> Result<Option<serde_json::Value>, SettingsError> {
+    let Some(parameters) = given.parameters.clone() else {
+        return Ok(None);
+    };
+    if parameters.get("type").and_then(serde_json::Value::as_str) != Some("object") {
+        return Err(SettingsError::invalid(
+            key,
+            "is not the schema of an object",
+            "begin it with type = \"object\"",
+        ));
+    }
+    Ok(Some(parameters))
 }
 
 fn redirect_hosts(key: &str, given: &[String]) -> Result<Vec<String>, SettingsError> {
@@ -251,14 +284,7 @@ fn kind(key: &dyn Fn(&str) -> String, given: &fragments::Tool) -> Result<ToolKin
     match given.kind.as_deref() {
         Some("http") => {
             let empty = || serde_json::json!({ "type": "object", "properties": {} });
-            let parameters = given.parameters.clone().unwrap_or_else(empty);
-            if parameters.get("type").and_then(serde_json::Value::as_str) != Some("object") {
-                return Err(SettingsError::invalid(
-                    key("parameters"),
-                    "is not the schema of an object",
-                    "begin it with type = \"object\"",
-                ));
-            }
+            let parameters = parameters(&key("parameters"), given)?.unwrap_or_else(empty);
             Ok(ToolKind::Http { parameters })
         }
         Some("mcp") if given.parameters.is_some() => Err(SettingsError::invalid(
@@ -277,9 +303,9 @@ fn kind(key: &dyn Fn(&str) -> String, given: &fragments::Tool) -> Result<ToolKin
         Some(other) => Err(SettingsError::invalid(
             key("kind"),
             format!("is {other:?}"),
-            "use http or mcp",
+            KINDS,
         )),
-        None => Err(SettingsError::missing(key("kind"), "use http or mcp")),
+        None => Err(SettingsError::missing(key("kind"), KINDS)),
     }
 }
 

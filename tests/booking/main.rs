@@ -7,4 +7,5 @@ mod desk;
 mod interleavings;
 mod once;
 mod race;
+mod readme;
 mod support;

@@ -48,6 +48,12 @@ async fn a_stall_has_a_length_between_a_millisecond_and_half_a_minute() {
             .status,
         422
     );
+    for at in ["", ",\"at\":\"somewhere\"", ",\"ms\":5"] {
+        let body = format!("{{\"kind\":\"stop_tool\"{at}}}");
+        assert_eq!(ask(&path, &body).await.status, 422, "{body}");
+    }
+    let nobody = ask(&path, "{\"kind\":\"stop_tool\",\"at\":\"before_journal\"}").await;
+    assert_eq!(nobody.status, 404, "{}", nobody.text());
     // The house of this test keeps its calls in memory.
     let answer = ask("/admin/fault", "{\"kind\":\"stall_store\",\"ms\":5}").await;
     assert_eq!(answer.status, 409, "{}", answer.text());

@@ -52,6 +52,62 @@ async fn l4_of_a_hundred_and_fifty_calls_at_once_exactly_a_hundred_are_taken() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_takes_as_many_calls_as_it_may_and_the_others_go_on() {
+    let agent = |name: &str, more: &str| {
+        format!("[agents.{name}]\ninstructions = \"You answer.\"\n{more}\n")
+    };
+    let toml = format!(
+        "default_agent = \"spa\"\n{}{}[fallback]\nsay = \"We have a technical problem.\"\ndial = \"+15550199\"\n",
+        agent("spa", "max_calls = 3\nlanguage = \"de\""),
+        agent("night", "")
+    );
+    let options = Options {
+        toml,
+        ..Options::default()
+    };
+    let house = House::start(options).await;
+    let calls: Vec<String> = (0..10).map(|_| sid("CA")).collect();
+    let replies = futures_util::future::join_all(calls.iter().map(|call| house.ring(call))).await;
+    let (taken, refused): (Vec<_>, Vec<_>) = replies
+        .iter()
+        .partition(|reply| reply.text().contains("<Connect"));
+    assert_eq!((taken.len(), refused.len()), (3, 7));
+    for reply in &refused {
+        // In the agent's language.
+        let words = "<Say language=\"de-DE\">We have a technical problem.</Say>";
+        let text = reply.text();
+        assert!(text.contains(words) && text.contains("+15550199"), "{text}");
+    }
+    let counter = "switchboard_admission_rejected_total{reason=\"agent_full\"}";
+    assert_eq!(house.metric(counter).await, 7.0);
+    // The same webhook again is the same call, and the other agent has room.
+    let first = calls
+        .iter()
+        .zip(&replies)
+        .find(|(_, reply)| reply.text().contains("<Connect"));
+    let again = house.ring(first.unwrap().0).await;
+    assert!(again.text().contains("<Connect"));
+    let (other, path) = (sid("CA"), "/incoming-call?agent=night");
+    let fields = crate::support::http::ring(&other, "+15550142");
+    let reply = Request::signed(path, &fields).send(house.public).await;
+    assert!(reply.text().contains("<Connect"), "{}", reply.text());
+    // One that ends makes room for one.
+    let mut leg = house.pick_up(first.unwrap().0).await;
+    leg.begin().await;
+    leg.stop().await;
+    until("the call is over", SOON, async || {
+        house.calls().await["count"] == 0
+    })
+    .await;
+    assert!(house.ring(&sid("CA")).await.text().contains("<Connect"));
+    assert!(!house.ring(&sid("CA")).await.text().contains("<Connect"));
+    house.stop().await;
+    println!(
+        "10 calls at once for an agent that takes 3: 3 taken, 7 to its fallback, the other agent untouched"
+    );
+}
+
 /// The account's tokens, as `rate_limits.updated` told them on a live call, open and shut the door for new ones.
 #[tokio::test]
 async fn f3_an_account_near_its_limit_shuts_the_door_before_a_caller_meets_silence() {

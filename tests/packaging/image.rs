@@ -194,3 +194,28 @@ fn only_what_the_build_reads_reaches_it() {
         );
     }
 }
+
+#[test]
+fn the_readme_runs_the_binary_where_the_image_has_it() {
+    let file = dockerfile();
+    let last = file.last();
+    let entry = last.only("ENTRYPOINT");
+    let binary = entry.trim_matches(|c| matches!(c, '[' | ']' | '"'));
+    let to = |copy: &str| copy.split(' ').next_back().map(str::to_owned);
+    let copied = last
+        .all("COPY")
+        .into_iter()
+        .find(|copy| copy.contains("/image/switchboard "));
+    assert_eq!(
+        copied.and_then(to).map(|folder| folder + "switchboard"),
+        Some(binary.to_owned())
+    );
+    let readme = read("README.md");
+    let mut commands = 0;
+    for rest in readme.split("docker compose exec switchboard ").skip(1) {
+        let named = rest.split([' ', '`', '\n']).next().unwrap();
+        assert_eq!(named, binary, "the image's PATH does not lead to it");
+        commands += 1;
+    }
+    assert!(commands > 0);
+}

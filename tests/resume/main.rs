@@ -13,6 +13,8 @@ mod killed;
 mod late;
 mod leaving;
 mod rolling;
+#[cfg(feature = "fault-hook")]
+mod steps;
 #[path = "../support/mod.rs"]
 mod support;
 mod town;

@@ -454,6 +454,28 @@ fn the_shipped_example_works_as_it_stands() {
     };
     assert_eq!(settings.agent_for("+15550123").0, "spa");
     assert!(settings.warnings.is_empty());
+    for agent in settings.agents().values() {
+        // What it is told to offer, it can do.
+        let words = agent.instructions.to_lowercase();
+        let offers = [
+            "front desk",
+            "transfer",
+            "connect",
+            "put through",
+            "call back",
+            "called back",
+        ];
+        let offer = offers.iter().find(|offer| words.contains(*offer));
+        let can = agent
+            .tools
+            .iter()
+            .any(|tool| tool.name() == "transfer_call");
+        assert!(can || offer.is_none(), "{offer:?} without transfer_call");
+        for tool in ["list_services", "find_times", "find_appointments"] {
+            let named = agent.tools.iter().any(|named| named.name() == tool);
+            assert!(named || !words.contains(tool), "{tool}");
+        }
+    }
 }
 
 #[test]
@@ -472,6 +494,8 @@ fn every_key_of_the_example_is_read_when_its_comments_are_taken_off() {
     }
     let settings = accepted(&uncommented, &env(REQUIRED));
     assert!(settings.tools.contains_key("crm_lookup"));
+    assert!(settings.built_ins.contains_key("find_times"));
+    assert_eq!(settings.agent_for("").1.max_calls, Some(20));
     assert_eq!(settings.agent_for("").1.keys.len(), 1);
     assert_eq!(settings.log.format, LogFormat::Json);
 }

@@ -7,7 +7,7 @@ use switchboard::settings::tool_use::{
     DEFAULT_CALLS_A_TURN, DEFAULT_FILLER, DEFAULT_FILLER_AFTER, FillerVoice, ToolUse,
 };
 
-use switchboard::settings::TransferMode;
+use switchboard::settings::{ToolRef, TransferMode};
 
 use crate::support::{accepted, agent, dev, refusal};
 
@@ -146,4 +146,77 @@ fn headers_are_secrets_under_names_that_are_free() {
         sentence.contains("called by the model's provider"),
         "{sentence}"
     );
+}
+
+#[test]
+fn a_tool_of_the_process_is_named_by_its_kind_and_may_be_told_in_other_words() {
+    let toml = |lines: &str| {
+        let agent = agent("tools = [\"loyalty_points\", \"find_times\"]");
+        format!(
+            "{agent}[tools.find_times]\nkind = \"builtin\"\n[tools.loyalty_points]\nkind = \"builtin\"\n{lines}\n"
+        )
+    };
+    let settings = accepted(&toml(""), &dev());
+    assert!(settings.tools.is_empty());
+    let usual = &settings.built_ins["loyalty_points"];
+    assert_eq!(
+        (&usual.description, usual.effects, usual.timeout),
+        (&None, None, None)
+    );
+    let named = &settings.default_agent().tools;
+    assert_eq!(named[0], ToolRef::Configured("loyalty_points".to_owned()));
+    assert_eq!(named[1], ToolRef::BuiltIn("find_times"));
+    assert!(
+        settings
+            .masked_summary()
+            .contains("tools.loyalty_points = in this process")
+    );
+    let said = "description = \"Knows.\"\neffects = true\ntimeout_ms = 700\nparameters = { type = \"object\" }";
+    let settings = accepted(&toml(said), &dev());
+    let said = &settings.built_ins["loyalty_points"];
+    assert_eq!(said.description.as_deref(), Some("Knows."));
+    assert_eq!(said.effects, Some(true));
+    assert_eq!(said.timeout, Some(Duration::from_millis(700)));
+    for (lines, words) in [
+        (
+            "url = \"https://x.example.com/\"",
+            "tools.loyalty_points.url is set, but a builtin tool runs in this process",
+        ),
+        ("secret = \"canary\"", "tools.loyalty_points.secret is set"),
+        (
+            "idempotent = true",
+            "tools.loyalty_points.idempotent is set",
+        ),
+        ("timeout_ms = 5", "tools.loyalty_points.timeout_ms is 5"),
+        (
+            "parameters = { type = \"array\" }",
+            "is not the schema of an object",
+        ),
+        (
+            "[tools.end_call]\nkind = \"builtin\"\neffects = true",
+            "is carried out by the call itself",
+        ),
+        (
+            "[tools.x]\nkind = \"inside\"\ndescription = \"x\"",
+            "use http, mcp or builtin",
+        ),
+    ] {
+        let sentence = refusal(&toml(lines), &dev());
+        assert!(sentence.contains(words), "{lines}: {sentence}");
+    }
+    // Nobody has said what it is.
+    let sentence = refusal(&agent("tools = [\"loyalty_points\"]"), &dev());
+    assert!(
+        sentence.contains("define [tools.loyalty_points]"),
+        "{sentence}"
+    );
+}
+
+#[test]
+fn an_agent_may_take_fewer_calls_than_the_service() {
+    assert_eq!(accepted(&agent(""), &dev()).default_agent().max_calls, None);
+    let set = accepted(&agent("max_calls = 20"), &dev());
+    assert_eq!(set.default_agent().max_calls, Some(20));
+    let sentence = refusal(&agent("max_calls = 0"), &dev());
+    assert!(sentence.contains("agents.spa.max_calls is 0"), "{sentence}");
 }

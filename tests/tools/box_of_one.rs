@@ -94,6 +94,7 @@ pub(crate) fn run(effects: bool, intent: u32) -> ToolRun {
         arguments,
         effects,
         timeout: Duration::from_secs(1),
+        again: false,
     }
 }
 

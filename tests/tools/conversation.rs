@@ -19,7 +19,7 @@ use crate::support::tool_server::{Does, ToolServer};
 use crate::support::{AGENT, House, Options, SOON, brief_with, caller, listen, say, tone, until};
 
 /// An answer that calls tools and says nothing.
-fn calling(tools: &[(&str, Value)]) -> Answer {
+pub(crate) fn calling(tools: &[(&str, Value)]) -> Answer {
     let calls = tools.iter().map(|(name, arguments)| ToolCall {
         name: (*name).to_owned(),
         arguments: arguments.clone(),
@@ -66,7 +66,7 @@ pub(crate) async fn ask(house: &House, then: impl IntoIterator<Item = Step>) -> 
     house.line().call(caller(steps)).await
 }
 
-fn outputs(session: &Session) -> Vec<Value> {
+pub(crate) fn outputs(session: &Session) -> Vec<Value> {
     let items = session.received_of("conversation.item.create");
     let outputs = items.iter().map(|event| &event["item"]);
     let outputs = outputs.filter(|item| item["type"] == "function_call_output");
@@ -75,13 +75,13 @@ fn outputs(session: &Session) -> Vec<Value> {
         .collect()
 }
 
-fn tools_run(scrape: &crate::support::http::Scrape, tool: &str, result: &str) -> f64 {
+pub(crate) fn tools_run(scrape: &crate::support::http::Scrape, tool: &str, result: &str) -> f64 {
     scrape.get(&format!(
         "switchboard_tool_seconds_count{{result=\"{result}\",tool=\"{tool}\"}}"
     ))
 }
 
-fn went_well(outcome: &CallOutcome, answers: usize) {
+pub(crate) fn went_well(outcome: &CallOutcome, answers: usize) {
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     assert_eq!(outcome.complaints(), []);
     let speech = &outcome.streams[0].agent_speech;

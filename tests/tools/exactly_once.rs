@@ -253,3 +253,59 @@ fn a_tool_that_panics_costs_itself_and_is_not_run_again() {
         );
     });
 }
+
+#[test]
+fn what_was_begun_before_is_not_said_to_have_failed_while_nobody_can_be_asked() {
+    on_a_worker(async {
+        // Begun by a process that died; the server, which knows the key, is away when the next one asks.
+        let journal = Journal::new();
+        let server = ToolServer::start([Does::HangsWhenDone]).await;
+        server.remembers_keys();
+        let process = |url: &str| {
+            let mut tool = Made {
+                store: Some(Arc::new(journal.in_process(Dies::Never))),
+                effects: true,
+                ..made(url)
+            };
+            tool.http.knows_its_key = true;
+            tool.boxed()
+        };
+        let first = process(&server.url());
+        let begun = first.run(run(true, 0), caller());
+        assert!(
+            tokio::time::timeout(Duration::from_millis(250), begun)
+                .await
+                .is_err()
+        );
+        drop(first);
+        let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = nowhere.local_addr().unwrap();
+        drop(nowhere);
+        let finished = process(&format!("http://{address}/"))
+            .run(run(true, 0), caller())
+            .await;
+        assert_eq!(finished.result, ToolResult::Unknown, "{}", finished.output);
+        // The line in the journal stays open: when the server is there again, it tells.
+        server.now_does(Does::json(r#"{"code":"A7"}"#));
+        let finished = process(&server.url()).run(run(true, 0), caller()).await;
+        assert_eq!(
+            (finished.result, finished.output.as_str()),
+            (ToolResult::Ok, r#"{"code":"A7"}"#)
+        );
+        assert_eq!(server.effects(), 1);
+
+        // The same where the journal is away: begun for the first time it has failed, begun before it is unknown.
+        for (again, result) in [(false, ToolResult::Failed), (true, ToolResult::Unknown)] {
+            let mut journal = Journal::new();
+            journal.away = true;
+            let (tools, count) = counting(false, journal);
+            let mut wish = run(true, 0);
+            wish.again = again;
+            assert_eq!(tools.run(wish, caller()).await.result, result);
+            assert_eq!(count.load(Ordering::SeqCst), 0);
+        }
+        println!(
+            "begun before, nobody to be asked: unknown, and told when somebody is there again; 1 effect"
+        );
+    });
+}

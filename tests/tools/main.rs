@@ -5,10 +5,12 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
 
 mod at_once;
+mod book;
 mod box_of_one;
 mod conversation;
 mod exactly_once;
 mod journal;
+mod own;
 mod reach;
 mod replies;
 mod served;

@@ -7,7 +7,7 @@ use switchboard_kit::twilio::{CallEnd, CallOutcome, DialAnswer, Step};
 use crate::sent::{heard_again, there_and_back};
 use crate::support::http::{Request, ring};
 use crate::support::phone::sid;
-use crate::support::{House, Options, brief_with, caller, listen, say};
+use crate::support::{AGENT, House, Options, brief_with, caller, listen, say};
 use crate::switching::{DESK, sends_to, told, toml};
 
 async fn house(model: Realtime) -> House {
@@ -115,5 +115,28 @@ async fn only_the_right_key_takes_the_call() {
         .send(house.public)
         .await;
     assert!(reply.text().contains("press 1"), "{}", reply.text());
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_person_is_briefed_in_the_agent_s_language() {
+    let agent = AGENT.replacen("instructions", "language = \"de-AT\"\ninstructions", 1);
+    let toml = format!(
+        "{agent}[transfer]\nmode = \"warm\"\nbriefing = \"Ein Anruf. {{summary}} Zum Annehmen die Eins.\"\n\
+         [transfer.targets]\nfront_desk = \"{DESK}\"\n"
+    );
+    let house = House::start(Options {
+        toml,
+        ..Options::default()
+    })
+    .await;
+    let call = sid("CA");
+    let fields = ring(&call, "+15550142");
+    let briefing = Request::signed(&format!("/briefing?call={call}"), &fields);
+    let text = briefing.send(house.public).await.text();
+    assert!(
+        text.contains("<Say language=\"de-DE\">Ein Anruf."),
+        "{text}"
+    );
     house.stop().await;
 }

@@ -536,3 +536,87 @@ fn a_call_that_is_over_does_not_answer_its_tools() {
     assert!(rig.take().is_empty());
     assert_eq!(rig.call.poll_timeout(), None);
 }
+
+/// An outcome longer than a checkpoint keeps, and shorter than the call does.
+fn long_outcome() -> String {
+    format!(r#"{{"notes":"{}"}}"#, "x".repeat(5_000))
+}
+
+#[test]
+fn a_long_outcome_that_is_wished_again_comes_whole_in_the_next_process_too() {
+    let long = long_outcome();
+    let mut rig = Rig::live(setup());
+    calls(&mut rig, "resp_1", &[("call_1", "book", r#"{"at":9}"#)]);
+    ok(&mut rig, 1, &long);
+    rig.take();
+    calls(&mut rig, "resp_2", &[("call_2", "book", r#"{"at":9}"#)]);
+    let whole = |call: &str| format!("tool_output {call} {long}");
+    assert!(rig.take().contains(&whole("call_2")));
+    let before = runs(&rig);
+    assert_eq!(before.len(), 1, "what is kept whole is not run again");
+
+    let memory = rig.call.checkpoint(rig.now).tools;
+    let mut next = Rig::new(setup());
+    next.call.restore_tools(memory, next.now);
+    next.media();
+    next.ready();
+    assert!(runs(&next).is_empty(), "its outcome is known");
+    next.take();
+    calls(&mut next, "resp_8", &[("call_8", "book", r#"{"at":9}"#)]);
+    let asks = runs(&next);
+    assert_eq!(asks.len(), 1, "the journal has it whole");
+    assert_eq!(asks[0].key, before[0].key);
+    assert!(asks[0].again);
+    next.event(tool_finished(1, ToolResult::Repeated, &long));
+    assert!(next.take().contains(&whole("call_8")));
+    calls(&mut next, "resp_9", &[("call_9", "book", r#"{"at":9}"#)]);
+    assert!(next.take().contains(&whole("call_9")));
+    assert_eq!(
+        runs(&next).len(),
+        1,
+        "from now on it is kept whole here, too"
+    );
+}
+
+#[test]
+fn a_clipped_outcome_stays_known_while_the_journal_does_not_answer() {
+    let mut rig = Rig::live(setup());
+    calls(&mut rig, "resp_1", &[("call_1", "book", r#"{"at":9}"#)]);
+    ok(&mut rig, 1, &long_outcome());
+    let memory = rig.call.checkpoint(rig.now).tools;
+    let mut next = Rig::new(setup());
+    next.call.restore_tools(memory, next.now);
+    next.media();
+    next.ready();
+    for (result, call) in [
+        (ToolResult::Unknown, "call_8"),
+        (ToolResult::Failed, "call_9"),
+    ] {
+        next.take();
+        let response = format!("resp_{call}");
+        calls(&mut next, &response, &[(call, "book", r#"{"at":9}"#)]);
+        next.event(tool_finished(
+            1,
+            result,
+            r#"{"error":"the journal is away"}"#,
+        ));
+        let told = next.take();
+        let told = told
+            .iter()
+            .find_map(|line| line.strip_prefix(&format!("tool_output {call} ")));
+        let told: serde_json::Value = serde_json::from_str(told.unwrap()).unwrap();
+        assert!(
+            told["status"].as_str().unwrap().contains("done before"),
+            "{told}"
+        );
+        assert!(
+            told["beginning"]
+                .as_str()
+                .unwrap()
+                .starts_with(r#"{"notes":"xx"#)
+        );
+    }
+    let keys: Vec<String> = runs(&next).into_iter().map(|run| run.key).collect();
+    assert_eq!(keys.len(), 2);
+    assert_eq!(keys[0], keys[1], "never under another key");
+}

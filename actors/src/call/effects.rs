@@ -16,6 +16,8 @@ use super::actor::CallActor;
 use crate::messages::{Order, ToModel, ToPhone, ToolOver};
 use crate::openai::{ModelLine, Offered};
 use crate::tools::Caller;
+#[cfg(not(feature = "fault-hook"))]
+use crate::tools::Stop;
 
 impl CallActor {
     /// Carries out all effects; `since` is when the event that caused them was read from its socket.
@@ -81,7 +83,14 @@ impl CallActor {
         if let Some(call) = self.log.call {
             let checkpoint = self.call.checkpoint(self.now());
             let owner = ctx.address().downgrade();
+            #[cfg(feature = "fault-hook")]
+            let stops = self.planned.take_checkpoint(&checkpoint);
             self.keeper.save(call, checkpoint, owner);
+            #[cfg(feature = "fault-hook")]
+            if stops {
+                let owner = ctx.address().downgrade();
+                self.keeper.stand_still_after_last(owner);
+            }
         }
     }
 
@@ -127,11 +136,13 @@ impl CallActor {
         };
         let (tools, actor) = (self.tools.clone(), ctx.address().downgrade());
         #[cfg(feature = "fault-hook")]
-        let panics = self.planned.take_tool();
+        let planned = self.planned.take_tool();
         actix::spawn(async move {
             #[cfg(feature = "fault-hook")]
-            assert!(!panics, "{}", crate::fault::CAUSE);
-            let finished = tools.run(run, caller).await;
+            let stop = crate::fault::strike_tool(planned);
+            #[cfg(not(feature = "fault-hook"))]
+            let stop = Stop::default();
+            let finished = tools.run_with(run, caller, stop).await;
             if let Some(actor) = actor.upgrade() {
                 actor.do_send(ToolOver(finished));
             }

@@ -4,6 +4,7 @@ use actix::{AsyncContext as _, Context, Handler, WrapFuture as _};
 
 use super::CallActor;
 use crate::fault::{CAUSE, Fault, SessionFault};
+use crate::tools::ToolStep;
 
 impl Handler<Fault> for CallActor {
     type Result = ();
@@ -19,7 +20,8 @@ impl Handler<Fault> for CallActor {
                 self.guarded(ctx, |_, _| panic!("{CAUSE}"));
             }
             Fault::Spoil => self.planned.spoil(),
-            Fault::PanicInTool => self.planned.for_tool(),
+            Fault::StopTool(ToolStep::AfterCheckpoint) => self.planned.for_checkpoint(),
+            Fault::PanicInTool | Fault::StopTool(_) => self.planned.for_tool(fault),
             Fault::PanicInModel => self.break_model(SessionFault::Panic),
             Fault::PanicInPhone => self.phone.do_send(SessionFault::Panic),
             // Until it is over an actor handles no message and no timer.

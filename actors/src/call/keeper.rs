@@ -186,6 +186,22 @@ impl Keeper {
         });
     }
 
+    /// When the last checkpoint is kept, its call stands still.
+    #[cfg(feature = "fault-hook")]
+    pub(super) fn stand_still_after_last(&mut self, owner: WeakAddr<CallActor>) {
+        use crate::fault::{Fault, STANDSTILL, says_where};
+        let Some(last) = self.last.take() else {
+            return;
+        };
+        actix_rt::spawn(async move {
+            let _ = last.await;
+            if let Some(owner) = owner.upgrade() {
+                owner.do_send(Fault::StallActor(STANDSTILL));
+            }
+            says_where(crate::tools::ToolStep::AfterCheckpoint);
+        });
+    }
+
     /// Nobody will ask for the call.
     pub(super) fn forget(&mut self, call: CallSid) {
         // What was to be written down again is not.

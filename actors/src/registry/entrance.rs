@@ -43,6 +43,10 @@ impl Registry {
         }
         self.has_room(Some(call))?;
         if !message.again {
+            let most = message.most_of_agent.unwrap_or(usize::MAX);
+            if self.of_agent(&message.visit.agent.name) >= most {
+                return Err(Refused::AgentFull);
+            }
             // Whoever comes back is on the line already: for him it is tried in any case.
             self.gate.admit(now)?;
         }

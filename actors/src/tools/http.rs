@@ -100,7 +100,9 @@ impl HttpTool {
         timeout: Duration,
     ) -> Outcome {
         let Some(web) = web else {
-            return Err(ToolError::Failed("no servers can be reached".to_owned()));
+            return Err(ToolError::Failed(
+                "no servers can be reached".to_owned().into(),
+            ));
         };
         let tries = self.tries(web, &request, timeout);
         actix_rt::time::timeout(timeout, tries)
@@ -126,7 +128,7 @@ impl HttpTool {
             match trouble {
                 Trouble::Final(error) => return Err(error),
                 Trouble::NotSent(why) | Trouble::NotNow(why) if left == 0 => {
-                    return Err(ToolError::Failed(why));
+                    return Err(ToolError::Failed(why.into()));
                 }
                 Trouble::Lost(why) if left == 0 || !may_repeat => {
                     return Err(ToolError::Unknown(why));
@@ -136,7 +138,9 @@ impl HttpTool {
             actix_rt::time::sleep(wait).await;
             wait *= 2;
         }
-        Err(ToolError::Failed("the server was not reached".to_owned()))
+        Err(ToolError::Failed(
+            "the server was not reached".to_owned().into(),
+        ))
     }
 
     /// One try, with its redirects.
@@ -260,7 +264,7 @@ fn client(web: &Web, timeout: Duration) -> Client {
 
 fn refused(why: String) -> Trouble {
     let why = format!("the tool cannot be reached: {why}");
-    Trouble::Final(ToolError::Failed(why))
+    Trouble::Final(ToolError::Failed(why.into()))
 }
 
 fn trouble_of_sending(error: &SendRequestError) -> Trouble {
@@ -289,7 +293,7 @@ fn trouble_of(status: StatusCode, text: &[u8]) -> Trouble {
         502..=504 => Trouble::Lost(why),
         // A server that fails in the middle has perhaps done it.
         500..=599 => Trouble::Final(ToolError::Unknown(why)),
-        _ => Trouble::Final(ToolError::Failed(why)),
+        _ => Trouble::Final(ToolError::Failed(why.into())),
     }
 }
 

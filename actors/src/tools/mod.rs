@@ -8,6 +8,7 @@
 //! | `http` | a signed POST to somebody's server |
 //! | `address` | which addresses may a tool reach? |
 //! | `schema` | do the arguments fit? |
+//! | `stop` | where can a run be stopped, to be killed there? |
 //!
 //! A run belongs to nobody: it goes on when its call is built anew, and when its call is over, so that an effect that
 //! was begun is also written down. Its answer goes to the call along a weak link.
@@ -17,9 +18,12 @@ mod http;
 mod once;
 mod runner;
 mod schema;
+mod stop;
 
 pub use address::{Resolve, is_public, resolve_by_system};
 pub use http::{HttpTool, MAX_REPLY, Web, signature};
+pub(crate) use stop::Stop;
+pub use stop::ToolStep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,7 +37,10 @@ use serde_json::{Map, Value};
 use crate::metrics::Metrics;
 use crate::store::CallStore;
 
-/// What came of a tool: JSON text for the model, or why not.
+/// What came of a tool: JSON text for the model of what was done, or found; or why not.
+///
+/// The class decides what a repeat of the same wish means: what was done is not done again, what certainly changed
+/// nothing may be tried again, and what nobody knows is asked back.
 pub type Outcome = Result<String, ToolError>;
 
 /// A tool in this process.
@@ -85,13 +92,28 @@ impl std::fmt::Debug for Caller {
     }
 }
 
+/// What the model is told of something that was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// A sentence.
+    Sentence(String),
+    /// JSON text with the sentence in `error` and what else could be had beside it.
+    Answer(String),
+}
+
+impl From<String> for Why {
+    fn from(sentence: String) -> Self {
+        Self::Sentence(sentence)
+    }
+}
+
 /// Why a tool did not do what it was asked; the words are for the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToolError {
     /// Not with these arguments; nothing was done.
-    Refused(String),
+    Refused(Why),
     /// It could not be done; nothing was done.
-    Failed(String),
+    Failed(Why),
     /// Nobody knows whether it was done.
     Unknown(String),
     /// No answer in time.
@@ -179,6 +201,13 @@ impl ToolBox {
     /// Puts a tool in, in the place of one of the same name.
     pub fn add(&mut self, spec: ToolSpec, place: Place) {
         self.tools.insert(spec.name.clone(), (spec, place));
+    }
+
+    /// Changes what is told of a tool, if there is one of that name.
+    pub fn describe(&mut self, name: &str, change: impl FnOnce(&mut ToolSpec)) {
+        if let Some((spec, _)) = self.tools.get_mut(name) {
+            change(spec);
+        }
     }
 
     /// The tool of that name as the call machine and the model know it.

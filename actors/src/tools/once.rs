@@ -60,6 +60,8 @@ pub(super) enum Found {
 /// The right to do an effect, and the duty to say what came of it. Dropped without a word, nobody knows.
 pub(super) struct Turn {
     key: String,
+    /// It was begun before, and nobody wrote down what came of it.
+    pub(super) in_doubt: bool,
     outcome: watch::Sender<Option<Kept>>,
     under_way: UnderWay,
     store: Option<Arc<dyn CallStore>>,
@@ -73,10 +75,10 @@ impl Once {
         }
     }
 
-    /// Announces an effect.
-    pub(super) async fn begin(&self, effect: Effect, knows_its_key: bool) -> Found {
+    /// Announces an effect; `again` if it was begun before, as far as its call knows.
+    pub(super) async fn begin(&self, effect: Effect, knows_its_key: bool, again: bool) -> Found {
         let (turn, other) = self.take_turn(&effect.key);
-        let turn = match (turn, other) {
+        let mut turn = match (turn, other) {
             (Some(turn), _) => turn,
             (None, Some(mut other)) => {
                 // The same wish is under way: its outcome is this one's.
@@ -91,7 +93,10 @@ impl Once {
         };
         let kept = match in_time(store.begin(effect, now())).await {
             Ok(Begun::First) => return Found::Mine(turn),
-            Ok(Begun::Unknown) if knows_its_key => return Found::Mine(turn),
+            Ok(Begun::Unknown) if knows_its_key => {
+                turn.in_doubt = true;
+                return Found::Mine(turn);
+            }
             Ok(Begun::Done(text)) => {
                 serde_json::from_str(&text).unwrap_or_else(|_| Kept::unknown())
             }
@@ -99,9 +104,13 @@ impl Once {
             Err(error) => {
                 // Without a line in the journal nothing may be done that cannot be undone.
                 log::error!(target: "switchboard::tool", error:% = error; "journal does not answer, effect not begun");
-                Kept {
-                    result: ToolResult::Failed,
-                    output: failure("this cannot be done at the moment; nothing was changed"),
+                if again {
+                    Kept::unknown()
+                } else {
+                    Kept {
+                        result: ToolResult::Failed,
+                        output: failure("this cannot be done at the moment; nothing was changed"),
+                    }
                 }
             }
         };
@@ -120,6 +129,7 @@ impl Once {
         under_way.seen.insert(key.to_owned(), seen);
         let turn = Turn {
             key: key.to_owned(),
+            in_doubt: false,
             outcome,
             under_way: self.under_way.clone(),
             store: self.store.clone(),

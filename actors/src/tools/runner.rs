@@ -8,7 +8,10 @@ use futures_util::FutureExt as _;
 use serde_json::Value;
 
 use super::once::Found;
-use super::{Caller, LONGEST_EFFECT, Outcome, Place, ToolBox, ToolError, ToolRequest, schema};
+use super::{
+    Caller, LONGEST_EFFECT, Outcome, Place, Stop, ToolBox, ToolError, ToolRequest, ToolStep, Why,
+    schema,
+};
 use crate::store::Effect;
 
 const TARGET: &str = "switchboard::tool";
@@ -16,9 +19,14 @@ const TARGET: &str = "switchboard::tool";
 impl ToolBox {
     /// Runs a tool for a call; comes to an end whatever happens to the tool.
     pub async fn run(&self, run: ToolRun, caller: Caller) -> ToolFinished {
+        self.run_with(run, caller, Stop::default()).await
+    }
+
+    /// The same, standing still at a step.
+    pub(crate) async fn run_with(&self, run: ToolRun, caller: Caller, stop: Stop) -> ToolFinished {
         let began = Instant::now();
         let call = caller.call;
-        let (result, output) = self.outcome(&run, caller).await;
+        let (result, output) = self.outcome(&run, caller, stop).await;
         let took = began.elapsed();
         self.metrics.tool_ran(&run.tool, result.label(), took);
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -33,7 +41,7 @@ impl ToolBox {
         }
     }
 
-    async fn outcome(&self, run: &ToolRun, caller: Caller) -> (ToolResult, String) {
+    async fn outcome(&self, run: &ToolRun, caller: Caller, stop: Stop) -> (ToolResult, String) {
         let Some((spec, place)) = self.tools.get(&run.tool) else {
             // An effect that was begun before the tool went away may have happened.
             return if run.effects {
@@ -44,7 +52,12 @@ impl ToolBox {
         };
         let arguments = Value::Object(run.arguments.clone());
         if let Err(why) = schema::check(&spec.parameters, &arguments) {
-            return (ToolResult::Refused, failure(&why));
+            // The schema may be another than the one it was begun under.
+            return if run.effects && run.again {
+                (ToolResult::Unknown, outcome_unknown())
+            } else {
+                (ToolResult::Refused, failure(&why))
+            };
         }
         let request = ToolRequest {
             tool: run.tool.clone(),
@@ -63,13 +76,25 @@ impl ToolBox {
             tool: run.tool.clone(),
             arguments: run.canonical.clone(),
         };
-        let turn = match self.once.begin(effect, place.knows_its_key()).await {
+        stop.at(ToolStep::BeforeJournal).await;
+        let turn = match self
+            .once
+            .begin(effect, place.knows_its_key(), run.again)
+            .await
+        {
             Found::Mine(turn) => turn,
             Found::Known(result, output) => return (result, output),
         };
+        stop.at(ToolStep::AfterJournal).await;
         let outcome = self.attempt(place, request, run.timeout).await;
-        let (result, output) = told(outcome, true);
+        stop.at(ToolStep::BeforeOutcome).await;
+        let (mut result, mut output) = told(outcome, true);
+        if turn.in_doubt && result == ToolResult::Failed {
+            // This try changed nothing. Whether an earlier one did, it did not learn.
+            (result, output) = (ToolResult::Unknown, outcome_unknown());
+        }
         turn.finish(result, &output).await;
+        stop.at(ToolStep::AfterOutcome).await;
         (result, output)
     }
 
@@ -113,8 +138,8 @@ struct Panicked;
 fn told(outcome: Result<Outcome, Panicked>, effects: bool) -> (ToolResult, String) {
     match outcome {
         Ok(Ok(output)) => (ToolResult::Ok, output),
-        Ok(Err(ToolError::Refused(why))) => (ToolResult::Refused, failure(&why)),
-        Ok(Err(ToolError::Failed(why))) => (ToolResult::Failed, failure(&why)),
+        Ok(Err(ToolError::Refused(why))) => (ToolResult::Refused, in_words(why)),
+        Ok(Err(ToolError::Failed(why))) => (ToolResult::Failed, in_words(why)),
         Ok(Err(ToolError::Unknown(_) | ToolError::TimedOut)) if effects => {
             (ToolResult::Unknown, outcome_unknown())
         }
@@ -128,5 +153,12 @@ fn told(outcome: Result<Outcome, Panicked>, effects: bool) -> (ToolResult, Strin
             ToolResult::Panicked,
             failure("the tool does not work at the moment"),
         ),
+    }
+}
+
+fn in_words(why: Why) -> String {
+    match why {
+        Why::Sentence(sentence) => failure(&sentence),
+        Why::Answer(json) => json,
     }
 }

@@ -38,6 +38,36 @@ impl BookTool {
     }
 }
 
+/// What the book answers: always JSON that a model can speak.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// It was done, or found.
+    Done(Value),
+    /// Not like this, and nothing was changed; `error` says why, with what else could be had beside it.
+    Refused(Value),
+    /// The book itself failed, and nothing was changed: the same wish may come again.
+    Failed(Value),
+}
+
+impl Answer {
+    /// An answer as it was kept.
+    fn kept(answer: Value) -> Self {
+        if answer.get("error").is_some() {
+            Self::Refused(answer)
+        } else {
+            Self::Done(answer)
+        }
+    }
+
+    /// What the model is told, whatever became of it.
+    #[must_use]
+    pub fn into_json(self) -> Value {
+        match self {
+            Self::Done(answer) | Self::Refused(answer) | Self::Failed(answer) => answer,
+        }
+    }
+}
+
 /// All tools of the book.
 #[must_use]
 pub fn tools() -> &'static [BookTool] {
@@ -145,9 +175,10 @@ fn whose() -> Value {
 }
 
 /// Runs a tool by its name.
-pub(super) fn run(book: &Book, name: &str, arguments: &Value, context: &CallContext<'_>) -> Value {
+pub(super) fn run(book: &Book, name: &str, arguments: &Value, context: &CallContext<'_>) -> Answer {
     let Some(tool) = TOOLS.iter().find(|tool| tool.name == name) else {
-        return json!({"error": format!("The appointment book has no tool {name}.")});
+        let sentence = format!("The appointment book has no tool {name}.");
+        return Answer::Refused(json!({ "error": sentence }));
     };
     let arguments = Arguments::of(arguments);
     let answer = if tool.effects {
@@ -175,14 +206,15 @@ pub(super) fn run(book: &Book, name: &str, arguments: &Value, context: &CallCont
             },
         )
     };
-    answer.unwrap_or_else(|error: BookError| {
+    answer.map(Answer::kept).unwrap_or_else(|error: BookError| {
         log::error!(target: "switchboard::book", tool = name, error:% = error; "the book failed");
         let nothing = if tool.effects {
             " Nothing was changed."
         } else {
             ""
         };
-        json!({"error": format!("The appointment book cannot be reached at the moment.{nothing}")})
+        let sentence = format!("The appointment book cannot be reached at the moment.{nothing}");
+        Answer::Failed(json!({ "error": sentence }))
     })
 }
 

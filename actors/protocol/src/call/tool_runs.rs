@@ -118,7 +118,7 @@ impl Call {
             .collect();
         for number in unfinished {
             self.owes_answer = true;
-            self.run_again(number, now);
+            self.run_again(number, Vec::new(), now);
         }
         self.watch_tools();
     }
@@ -194,6 +194,7 @@ impl Call {
                     ms: None,
                     result: None,
                     output: None,
+                    clipped: false,
                     told: Told::Nobody,
                 });
                 let run = ToolRun {
@@ -205,6 +206,7 @@ impl Call {
                     key,
                     effects: spec.effects,
                     timeout: spec.timeout,
+                    again: false,
                 };
                 self.begin_run(run, vec![tool], now);
             }
@@ -247,13 +249,16 @@ impl Call {
             return;
         }
         let record = self.runs.memory.get(number);
-        let output = record.and_then(|record| record.output.clone());
-        let output = output.unwrap_or_else(outcome_unknown);
+        if record.is_some_and(|record| record.clipped && record.effects) {
+            // What is kept of it is no JSON any more; the journal has it whole.
+            return self.run_again(number, vec![tool], now);
+        }
+        let output = record.map_or_else(outcome_unknown, ToolRecord::known);
         self.answer_tool_with(tool, output, Some(number));
     }
 
-    /// Runs what is under way once more, under its old key.
-    fn run_again(&mut self, number: u32, now: Time) {
+    /// Runs what was begun once more, under its old key: whose effect has happened gives its outcome.
+    fn run_again(&mut self, number: u32, waiters: Vec<ToolCall>, now: Time) {
         let agent = self.setup.agent.clone();
         let Some(record) = self.runs.memory.get(number) else {
             return;
@@ -278,11 +283,12 @@ impl Call {
             key: record.key.clone(),
             effects: record.effects,
             timeout,
+            again: true,
         };
         if self.runs.live.iter().any(|live| live.number == number) {
             self.effects.push_back(Effect::RunTool(Box::new(run)));
         } else {
-            self.begin_run(run, Vec::new(), now);
+            self.begin_run(run, waiters, now);
         }
     }
 
@@ -301,7 +307,7 @@ impl Call {
             }
         }
         for number in numbers {
-            self.run_again(number, now);
+            self.run_again(number, Vec::new(), now);
         }
         self.watch_tools();
         self.hand_in_answers();
@@ -320,9 +326,19 @@ impl Call {
         let run = self.runs.live.swap_remove(place);
         let ms = now.millis_since(run.since);
         let Some(record) = self.runs.memory.get_mut(finished.number) else {
+            // Forgotten meanwhile, as one of too many; whoever waits is answered all the same.
+            self.tell_outcome(finished.number, run.waiters, &finished.output, false);
+            self.hand_in_answers();
             return;
         };
-        record.finish(finished.result, &finished.output, ms);
+        let known_before = record.result.is_some();
+        let mut output = finished.output;
+        match finished.result {
+            ToolResult::Ok | ToolResult::Repeated => record.finish(finished.result, &output, ms),
+            // Asked for the whole of an outcome that is known, the journal did not answer: it stays known.
+            _ if known_before => output = record.known(),
+            result => record.finish(result, &output, ms),
+        }
         let report = Report::Tool {
             tool: record.tool.clone(),
             number: finished.number,
@@ -341,7 +357,7 @@ impl Call {
             // It was told at the deadline that nobody knows.
             self.outcome_given(finished.number);
         }
-        self.tell_outcome(finished.number, run.waiters, &finished.output, is_news);
+        self.tell_outcome(finished.number, run.waiters, &output, is_news);
         self.hand_in_answers();
     }
 
@@ -363,7 +379,7 @@ impl Call {
         }
         for (number, waiters) in overdue {
             let output = match self.runs.memory.get(number) {
-                Some(record) if record.effects => outcome_unknown(),
+                Some(record) if record.effects => record.known(),
                 Some(record) => failure(&format!("{} did not answer in time", record.tool)),
                 None => continue,
             };

@@ -67,8 +67,17 @@ pub struct ToolRecord {
     pub result: Option<ToolResult>,
     /// What the model was told, clipped.
     pub output: Option<String>,
+    /// Whether `output` is only the beginning of it: no JSON any more, so who asks again is answered from the journal.
+    #[serde(default, skip_serializing_if = "is_whole")]
+    pub clipped: bool,
     /// How far the outcome has got.
     pub told: Told,
+}
+
+// The signature is serde's.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_whole(clipped: &bool) -> bool {
+    !clipped
 }
 
 /// How far an outcome has got.
@@ -104,12 +113,8 @@ impl ToolMemory {
     #[must_use]
     pub(crate) fn for_checkpoint(&self) -> Self {
         let mut kept = self.clone();
-        for output in kept
-            .records
-            .iter_mut()
-            .filter_map(|record| record.output.as_mut())
-        {
-            output.truncate(clip(output, TOLD_OF_TOOL).len());
+        for record in &mut kept.records {
+            record.clip_to(TOLD_OF_TOOL);
         }
         kept
     }
@@ -215,7 +220,30 @@ impl ToolRecord {
         self.call = String::new();
         self.result = Some(result);
         self.ms = Some(ms);
-        self.output = Some(clip(output, KEPT_OUTPUT).to_owned());
+        self.output = Some(output.to_owned());
+        self.clipped = false;
+        self.clip_to(KEPT_OUTPUT);
+    }
+
+    fn clip_to(&mut self, bytes: usize) {
+        let Some(output) = &mut self.output else {
+            return;
+        };
+        let kept = clip(output, bytes).len();
+        if kept < output.len() {
+            output.truncate(kept);
+            output.shrink_to_fit();
+            self.clipped = true;
+        }
+    }
+
+    /// What is known of the outcome, as JSON whatever was clipped.
+    pub(crate) fn known(&self) -> String {
+        match &self.output {
+            None => super::outcome_unknown(),
+            Some(output) if self.clipped => super::outcome_in_part(output),
+            Some(output) => output.clone(),
+        }
     }
 
     /// The state on pages: `running`, or the label of the result.

@@ -122,6 +122,8 @@ pub struct ToolRun {
     pub effects: bool,
     /// How long it is waited for.
     pub timeout: Duration,
+    /// It was begun before: while the journal cannot be asked, nobody may say that nothing was changed.
+    pub again: bool,
 }
 
 /// A run is over.
@@ -204,6 +206,16 @@ pub fn outcome_unknown() -> String {
         "status": "unknown",
         "advice": "It is not known whether this was done. Do not call it again by yourself. Say so to the caller, and \
                    look it up with another tool or ask before anything is repeated.",
+    })
+    .to_string()
+}
+
+/// What the model is told of an outcome of which the beginning alone is at hand.
+#[must_use]
+pub fn outcome_in_part(beginning: &str) -> String {
+    json!({
+        "status": "This was done before. Only the beginning of its answer is at hand; do not call it again.",
+        "beginning": beginning,
     })
     .to_string()
 }
