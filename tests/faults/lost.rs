@@ -8,7 +8,9 @@ use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
 use tokio::task::JoinHandle;
 
 use crate::support::{House, SOON, brief_with, caller, listen, say, tone, until};
-use crate::weather::{ONE_AT_A_TIME, longest_silence_ms, neighbours, noticed_nothing, stormy, talking_line};
+use crate::weather::{
+    ONE_AT_A_TIME, longest_silence_ms, neighbours, noticed_nothing, stormy, talking_line,
+};
 
 /// Calls a fault strikes at once.
 const VICTIMS: usize = 5;

@@ -9,7 +9,9 @@ use switchboard_kit::twilio::{CallEnd, CallOutcome, DialAnswer, Step};
 use crate::support::http::Request;
 use crate::support::phone::sid;
 use crate::support::{House, MODEL_KEY, Options, SOON, brief, caller, listen, until};
-use crate::weather::{ONE_AT_A_TIME, longest_silence_ms, neighbours, noticed_nothing, stormy, talking_line};
+use crate::weather::{
+    ONE_AT_A_TIME, longest_silence_ms, neighbours, noticed_nothing, stormy, talking_line,
+};
 
 /// Phones and stays on the line until the front desk has answered; gives the call and the milliseconds of media stream
 /// before the fallback.

@@ -159,6 +159,9 @@ impl CallActor {
                     metrics.tokens_used(kind, tokens);
                 }
                 metrics.spent_usd(dollars);
+                if let Some(purse) = self.shared.gate.purse() {
+                    purse.spend(dollars);
+                }
             }
             Report::RateLimits {
                 left,
