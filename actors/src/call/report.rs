@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use call_protocol::call::ADOPT_WITHIN;
 use call_protocol::call::effect::{Report, Summary};
 use call_protocol::conversation::{Speaker, Turn};
-use call_protocol::model::errors::is_of_the_account;
+use call_protocol::model::errors::{is_of_the_account, rate_limit};
 
 use super::actor::CallActor;
 
@@ -108,6 +108,9 @@ impl CallActor {
                 let code = error.code.as_deref().unwrap_or("none");
                 if is_of_the_account(&error) {
                     self.shared.gate.refused(Instant::now());
+                }
+                if let Some(named) = rate_limit(&error) {
+                    self.shared.gate.rate_limited(named, Instant::now());
                 }
                 let message = error.message.as_str();
                 line!(warn, self, kind = error.kind.as_str(), code, message; "model refused something");
