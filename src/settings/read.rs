@@ -49,7 +49,7 @@ where
 /// A sum of US dollars that somebody means.
 pub(super) fn dollars(key: &str, given: Option<f64>) -> Result<Option<f64>, SettingsError> {
     match given {
-        Some(sum) if !(sum >= LEAST_DOLLARS && sum <= MOST_DOLLARS) => Err(SettingsError::invalid(
+        Some(sum) if !(LEAST_DOLLARS..=MOST_DOLLARS).contains(&sum) => Err(SettingsError::invalid(
             key,
             format!("is {sum}"),
             format!(

@@ -27,6 +27,7 @@ fn number(variable: &str, usual: u64) -> u64 {
 }
 
 /// Those that are installed; says which are not.
+#[allow(clippy::print_stdout)] // for whoever reads the test's output
 fn installed() -> Vec<Kind> {
     let (there, missing): (Vec<_>, Vec<_>) =
         Kind::ALL.into_iter().partition(|kind| kind.is_installed());

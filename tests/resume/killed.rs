@@ -60,7 +60,8 @@ async fn kill_with(calls: usize) -> String {
             let line = line.clone();
             let mut steps = vec![listen(), say("hello"), listen()];
             if number < answered {
-                steps.push(say("thanks"));
+                // What is waited for ends with the process: the answer has fallen silent.
+                steps.extend([say("thanks"), listen()]);
             }
             steps.extend([
                 // From here on the first process is dead; half of the callers are in the middle of an answer.
