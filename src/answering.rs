@@ -77,6 +77,7 @@ impl Reading {
             built_ins: &settings.built_ins,
             briefs: settings.transfer.mode == TransferMode::Warm,
             calls_ahead: calls_ahead(&settings, first),
+            max_cost_usd: settings.limits.max_call_cost_usd,
         };
         let ready = |agent: &Agent| -> Result<_, ProfileError> {
             let url: Arc<str> = first.openai.url_for(&agent.model.name).as_str().into();

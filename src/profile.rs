@@ -49,6 +49,8 @@ pub(crate) struct Around<'a> {
     pub(crate) briefs: bool,
     /// People are called while the caller stays with the agent, and ring for so long.
     pub(crate) calls_ahead: Option<Duration>,
+    /// US dollars a call may cost.
+    pub(crate) max_cost_usd: Option<f64>,
 }
 
 /// Makes the profile of an agent.
@@ -110,6 +112,7 @@ pub(crate) fn profile(
         mask_digits: agent.mask_digits,
         transfer_targets: around.targets.to_vec(),
         calls_ahead: around.calls_ahead,
+        max_cost_usd: around.max_cost_usd,
         tools: rules(agent, around.tools)?,
     }))
 }

@@ -17,6 +17,7 @@ use rustls::{ClientConfig, RootCertStore};
 use secrecy::ExposeSecret as _;
 use socket2::{SockRef, TcpKeepalive};
 use switchboard_actors::admission::Gate;
+use switchboard_actors::budget::keep_books;
 use switchboard_actors::call::{Tap, unix_now};
 use switchboard_actors::metrics::Metrics;
 use switchboard_actors::openai::{Dialler, Endpoint};
@@ -147,11 +148,15 @@ impl Service {
             |url| url.as_str().to_owned(),
         );
         let endpoint = endpoint(&settings)?;
-        let gate = Arc::new(Gate::default());
+        let gate = Arc::new(match settings.limits.max_day_cost_usd {
+            Some(most) => Gate::with_day_budget(most),
+            None => Gate::default(),
+        });
         let registry = Registry::new(settings.limits.max_calls, gate.clone()).start();
         let workers = settings.server.workers;
         let store = open_store(&settings)?;
         keep_clean(store.clone());
+        actix::spawn(keep_books(gate.clone(), store.clone(), unix_now));
         let own = OwnTools {
             journal: own.journal.or_else(|| Some(store.clone())),
             ..own

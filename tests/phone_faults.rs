@@ -146,6 +146,7 @@ async fn nobody_reads(callers: usize, unread: Duration, others: u32) -> String {
     })
     .await;
     let took = since.elapsed();
+    assert!(took <= Duration::from_secs(13), "{took:?}");
     let grown = most.saturating_sub(before) / callers as u64;
     let free = model_is_free(&house, others..others + callers).await;
     assert!(free <= Duration::from_secs(1), "{free:?}");

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
+use call_protocol::checkpoint::{Checkpoint, Standing};
+use call_protocol::ids::CallSid;
 use serde_json::Value;
 use support::child::{Helper, Serving, run};
 use support::http::{Request, ring};
@@ -16,6 +18,9 @@ use support::{
     ADMIN_TOKEN, AUTH_TOKEN, MODEL_KEY, PUBLIC, SOON, brief, caller, environment, line_to, listen,
     say, until,
 };
+use switchboard_actors::call::unix_now;
+use switchboard_actors::store::CallStore as _;
+use switchboard_actors::store::sqlite::SqliteStore;
 use switchboard_kit::realtime::Running;
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Scripted, Step, StreamEnd};
 use tokio::task::JoinHandle;
@@ -190,6 +195,52 @@ async fn at_the_drain_deadline_live_calls_are_handed_over() {
     assert!(began.elapsed() <= SOON);
     println!(
         "D2 drain deadline 2 s: 3 calls closed with 1001, exit 0 after {} ms (bar 4,000)",
+        took.as_millis()
+    );
+}
+
+/// The same with a full house and the store on disk: whoever comes next finds every one of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d2_at_the_deadline_fifty_calls_are_written_down_and_handed_over() {
+    const CALLS: usize = 50;
+    let folder = std::env::temp_dir().join(format!("switchboard-d2-{}", std::process::id()));
+    let more = [
+        ("SWITCHBOARD_DRAIN_SECONDS", "2".to_owned()),
+        ("SWITCHBOARD_STORE", "sqlite".to_owned()),
+        ("SWITCHBOARD_DATA_DIR", folder.display().to_string()),
+    ];
+    let (_model, mut serving) = serving(&more).await;
+    let stay = || vec![listen(), Step::Wait { ms: 25_000 }, Step::HangUp];
+    let calls: Vec<_> = (0..CALLS).map(|_| phone(&serving, stay())).collect();
+    is_live(&serving, CALLS).await;
+    serving.signal("TERM");
+    let (code, took) = serving.ended(SOON).await;
+    assert_eq!(code, 0);
+    assert!(took <= Duration::from_millis(4_000), "{took:?}");
+    let mut sids = Vec::new();
+    for call in calls {
+        let outcome = call.await.unwrap();
+        let closed = StreamEnd::ServerClosed {
+            code: Some(1001),
+            reason: String::new(),
+        };
+        assert_eq!(outcome.streams[0].end, closed);
+        sids.push(outcome.call_sid);
+    }
+    let store = SqliteStore::open(&folder.join("calls.sqlite")).unwrap();
+    let mut kept = 0;
+    for sid in &sids {
+        let call = CallSid::parse(sid).unwrap();
+        let document = store.look(call, unix_now()).await.unwrap();
+        let checkpoint = Checkpoint::decode(&document.expect("a checkpoint")).unwrap();
+        assert_eq!(checkpoint.standing, Standing::Live, "{sid}");
+        assert_eq!(checkpoint.turns.len(), 1, "{sid}: the greeting");
+        kept += 1;
+    }
+    let _ = std::fs::remove_dir_all(folder);
+    println!(
+        "D2 drain deadline 2 s under {CALLS} calls: all closed with 1001, {kept} checkpoints found, exit 0 after {} ms (bar \
+         4,000)",
         took.as_millis()
     );
 }

@@ -4,6 +4,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::budget::Purse;
+
 /// While the key is refused one call in so many seconds is let in, to see whether it still is.
 const PROBE_EVERY: Duration = Duration::from_secs(15);
 
@@ -32,6 +34,8 @@ pub enum Shut {
     Refused,
     /// The account's rate limit is used up.
     RateLimited,
+    /// The day has cost as much as it may.
+    Budget,
 }
 
 impl Shut {
@@ -41,13 +45,18 @@ impl Shut {
         match self {
             Self::Refused => "model_refused",
             Self::RateLimited => "model_rate_limited",
+            Self::Budget => "budget",
         }
     }
 }
 
 /// The door of one process; asked once a call, told a few times a call.
 #[derive(Debug, Default)]
-pub struct Gate(Mutex<State>);
+pub struct Gate {
+    state: Mutex<State>,
+    /// What the day may cost, if that is limited.
+    purse: Option<Purse>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -74,7 +83,26 @@ impl State {
 
 impl Gate {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A door that is shut for the rest of a day that has cost so many US dollars.
+    #[must_use]
+    pub fn with_day_budget(most_usd: f64) -> Self {
+        Self {
+            state: Mutex::default(),
+            purse: Some(Purse::new(most_usd)),
+        }
+    }
+
+    fn is_spent(&self, now: Instant) -> bool {
+        self.purse.as_ref().is_some_and(|purse| purse.is_empty(now))
+    }
+
+    /// What the day may cost, if that is limited.
+    #[must_use]
+    pub const fn purse(&self) -> Option<&Purse> {
+        self.purse.as_ref()
     }
 
     /// Lets a new call in, or says why not.
@@ -82,6 +110,9 @@ impl Gate {
     /// # Errors
     /// [`Shut`], while a caller would only meet silence.
     pub fn admit(&self, now: Instant) -> Result<(), Shut> {
+        if self.is_spent(now) {
+            return Err(Shut::Budget);
+        }
         let mut state = self.state();
         if let Some(probe_at) = state.probe_at
             && now >= probe_at
@@ -104,6 +135,9 @@ impl Gate {
     /// Why new calls are turned away, if they are.
     #[must_use]
     pub fn shut(&self, now: Instant) -> Option<Shut> {
+        if self.is_spent(now) {
+            return Some(Shut::Budget);
+        }
         self.state().shut(now)
     }
 

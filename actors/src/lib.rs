@@ -29,6 +29,7 @@
 //!   in use, and the next one, which is told the conversation and takes its place between two turns.
 //! * [`Gate`](admission::Gate) is no actor: calls tell it what the model's server says of key and limits, and the
 //!   registry asks it before a new call is let in.
+//!   What calls cost goes through it, too, to the day's sum in the store ([`budget`]).
 //! * [`Registry`](registry::Registry) is the only actor elsewhere. Rows are *pushed* to it, so a list of calls never
 //!   waits for a call, and it admits calls, so their limit is exact. All of the house hangs on it: a panic in one of its
 //!   handlers costs the message that met it, which has no answer, and its figures are counted anew.
@@ -75,6 +76,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admission;
+pub mod budget;
 pub mod call;
 pub mod down;
 #[cfg(feature = "fault-hook")]

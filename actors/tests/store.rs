@@ -12,7 +12,7 @@ use call_protocol::ids::CallSid;
 use switchboard_actors::store::memory::MemoryStore;
 use switchboard_actors::store::sqlite::SqliteStore;
 use switchboard_actors::store::{
-    Begun, CHECKPOINT_LIFE, CallStore, Effect, JOURNAL_LIFE, MAX_CHECKPOINT, MAX_EFFECT_TEXT,
+    Begun, CHECKPOINT_LIFE, CallStore, DAY, Effect, JOURNAL_LIFE, MAX_CHECKPOINT, MAX_EFFECT_TEXT,
     Saved, StoreError,
 };
 
@@ -336,6 +336,29 @@ async fn what_has_outlived_its_time_is_purged_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn what_a_day_has_cost_is_added_up_over_all_processes_and_forgotten_when_it_is_long_over() {
+    for (name, engine) in engines() {
+        let (one, other) = (&engine.one, &engine.other);
+        assert_eq!(one.spend(20_000, 0).await.unwrap(), 0, "{name}");
+        assert_eq!(one.spend(20_000, 40_000).await.unwrap(), 40_000, "{name}");
+        assert_eq!(other.spend(20_000, 2_500).await.unwrap(), 42_500, "{name}");
+        assert_eq!(one.spend(20_001, 7).await.unwrap(), 7, "{name}: a new day");
+        // Of many at once none is lost.
+        let spent = (0..40).map(|n| if n % 2 == 0 { one } else { other }.spend(20_001, 10));
+        for sum in futures_util::future::join_all(spent).await {
+            sum.unwrap();
+        }
+        assert_eq!(other.spend(20_001, 0).await.unwrap(), 407, "{name}");
+        // It is no checkpoint and no line of the journal, and is not counted as one.
+        assert_eq!(one.purge(20_001 * DAY).await.unwrap(), 0, "{name}");
+        assert_eq!(one.spend(20_000, 0).await.unwrap(), 42_500, "{name}");
+        one.purge(20_002 * DAY).await.unwrap();
+        assert_eq!(one.spend(20_000, 0).await.unwrap(), 0, "{name}");
+        assert_eq!(one.spend(20_001, 0).await.unwrap(), 407, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn work_is_done_in_the_order_it_was_asked_for_even_if_nobody_waits() {
     for (name, engine) in engines() {
         let store = &engine.one;
@@ -353,11 +376,13 @@ async fn what_one_process_wrote_the_next_one_finds() {
     let store = SqliteStore::open(&folder.file()).unwrap();
     store.save(call(1), 1, bytes("kept"), 100).await.unwrap();
     store.begin(effect("a"), 100).await.unwrap();
+    store.spend(20_000, 123).await.unwrap();
     drop(store);
     let store = SqliteStore::open(&folder.file()).unwrap();
     let claim = store.claim(call(1), 101).await.unwrap();
     assert_eq!((claim.epoch, claim.checkpoint), (2, Some(bytes("kept"))));
     assert_eq!(store.begin(effect("a"), 101).await.unwrap(), Begun::Unknown);
+    assert_eq!(store.spend(20_000, 1).await.unwrap(), 124);
 }
 
 #[tokio::test]

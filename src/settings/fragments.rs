@@ -68,6 +68,8 @@ pub(super) struct Limits {
     pub(super) max_calls: Option<i64>,
     pub(super) max_call_seconds: Option<i64>,
     pub(super) drain_seconds: Option<i64>,
+    pub(super) max_call_cost_usd: Option<f64>,
+    pub(super) max_day_cost_usd: Option<f64>,
 }
 
 #[derive(Default, Deserialize)]

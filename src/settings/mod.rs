@@ -137,7 +137,7 @@ pub enum Store {
 }
 
 /// Bounds of the whole service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// Calls at once.
     pub max_calls: usize,
@@ -145,6 +145,10 @@ pub struct Limits {
     pub max_call: Duration,
     /// How long a drain waits for live calls.
     pub drain: Duration,
+    /// US dollars a call may cost at the model, before its caller meets the fallback.
+    pub max_call_cost_usd: Option<f64>,
+    /// US dollars all calls of a day (UTC) may cost, before new ones meet the fallback.
+    pub max_day_cost_usd: Option<f64>,
 }
 
 /// The model's server.

@@ -9,6 +9,12 @@ use super::inputs::Given;
 use super::keys;
 use super::types::PhoneNumber;
 
+/// The smallest sum that can be counted: a hundredth of a cent.
+const LEAST_DOLLARS: f64 = 0.0001;
+
+/// The largest sum of a budget.
+const MOST_DOLLARS: f64 = 1_000_000.0;
+
 /// A number in the file, within bounds.
 pub(super) fn ranged<T>(key: &str, given: i64, least: T, most: T) -> Result<T, SettingsError>
 where
@@ -38,6 +44,20 @@ where
         )
     })?;
     ranged(&given.name(), value, least, most)
+}
+
+/// A sum of US dollars that somebody means.
+pub(super) fn dollars(key: &str, given: Option<f64>) -> Result<Option<f64>, SettingsError> {
+    match given {
+        Some(sum) if !(LEAST_DOLLARS..=MOST_DOLLARS).contains(&sum) => Err(SettingsError::invalid(
+            key,
+            format!("is {sum}"),
+            format!(
+                "use {LEAST_DOLLARS} to {MOST_DOLLARS} US dollars, or leave it out for no limit"
+            ),
+        )),
+        given => Ok(given),
+    }
 }
 
 /// A merged switch.

@@ -37,6 +37,10 @@ impl Settings {
                 keys::DRAIN_SECONDS.key,
                 self.limits.drain != new.limits.drain,
             ),
+            (
+                "limits.max_day_cost_usd",
+                self.limits.max_day_cost_usd != new.limits.max_day_cost_usd,
+            ),
             (keys::OPENAI_URL.key, self.openai.url != new.openai.url),
             (
                 keys::OPENAI_API_KEY.key,

@@ -57,6 +57,14 @@ pub(super) fn validate(inputs: Inputs) -> Result<Settings, SettingsError> {
             10,
         )?,
         drain: seconds(required(&inputs.drain_seconds, &keys::DRAIN_SECONDS)?, 0)?,
+        max_call_cost_usd: read::dollars(
+            "limits.max_call_cost_usd",
+            inputs.file.limits.max_call_cost_usd,
+        )?,
+        max_day_cost_usd: read::dollars(
+            "limits.max_day_cost_usd",
+            inputs.file.limits.max_day_cost_usd,
+        )?,
     };
 
     let folder = inputs

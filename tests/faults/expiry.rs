@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use switchboard_kit::realtime::Fault;
 use switchboard_kit::twilio::{CallEnd, Step};
 
-use crate::support::{House, Options, brief, caller, listen, say};
+use crate::support::{House, Options, SOON, brief, caller, listen, say, until};
+use crate::weather::longest_silence_ms;
 
 #[tokio::test]
 async fn f14_three_sessions_in_a_row_expire_and_the_caller_hears_nothing_of_it() {
@@ -67,10 +68,8 @@ async fn f14_three_sessions_in_a_row_expire_and_the_caller_hears_nothing_of_it()
     assert!(gap <= Duration::from_millis(300), "{gap:?}");
     for session in &sessions[1..] {
         let told = session.replayed();
-        assert!(
-            told.is_empty() || told[0].text.contains("You take over this call"),
-            "{told:?}"
-        );
+        let briefing = told.first().map_or("", |item| item.text.as_str());
+        assert!(briefing.contains("You take over this call"), "{told:?}");
     }
     let dropped =
         scrape.get("switchboard_audio_frames_total{direction=\"from_caller\",result=\"dropped\"}");
@@ -80,5 +79,69 @@ async fn f14_three_sessions_in_a_row_expire_and_the_caller_hears_nothing_of_it()
         "F14 sessions of 8 s: {} rollovers between turns in one call, longest gap of caller audio {gap:?} (bar 300 ms), \
          answers missing 0",
         rollovers("ok")
+    );
+}
+
+/// The next session is refused as long as the old one lives: then the call loses it, and goes on as after a reset.
+#[tokio::test]
+async fn f14_a_session_that_expires_before_the_next_one_is_there_costs_a_pause() {
+    let model = brief().transcription_delay_ms(50);
+    let house = House::start(Options::default().model(model)).await;
+    let faults = house.model.faults().clone();
+    faults.nth(1, Fault::Expire { after_ms: 8_000 });
+    let line = house.line();
+    let mut steps = vec![listen()];
+    for _ in 0..6 {
+        steps.extend([say("yes"), listen(), Step::Wait { ms: 700 }]);
+    }
+    steps.push(Step::HangUp);
+    let call = tokio::spawn(async move { line.call(caller(steps)).await });
+    let first = house.model.wait_for_session(1, SOON).await.unwrap();
+    faults.every(Fault::RefuseUpgrade {
+        status: 503,
+        retry_after_s: None,
+    });
+    until("the first session has expired", SOON, async || {
+        house
+            .metric("switchboard_session_rollovers_total{result=\"failed\"}")
+            .await
+            > 0.0
+            && first.ended().is_some()
+    })
+    .await;
+    let expired = Instant::now();
+    let refused = house.model.sessions().len() - 1;
+    faults.clear();
+    let outcome = call.await.unwrap();
+    assert_eq!(
+        outcome.end,
+        CallEnd::CallerHungUp,
+        "{:?}",
+        outcome.streams[0].agent_speech
+    );
+    assert_eq!(outcome.complaints(), []);
+    assert_eq!(outcome.streams.len(), 1, "the media socket is the same");
+    let silence_ms = longest_silence_ms(&outcome);
+    assert!(silence_ms <= 2_300, "{silence_ms} ms without a sound");
+    let scrape = house.metrics().await;
+    assert_eq!(
+        scrape.get("switchboard_model_reconnect_seconds_count"),
+        1.0,
+        "it was lost, and found again"
+    );
+    let sessions = house.model.sessions();
+    let next = sessions.last().unwrap();
+    let told = next.replayed();
+    let briefing = told.first().map_or("", |item| item.text.as_str());
+    assert!(
+        briefing.contains("Do not greet again") && briefing.contains("You: Hello."),
+        "{told:?}"
+    );
+    let again = next.opened().saturating_duration_since(expired);
+    assert!(again <= Duration::from_millis(2_500), "{again:?}");
+    house.stop().await;
+    println!(
+        "F14 the next session refused {refused} times until the old one expired: another {again:?} after that, told the \
+         conversation; longest silence {silence_ms} ms"
     );
 }

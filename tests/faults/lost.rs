@@ -1,7 +1,9 @@
 //! F1 and F6: a session that is reset, and one that is swallowed by the network.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use switchboard_kit::chaos::{Chaos, Cut, Passage, Weather};
 use switchboard_kit::realtime::{Realtime, Resume, Session};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
@@ -21,6 +23,12 @@ const OTHERS: u32 = 45;
 /// How often the resets are repeated.
 const ROUNDS: usize = 5;
 
+/// Silence after which filler comes, and the pause of its pattern.
+const SILENCE_MS: u64 = 2_300;
+
+/// What a transcript may be off in a call: 20 ms at either end of each stretch of sound.
+const TRANSCRIPT_MS: u64 = 240;
+
 /// Its first answer takes four seconds; a second session goes on where the first one stopped.
 fn talkative() -> Realtime {
     brief_with(|script| {
@@ -31,6 +39,8 @@ fn talkative() -> Realtime {
         )];
         // Where the last session stopped is where the next one goes on, whoever's it is: later calls get these.
         script.otherwise = tone(660, 2_000, "Or tomorrow.");
+        script.turns[0].hears = Some("Yes.".to_owned());
+        script.otherwise.hears = Some("Thanks.".to_owned());
     })
     .resume(Resume::CarryOn)
     .transcription_delay_ms(50)
@@ -48,6 +58,8 @@ async fn in_mid_answer(house: &House) -> Vec<JoinHandle<CallOutcome>> {
             listen(),
             say("thanks"),
             listen(),
+            // Time to read on the operator's page what was heard.
+            Step::Wait { ms: 1_000 },
             Step::HangUp,
         ];
         calls.push(tokio::spawn(async move { line.call(caller(steps)).await }));
@@ -77,14 +89,69 @@ fn first_audio_after(house: &House, since: Instant) -> Vec<Duration> {
                 .any(|item| item.text.contains("Do not greet again"))
     });
     let mut waits: Vec<Duration> = next
-        .map(|session| session.responses()[0].first_audio.unwrap() - since)
+        .filter_map(|session| session.responses().iter().find_map(|one| one.first_audio))
+        .map(|heard| heard - since)
         .collect();
     waits.sort();
     waits
 }
 
-async fn goes_on(calls: Vec<JoinHandle<CallOutcome>>) -> u64 {
-    let mut silence_ms = 0;
+/// Reads the victims' pages as long as they live; gives the last of each, by call.
+async fn pages(house: &House) -> BTreeMap<String, Value> {
+    let mut pages = BTreeMap::new();
+    loop {
+        let listing = house.calls().await;
+        let rows = listing["calls"].as_array().cloned().unwrap_or_default();
+        let victims = rows.iter().filter(|row| row["agent"] == "spa");
+        let victims: Vec<_> = victims.filter_map(|row| row["call_sid"].as_str()).collect();
+        if victims.is_empty() {
+            return pages;
+        }
+        for call in victims {
+            let page = house.operator("GET", &format!("/admin/calls/{call}")).await;
+            if page.status == 200 {
+                pages.insert(call.to_owned(), page.json());
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// The transcript of a call has the caller's two turns and every millisecond of the agent that its phone played; gives
+/// the difference in milliseconds.
+fn is_intact(page: &Value, outcome: &CallOutcome) -> u64 {
+    let turns = page["turns"].as_array().unwrap();
+    let of = |who: &str| {
+        turns
+            .iter()
+            .filter(|turn| turn["who"] == who)
+            .collect::<Vec<_>>()
+    };
+    let said: Vec<_> = of("caller")
+        .iter()
+        .map(|turn| turn["said"].clone())
+        .collect();
+    assert_eq!(said, ["Yes.", "Thanks."], "{page:#}");
+    let agent = of("agent");
+    assert_eq!(agent[0]["heard"], "Hello.", "{page:#}");
+    assert!(agent.len() >= 3, "{page:#}");
+    let noted: u64 = agent
+        .iter()
+        .map(|turn| turn["heard_ms"].as_u64().unwrap())
+        .sum();
+    let spans = outcome.streams[0].agent_speech.iter();
+    let heard: u64 = spans.map(|span| span.to_ms - span.from_ms).sum();
+    let difference = noted.abs_diff(heard);
+    assert!(
+        difference <= TRANSCRIPT_MS,
+        "{noted} ms noted, {heard} ms heard: {page:#}"
+    );
+    difference
+}
+
+/// Waits for the victims' ends; gives how each of them went.
+async fn go_on(calls: Vec<JoinHandle<CallOutcome>>) -> Vec<CallOutcome> {
+    let mut outcomes = Vec::new();
     for call in calls {
         let outcome = call.await.unwrap();
         assert_eq!(
@@ -95,9 +162,15 @@ async fn goes_on(calls: Vec<JoinHandle<CallOutcome>>) -> u64 {
         );
         assert_eq!(outcome.complaints(), []);
         assert_eq!(outcome.streams.len(), 1, "the media socket is the same");
-        silence_ms = silence_ms.max(longest_silence_ms(&outcome));
+        outcomes.push(outcome);
     }
-    silence_ms
+    outcomes
+}
+
+/// The longest silence of them all.
+async fn goes_on(calls: Vec<JoinHandle<CallOutcome>>) -> u64 {
+    let outcomes = go_on(calls).await;
+    outcomes.iter().map(longest_silence_ms).max().unwrap_or(0)
 }
 
 /// The newest connections.
@@ -121,25 +194,30 @@ async fn f1_a_reset_in_mid_call_costs_a_pause_and_not_the_call() {
     let others = neighbours(&house, OTHERS, Duration::from_secs(40));
     others_are_there(&house).await;
     let mut waits = Vec::new();
-    let mut silence_ms = 0;
+    let (mut silence_ms, mut differs_ms) = (0, 0);
     for _ in 0..ROUNDS {
         let calls = in_mid_answer(&house).await;
         let since = Instant::now();
         for passage in passages(&chaos) {
             passage.cut(Cut::Reset);
         }
-        silence_ms = silence_ms.max(goes_on(calls).await);
+        let (outcomes, pages) = tokio::join!(go_on(calls), pages(&house));
+        for outcome in &outcomes {
+            silence_ms = silence_ms.max(longest_silence_ms(outcome));
+            differs_ms = differs_ms.max(is_intact(&pages[&outcome.call_sid], outcome));
+        }
         waits.extend(first_audio_after(&house, since));
     }
     waits.sort();
     assert_eq!(waits.len(), ROUNDS * VICTIMS);
     let [p50, p95] = [50, 95].map(|share| waits[(waits.len() * share).div_ceil(100) - 1]);
     assert!(p95 <= Duration::from_millis(1_500), "{waits:?}");
+    assert!(silence_ms <= SILENCE_MS, "{silence_ms} ms without a sound");
     let others = noticed_nothing(&others.await.unwrap());
     house.stop().await;
     println!(
         "F1 {} resets in mid-answer: audio of the next session after p50 {} ms, p95 {} ms (bar 1,500); longest silence in \
-         these calls {silence_ms} ms; {others}",
+         these calls {silence_ms} ms; their transcripts whole, at most {differs_ms} ms of sound off; {others}",
         waits.len(),
         p50.as_millis(),
         p95.as_millis()
@@ -160,7 +238,7 @@ async fn f6_a_black_hole_is_noticed_within_ten_seconds() {
             ..Weather::default()
         });
     }
-    goes_on(calls).await;
+    let silence_ms = goes_on(calls).await;
     let sessions = house.model.sessions();
     let again = sessions.iter().filter(|session| {
         session.opened() >= since
@@ -174,10 +252,17 @@ async fn f6_a_black_hole_is_noticed_within_ten_seconds() {
     assert_eq!(noticed.len(), VICTIMS);
     // Dialled again a quarter of a second after it was noticed, at most.
     assert!(worst <= Duration::from_millis(10_300), "{noticed:?}");
+    let waits = first_audio_after(&house, since);
+    assert_eq!(waits.len(), VICTIMS);
+    let audio = waits[VICTIMS - 1];
+    assert!(audio <= worst + Duration::from_millis(1_500), "{waits:?}");
+    assert!(silence_ms <= SILENCE_MS, "{silence_ms} ms without a sound");
     let others = noticed_nothing(&others.await.unwrap());
     house.stop().await;
     println!(
-        "F6 black hole under {VICTIMS} sessions: dialled again after {worst:?}, bar 10 s and the back-off; {others}"
+        "F6 black hole under {VICTIMS} sessions: dialled again after {worst:?}, bar 10 s and the back-off; audio {:?} after \
+         that at the latest (bar 1.5 s); longest silence {silence_ms} ms (bar {SILENCE_MS}); {others}",
+        audio.saturating_sub(worst)
     );
 }
 

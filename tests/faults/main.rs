@@ -9,6 +9,7 @@ mod support;
 
 mod admission;
 mod expiry;
+mod filler;
 mod lost;
 mod races;
 mod refused;

@@ -1,14 +1,16 @@
 //! F2 to F5: a model that refuses, hangs or is not there, and what the caller meets instead.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use switchboard_kit::realtime::{Fault, Realtime};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use switchboard_kit::realtime::{Ending, Fault, Realtime};
 use switchboard_kit::twilio::twiml::Verb;
 use switchboard_kit::twilio::{CallEnd, CallOutcome, DialAnswer, Step};
 
 use crate::support::http::Request;
 use crate::support::phone::sid;
-use crate::support::{House, MODEL_KEY, Options, SOON, brief, caller, listen, until};
+use crate::support::{House, MODEL_KEY, Options, SOON, brief, caller, listen, say, until};
 use crate::weather::{
     ONE_AT_A_TIME, longest_silence_ms, neighbours, noticed_nothing, stormy, talking_line,
 };
@@ -135,6 +137,145 @@ async fn f3_a_wait_longer_than_a_caller_holds_the_line_is_not_waited_for() {
     println!("F3 429 with Retry-After 60: fallback {after_ms} ms after start, 1 attempt");
 }
 
+/// Nobody says when to come back: each call tries five times, less and less often, and no two in step.
+#[tokio::test]
+async fn f3_limits_that_name_no_time_are_tried_again_less_and_less_often_and_not_in_step() {
+    const CALLS: usize = 3;
+    let fault = Fault::RefuseUpgrade {
+        status: 429,
+        retry_after_s: None,
+    };
+    let house = House::start(Options::default().model(brief().fault(fault))).await;
+    // They rang before the door was shut.
+    let mut tickets = Vec::new();
+    for _ in 0..CALLS {
+        let call = sid("CA");
+        tickets.push((house.ticket(&call).await, call));
+    }
+    let mut waits: Vec<Vec<Duration>> = Vec::new();
+    for (path, call) in tickets {
+        let before = house.model.sessions().len();
+        let mut leg = house.open(&path).await.unwrap();
+        leg.call = call;
+        let began = Instant::now();
+        leg.begin().await;
+        let mut frames = tokio::time::interval(Duration::from_millis(20));
+        let ended = loop {
+            tokio::select! {
+                _ = frames.tick() => leg.media().await,
+                message = leg.heard() => if message.is_none() { break began.elapsed() },
+            }
+        };
+        assert!(ended <= Duration::from_secs(16), "{ended:?}");
+        let (status, reasons) = ready(&house).await;
+        assert!(
+            status == 503 && reasons.contains("\"model_rate_limited\""),
+            "{reasons}"
+        );
+        let attempts = house.model.sessions();
+        let attempts: Vec<_> = attempts[before..].iter().map(|one| one.opened()).collect();
+        assert!(
+            (2..=5).contains(&attempts.len()),
+            "{} attempts in 15 s",
+            attempts.len()
+        );
+        let gaps: Vec<_> = attempts.windows(2).map(|two| two[1] - two[0]).collect();
+        for (number, gap) in gaps.iter().enumerate() {
+            let most = Duration::from_millis(250 << number);
+            // Half of it at least; a busy machine may add to it.
+            assert!(
+                *gap >= most / 2 && *gap <= most + Duration::from_millis(150),
+                "{gaps:?}"
+            );
+        }
+        waits.push(gaps);
+    }
+    let seconds: Vec<_> = waits.iter().map(|gaps| gaps[gaps.len() - 1]).collect();
+    let spread = *seconds.iter().max().unwrap() - *seconds.iter().min().unwrap();
+    assert!(spread >= Duration::from_millis(10), "in step: {waits:?}");
+    let text = house.ring(&sid("CA")).await.text();
+    assert!(!text.contains("<Connect"), "{text}");
+    assert_eq!(house.metric(&rejected("model_rate_limited")).await, 1.0);
+    house.stop().await;
+    println!(
+        "F3 429 without Retry-After, for good: {CALLS} calls, attempts each {:?} (bar 5), waits between them {waits:?}; the \
+         door shut for the next caller",
+        waits.iter().map(|gaps| gaps.len() + 1).collect::<Vec<_>>()
+    );
+}
+
+/// The account's limit, met in the middle of a call, is every new call's business.
+#[tokio::test]
+async fn f3_an_answer_that_meets_the_limit_shuts_the_door_for_as_long_as_it_says() {
+    let house = House::start(Options::default().model(brief())).await;
+    let line = house.line();
+    let steps = [listen(), say("yes"), listen(), Step::HangUp];
+    let call = tokio::spawn(async move { line.call(caller(steps)).await });
+    until("the greeting is over", SOON, async || {
+        let first = house.model.session(1);
+        first.is_some_and(|session| session.responses().iter().any(|one| one.done.is_some()))
+    })
+    .await;
+    assert!(house.ring(&sid("CA")).await.text().contains("<Connect"));
+    house.model.faults().live(Fault::FailResponses {
+        count: 1,
+        ending: Ending::RateLimited("1.5s".to_owned()),
+    });
+    until("the door is shut", SOON, async || {
+        ready(&house).await.0 == 503
+    })
+    .await;
+    let shut = Instant::now();
+    assert!(ready(&house).await.1.contains("\"model_rate_limited\""));
+    assert!(!house.ring(&sid("CA")).await.text().contains("<Connect"));
+    until("the door is open again", SOON, async || {
+        ready(&house).await.0 == 200
+    })
+    .await;
+    let lasted = shut.elapsed();
+    assert!(lasted >= Duration::from_millis(1_300), "{lasted:?}");
+    assert!(lasted <= Duration::from_millis(2_000), "{lasted:?}");
+    let outcome = call.await.unwrap();
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    assert_eq!(
+        outcome.streams[0].agent_speech.len(),
+        2,
+        "he is answered when the limit allows it"
+    );
+    house.stop().await;
+    println!(
+        "F3 an answer fails with rate_limit_exceeded (try again in 1.5s): no new call for {} ms, then again; the caller is \
+         answered",
+        lasted.as_millis()
+    );
+}
+
+/// A server that shows a certificate of its own making to whoever comes; gives its port.
+fn self_signed() -> u16 {
+    let certificate = CertificateDer::from(&include_bytes!("../data/self_signed_cert.der")[..]);
+    let key = PrivatePkcs8KeyDer::from(&include_bytes!("../data/self_signed_key.der")[..]);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key.into())
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for guest in listener.incoming().flatten() {
+            let mut guest = guest;
+            let mut tls = rustls::ServerConnection::new(config.clone()).unwrap();
+            // Ends with the client's alert.
+            while tls.is_handshaking() && tls.complete_io(&mut guest).is_ok() {}
+            assert!(tls.is_handshaking(), "nobody trusts this certificate");
+        }
+    });
+    port
+}
+
 /// A house whose model cannot be had, and how long its caller waits for the fallback.
 async fn away(model: Realtime, url: Option<&str>) -> (u64, u64, usize) {
     let mut options = Options::default().model(model);
@@ -159,16 +300,19 @@ async fn f4_f5_a_model_away_for_good_is_filled_and_given_up_within_sixteen_secon
             retry_after_s: None,
         })
     };
-    let (hung, busy, tls, dns) = tokio::join!(
+    let untrusted = format!("wss://localhost:{}/v1/realtime", self_signed());
+    let (hung, busy, tls, certificate, dns) = tokio::join!(
         away(brief().fault(Fault::HangHandshake), None),
         away(refuse(502), None),
         away(brief(), Some(&no_tls)),
+        away(brief(), Some(&untrusted)),
         away(brief(), Some("wss://model.invalid/v1/realtime")),
     );
     for (what, (after_ms, silence_ms, attempts)) in [
         ("hung handshake", hung),
         ("502", busy),
         ("no TLS", tls),
+        ("a certificate of its own making", certificate),
         ("no such name", dns),
     ] {
         assert!(after_ms <= 16_000, "{what}: {after_ms} ms");

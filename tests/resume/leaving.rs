@@ -61,11 +61,15 @@ async fn a_drain_at_the_operators_wish_hands_over_at_the_deadline_and_the_proces
     );
 }
 
+/// Longest wait of a caller for what a process says that leaves.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
 async fn ask(house: &House, path: &str, call: &str) -> String {
     let reply = Request::signed(path, &ring(call, "+15550142"))
         .send(house.public)
         .await;
     assert_eq!(reply.status, 200, "{path}");
+    assert!(reply.took <= AT_ONCE, "{path}: {:?}", reply.took);
     reply.text()
 }
 

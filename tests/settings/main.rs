@@ -529,6 +529,28 @@ fn a_redis_store_is_refused_in_plain_words_and_without_its_password() {
 }
 
 #[test]
+fn budgets_are_dollars_and_there_are_none_unless_somebody_sets_them() {
+    let budgets = |limits: &str| {
+        let limits = accepted(&format!("[limits]\n{limits}\n"), &env(REQUIRED)).limits;
+        (limits.max_call_cost_usd, limits.max_day_cost_usd)
+    };
+    assert_eq!(budgets(""), (None, None));
+    assert_eq!(
+        budgets("max_call_cost_usd = 2\nmax_day_cost_usd = 99.5"),
+        (Some(2.0), Some(99.5))
+    );
+    for key in ["max_call_cost_usd", "max_day_cost_usd"] {
+        for wrong in ["0", "-1.0", "0.00001", "nan", "inf", "1e9"] {
+            let sentence = refusal(&format!("[limits]\n{key} = {wrong}\n"), &env(REQUIRED));
+            assert!(
+                sentence.contains(&format!("limits.{key}")) && sentence.contains("US dollars"),
+                "{wrong}: {sentence}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_fleet_address_is_an_origin_like_the_public_one() {
     let fleet = |url: &str| format!("[server]\nfleet_url = \"{url}\"\n");
     let settings = accepted(&fleet("https://voice.example.com"), &env(REQUIRED));

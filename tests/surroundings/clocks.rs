@@ -9,7 +9,7 @@ use switchboard_kit::twilio::signature::sign;
 use crate::support::child::{Serving, switchboard};
 use crate::support::http::{Request, ring};
 use crate::support::phone::{Leg, connect_of, path_of, sid};
-use crate::support::{AUTH_TOKEN, MODEL_KEY, brief};
+use crate::support::{AUTH_TOKEN, MODEL_KEY, brief, cannot_run};
 use crate::town::{Folder, have_turns, operator};
 use crate::{talks, was_undisturbed};
 
@@ -72,7 +72,7 @@ fn off_by(serving: &Serving) -> i64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f17_a_wall_clock_that_jumps_by_an_hour_moves_no_timer_and_ends_no_call() {
     let Some(library) = library() else {
-        println!("F17 not run: no libfaketime here (apt-get install faketime)");
+        cannot_run("F17", "no libfaketime here (apt-get install faketime)");
         return;
     };
     let folder = Folder::new();

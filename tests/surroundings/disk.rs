@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::child::{Serving, serve_in};
-use crate::support::{MODEL_KEY, SOON, brief, until};
+use crate::support::{MODEL_KEY, SOON, brief, cannot_run, until};
 use crate::town::{Folder, have_turns};
 use crate::{talks, was_undisturbed};
 
@@ -36,9 +36,8 @@ fn fill(path: &Path) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f15_a_full_disk_disturbs_no_call_and_needs_no_restart() {
     if !can_mount() {
-        println!(
-            "F15 not run: this machine lets no test mount a file system of its own (unshare -rm)"
-        );
+        let lacks = "this machine lets no test mount a file system of its own (unshare -rm)";
+        cannot_run("F15", lacks);
         return;
     }
     let folder = Folder::new();

@@ -48,7 +48,7 @@ async fn f18_at_the_limit_of_files_the_door_waits_and_opens_again() {
     tokio::time::sleep(Duration::from_secs(4)).await;
     let used = (ticks(serving.id()) - before) * 10;
     let share = used as f64 / since.elapsed().as_millis() as f64;
-    assert!(share < 0.25, "{used} ms of CPU in {:?}", since.elapsed());
+    assert!(share <= 0.05, "{used} ms of CPU in {:?}", since.elapsed());
     let complaints = serving.count("ccepting connection");
     assert_eq!(complaints, 1, "once a minute: {:?}", serving.lines());
     drop(idle);

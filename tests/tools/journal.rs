@@ -111,6 +111,10 @@ impl CallStore for Journal {
         })
     }
 
+    fn spend(&self, _: i64, _: u64) -> Answer<u64> {
+        not_used()
+    }
+
     fn purge(&self, _: UnixSeconds) -> Answer<u64> {
         not_used()
     }

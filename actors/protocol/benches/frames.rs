@@ -82,6 +82,7 @@ impl Talking {
             mask_digits: false,
             transfer_targets: Vec::new(),
             calls_ahead: None,
+            max_cost_usd: None,
             tools: call_protocol::tool::ToolRules::default(),
         };
         let setup = CallSetup {

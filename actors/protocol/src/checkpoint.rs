@@ -226,6 +226,11 @@ impl Checkpoint {
     pub fn aftermath(&self) -> (Aftermath, Option<&Destination>) {
         match &self.standing {
             Standing::Live => (Aftermath::Reconnect, None),
+            // A call that has cost enough asks no model any more.
+            Standing::Leaving {
+                reason: EndReason::BudgetReached,
+                ..
+            } => (Aftermath::Fallback, None),
             // Who was promised somebody else gets him; a goodbye is said again.
             Standing::Leaving {
                 reason: EndReason::Transferred,

@@ -47,6 +47,7 @@
 //!     mask_digits: true,
 //!     transfer_targets: Vec::new(),
 //!     calls_ahead: None,
+//!     max_cost_usd: None,
 //!     tools: ToolRules::default(),
 //! };
 //! let mut call = Call::new(CallSetup {

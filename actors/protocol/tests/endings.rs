@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use call_protocol::call::end::{Aftermath, EndReason};
 use call_protocol::call::event::{
-    Event, MediaFormat, OperatorEvent, PhoneEvent, Refusal, SocketFault,
+    Event, MediaFormat, ModelEvent, OperatorEvent, PhoneEvent, Refusal, SocketFault, Usage,
 };
 use call_protocol::call::{END_CALL, Silence};
 use call_protocol::payload::PayloadError;
@@ -20,6 +20,18 @@ use common::events::{
 };
 use common::rig::Rig;
 
+/// An answer is over that cost 64 dollars.
+fn dear_response_done(response: &str) -> Event {
+    let mut done = response_done(response);
+    if let Event::Model(ModelEvent::ResponseDone(done)) = &mut done {
+        done.usage = Some(Usage {
+            audio_out: 1_000_000,
+            ..Usage::default()
+        });
+    }
+    done
+}
+
 /// How a rig comes to this end. No wildcard: a new reason needs a way to it.
 fn brought_to(reason: EndReason) -> Rig {
     let mut setup = setup();
@@ -28,6 +40,7 @@ fn brought_to(reason: EndReason) -> Rig {
     let agent = Arc::make_mut(&mut setup.agent);
     agent.keys.insert('0', "front_desk".to_owned());
     agent.longest_monologue = Duration::from_secs(40);
+    agent.max_cost_usd = Some(1.0);
     agent.silence = Some(Silence {
         after: Duration::from_secs(8),
         instructions: "Ask whether the caller is still there.".to_owned(),
@@ -148,6 +161,14 @@ fn brought_to(reason: EndReason) -> Rig {
             rig.later(30_000, caller_words("item_caller", "A long story."));
             rig.pass_until_over(60_000);
         }
+        EndReason::BudgetReached => {
+            rig.ready();
+            rig.media();
+            rig.event(response_started("resp_1"));
+            let took = rig.says("resp_1", "item_1", 7, 1_000, 0);
+            rig.later(took, dear_response_done("resp_1"));
+            rig.pass_until_over(3_000);
+        }
         EndReason::Fault => {
             // The actor's word, after the machine itself failed.
             let now = rig.now;
@@ -160,7 +181,7 @@ fn brought_to(reason: EndReason) -> Rig {
 }
 
 /// Every reason with its close code (RFC 6455, section 7.4.1) and what the caller meets next.
-const ENDINGS: [(EndReason, u16, Aftermath); 29] = [
+const ENDINGS: [(EndReason, u16, Aftermath); 30] = [
     (EndReason::CallerHungUp, 1_000, Aftermath::HangUp),
     (EndReason::PhoneLost, 1_000, Aftermath::Reconnect),
     (EndReason::PhoneStalled, 1_013, Aftermath::Fallback),
@@ -209,6 +230,7 @@ const ENDINGS: [(EndReason, u16, Aftermath); 29] = [
     (EndReason::HandedOver, 1_001, Aftermath::Reconnect),
     (EndReason::Superseded, 1_001, Aftermath::Reconnect),
     (EndReason::TooLong, 1_000, Aftermath::HangUp),
+    (EndReason::BudgetReached, 1_000, Aftermath::Fallback),
     (EndReason::Fault, 1_011, Aftermath::Fallback),
 ];
 

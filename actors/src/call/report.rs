@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use call_protocol::call::ADOPT_WITHIN;
 use call_protocol::call::effect::{Report, Summary};
 use call_protocol::conversation::{Speaker, Turn};
-use call_protocol::model::errors::is_of_the_account;
+use call_protocol::model::errors::{is_of_the_account, rate_limit};
 
 use super::actor::CallActor;
 
@@ -109,6 +109,9 @@ impl CallActor {
                 if is_of_the_account(&error) {
                     self.shared.gate.refused(Instant::now());
                 }
+                if let Some(named) = rate_limit(&error) {
+                    self.shared.gate.rate_limited(named, Instant::now());
+                }
                 let message = error.message.as_str();
                 line!(warn, self, kind = error.kind.as_str(), code, message; "model refused something");
             }
@@ -159,6 +162,9 @@ impl CallActor {
                     metrics.tokens_used(kind, tokens);
                 }
                 metrics.spent_usd(dollars);
+                if let Some(purse) = self.shared.gate.purse() {
+                    purse.spend(dollars);
+                }
             }
             Report::RateLimits {
                 left,

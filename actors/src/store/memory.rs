@@ -7,8 +7,8 @@ use bytes::Bytes;
 use call_protocol::ids::CallSid;
 
 use super::{
-    Answer, Begun, CHECKPOINT_LIFE, CallStore, Claim, Effect, JOURNAL_LIFE, MAX_CHECKPOINT,
-    MAX_EFFECT_TEXT, Saved, StoreError, UnixSeconds, bounded, check_effect,
+    Answer, Begun, CHECKPOINT_LIFE, CallStore, Claim, DAY, Effect, JOURNAL_LIFE, MAX_CHECKPOINT,
+    MAX_EFFECT_TEXT, SPENDING_LIFE, Saved, StoreError, UnixSeconds, bounded, check_effect,
 };
 
 /// Keeps everything in this process.
@@ -21,6 +21,7 @@ pub struct MemoryStore {
 struct Shelves {
     calls: HashMap<CallSid, Kept>,
     journal: HashMap<String, Line>,
+    spending: HashMap<i64, u64>,
 }
 
 #[derive(Debug)]
@@ -158,6 +159,13 @@ impl CallStore for MemoryStore {
         answer(Ok(()))
     }
 
+    fn spend(&self, day: i64, micro_usd: u64) -> Answer<u64> {
+        let mut shelves = self.shelves();
+        let sum = shelves.spending.entry(day).or_default();
+        *sum = sum.saturating_add(micro_usd);
+        answer(Ok(*sum))
+    }
+
     fn purge(&self, now: UnixSeconds) -> Answer<u64> {
         let mut shelves = self.shelves();
         let before = shelves.calls.len() + shelves.journal.len();
@@ -167,6 +175,9 @@ impl CallStore for MemoryStore {
         shelves
             .journal
             .retain(|_, line| line.at + JOURNAL_LIFE > now);
+        shelves
+            .spending
+            .retain(|day, _| *day + SPENDING_LIFE > now.div_euclid(DAY));
         let after = shelves.calls.len() + shelves.journal.len();
         answer(Ok((before - after) as u64))
     }

@@ -1,4 +1,4 @@
-//! What outlives a process: checkpoints of live calls, and the journal of tool effects.
+//! What outlives a process: checkpoints of live calls, the journal of tool effects, and what the day has cost.
 //!
 //! The trait knows no engine. Every method answers with a future that does not block the thread it is polled on; a
 //! call never waits for its checkpoint. Wall-clock times are handed in, as seconds since the epoch.
@@ -39,7 +39,13 @@ pub const CHECKPOINT_LIFE: i64 = 15 * 60;
 /// Seconds a line of the journal lives: longer than the longest call (Twilio ends calls after a day).
 pub const JOURNAL_LIFE: i64 = 2 * 24 * 60 * 60;
 
-/// Keeps checkpoints and the journal.
+/// Seconds of a day, as spending is counted.
+pub const DAY: i64 = 24 * 60 * 60;
+
+/// Days whose spending is kept: yesterday's may still be asked for by whoever has another clock.
+const SPENDING_LIFE: i64 = 2;
+
+/// Keeps checkpoints, the journal, and what the day has cost.
 ///
 /// What a method asks for is lined up when the method is called, in the order of the calls; the future only waits for
 /// the answer and may be dropped.
@@ -64,6 +70,9 @@ pub trait CallStore: Send + Sync + 'static {
 
     /// Writes down what an effect came to, after it did. An effect that was never announced is not written down.
     fn finish(&self, key: String, output: String, now: UnixSeconds) -> Answer<()>;
+
+    /// Adds to what a day (UTC, counted from the epoch) has cost, in millionths of a US dollar; gives the day's sum.
+    fn spend(&self, day: i64, micro_usd: u64) -> Answer<u64>;
 
     /// Drops what has outlived its time; gives the number of checkpoints and journal lines dropped.
     fn purge(&self, now: UnixSeconds) -> Answer<u64>;

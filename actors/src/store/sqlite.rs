@@ -16,8 +16,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::oneshot;
 
 use super::{
-    Answer, Begun, CHECKPOINT_LIFE, CallStore, Claim, Effect, JOURNAL_LIFE, MAX_CHECKPOINT,
-    MAX_EFFECT_TEXT, Saved, StoreError, UnixSeconds, bounded, check_effect,
+    Answer, Begun, CHECKPOINT_LIFE, CallStore, Claim, DAY, Effect, JOURNAL_LIFE, MAX_CHECKPOINT,
+    MAX_EFFECT_TEXT, SPENDING_LIFE, Saved, StoreError, UnixSeconds, bounded, check_effect,
 };
 use writer::{Job, Reply, Writer};
 
@@ -103,7 +103,7 @@ fn fails<T: Send + 'static>(error: StoreError) -> Answer<T> {
     Box::pin(std::future::ready(Err(error)))
 }
 
-/// SQLite's integers are signed; epochs stay far below the difference.
+/// SQLite's integers are signed; epochs and sums stay far below the difference.
 fn signed(epoch: u64) -> i64 {
     i64::try_from(epoch).unwrap_or(i64::MAX)
 }
@@ -219,6 +219,17 @@ impl CallStore for SqliteStore {
         })
     }
 
+    fn spend(&self, day: i64, micro_usd: u64) -> Answer<u64> {
+        self.ask(Durability::Process, move |connection| {
+            let sql = "INSERT INTO spending (day, micro_usd) VALUES (?1, ?2)
+                ON CONFLICT (day) DO UPDATE SET micro_usd = micro_usd + excluded.micro_usd RETURNING micro_usd";
+            let sum: i64 = connection
+                .prepare_cached(sql)?
+                .query_row(params![day, signed(micro_usd)], |row| row.get(0))?;
+            Ok(sum.unsigned_abs())
+        })
+    }
+
     fn purge(&self, now: UnixSeconds) -> Answer<u64> {
         self.ask(Durability::Process, move |connection| {
             let calls = connection.execute(
@@ -227,6 +238,10 @@ impl CallStore for SqliteStore {
             )?;
             let lines =
                 connection.execute("DELETE FROM journal WHERE at <= ?1", [now - JOURNAL_LIFE])?;
+            connection.execute(
+                "DELETE FROM spending WHERE day <= ?1",
+                [now.div_euclid(DAY) - SPENDING_LIFE],
+            )?;
             Ok((calls + lines) as u64)
         })
     }

@@ -47,6 +47,7 @@ fn setup() -> CallSetup {
         mask_digits: false,
         transfer_targets: vec!["front_desk".to_owned()],
         calls_ahead: None,
+        max_cost_usd: None,
         tools: call_protocol::tool::ToolRules::default(),
     };
     CallSetup {

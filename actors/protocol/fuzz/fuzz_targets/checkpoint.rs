@@ -50,6 +50,7 @@ fn setup() -> CallSetup {
         mask_digits: true,
         transfer_targets: Vec::new(),
         calls_ahead: None,
+        max_cost_usd: None,
         tools: call_protocol::tool::ToolRules::default(),
     };
     CallSetup {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::Call;
 use super::effect::{Peer, Report};
+use super::end::EndReason;
 use super::event::{AudioFormat, ModelError, ResponseDone, ResponseStatus};
+use super::leaving::Farewell;
 use super::timers::Timer;
 use crate::cost;
 use crate::ids::ModelId;
@@ -124,6 +126,17 @@ impl Call {
             | ResponseStatus::Cancelled
             | ResponseStatus::Filtered
             | ResponseStatus::Other => {}
+        }
+        self.watch_budget(now);
+    }
+
+    /// A call that has cost as much as it may is let be heard out, and goes to the fallback. One that is about to end
+    /// anyway does so; if it is kept after all, its next answer brings it here again.
+    fn watch_budget(&mut self, now: Time) {
+        let most = self.setup.agent.max_cost_usd;
+        let is_reached = most.is_some_and(|most| self.tally.cost_usd >= most);
+        if is_reached && self.leaving.is_none() && !self.is_over() {
+            self.leave(EndReason::BudgetReached, Farewell::Unsaid, now);
         }
     }
 

@@ -55,6 +55,8 @@ pub enum EndReason {
     Superseded,
     /// The call lasted as long as it may.
     TooLong,
+    /// The call cost as much as it may; somebody cheaper goes on with the caller.
+    BudgetReached,
     /// The call's own code failed too often.
     Fault,
 }
@@ -74,7 +76,7 @@ pub enum Aftermath {
 
 impl EndReason {
     /// Every reason.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::CallerHungUp,
         Self::PhoneLost,
         Self::PhoneStalled,
@@ -103,6 +105,7 @@ impl EndReason {
         Self::HandedOver,
         Self::Superseded,
         Self::TooLong,
+        Self::BudgetReached,
         Self::Fault,
     ];
 
@@ -134,6 +137,7 @@ impl EndReason {
             Self::HandedOver => "handed_over",
             Self::Superseded => "superseded",
             Self::TooLong => "too_long",
+            Self::BudgetReached => "budget_reached",
             Self::Fault => "fault",
         }
     }
@@ -159,7 +163,8 @@ impl EndReason {
             | Self::CallerSilent
             | Self::NobodyThere
             | Self::OperatorHangUp
-            | Self::TooLong => 1000,
+            | Self::TooLong
+            | Self::BudgetReached => 1000,
             Self::HandedOver | Self::Superseded => 1001,
             Self::UnsupportedFormat => 1003,
             Self::TooManyBadMessages => 1007,
@@ -186,6 +191,7 @@ impl EndReason {
                 | Self::NobodyThere
                 | Self::OperatorHangUp
                 | Self::TooLong
+                | Self::BudgetReached
                 | Self::HandedOver
         )
     }
@@ -217,6 +223,7 @@ impl EndReason {
             | Self::ModelRefused
             | Self::ModelLost
             | Self::ModelSilent
+            | Self::BudgetReached
             | Self::Fault => Aftermath::Fallback,
         }
     }

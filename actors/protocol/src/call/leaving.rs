@@ -21,6 +21,13 @@ pub(super) const FAREWELL: Duration = Duration::from_secs(15);
 /// A farewell that is being heard is waited for no longer than this.
 const LONGEST_FAREWELL: Duration = Duration::from_secs(60);
 
+/// Before somebody else takes the caller because the call has cost enough, what is said, and what a tool is about to
+/// answer, is waited for no longer than this.
+const LAST_ANSWER: Duration = Duration::from_secs(10);
+
+/// An answer that is being heard then is waited for no longer than this.
+const LONGEST_ANSWER: Duration = Duration::from_secs(30);
+
 /// What is left of a farewell gets this much more time than it lasts, for the last mark to come back.
 const LAST_MARK: Duration = Duration::from_secs(2);
 
@@ -39,6 +46,8 @@ pub(super) enum Farewell {
     Asked,
     /// The model has said them, or is about to, in the response that called a tool for it.
     Said(ToolCall),
+    /// None but what is being said: whoever comes next has his own.
+    Unsaid,
 }
 
 /// A call that is about to end.
@@ -52,6 +61,14 @@ pub(super) struct Leaving {
     saying: Option<ModelId>,
     /// The tool calls that asked for it; answered if the call goes on after all.
     tools: Vec<ToolCall>,
+}
+
+/// How long last words are waited for, and how long while they are being heard.
+const fn patience(reason: EndReason) -> (Duration, Duration) {
+    match reason {
+        EndReason::BudgetReached => (LAST_ANSWER, LONGEST_ANSWER),
+        _ => (FAREWELL, LONGEST_FAREWELL),
+    }
 }
 
 const fn words_for(reason: EndReason) -> &'static str {
@@ -92,7 +109,7 @@ impl Call {
             Farewell::Asked if has_session => {
                 self.ask_for_answer(Some(words_for(reason).to_owned()));
             }
-            Farewell::Asked => {}
+            Farewell::Asked | Farewell::Unsaid => {}
             Farewell::Said(tool) => {
                 leaving.open = true;
                 leaving.saying = Some(tool.response.clone());
@@ -100,7 +117,7 @@ impl Call {
             }
         }
         self.leaving = Some(leaving);
-        self.timers.set(Timer::Leave, now + FAREWELL);
+        self.timers.set(Timer::Leave, now + patience(reason).0);
     }
 
     /// Why the call is about to end.
@@ -215,7 +232,7 @@ impl Call {
         let Some(leaving) = &self.leaving else {
             return;
         };
-        let longest = leaving.since + LONGEST_FAREWELL;
+        let longest = leaving.since + patience(leaving.reason).1;
         let left_ms = self
             .state
             .stream()

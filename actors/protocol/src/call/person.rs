@@ -214,7 +214,7 @@ impl Call {
                 self.answer_calling(tool, status);
                 self.ask_for_answer(None);
             }
-            Farewell::Asked => {
+            Farewell::Asked | Farewell::Unsaid => {
                 let text = format!("The caller is to be connected with somebody: {status}");
                 self.note(text.clone());
                 self.ask_for_answer(Some(text));

@@ -38,6 +38,8 @@ pub struct AgentProfile {
     /// People are called while the caller stays with the agent, and their phones ring for so long. `None`: nobody can be
     /// called so, and the caller is sent to them.
     pub calls_ahead: Option<Duration>,
+    /// What a call may cost at the model, in US dollars; then the caller meets the fallback. `None`: whatever it costs.
+    pub max_cost_usd: Option<f64>,
     /// Tools the service runs for the model.
     pub tools: ToolRules,
 }

@@ -48,6 +48,9 @@ const BENIGN: [&str; 6] = [
     "invalid_tool_call_id",
 ];
 
+/// The code of a limit that is used up for now.
+const RATE_LIMITED: &str = "rate_limit_exceeded";
+
 /// Wait before a retry where the server names none.
 const SERVER_ERROR_WAIT: Duration = Duration::from_millis(500);
 
@@ -67,6 +70,13 @@ pub fn is_of_the_account(error: &ModelError) -> bool {
     classify(error) == Class::Fatal && !of_agent.contains(&code)
 }
 
+/// Whether an error says that the account's limit is used up for now, and how long the server wants to be left alone.
+#[must_use]
+pub fn rate_limit(error: &ModelError) -> Option<Option<Duration>> {
+    let is_limit = error.code.as_deref() == Some(RATE_LIMITED);
+    is_limit.then(|| wait_in(&error.message))
+}
+
 /// Sorts an `error` event or the error of a failed response.
 #[must_use]
 pub fn classify(error: &ModelError) -> Class {
@@ -80,9 +90,7 @@ pub fn classify(error: &ModelError) -> Class {
     match code {
         "conversation_already_has_active_response" => Class::AlreadyResponding,
         "session_expired" => Class::SessionOver,
-        "rate_limit_exceeded" => {
-            Class::Transient(wait_in(&error.message).unwrap_or(SERVER_ERROR_WAIT))
-        }
+        RATE_LIMITED => Class::Transient(wait_in(&error.message).unwrap_or(SERVER_ERROR_WAIT)),
         "server_error" => Class::Transient(SERVER_ERROR_WAIT),
         _ if error.kind == "server_error" => Class::Transient(SERVER_ERROR_WAIT),
         _ if is_truncation_race(&error.message) => Class::Benign,

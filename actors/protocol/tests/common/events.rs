@@ -64,6 +64,7 @@ pub(crate) fn setup_with(greeting: Greeting, interrupts: bool) -> CallSetup {
         mask_digits: false,
         transfer_targets: Vec::new(),
         calls_ahead: None,
+        max_cost_usd: None,
         tools: tool_rules(),
     };
     CallSetup {

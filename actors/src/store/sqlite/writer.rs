@@ -36,6 +36,7 @@ const SCHEMA: &str = "
         key TEXT PRIMARY KEY, call TEXT NOT NULL, tool TEXT NOT NULL, arguments TEXT NOT NULL,
         output TEXT, at INTEGER NOT NULL);
     CREATE INDEX IF NOT EXISTS journal_by_age ON journal (at);
+    CREATE TABLE IF NOT EXISTS spending (day INTEGER PRIMARY KEY, micro_usd INTEGER NOT NULL);
     PRAGMA user_version = 1;";
 
 /// Told whether the transaction was committed.

@@ -1,0 +1,46 @@
+//! A filler of the operator's own: loaded from a file, heard while the model is away.
+
+use switchboard_kit::realtime::Fault;
+use switchboard_kit::speech;
+use switchboard_kit::twilio::wav::{read_file, write_mono_file};
+use switchboard_kit::twilio::{CallEnd, Step};
+
+use crate::support::{House, Options, brief, caller, listen};
+use crate::weather::longest_silence_ms;
+
+/// Bytes of the clip that are looked for: three quarters of a second, from where it is loudest.
+const PIECE: usize = 6_000;
+
+#[tokio::test]
+async fn f5_while_the_model_is_away_the_caller_hears_the_clip_of_the_settings() {
+    let file = std::env::temp_dir().join(format!("switchboard-filler-{}.wav", std::process::id()));
+    write_mono_file(&file, speech::caller("hello").unwrap().mulaw()).unwrap();
+    // As the service reads it, too.
+    let clip = read_file(&file).unwrap();
+    let mut options = Options::default().model(brief().fault(Fault::SlowHandshake { ms: 4_500 }));
+    let filler = format!(
+        "filler = {{ mode = \"clip\", clip = \"{}\" }}\n[fallback]",
+        file.display()
+    );
+    options.toml = options.toml.replace("[fallback]", &filler);
+    let house = House::start(options).await;
+    let outcome = house.line().call(caller([listen(), Step::HangUp])).await;
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    let heard = &outcome.streams[0].heard;
+    let from = clip.len().saturating_sub(PIECE) / 2;
+    let piece = &clip[from..(from + PIECE).min(clip.len())];
+    let at = heard
+        .windows(piece.len())
+        .position(|window| window == piece);
+    let begins = at.unwrap().saturating_sub(from) / 8;
+    assert!((1_900..=2_300).contains(&begins), "{begins} ms after start");
+    let silence_ms = longest_silence_ms(&outcome);
+    assert!(silence_ms <= 2_300, "{silence_ms} ms without a sound");
+    house.stop().await;
+    let _ = std::fs::remove_file(file);
+    println!(
+        "F5 a clip as filler, the model {} ms away: heard {begins} ms after start, {} ms of it found byte for byte",
+        4_500,
+        piece.len() / 8
+    );
+}
