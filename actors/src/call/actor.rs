@@ -87,6 +87,7 @@ impl CallActor {
             let setup = CallSetup {
                 agent: seed.agent.clone(),
                 call: seed.visit.as_ref().map(|visit| visit.call),
+                account: seed.account,
                 choices: seed.choices,
                 max_length: seed.max_length,
                 accepted_at: accepted_at(&seed.shared),
@@ -329,7 +330,7 @@ impl Drop for CallActor {
         if self.state != StateName::Stop {
             self.shared.metrics.call_ended(
                 self.state.label(),
-                crate::metrics::PANICKED,
+                EndReason::Panicked,
                 self.shared.accepted().elapsed(),
             );
         }

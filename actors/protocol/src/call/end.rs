@@ -49,6 +49,10 @@ pub enum EndReason {
     NobodyThere,
     /// The operator ended the call.
     OperatorHangUp,
+    /// Twilio's status callback said that the call is over; its media socket outlived it.
+    CallOver,
+    /// The call's owner was lost, and the caller hung up before another took over.
+    GoneMeanwhile,
     /// The process leaves; another instance goes on with the call.
     HandedOver,
     /// Another process took the call over while this one stood still: whoever speaks now is one too many.
@@ -57,6 +61,8 @@ pub enum EndReason {
     TooLong,
     /// The call's own code failed too often.
     Fault,
+    /// The call's actor died by a panic, and what it knew with it.
+    Panicked,
 }
 
 /// What the caller should meet next, when Twilio asks.
@@ -74,7 +80,7 @@ pub enum Aftermath {
 
 impl EndReason {
     /// Every reason.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::CallerHungUp,
         Self::PhoneLost,
         Self::PhoneStalled,
@@ -100,10 +106,13 @@ impl EndReason {
         Self::CallerSilent,
         Self::NobodyThere,
         Self::OperatorHangUp,
+        Self::CallOver,
+        Self::GoneMeanwhile,
         Self::HandedOver,
         Self::Superseded,
         Self::TooLong,
         Self::Fault,
+        Self::Panicked,
     ];
 
     /// The reason's name in the log, the metrics and the admin pages.
@@ -131,10 +140,13 @@ impl EndReason {
             Self::CallerSilent => "caller_silent",
             Self::NobodyThere => "nobody_there",
             Self::OperatorHangUp => "operator_hang_up",
+            Self::CallOver => "call_over",
+            Self::GoneMeanwhile => "gone_meanwhile",
             Self::HandedOver => "handed_over",
             Self::Superseded => "superseded",
             Self::TooLong => "too_long",
             Self::Fault => "fault",
+            Self::Panicked => "panicked",
         }
     }
 
@@ -159,6 +171,8 @@ impl EndReason {
             | Self::CallerSilent
             | Self::NobodyThere
             | Self::OperatorHangUp
+            | Self::CallOver
+            | Self::GoneMeanwhile
             | Self::TooLong => 1000,
             Self::HandedOver | Self::Superseded => 1001,
             Self::UnsupportedFormat => 1003,
@@ -168,7 +182,7 @@ impl EndReason {
             | Self::SecondStart
             | Self::BadIdentifiers
             | Self::ForeignCall => 1008,
-            Self::Fault => 1011,
+            Self::Fault | Self::Panicked => 1011,
             Self::PhoneStalled | Self::NotPlayed => 1013,
             Self::SocketFault(fault) => fault.close_code(),
         }
@@ -185,8 +199,18 @@ impl EndReason {
                 | Self::CallerSilent
                 | Self::NobodyThere
                 | Self::OperatorHangUp
+                | Self::CallOver
                 | Self::TooLong
                 | Self::HandedOver
+        )
+    }
+
+    /// Whether Twilio itself said that the call is over: nobody is left whom it could ask for.
+    #[must_use]
+    pub const fn is_end_at_twilio(self) -> bool {
+        matches!(
+            self,
+            Self::CallerHungUp | Self::CallOver | Self::GoneMeanwhile
         )
     }
 
@@ -199,6 +223,8 @@ impl EndReason {
             | Self::CallerSilent
             | Self::NobodyThere
             | Self::OperatorHangUp
+            | Self::CallOver
+            | Self::GoneMeanwhile
             | Self::TooLong => Aftermath::HangUp,
             Self::Transferred => Aftermath::Transfer,
             Self::HandedOver | Self::Superseded | Self::PhoneLost | Self::StreamFailed => {
@@ -217,7 +243,8 @@ impl EndReason {
             | Self::ModelRefused
             | Self::ModelLost
             | Self::ModelSilent
-            | Self::Fault => Aftermath::Fallback,
+            | Self::Fault
+            | Self::Panicked => Aftermath::Fallback,
         }
     }
 }

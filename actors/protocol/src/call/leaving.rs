@@ -57,7 +57,33 @@ pub(super) struct Leaving {
 const fn words_for(reason: EndReason) -> &'static str {
     match reason {
         EndReason::Transferred => SAY_TRANSFER,
-        _ => SAY_GOODBYE,
+        EndReason::CallerHungUp
+        | EndReason::PhoneLost
+        | EndReason::PhoneStalled
+        | EndReason::NotPlayed
+        | EndReason::StreamFailed
+        | EndReason::NoStart
+        | EndReason::MediaBeforeStart
+        | EndReason::SecondStart
+        | EndReason::BadIdentifiers
+        | EndReason::ForeignCall
+        | EndReason::UnsupportedFormat
+        | EndReason::TooManyBadMessages
+        | EndReason::SocketFault(_)
+        | EndReason::ModelRefused
+        | EndReason::ModelLost
+        | EndReason::ModelSilent
+        | EndReason::AgentHungUp
+        | EndReason::CallerSilent
+        | EndReason::NobodyThere
+        | EndReason::OperatorHangUp
+        | EndReason::CallOver
+        | EndReason::GoneMeanwhile
+        | EndReason::HandedOver
+        | EndReason::Superseded
+        | EndReason::TooLong
+        | EndReason::Fault
+        | EndReason::Panicked => SAY_GOODBYE,
     }
 }
 
