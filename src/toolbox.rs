@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use switchboard_actors::metrics::Metrics;
 use switchboard_actors::store::CallStore;
 use switchboard_actors::tools::{
-    Blocking, HttpTool, Place, Tool, ToolBox, ToolRequest, Web, resolve_by_system,
+    Blocking, HttpTool, Place, Tool, ToolBox, ToolError, ToolRequest, Web, resolve_by_system,
 };
 
 use crate::booking::{self, Book, BookTool, CallContext};
@@ -59,17 +59,10 @@ pub(crate) fn toolbox(
         tools.add(spec.clone(), Place::Local(tool.clone()));
     }
     for tool in configured.values() {
-        let ToolKind::Http { parameters } = &tool.kind else {
+        let Some(spec) = http(tool) else {
             continue;
         };
-        let spec = ToolSpec {
-            name: tool.name.clone(),
-            description: tool.description.clone(),
-            parameters: parameters.clone(),
-            effects: tool.effects,
-            timeout: tool.timeout,
-        };
-        let http = HttpTool {
+        let place = HttpTool {
             url: tool.url.clone(),
             redirect_hosts: tool.redirect_hosts.clone(),
             secret: tool.secret.clone(),
@@ -77,20 +70,52 @@ pub(crate) fn toolbox(
             allow_private: tool.allow_private,
             knows_its_key: tool.idempotent,
         };
-        tools.add(spec, Place::Http(Box::new(http)));
+        tools.add(spec, Place::Http(Box::new(place)));
     }
     Arc::new(tools)
 }
 
-/// A tool of the appointment book. The book keeps keys itself, in one transaction with the effect.
-fn of_the_book(tool: &'static BookTool, book: Arc<Book>) -> (ToolSpec, Place) {
-    let spec = ToolSpec {
+/// The tools the settings name, for a model to be told of and for nobody to run: no book is opened for it.
+pub(crate) fn for_show(
+    configured: &BTreeMap<String, settings::Tool>,
+    metrics: Arc<Metrics>,
+) -> ToolBox {
+    let mut tools = ToolBox::new(None, None, metrics);
+    let own = booking::tools().iter().map(spec_of_the_book);
+    for spec in own.chain(configured.values().filter_map(http)) {
+        let idle = |_: ToolRequest| Err(ToolError::Failed("nothing is run here".to_owned()));
+        tools.add(spec, Place::Local(Arc::new(Blocking::new(false, idle))));
+    }
+    tools
+}
+
+/// What the model is told of a tool that is called over HTTP.
+fn http(tool: &settings::Tool) -> Option<ToolSpec> {
+    let ToolKind::Http { parameters } = &tool.kind else {
+        return None;
+    };
+    Some(ToolSpec {
+        name: tool.name.clone(),
+        description: tool.description.clone(),
+        parameters: parameters.clone(),
+        effects: tool.effects,
+        timeout: tool.timeout,
+    })
+}
+
+fn spec_of_the_book(tool: &BookTool) -> ToolSpec {
+    ToolSpec {
         name: tool.name.to_owned(),
         description: tool.description.to_owned(),
         parameters: tool.parameters(),
         effects: tool.effects,
         timeout: BOOK_ANSWERS,
-    };
+    }
+}
+
+/// A tool of the appointment book. The book keeps keys itself, in one transaction with the effect.
+fn of_the_book(tool: &'static BookTool, book: Arc<Book>) -> (ToolSpec, Place) {
+    let spec = spec_of_the_book(tool);
     let run = move |request: ToolRequest| {
         let context = CallContext {
             caller: caller::number(Some(&request.caller.number)),
