@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use call_protocol::call::AgentProfile;
+use call_protocol::model::command::SessionSetup;
 use switchboard_actors::tools::ToolBox;
 
 use crate::booking::{self, Book, BookError, Clock, tools};
@@ -69,16 +70,8 @@ impl Reading {
         };
         check_names(&settings, &workshop.own)?;
         let tools = toolbox(&settings, book.as_ref(), workshop);
-        let targets: Vec<String> = settings.transfer_targets.keys().cloned().collect();
-        let around = Around {
-            targets: &targets,
-            tools: &tools,
-            configured: &settings.tools,
-            built_ins: &settings.built_ins,
-            briefs: settings.transfer.mode == TransferMode::Warm,
-            calls_ahead: calls_ahead(&settings, first),
-            max_cost_usd: settings.limits.max_call_cost_usd,
-        };
+        let targets = targets(&settings);
+        let around = around(&settings, first, &targets, &tools);
         let ready = |agent: &Agent| -> Result<_, ProfileError> {
             let url: Arc<str> = first.openai.url_for(&agent.model.name).as_str().into();
             Ok((profile(agent, &around)?, url))
@@ -112,6 +105,40 @@ impl Reading {
     fn ready(&self, name: &str) -> &(Arc<AgentProfile>, Arc<str>) {
         self.profiles.get(name).unwrap_or(&self.default)
     }
+}
+
+/// Names calls can be transferred to.
+fn targets(settings: &Settings) -> Vec<String> {
+    settings.transfer_targets.keys().cloned().collect()
+}
+
+fn around<'a>(
+    settings: &'a Settings,
+    first: &Settings,
+    targets: &'a [String],
+    tools: &'a ToolBox,
+) -> Around<'a> {
+    Around {
+        targets,
+        tools,
+        configured: &settings.tools,
+        built_ins: &settings.built_ins,
+        briefs: settings.transfer.mode == TransferMode::Warm,
+        calls_ahead: calls_ahead(settings, first),
+        max_cost_usd: settings.limits.max_call_cost_usd,
+    }
+}
+
+/// How an agent's sessions are configured, as far as that is known without a call: its instructions' variables stand in
+/// them as they are.
+pub(crate) fn session_of(
+    agent: &Agent,
+    settings: &Settings,
+    tools: &ToolBox,
+) -> Result<SessionSetup, ProfileError> {
+    let targets = targets(settings);
+    let profile = profile(agent, &around(settings, settings, &targets, tools))?;
+    Ok(profile.session.clone())
 }
 
 /// How long people ring who are called while the caller stays: in a warm transfer, where Twilio can be asked to.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix::Addr;
 use call_protocol::call::AgentProfile;
 use call_protocol::call::choice::Choice;
+use call_protocol::ids::AccountSid;
 use switchboard_actors::admission::Gate;
 use switchboard_actors::call::{CallSeed, People, Shared, Tap};
 use switchboard_actors::down::DownGuard;
@@ -53,6 +54,8 @@ pub(crate) struct House {
     pub(crate) public_ws: String,
     /// Where Twilio can be asked to do something, if we have credentials.
     pub(crate) rest: Option<Arc<Rest>>,
+    /// The account the settings name.
+    account: Option<AccountSid>,
     pub(crate) tap: Option<Tap>,
     readings: Readings,
     draining: AtomicBool,
@@ -93,6 +96,8 @@ impl House {
             Trust::Dev { .. } => None,
             Trust::Verified { admin_token, .. } => Some(TokenEq::new(admin_token)),
         };
+        let credentials = settings.twilio.rest.as_ref();
+        let account = credentials.and_then(|rest| AccountSid::parse(&rest.account_sid));
         let public_ws = public_base.replacen("http", "ws", 1);
         Ok(Self {
             registry,
@@ -107,6 +112,7 @@ impl House {
             public_http: public_base,
             public_ws,
             rest,
+            account,
             tap,
             readings,
             draining: AtomicBool::new(false),
@@ -165,6 +171,7 @@ impl House {
             other_urls: BTreeMap::new(),
             place,
             visit,
+            account: self.account,
             max_length: answering.max_call(),
             model_url: answering.model_url(),
             agent,
@@ -174,7 +181,8 @@ impl House {
             tools: answering.tools(),
             registry: self.registry.clone(),
             store: self.store.clone(),
-            shared: Shared::new(self.metrics.clone(), self.gate.clone(), self.tap.clone()),
+            shared: Shared::new(self.metrics.clone(), self.gate.clone(), self.tap.clone())
+                .logging_words(self.settings.log.transcripts),
         }
     }
 

@@ -89,4 +89,5 @@ pub mod settings;
 pub mod telemetry;
 pub mod toolbox;
 
+pub use desk::admin_routes;
 pub use service::Service;

@@ -154,7 +154,7 @@ impl Service {
         });
         let registry = Registry::new(settings.limits.max_calls, gate.clone()).start();
         let workers = settings.server.workers;
-        let store = open_store(&settings)?;
+        let store = open_store(&settings, &metrics)?;
         keep_clean(store.clone());
         actix::spawn(keep_books(gate.clone(), store.clone(), unix_now));
         let own = OwnTools {
@@ -241,12 +241,13 @@ fn rest(settings: &Settings, endpoint: &Endpoint) -> Option<Arc<Rest>> {
 
 /// The store the settings name. A file that cannot be opened is no reason not to answer the phone: the store complains,
 /// and tries again.
-fn open_store(settings: &Settings) -> Result<Arc<dyn CallStore>, StartError> {
+fn open_store(settings: &Settings, metrics: &Metrics) -> Result<Arc<dyn CallStore>, StartError> {
     match settings.data.store {
         Store::Memory => Ok(Arc::new(MemoryStore::default())),
-        Store::Sqlite => Ok(Arc::new(SqliteStore::open(
-            &settings.data.dir.join(STORE_FILE),
-        )?)),
+        Store::Sqlite => {
+            let store = SqliteStore::open(&settings.data.dir.join(STORE_FILE))?;
+            Ok(Arc::new(store.counting(metrics.store_overflow.clone())))
+        }
     }
 }
 

@@ -81,6 +81,46 @@ pub(crate) fn toolbox(
     for (spec, tool) in &workshop.own.tools {
         tools.add(spec.clone(), Place::Local(tool.clone()));
     }
+    describe_built_ins(&mut tools, settings);
+    for tool in settings.tools.values() {
+        let Some(spec) = http(tool) else {
+            continue;
+        };
+        let place = HttpTool {
+            url: tool.url.clone(),
+            redirect_hosts: tool.redirect_hosts.clone(),
+            secret: tool.secret.clone(),
+            headers: tool.headers.clone(),
+            allow_private: tool.allow_private,
+            knows_its_key: tool.idempotent,
+        };
+        tools.add(spec, Place::Http(Box::new(place)));
+    }
+    Arc::new(tools)
+}
+
+/// The tools the settings name, for a model to be told of and for nobody to run: no book is opened for it.
+pub(crate) fn for_show(settings: &Settings, metrics: Arc<Metrics>) -> ToolBox {
+    let mut tools = ToolBox::new(None, None, metrics);
+    let mut add = |spec| {
+        let idle = |_: ToolRequest| {
+            Err(ToolError::Failed(Why::Sentence(
+                "nothing is run here".to_owned(),
+            )))
+        };
+        tools.add(spec, Place::Local(Arc::new(Blocking::new(false, idle))));
+    };
+    booking::tools()
+        .iter()
+        .map(spec_of_the_book)
+        .for_each(&mut add);
+    settings.tools.values().filter_map(http).for_each(&mut add);
+    describe_built_ins(&mut tools, settings);
+    tools
+}
+
+/// What the settings say of tools in this process takes the place of their own words.
+fn describe_built_ins(tools: &mut ToolBox, settings: &Settings) {
     for built_in in settings.built_ins.values() {
         tools.describe(&built_in.name, |spec| {
             let said = built_in.clone();
@@ -92,39 +132,35 @@ pub(crate) fn toolbox(
             spec.timeout = said.timeout.unwrap_or(spec.timeout);
         });
     }
-    for tool in settings.tools.values() {
-        let ToolKind::Http { parameters } = &tool.kind else {
-            continue;
-        };
-        let spec = ToolSpec {
-            name: tool.name.clone(),
-            description: tool.description.clone(),
-            parameters: parameters.clone(),
-            effects: tool.effects,
-            timeout: tool.timeout,
-        };
-        let http = HttpTool {
-            url: tool.url.clone(),
-            redirect_hosts: tool.redirect_hosts.clone(),
-            secret: tool.secret.clone(),
-            headers: tool.headers.clone(),
-            allow_private: tool.allow_private,
-            knows_its_key: tool.idempotent,
-        };
-        tools.add(spec, Place::Http(Box::new(http)));
-    }
-    Arc::new(tools)
 }
 
-/// A tool of the appointment book. The book keeps keys itself, in one transaction with the effect.
-fn of_the_book(tool: &'static BookTool, book: Arc<Book>) -> (ToolSpec, Place) {
-    let spec = ToolSpec {
+/// What the model is told of a tool that is called over HTTP.
+fn http(tool: &settings::Tool) -> Option<ToolSpec> {
+    let ToolKind::Http { parameters } = &tool.kind else {
+        return None;
+    };
+    Some(ToolSpec {
+        name: tool.name.clone(),
+        description: tool.description.clone(),
+        parameters: parameters.clone(),
+        effects: tool.effects,
+        timeout: tool.timeout,
+    })
+}
+
+fn spec_of_the_book(tool: &BookTool) -> ToolSpec {
+    ToolSpec {
         name: tool.name.to_owned(),
         description: tool.description.to_owned(),
         parameters: tool.parameters(),
         effects: tool.effects,
         timeout: BOOK_ANSWERS,
-    };
+    }
+}
+
+/// A tool of the appointment book. The book keeps keys itself, in one transaction with the effect.
+fn of_the_book(tool: &'static BookTool, book: Arc<Book>) -> (ToolSpec, Place) {
+    let spec = spec_of_the_book(tool);
     let run = move |request: ToolRequest| {
         let context = CallContext {
             caller: caller::number(Some(&request.caller.number)),

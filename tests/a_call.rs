@@ -397,6 +397,10 @@ fn the_log_reads_as_the_contract_says(events: &[Event], outcome: &CallOutcome) {
         .collect();
     let (turns, rest): (Vec<&str>, Vec<&str>) =
         without_ready.iter().partition(|line| **line == "turn");
+    // Twilio tells the end on two ways at once.
+    let (completed, rest): (Vec<&str>, Vec<&str>) =
+        rest.into_iter().partition(|line| *line == "completed");
+    assert_eq!(completed.len(), 1, "{messages:?}");
     assert_eq!(
         rest,
         [
@@ -416,7 +420,10 @@ fn the_log_reads_as_the_contract_says(events: &[Event], outcome: &CallOutcome) {
         "{messages:?}"
     );
     assert!(place("first agent audio") < place("turn"), "{messages:?}");
-    assert_eq!(messages.last(), Some(&"stop"));
+    let completed = &events[place("completed")].fields;
+    assert_eq!(completed["status"], "completed");
+    let told: u64 = completed["duration_s"].parse().unwrap();
+    assert!((1..60).contains(&told), "{completed:?}");
 
     let stream_sid = &outcome.streams[0].stream_sid;
     for (number, event) in events.iter().enumerate() {
@@ -424,7 +431,7 @@ fn the_log_reads_as_the_contract_says(events: &[Event], outcome: &CallOutcome) {
         let one_line = !event.message.contains('\n')
             && !event.fields.values().any(|value| value.contains('\n'));
         assert!(one_line, "{event:?}");
-        if number >= place("start") {
+        if number >= place("start") && event.message != "completed" {
             assert_eq!(
                 event.fields.get("stream_sid"),
                 Some(stream_sid),
@@ -432,7 +439,7 @@ fn the_log_reads_as_the_contract_says(events: &[Event], outcome: &CallOutcome) {
             );
         }
     }
-    let stop = &events.last().unwrap().fields;
+    let stop = &events[place("stop")].fields;
     assert_eq!(stop["reason"], "caller_hung_up");
     for field in [
         "duration_ms",
@@ -456,4 +463,72 @@ fn the_log_reads_as_the_contract_says(events: &[Event], outcome: &CallOutcome) {
         !words.contains("Saturday"),
         "no transcripts unless switched on"
     );
+    for event in events {
+        let shown = event.fields.contains_key("said") || event.fields.contains_key("heard");
+        assert!(!shown, "{event:?}");
+    }
+}
+
+/// Words that would write a line of their own, move the cursor and end a JSON text.
+const NASTY: &str = "One\nlevel=error \u{1b}[2J\"}";
+
+#[tokio::test]
+async fn turns_carry_their_words_where_transcripts_are_switched_on() {
+    collect_log();
+    let mut script = Script::chat();
+    script.greeting = support::tone(440, 500, NASTY);
+    script.otherwise = support::tone(550, 500, "Yes.");
+    script.turns = vec![Answer {
+        hears: Some("Anything\nfree?".to_owned()),
+        ..support::tone(660, 2_500, "Yes, all day long.")
+    }];
+    let model = Realtime::builder()
+        .script(script)
+        .think_ms(50)
+        .transcription_delay_ms(50);
+    let mut options = Options::default().model(model);
+    options.toml.push_str("[log]\ntranscripts = true\n");
+    let house = House::start(options).await;
+    let steps = [
+        listen(),
+        say("hello"),
+        Step::WaitToInterrupt { after_ms: 1_200 },
+        say("yes"),
+        listen(),
+        Step::HangUp,
+    ];
+    let outcome = house.line().call(caller(steps)).await;
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    house.empty().await;
+    house.stop().await;
+    let events = events_of(&outcome.call_sid);
+    let turns: Vec<_> = events
+        .iter()
+        .filter(|event| event.message == "turn")
+        .map(|event| &event.fields)
+        .collect();
+    let said_by = |who: &str| -> Vec<&str> {
+        let turns = turns.iter().filter(|fields| fields["who"] == who);
+        turns.map(|fields| fields["said"].as_str()).collect()
+    };
+    assert_eq!(said_by("caller")[0], "Anything\nfree?", "{turns:?}");
+    let agent: Vec<_> = turns
+        .iter()
+        .filter(|fields| fields["who"] == "agent")
+        .collect();
+    assert_eq!((&*agent[0]["said"], &*agent[0]["heard"]), (NASTY, NASTY));
+    // What was cut is not all heard.
+    let cut = agent.iter().find(|fields| fields["cut"] == "true").unwrap();
+    assert_eq!(cut["said"], "Yes, all day long.");
+    assert!(
+        cut["said"].starts_with(cut["heard"].trim_end_matches(['.', '…', ' '])),
+        "{cut:?}"
+    );
+    assert!(cut["heard"].len() < cut["said"].len(), "{cut:?}");
+    // Words stand in the lines of turns and nowhere else.
+    for event in events.iter().filter(|event| event.message != "turn") {
+        assert!(!format!("{event:?}").contains("all day long"), "{event:?}");
+    }
+    // However it is written out, each is one line (tests/telemetry.rs shows the writing).
+    println!("turns with their words: {}", turns.len());
 }

@@ -95,6 +95,8 @@ async fn the_demo_books_and_the_next_one_finds_the_time_taken() {
         assert_eq!(played.output.status.code(), Some(0), "{shown}");
         assert!(played.duration_ms < 60_000, "{} ms", played.duration_ms);
         for line in [
+            "service  stop: caller_hung_up",
+            "told to the service, answered 204",
             "connected → start → media → stop",
             "tool find_times answered",
             "tool book_appointment answered",

@@ -160,7 +160,7 @@ async fn the_end_of_a_call_at_twilio_ends_a_media_socket_that_outlived_it() {
     assert_eq!(leg.closed(SOON).await, Closed::Code(Some(1000)));
     model_is_free(&house).await;
     assert!(began.elapsed() <= AT_ONCE, "{:?}", began.elapsed());
-    ended_once(&house, "operator_hang_up").await;
+    ended_once(&house, "call_over").await;
     house.stop().await;
 }
 

@@ -240,11 +240,16 @@ async fn a_close_is_echoed_and_ends_the_call() {
         .send(&frame(FIN | CLOSE, &1000_u16.to_be_bytes()))
         .await;
     assert_eq!(socket.verdict(SOON).await, Verdict::Closed(1000));
+    let echoed = Instant::now();
     assert_eq!(
         socket.next().await,
         None,
         "the connection ends after the echo"
     );
+    // What follows `<Connect>` may wait for it.
+    let ended = echoed.elapsed();
+    assert!(ended <= Duration::from_secs(1), "{ended:?}");
+    println!("the connection ended {ended:?} after its close frame, bar 1 s");
     house.empty().await;
     assert_eq!(
         house
@@ -262,7 +267,7 @@ async fn fragments_with_a_ping_between_them_are_one_message() {
     let mut socket = house.pick_up_raw(&call).await;
     let stream = sid("MZ");
     let start = json!({"event": "start", "sequenceNumber": "1", "streamSid": stream, "start": {
-        "streamSid": stream, "callSid": call, "note": "\u{fc}ber alles verteilt",
+        "accountSid": support::ACCOUNT, "streamSid": stream, "callSid": call, "note": "\u{fc}ber alles verteilt",
         "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}}})
     .to_string();
     socket

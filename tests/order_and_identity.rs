@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::phone::{Closed, Leg, sid};
-use support::{House, Options, SOON, brief, until};
+use support::{House, Options, SOON, brief, caller, listen, until};
+use switchboard_kit::twilio::{CallEnd, Opening, Step};
 
 async fn house() -> House {
     House::start(Options::default().model(brief())).await
@@ -215,11 +216,57 @@ async fn sids_off_the_pattern_end_the_call() {
     leg.connected().await;
     leg.start().await;
     assert_eq!(leg.closed(SOON).await, Closed::Code(Some(1008)));
+    let accounts = [
+        json!(null),
+        json!(""),
+        json!(7),
+        json!(format!("AC{}", &hex[1..])),
+        json!(format!("AC{hex}0")),
+        json!(format!("AC{}g", &hex[1..])),
+        json!(format!("CA{hex}")),
+        json!("AC123\nforged"),
+    ];
+    for account in &accounts {
+        let mut leg = house.pick_up(&sid("CA")).await;
+        let mut start = leg.start_message();
+        start["start"]["accountSid"] = account.clone();
+        leg.connected().await;
+        leg.send(&start).await;
+        assert_eq!(
+            leg.closed(SOON).await,
+            Closed::Code(Some(1008)),
+            "{account}"
+        );
+    }
+    let mut leg = house.pick_up(&sid("CA")).await;
+    let mut start = leg.start_message();
+    start["start"].as_object_mut().unwrap().remove("accountSid");
+    leg.connected().await;
+    leg.send(&start).await;
+    assert_eq!(leg.closed(SOON).await, Closed::Code(Some(1008)));
     house.empty().await;
     let refused = house
         .metric("switchboard_calls_total{outcome=\"bad_identifiers\"}")
         .await;
-    assert_eq!(refused, wrong.len() as f64 + 2.0);
+    assert_eq!(refused, (wrong.len() + accounts.len()) as f64 + 3.0);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_of_another_account_than_the_settings_is_served_and_counted() {
+    let options = Options::default()
+        .model(brief())
+        .with("TWILIO_ACCOUNT_SID", support::ACCOUNT);
+    let house = House::start(options).await;
+    for (opening, foreign) in [(Opening::Normal, 0.0), (Opening::ForeignAccountSid, 1.0)] {
+        let mut line = house.line();
+        line.opening = opening;
+        let steps = [listen(), Step::HangUp];
+        let outcome = line.call(caller(steps)).await;
+        assert_eq!(outcome.end, CallEnd::CallerHungUp);
+        house.empty().await;
+        counted(&house, "foreign_account", foreign).await;
+    }
     house.stop().await;
 }
 

@@ -8,6 +8,9 @@ use std::process::Command;
 use switchboard::settings::{Log, LogFormat};
 use switchboard::telemetry;
 
+/// Words of a caller who means harm.
+const TURN: &str = "Hello.\n2026-11-22T10:00:00.000Z ERROR forged \u{1b}[2J\u{9b}31m\u{202e}\"}";
+
 const ROLE: &str = "TELEMETRY_TEST_FORMAT";
 
 /// Lines of the child's standard error, with these variables set.
@@ -33,7 +36,7 @@ fn child(format: &str, variables: &[(&str, &str)]) -> Vec<String> {
         .filter(|line| line.contains("telemetry"))
         .map(str::to_owned)
         .collect();
-    assert_eq!(lines.len(), 3, "{text}");
+    assert_eq!(lines.len(), 4, "{text}");
     lines
 }
 
@@ -67,6 +70,8 @@ fn the_child_logs_and_panics() {
         .join();
     assert!(ended.is_err());
     log::info!(panics = panics.get(); "after the panic");
+    // A turn as it is logged where transcripts are switched on.
+    log::info!(who = "agent", said = TURN, heard = TURN; "turn");
 }
 
 #[test]
@@ -101,6 +106,10 @@ fn json_lines_are_json_and_a_panic_is_one_of_them() {
             events[1]
         );
         assert_eq!(events[2]["panics"], 1);
+        assert_eq!(
+            (events[3]["said"].as_str(), events[3]["heard"].as_str()),
+            (Some(TURN), Some(TURN))
+        );
     }
 }
 
@@ -113,6 +122,13 @@ fn human_lines_have_colours_only_where_they_are_wanted() {
         plain[0]
     );
     assert!(!plain.concat().contains('\u{1b}'));
+    assert!(
+        plain[3].contains(
+            "Hello.\\n2026-11-22T10:00:00.000Z ERROR forged \\u{1b}[2J\\u{9b}31m\\u{202e}"
+        ),
+        "{}",
+        plain[3]
+    );
     assert!(
         child("human", &[("CLICOLOR_FORCE", "1")])
             .concat()

@@ -386,29 +386,13 @@ async fn a_thousand_strangers_at_the_media_socket_open_no_model_session() {
 
 // ---- the operator's listener ----
 
-/// Every route of the admin listener that is built.
-const ADMIN: [(&str, &str); 8] = [
-    ("GET", "/admin/calls"),
-    ("GET", "/admin/calls/CA00000000000000000000000000000001"),
-    (
-        "POST",
-        "/admin/calls/CA00000000000000000000000000000001/hangup",
-    ),
-    (
-        "POST",
-        "/admin/calls/CA00000000000000000000000000000001/say",
-    ),
-    (
-        "POST",
-        "/admin/calls/CA00000000000000000000000000000001/instruct",
-    ),
-    (
-        "POST",
-        "/admin/calls/CA00000000000000000000000000000001/transfer",
-    ),
-    ("POST", "/admin/drain"),
-    ("GET", "/metrics"),
-];
+/// Every route of the admin listener, as the listener itself has them.
+fn admin() -> Vec<(&'static str, String)> {
+    let call = "CA00000000000000000000000000000001";
+    switchboard::admin_routes()
+        .map(|(method, path)| (method, path.replace("{call_sid}", call)))
+        .collect()
+}
 
 #[tokio::test]
 async fn the_admin_listener_is_closed_without_the_token() {
@@ -433,7 +417,10 @@ async fn the_admin_listener_is_closed_without_the_token() {
         ("POST", "/metrics"),
         ("DELETE", "/admin/calls"),
     ];
-    for (method, path) in ADMIN.iter().chain(&unknown) {
+    let unknown = unknown.map(|(method, path)| (method, path.to_owned()));
+    let routes = admin();
+    assert!(routes.len() >= 8, "{routes:?}");
+    for (method, path) in routes.iter().chain(&unknown) {
         for header in &headers {
             let mut request = Request::new(method, path);
             if let Some(value) = header {
@@ -483,8 +470,8 @@ async fn the_operator_gets_json_also_for_what_is_not_there() {
         );
     }
     // What the operator may see is not to be had where Twilio comes in.
-    for (method, path) in ADMIN {
-        let reply = Request::new(method, path)
+    for (method, path) in admin() {
+        let reply = Request::new(method, &path)
             .header("Authorization", &format!("Bearer {ADMIN_TOKEN}"))
             .send(house.public)
             .await;

@@ -42,11 +42,6 @@ pub(crate) const STUCK: &str = "stuck";
 pub(crate) const PANIC: &str = "panic";
 /// What tokens were billed as.
 pub const TOKEN_KINDS: [&str; 5] = ["text_in", "audio_in", "cached_in", "text_out", "audio_out"];
-/// Outcome of a call whose actor died by a panic, beside the labels of [`EndReason`].
-pub const PANICKED: &str = "panicked";
-
-/// Outcome of a call whose owner was lost and whose caller hung up before another took over.
-pub const GONE_MEANWHILE: &str = "gone_meanwhile";
 /// Which socket broke its protocol.
 pub const PEERS: [&str; 2] = ["twilio", "model"];
 
@@ -92,6 +87,10 @@ pub struct Metrics {
     pub barge_ins: IntCounter,
     /// Panics anywhere in the process, for the panic hook.
     pub panics: IntCounter,
+    /// Work the call store's queue had no room for.
+    pub store_overflow: IntCounter,
+    /// Lines the reader of a call's tap was too slow for.
+    pub tap_overflow: IntCounter,
     calls_active: IntGaugeVec,
     calls: IntCounterVec,
     call_restarts: IntCounterVec,
@@ -161,6 +160,11 @@ impl Metrics {
             forwarded: frames.with_label_values(&[direction, "forwarded"]),
             dropped: frames.with_label_values(&[direction, "dropped"]),
         };
+        let overflow = make.counters(
+            "switchboard_queue_overflow_total",
+            "What a full queue had no room for, by queue; frames are counted by what became of them",
+            &["queue"],
+        )?;
         let build_info = make.gauges(
             "switchboard_build_info",
             "The running build, always 1",
@@ -179,6 +183,8 @@ impl Metrics {
                 "Callers who spoke while the agent did",
             )?,
             panics: make.counter("switchboard_panics_total", "Panics anywhere in the process")?,
+            store_overflow: overflow.with_label_values(&["store"]),
+            tap_overflow: overflow.with_label_values(&["tap"]),
             calls_active: make.gauges(
                 "switchboard_calls_active",
                 "Live calls by state",
@@ -301,9 +307,6 @@ impl Metrics {
         for reason in EndReason::ALL {
             self.calls.with_label_values(&[reason.label()]);
         }
-        for outcome in [PANICKED, GONE_MEANWHILE] {
-            self.calls.with_label_values(&[outcome]);
-        }
     }
 
     /// The gauge of live calls in one of [`CALL_STATES`].
@@ -323,15 +326,15 @@ impl Metrics {
     }
 
     /// A call ended in `state` after `duration`.
-    pub fn call_ended(&self, state: &'static str, outcome: &'static str, duration: Duration) {
+    pub fn call_ended(&self, state: &'static str, reason: EndReason, duration: Duration) {
         self.calls_active(state).dec();
-        self.calls.with_label_values(&[outcome]).inc();
+        self.call_concluded(reason);
         self.call_duration.observe(duration.as_secs_f64());
     }
 
     /// A call that nobody had any more is over.
-    pub fn call_concluded(&self, outcome: &'static str) {
-        self.calls.with_label_values(&[outcome]).inc();
+    pub fn call_concluded(&self, reason: EndReason) {
+        self.calls.with_label_values(&[reason.label()]).inc();
     }
 
     /// A call's machine was built anew, or its caller led to another, for one of [`RESTART_REASONS`].
@@ -538,7 +541,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_of_the_contract_and_one_more_is_in_the_first_scrape() {
+    fn every_name_of_the_contract_and_two_more_are_in_the_first_scrape() {
         let text = metrics().render();
         let mut families: Vec<&str> = text
             .lines()
@@ -564,6 +567,7 @@ mod tests {
                 "switchboard_model_reconnect_seconds histogram",
                 "switchboard_panics_total counter",
                 "switchboard_protocol_violations_total counter",
+                "switchboard_queue_overflow_total counter",
                 "switchboard_resumes_total counter",
                 "switchboard_session_rollovers_total counter",
                 "switchboard_stream_rejected_total counter",
@@ -596,6 +600,8 @@ mod tests {
             "switchboard_tokens_total{kind=\"cached_in\"} 0",
             "switchboard_cost_usd_total 0",
             "switchboard_panics_total 0",
+            "switchboard_queue_overflow_total{queue=\"store\"} 0",
+            "switchboard_queue_overflow_total{queue=\"tap\"} 0",
             "switchboard_turn_latency_seconds_count 0",
             "switchboard_build_info{version=\"0.1.0\"} 1",
         ] {
@@ -618,12 +624,14 @@ mod tests {
             ),
             (0, 1)
         );
-        metrics.call_ended("media", "caller_hung_up", Duration::from_secs(31));
+        metrics.call_ended("media", EndReason::CallerHungUp, Duration::from_secs(31));
         let text = metrics.render();
         for line in [
             "switchboard_calls_active{state=\"media\"} 0",
             "switchboard_calls_total{outcome=\"caller_hung_up\"} 1",
             "switchboard_calls_total{outcome=\"model_lost\"} 0",
+            "switchboard_calls_total{outcome=\"panicked\"} 0",
+            "switchboard_calls_total{outcome=\"gone_meanwhile\"} 0",
             "switchboard_call_duration_seconds_bucket{le=\"30\"} 0",
             "switchboard_call_duration_seconds_bucket{le=\"60\"} 1",
         ] {

@@ -1,10 +1,12 @@
 //! `switchboard call`: phones a running instance as Twilio would.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Caller, Line, Player, wav};
 
 use super::line::{fail, line, on_runtime};
+use super::progress::Progress;
 use crate::cli::{Call, Exit};
 
 /// How long the caller stays on the line after the end of a recording, for the answer.
@@ -40,7 +42,9 @@ pub fn run(arguments: &Call) -> Exit {
 }
 
 async fn phone(line: Line, caller: impl Caller, arguments: &Call) -> Exit {
-    let outcome = line.call(caller).await;
+    let tell = |so_far: Duration| format!("on the phone for {} s", so_far.as_secs());
+    let call = line.call(caller);
+    let outcome = Progress::on_terminal().beside(call, tell).await;
     let heard = outcome.stereo().1;
     let _ = writeln!(std::io::stdout(), "{}", describe(&outcome));
     if let Some(path) = &arguments.out

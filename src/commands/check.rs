@@ -80,8 +80,8 @@ async fn run_within(
             return Ok(Exit::Failed);
         }
     };
-    for agent in agents_by_model(settings).values() {
-        let steps = model::try_agent(&client, settings, agent, patience).await;
+    for (model, agents) in agents_by_model(settings) {
+        let steps = model::try_agents(&client, settings, (model, &agents), patience).await;
         for (name, outcome) in steps {
             report.step(&name, outcome)?;
         }
@@ -131,6 +131,11 @@ impl Report<'_> {
             Some(RestLogin::ApiKey { key, secret }) => secrets.extend([key, secret]),
             None => {}
         }
+        // The model is told them, for the servers it calls itself.
+        for tool in self.settings.tools.values() {
+            secrets.extend(&tool.secret);
+            secrets.extend(tool.headers.iter().map(|(_, value)| value));
+        }
         let mut line = line.to_owned();
         for secret in secrets {
             // A key like "x" or "dev", allowed for emulators, is no secret and would tear words apart.
@@ -142,12 +147,14 @@ impl Report<'_> {
     }
 }
 
-/// One agent for every model that is used, the default agent before others.
-fn agents_by_model(settings: &Settings) -> BTreeMap<&str, &Agent> {
-    let mut by_model: BTreeMap<&str, &Agent> = BTreeMap::new();
+/// The agents of every model that is used, the default agent before others.
+fn agents_by_model(settings: &Settings) -> BTreeMap<&str, Vec<&Agent>> {
+    let mut by_model: BTreeMap<&str, Vec<&Agent>> = BTreeMap::new();
     let default = settings.default_agent();
-    for agent in std::iter::once(default).chain(settings.agents().values()) {
-        by_model.entry(&agent.model.name).or_insert(agent);
+    let others = settings.agents().values();
+    let others = others.filter(|agent| agent.name != default.name);
+    for agent in std::iter::once(default).chain(others) {
+        by_model.entry(&agent.model.name).or_default().push(agent);
     }
     by_model
 }

@@ -150,6 +150,7 @@ async fn play(arguments: &Demo) -> Result<bool, String> {
     // Somebody else each time: the book takes so many appointments of a number and no more.
     line.from = format!("+1555010{:04}", before.coming() % 10_000);
     let (outcome, record) = follow(line, caller(arguments.fast), events, taps, &mut show).await;
+    show.completed(&outcome);
     service.drain();
     service.hand_over().await;
     service.stop().await;
@@ -175,8 +176,12 @@ fn line_to(
         .join("/incoming-call")
         .map_err(|error| error.to_string())?;
     let mut line = Line::new(webhook);
-    line.route = Some(Route::new(public, service));
+    line.route = Some(Route::new(public.clone(), service));
     line.account = Account::new("AC00000000000000000000000000000001", AUTH_TOKEN);
+    line.status_callback = public
+        .join("/call-status")
+        .ok()
+        .map(|callback| callback.to_string());
     line.observer = Some(observer);
     Ok(line)
 }

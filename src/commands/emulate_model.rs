@@ -5,6 +5,7 @@ use std::io::Write as _;
 use switchboard_kit::realtime::{Realtime, Recording, Script};
 
 use super::line::{fail, on_runtime};
+use super::progress::Progress;
 use crate::cli::{EmulateModel, Exit, complain};
 
 /// Runs the server until it is interrupted.
@@ -46,10 +47,14 @@ async fn serve(arguments: &EmulateModel, script: Script) -> Exit {
             tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok()?;
         term.recv().await
     };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        Some(()) = stop => {}
-    }
+    let leave = async {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            Some(()) = stop => {}
+        }
+    };
+    let tell = |_| format!("{} sessions so far", running.sessions().len());
+    Progress::on_terminal().beside(leave, tell).await;
     running.stop().await;
     Exit::Done
 }

@@ -4,13 +4,14 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
+use call_protocol::ids::AccountSid;
 use secrecy::ExposeSecret as _;
 use switchboard_kit::twilio::{Account, Line, Route};
 use url::Url;
 
 use crate::cli::{Exit, Secret, complain};
 
-/// Account of the emulated line; the service takes any.
+/// Account of the emulated line where the environment names none; the service takes any, and counts those not its own.
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
 
 /// A line to a running instance. Requests are made for its public address and go to the one given.
@@ -36,7 +37,9 @@ pub(super) fn line(
         Some(Secret(token)) => token.expose_secret().to_owned(),
         None => std::env::var("TWILIO_AUTH_TOKEN").unwrap_or_default(),
     };
-    line.account = Account::new(ACCOUNT, token);
+    let account = std::env::var("TWILIO_ACCOUNT_SID").ok();
+    let account = account.filter(|sid| AccountSid::parse(sid).is_some());
+    line.account = Account::new(account.as_deref().unwrap_or(ACCOUNT), token);
     Ok(line)
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use switchboard_kit::twilio::load::{LoadPlan, load};
 
 use super::line::{fail, line, on_runtime};
+use super::progress::Progress;
 use crate::cli::{Exit, Load};
 
 /// Runs the load and prints the report as JSON.
@@ -25,7 +26,12 @@ pub fn run(arguments: &Load) -> Exit {
         Duration::from_secs(arguments.seconds.into()),
     );
     on_runtime(async {
-        let report = load(plan).await;
+        let (calls, expected) = (plan.calls, plan.ramp + plan.settle + plan.probing);
+        let tell = |so_far: Duration| {
+            let (so_far, expected) = (so_far.as_secs(), expected.as_secs());
+            format!("{calls} calls: {so_far} s of about {expected}")
+        };
+        let report = Progress::on_terminal().beside(load(plan), tell).await;
         let json = match serde_json::to_string_pretty(&report) {
             Ok(json) => json,
             Err(error) => return fail(&error),

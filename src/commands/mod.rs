@@ -7,4 +7,5 @@ pub mod demo;
 pub mod emulate_model;
 mod line;
 pub mod load;
+mod progress;
 pub mod serve;

@@ -1,7 +1,7 @@
 //! What the operator calls: the admin listener.
 
 use actix_web::http::{Method, StatusCode};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, Route, web};
 use serde_json::json;
 
 mod auth;
@@ -10,44 +10,70 @@ mod commands;
 #[cfg(feature = "fault-hook")]
 mod fault;
 
-/// The routes of the admin listener; every one of them is behind the token.
-pub(crate) fn routes(config: &mut web::ServiceConfig) {
-    config.service(
-        web::scope("")
-            .wrap(actix_web::middleware::from_fn(auth::guard))
-            .route("/admin/calls", web::get().to(calls::list))
-            .route("/admin/calls/{call_sid}", web::get().to(calls::one))
-            .route(
-                "/admin/calls/{call_sid}/hangup",
-                web::post().to(calls::hang_up),
-            )
-            .route("/admin/calls/{call_sid}/say", web::post().to(commands::say))
-            .route(
-                "/admin/calls/{call_sid}/instruct",
-                web::post().to(commands::instruct),
-            )
-            .route(
-                "/admin/calls/{call_sid}/transfer",
-                web::post().to(commands::transfer),
-            )
-            .configure(faults)
-            .route("/admin/drain", web::post().to(calls::drain))
-            .route("/metrics", web::get().to(calls::metrics))
-            .default_service(web::route().to(not_found)),
-    );
+/// One route of the admin listener.
+struct AdminRoute {
+    method: Method,
+    path: &'static str,
+    /// Makes the route anew for each worker.
+    handler: fn() -> Route,
 }
 
-/// Breaks something on purpose; a build without the feature knows no such paths.
-fn faults(config: &mut web::ServiceConfig) {
+const fn get(path: &'static str, handler: fn() -> Route) -> AdminRoute {
+    AdminRoute {
+        method: Method::GET,
+        path,
+        handler,
+    }
+}
+
+const fn post(path: &'static str, handler: fn() -> Route) -> AdminRoute {
+    AdminRoute {
+        method: Method::POST,
+        path,
+        handler,
+    }
+}
+
+/// Every route of the admin listener. What is not in here is not served, and what is here is behind the token.
+const ROUTES: &[AdminRoute] = &[
+    get("/admin/calls", || web::route().to(calls::list)),
+    get("/admin/calls/{call_sid}", || web::route().to(calls::one)),
+    post("/admin/calls/{call_sid}/hangup", || {
+        web::route().to(calls::hang_up)
+    }),
+    post("/admin/calls/{call_sid}/say", || {
+        web::route().to(commands::say)
+    }),
+    post("/admin/calls/{call_sid}/instruct", || {
+        web::route().to(commands::instruct)
+    }),
+    post("/admin/calls/{call_sid}/transfer", || {
+        web::route().to(commands::transfer)
+    }),
+    // Breaks something on purpose; a build without the feature knows no such paths.
     #[cfg(feature = "fault-hook")]
-    config
-        .route(
-            "/admin/calls/{call_sid}/fault",
-            web::post().to(fault::of_call),
-        )
-        .route("/admin/fault", web::post().to(fault::of_process));
-    #[cfg(not(feature = "fault-hook"))]
-    let _ = config;
+    post("/admin/calls/{call_sid}/fault", || {
+        web::route().to(fault::of_call)
+    }),
+    #[cfg(feature = "fault-hook")]
+    post("/admin/fault", || web::route().to(fault::of_process)),
+    post("/admin/drain", || web::route().to(calls::drain)),
+    get("/metrics", || web::route().to(calls::metrics)),
+];
+
+/// Method and path of every route of the admin listener, for tests that leave none out.
+pub fn admin_routes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let of = |route: &'static AdminRoute| (route.method.as_str(), route.path);
+    ROUTES.iter().map(of)
+}
+
+/// The admin listener.
+pub(crate) fn routes(config: &mut web::ServiceConfig) {
+    let mut scope = web::scope("").wrap(actix_web::middleware::from_fn(auth::guard));
+    for route in ROUTES {
+        scope = scope.route(route.path, (route.handler)().method(route.method.clone()));
+    }
+    config.service(scope.default_service(web::route().to(not_found)));
 }
 
 async fn not_found(request: HttpRequest) -> HttpResponse {

@@ -33,15 +33,25 @@ pub(crate) async fn stream_status(house: web::Data<House>, webhook: Webhook) -> 
 }
 
 pub(crate) async fn call_status(house: web::Data<House>, webhook: Webhook) -> HttpResponse {
-    if webhook.is_over() {
-        // The call is over at Twilio; a media socket that outlived it only costs money.
-        order(&house, webhook.call, OperatorEvent::HangUp).await;
+    if let Some(status) = webhook.final_status() {
+        // Twilio's count of it, where there was anything to count.
+        let duration_s = webhook.form.get("CallDuration").and_then(whole_number);
+        log::info!(
+            target: "switchboard::call", call_sid = webhook.call.as_str(), status, duration_s = duration_s.unwrap_or(0);
+            "completed"
+        );
+        // A media socket that outlived its call only costs money.
+        order(&house, webhook.call, OperatorEvent::CallOver).await;
         actix::spawn(async move {
             actix::clock::sleep(LAST_WORD).await;
             takeover::conclude(&house, webhook.call).await;
         });
     }
     HttpResponse::NoContent().finish()
+}
+
+fn whole_number(text: &str) -> Option<u64> {
+    text.parse().ok()
 }
 
 /// Tells a call, if it lives here.

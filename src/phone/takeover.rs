@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use call_protocol::call::end::EndReason;
 use call_protocol::checkpoint::{Checkpoint, Standing};
 use call_protocol::ids::CallSid;
 use switchboard_actors::call::unix_now;
 use switchboard_actors::messages::{Adopt, CallerNumber, Claimed, Refused, Tenure, Visit};
-use switchboard_actors::metrics::GONE_MEANWHILE;
 use switchboard_actors::store::{Answer, CallStore, Claim, StoreError};
 use tokio::sync::watch;
 
@@ -144,9 +144,10 @@ pub(crate) async fn conclude(house: &House, call: CallSid) {
     if is_told || !left.has_begun() {
         return;
     }
-    house.metrics.call_concluded(GONE_MEANWHILE);
+    let reason = EndReason::GoneMeanwhile;
+    house.metrics.call_concluded(reason);
     log::info!(
-        target: "switchboard::call", call_sid = call.as_str(), stream_sid = "-", reason = GONE_MEANWHILE,
+        target: "switchboard::call", call_sid = call.as_str(), stream_sid = "-", reason = reason.label(),
         duration_ms = left.elapsed_ms, turns = left.forgotten + left.turns.len() as u64; "stop"
     );
 }

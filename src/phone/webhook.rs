@@ -97,13 +97,17 @@ impl Webhook {
         Ok(Self { form, call })
     }
 
-    /// Whether the call is over at Twilio (<https://www.twilio.com/docs/voice/twiml#callstatus-values>).
+    /// How the call ended at Twilio, if it did (<https://www.twilio.com/docs/voice/twiml#callstatus-values>).
+    pub(crate) fn final_status(&self) -> Option<&'static str> {
+        let status = self.form.get("CallStatus")?;
+        ["completed", "busy", "failed", "no-answer", "canceled"]
+            .into_iter()
+            .find(|last| *last == status)
+    }
+
+    /// Whether the call is over at Twilio.
     pub(crate) fn is_over(&self) -> bool {
-        let status = self.form.get("CallStatus").unwrap_or_default();
-        matches!(
-            status,
-            "completed" | "busy" | "failed" | "no-answer" | "canceled"
-        )
+        self.final_status().is_some()
     }
 }
 

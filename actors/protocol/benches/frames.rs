@@ -16,7 +16,7 @@ use call_protocol::call::event::{
     AudioFormat, CallerAudio, Event, MediaFormat, ModelEvent, PhoneEvent, SessionInfo, StreamStart,
 };
 use call_protocol::call::{AgentProfile, Call, CallSetup, Greeting};
-use call_protocol::ids::{CallSid, Interner, ModelId, StreamSid};
+use call_protocol::ids::{AccountSid, CallSid, Interner, ModelId, StreamSid};
 use call_protocol::model::command::{ModelCommand, SessionSetup, Voice};
 use call_protocol::payload::Payload;
 use call_protocol::time::Time;
@@ -89,6 +89,7 @@ impl Talking {
             agent: Arc::new(agent),
             choices: Arc::default(),
             call: None,
+            account: None,
             max_length: Duration::from_secs(1 << 40),
             accepted_at: None,
             seed: 1,
@@ -112,6 +113,7 @@ impl Talking {
         };
         let start = StreamStart {
             stream: stream(),
+            account: AccountSid::parse(&format!("AC{}", "3".repeat(32))),
             call: CallSid::parse(&format!("CA{}", "2".repeat(32))),
             format,
             ..StreamStart::default()

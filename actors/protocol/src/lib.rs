@@ -53,6 +53,7 @@
 //! let mut call = Call::new(CallSetup {
 //!     agent: Arc::new(agent),
 //!     call: None,
+//!     account: None,
 //!     choices: Arc::default(),
 //!     max_length: Duration::from_secs(3_600),
 //!     accepted_at: None,

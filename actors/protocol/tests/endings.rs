@@ -11,6 +11,7 @@ use call_protocol::call::event::{
     Event, MediaFormat, ModelEvent, OperatorEvent, PhoneEvent, Refusal, SocketFault, Usage,
 };
 use call_protocol::call::{END_CALL, Silence};
+use call_protocol::ids::AccountSid;
 use call_protocol::payload::PayloadError;
 use call_protocol::twilio::ReadError;
 use common::events::{
@@ -151,6 +152,14 @@ fn brought_to(reason: EndReason) -> Rig {
             rig.pass_until_over(58_000);
         }
         EndReason::OperatorHangUp => rig.event(hang_up()),
+        EndReason::CallOver => rig.event(Event::Operator(OperatorEvent::CallOver)),
+        // What is said of a call that has no machine any more.
+        EndReason::GoneMeanwhile | EndReason::Panicked => {
+            let now = rig.now;
+            rig.call.end(reason, now);
+            rig.pass(0);
+            rig.event(hang_up());
+        }
         EndReason::HandedOver => rig.event(Event::Operator(OperatorEvent::HandOver)),
         EndReason::Superseded => rig.event(Event::Operator(OperatorEvent::Superseded)),
         EndReason::TooLong => {
@@ -181,7 +190,7 @@ fn brought_to(reason: EndReason) -> Rig {
 }
 
 /// Every reason with its close code (RFC 6455, section 7.4.1) and what the caller meets next.
-const ENDINGS: [(EndReason, u16, Aftermath); 30] = [
+const ENDINGS: [(EndReason, u16, Aftermath); 33] = [
     (EndReason::CallerHungUp, 1_000, Aftermath::HangUp),
     (EndReason::PhoneLost, 1_000, Aftermath::Reconnect),
     (EndReason::PhoneStalled, 1_013, Aftermath::Fallback),
@@ -227,11 +236,14 @@ const ENDINGS: [(EndReason, u16, Aftermath); 30] = [
     (EndReason::CallerSilent, 1_000, Aftermath::HangUp),
     (EndReason::NobodyThere, 1_000, Aftermath::HangUp),
     (EndReason::OperatorHangUp, 1_000, Aftermath::HangUp),
+    (EndReason::CallOver, 1_000, Aftermath::HangUp),
+    (EndReason::GoneMeanwhile, 1_000, Aftermath::HangUp),
     (EndReason::HandedOver, 1_001, Aftermath::Reconnect),
     (EndReason::Superseded, 1_001, Aftermath::Reconnect),
     (EndReason::TooLong, 1_000, Aftermath::HangUp),
     (EndReason::BudgetReached, 1_000, Aftermath::Fallback),
     (EndReason::Fault, 1_011, Aftermath::Fallback),
+    (EndReason::Panicked, 1_011, Aftermath::Fallback),
 ];
 
 #[test]
@@ -385,15 +397,74 @@ fn ten_bad_messages_in_ten_seconds_end_a_call_and_nine_do_not() {
 }
 
 #[test]
-fn bad_messages_of_the_model_are_counted_and_end_nothing() {
+fn ten_bad_messages_of_the_model_cost_it_the_session_and_the_caller_nothing() {
+    let bad = || Event::Model(ModelEvent::Unusable(ReadError::Malformed));
     let mut rig = Rig::live(setup());
-    for _ in 0..50 {
-        let error = call_protocol::call::event::ModelEvent::Unusable(ReadError::Malformed);
-        rig.event(Event::Model(error));
+    for _ in 0..9 {
+        rig.event(bad());
     }
+    rig.pass(10_001);
+    for _ in 0..9 {
+        rig.event(bad());
+        rig.pass(1_000);
+    }
+    assert_eq!(
+        rig.take_of(&["close_model", "lost", "dial"]),
+        [] as [&str; 0],
+        "never ten within ten seconds"
+    );
+    rig.event(bad());
+    let violations = rig.call.detail(rig.now).violations;
+    assert_eq!(
+        rig.take_of(&["close_model", "lost"]),
+        ["close_model", "lost bad_messages redial=true"]
+    );
+    // Another session is opened, with a clean slate.
+    rig.pass(2_000);
+    assert_eq!(rig.take_of(&["dial"]), ["dial"]);
+    rig.ready();
+    for _ in 0..9 {
+        rig.event(bad());
+    }
+    assert_eq!(rig.take_of(&["lost"]), [] as [&str; 0]);
     assert!(!rig.call.is_over());
-    let detail = rig.call.detail(rig.now);
-    assert_eq!(detail.violations[0].count, 50);
+    let of = |kind: &str| {
+        let found = violations.iter().find(|violation| violation.kind == kind);
+        found.map(|violation| violation.count)
+    };
+    assert_eq!(of("malformed"), Some(19));
+    assert_eq!(of("too_many_bad_messages"), Some(1));
+}
+
+#[test]
+fn a_stream_of_another_account_is_served_and_counted() {
+    let other = AccountSid::parse(&format!("AC{}", "4".repeat(32)));
+    let mut of_other = setup();
+    of_other.account = other;
+    let mut of_ours = setup();
+    of_ours.account = Some(common::events::account_sid());
+    for (setup, counted) in [(of_other, true), (of_ours, false), (setup(), false)] {
+        let mut rig = Rig::new(setup);
+        rig.started();
+        assert!(!rig.call.is_over());
+        let violations = rig.take_of(&["violation"]);
+        let expected: &[&str] = if counted {
+            &["violation twilio:foreign_account"]
+        } else {
+            &[]
+        };
+        assert_eq!(violations, expected);
+    }
+}
+
+#[test]
+fn a_call_that_twilio_says_is_over_leaves_nothing_to_come_back_to() {
+    let mut rig = Rig::live(setup());
+    rig.event(Event::Operator(OperatorEvent::CallOver));
+    assert_eq!(
+        rig.take_of(&["checkpoint", "forget", "stopped"]),
+        ["forget", "stopped call_over"]
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Instant, SystemTime};
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, SpawnHandle, Supervised, Supervisor};
+use call_protocol::call::end::EndReason;
 use call_protocol::call::event::{Event, OperatorEvent};
 use call_protocol::call::operator::Objection;
 use call_protocol::call::state::StateName;
@@ -84,6 +85,7 @@ impl CallActor {
             let setup = CallSetup {
                 agent: seed.agent.clone(),
                 call: seed.visit.as_ref().map(|visit| visit.call),
+                account: seed.account,
                 choices: seed.choices,
                 max_length: seed.max_length,
                 accepted_at: accepted_at(&seed.shared),
@@ -286,7 +288,7 @@ impl Drop for CallActor {
             }
             self.shared.metrics.call_ended(
                 self.state.label(),
-                crate::metrics::PANICKED,
+                EndReason::Panicked,
                 self.shared.accepted().elapsed(),
             );
         }

@@ -195,17 +195,29 @@ impl CallActor {
         }
     }
 
-    /// One line a turn: figures, never words.
+    /// One line a turn: figures, and words only where the operator wants them in the log.
     fn tell_turn(&self, turn: &Turn) {
         if let Some(model_ms) = turn.model_ms {
             let metrics = &self.shared.metrics;
             metrics.model_answered(Duration::from_millis(model_ms));
         }
-        match turn.who {
-            Speaker::Caller => line!(info, self, who = "caller", at_ms = turn.at_ms; "turn"),
-            Speaker::Agent => line!(
+        let said = turn.said.as_deref().unwrap_or_default();
+        let heard = turn.heard.as_deref().unwrap_or_default();
+        let latency_ms = turn.latency_ms.unwrap_or(0);
+        match (turn.who, self.shared.transcripts) {
+            (Speaker::Caller, false) => {
+                line!(info, self, who = "caller", at_ms = turn.at_ms; "turn");
+            }
+            (Speaker::Caller, true) => {
+                line!(info, self, who = "caller", at_ms = turn.at_ms, said; "turn");
+            }
+            (Speaker::Agent, false) => line!(
                 info, self, who = "agent", at_ms = turn.at_ms, sent_ms = turn.sent_ms, heard_ms = turn.heard_ms,
-                cut = turn.cut, latency_ms = turn.latency_ms.unwrap_or(0); "turn"
+                cut = turn.cut, latency_ms; "turn"
+            ),
+            (Speaker::Agent, true) => line!(
+                info, self, who = "agent", at_ms = turn.at_ms, sent_ms = turn.sent_ms, heard_ms = turn.heard_ms,
+                cut = turn.cut, latency_ms, said, heard; "turn"
             ),
         }
     }
@@ -218,7 +230,7 @@ impl CallActor {
         let duration = Duration::from_millis(summary.duration_ms);
         self.shared
             .metrics
-            .call_ended(self.state.label(), reason, duration);
+            .call_ended(self.state.label(), summary.reason, duration);
         line!(
             info, self, reason, duration_ms = summary.duration_ms, frames_from_caller = summary.frames_from_caller,
             frames_to_caller = summary.frames_to_caller, turns = summary.turns, cost_usd = summary.cost_usd; "stop"

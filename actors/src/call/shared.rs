@@ -11,10 +11,13 @@ use call_protocol::audio::FRAME_BYTES;
 use call_protocol::call::AgentProfile;
 use call_protocol::call::choice::Choice;
 use call_protocol::call::effect::Report;
+use call_protocol::call::event::PhoneEvent;
+use call_protocol::ids::AccountSid;
 use call_protocol::latency::{Histogram, Meter};
 use call_protocol::payload::Payload;
 use serde::Serialize;
 use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::People;
 use crate::admission::Gate;
@@ -35,6 +38,8 @@ pub struct CallSeed {
     pub place: DownGuard,
     /// Who calls; `None` for a socket without a ticket.
     pub visit: Option<Visit>,
+    /// The Twilio account of the settings.
+    pub account: Option<AccountSid>,
     /// Who answers.
     pub agent: Arc<AgentProfile>,
     /// Agents the stream itself may choose, by name.
@@ -70,6 +75,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Told what the model's server says of its limits.
     pub gate: Arc<Gate>,
+    /// Whether what was said may be logged.
+    pub(crate) transcripts: bool,
     bridge: Arc<[Meter; 2]>,
     tap: Option<Tap>,
     accepted: Instant,
@@ -111,10 +118,18 @@ impl Shared {
         Self {
             metrics,
             gate,
+            transcripts: false,
             bridge: Arc::default(),
             tap,
             accepted: Instant::now(),
         }
+    }
+
+    /// The same, and what was said is logged if that is wanted.
+    #[must_use]
+    pub fn logging_words(mut self, wanted: bool) -> Self {
+        self.transcripts = wanted;
+        self
     }
 
     /// When the media socket was accepted.
@@ -125,12 +140,15 @@ impl Shared {
 
     pub(crate) fn tap(&self, wire: Wire, text: &Bytes) {
         if let Some(tap) = &self.tap {
-            // A reader that does not keep up loses lines; the call does not wait for it.
-            let _ = tap.try_send(TapLine {
+            let sent = tap.try_send(TapLine {
                 at: self.accepted.elapsed(),
                 wire,
                 text: text.clone(),
             });
+            // A reader that does not keep up loses lines; the call does not wait for it. One that is gone loses none.
+            if matches!(sent, Err(TrySendError::Full(_))) {
+                self.metrics.tap_overflow.inc();
+            }
         }
     }
 
@@ -154,6 +172,13 @@ impl Shared {
             let added = since.elapsed();
             self.metrics.bridge_to_caller.observe(added.as_secs_f64());
             self.bridge[TO_CALLER].record(micros(added));
+        }
+    }
+
+    /// What Twilio sent reached no call any more.
+    pub(crate) fn lost_with(&self, event: &PhoneEvent) {
+        if matches!(event, PhoneEvent::Audio(_)) {
+            self.metrics.frames_from_caller.dropped.inc();
         }
     }
 
@@ -254,5 +279,25 @@ impl LogContext {
     /// The stream's SID, or a dash before it is known.
     pub(crate) fn stream(&self) -> &str {
         self.stream.as_ref().map_or("-", |stream| stream.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn lines_the_reader_of_a_tap_is_too_slow_for_are_counted() {
+        let metrics = Arc::new(Metrics::new("test").unwrap());
+        let (tap, mut lines) = tokio::sync::mpsc::channel(2);
+        let shared = Shared::new(metrics.clone(), Arc::default(), Some(tap));
+        for _ in 0..5 {
+            shared.tap(Wire::PhoneIn, &Bytes::from_static(b"{}"));
+        }
+        assert_eq!(metrics.tap_overflow.get(), 3);
+        lines.close();
+        while lines.recv().await.is_some() {}
+        shared.tap(Wire::PhoneIn, &Bytes::from_static(b"{}"));
+        assert_eq!(metrics.tap_overflow.get(), 3, "nobody reads any more");
     }
 }

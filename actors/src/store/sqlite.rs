@@ -8,10 +8,11 @@ mod writer;
 
 use std::io;
 use std::path::Path;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
 use bytes::Bytes;
 use call_protocol::ids::CallSid;
+use prometheus::IntCounter;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::oneshot;
 
@@ -32,6 +33,8 @@ const MAX_FILE: u64 = 1024 * 1024 * 1024;
 #[derive(Debug)]
 pub struct SqliteStore {
     queue: SyncSender<Job>,
+    /// Counts what the queue had no room for.
+    overflow: Option<IntCounter>,
 }
 
 /// Whether a transaction must survive the machine's sudden end.
@@ -61,7 +64,17 @@ impl SqliteStore {
         std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run(&work))?;
-        Ok(Self { queue })
+        Ok(Self {
+            queue,
+            overflow: None,
+        })
+    }
+
+    /// The same, and what its queue has no room for is counted here.
+    #[must_use]
+    pub fn counting(mut self, overflow: IntCounter) -> Self {
+        self.overflow = Some(overflow);
+        self
     }
 
     /// Lines `work` up; the answer comes after its transaction was committed.
@@ -88,7 +101,10 @@ impl SqliteStore {
                 }
             }),
         };
-        if self.queue.try_send(job).is_err() {
+        if let Err(refused) = self.queue.try_send(job) {
+            if let (TrySendError::Full(_), Some(overflow)) = (refused, &self.overflow) {
+                overflow.inc();
+            }
             return fails(StoreError::Away);
         }
         Box::pin(async move { told.await.unwrap_or(Err(StoreError::Away)) })

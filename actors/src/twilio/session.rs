@@ -129,22 +129,18 @@ impl TwilioSession {
             Ok(event) => event,
             Err(error) => PhoneEvent::Unusable(error),
         };
-        let audio = matches!(event, PhoneEvent::Audio(_));
         let said = PhoneSaid { event, at };
-        if !audio {
-            call.do_send(said);
-            return;
-        }
+        // Everything on the wire has the same bound: a peer could fill the memory of a stuck call with marks, too.
         match call.try_send(said) {
             Ok(()) => {}
-            Err(SendError::Full(_)) => {
-                shared.metrics.frames_from_caller.dropped.inc();
+            Err(SendError::Full(said)) => {
+                shared.lost_with(&said.event);
                 shared.metrics.call_restarted(crate::metrics::STUCK);
                 log::error!(target: "switchboard::call", call_sid = self.log.call(), key = self.log.key; "call takes no messages, its caller is led away");
                 self.abandon(ctx);
             }
-            Err(SendError::Closed(_)) => {
-                shared.metrics.frames_from_caller.dropped.inc();
+            Err(SendError::Closed(said)) => {
+                shared.lost_with(&said.event);
                 self.abandon(ctx);
             }
         }

@@ -1,17 +1,23 @@
 //! Dials the model as a call would, and has it confirm the phone's audio format both ways.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::ws::{CloseReason, Frame, Item, Message};
 use awc::Client;
 use awc::error::{WsClientError, WsProtocolError};
 use bytes::BytesMut;
+use call_protocol::model::command::{ModelCommand, SessionSetup};
+use call_protocol::openai;
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
 use secrecy::ExposeSecret as _;
-use serde_json::{Value, json};
+use serde_json::Value;
+use switchboard_actors::metrics::Metrics;
 
 use super::Outcome;
-use crate::settings::{Agent, Settings, Voice};
+use crate::answering::session_of;
+use crate::settings::{Agent, Settings};
+use crate::toolbox;
 
 /// A `session.created` echoes instructions and tools; awc's default of 64 KiB would skip it in silence.
 const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
@@ -38,34 +44,53 @@ enum Lost {
     Broken(String),
 }
 
-/// Two steps: the session opens, and it confirms the formats.
-pub(super) async fn try_agent(
+/// The session opens, and takes what each agent's calls configure it with.
+pub(super) async fn try_agents(
     client: &Client,
     settings: &Settings,
-    agent: &Agent,
+    (model, agents): (&str, &[&Agent]),
     patience: Duration,
 ) -> Vec<(String, Outcome)> {
-    let opened = format!("model {}", agent.model.name);
-    let confirmed = format!("model {} audio", agent.model.name);
-    let unreached = || (confirmed.clone(), Outcome::Skipped("no session".to_owned()));
-    let mut socket = match dial(client, settings, agent).await {
+    let opened = format!("model {model}");
+    let confirmed = |agent: &Agent| match agents {
+        [_] => format!("model {model} audio"),
+        _ => format!("model {model} audio, agent {}", agent.name),
+    };
+    let unreached = |failed| {
+        let skipped =
+            |agent: &&Agent| (confirmed(agent), Outcome::Skipped("no session".to_owned()));
+        let mut steps = vec![(opened.clone(), failed)];
+        steps.extend(agents.iter().map(skipped));
+        steps
+    };
+    let tools = match Metrics::new("check") {
+        Ok(metrics) => toolbox::for_show(settings, Arc::new(metrics)),
+        Err(error) => return unreached(Outcome::failed(error.to_string(), "report this as a bug")),
+    };
+    let mut socket = match dial(client, settings, model).await {
         Ok(socket) => socket,
-        Err(failed) => return vec![(opened, failed), unreached()],
+        Err(failed) => return unreached(failed),
     };
     let created = match wait_for(&mut socket, "session.created", patience).await {
         Ok(created) => created,
-        Err(failed) => return vec![(opened, failed), unreached()],
+        Err(failed) => return unreached(failed),
     };
     let session = created["session"]["id"].as_str().unwrap_or("without an id");
-    let first = (opened, Outcome::Passed(format!("session {session} opened")));
-    let second = confirm(&mut socket, agent, patience).await;
-    // The step is done; a server that has gone does not change it.
+    let mut steps = vec![(opened, Outcome::Passed(format!("session {session} opened")))];
+    for agent in agents {
+        let outcome = match session_of(agent, settings, &tools) {
+            Ok(setup) => confirm(&mut socket, setup, patience).await,
+            Err(error) => Outcome::failed(error.to_string(), "then check again"),
+        };
+        steps.push((confirmed(agent), outcome));
+    }
+    // The steps are done; a server that has gone does not change them.
     let _ = socket.send(Message::Close(None)).await;
-    vec![first, (confirmed, second)]
+    steps
 }
 
-async fn dial(client: &Client, settings: &Settings, agent: &Agent) -> Result<impl Socket, Outcome> {
-    let address = settings.openai.url_for(&agent.model.name);
+async fn dial(client: &Client, settings: &Settings, model: &str) -> Result<impl Socket, Outcome> {
+    let address = settings.openai.url_for(model);
     let key = settings.openai.api_key.expose_secret();
     let request = client
         .ws(address.as_str())
@@ -94,8 +119,16 @@ async fn dial(client: &Client, settings: &Settings, agent: &Agent) -> Result<imp
     }
 }
 
-async fn confirm(socket: &mut impl Socket, agent: &Agent, patience: Duration) -> Outcome {
-    let update = session_update(agent).to_string();
+async fn confirm(socket: &mut impl Socket, setup: SessionSetup, patience: Duration) -> Outcome {
+    // What the agent's calls send: instructions, voice, turn detection, transcription, tools and all.
+    let configure = ModelCommand::Configure {
+        request: "check_update".to_owned(),
+        setup: Box::new(setup),
+    };
+    let mut update = BytesMut::new();
+    openai::write(&mut update, &configure);
+    // JSON is text.
+    let update = String::from_utf8_lossy(&update).into_owned();
     if let Err(error) = socket.send(Message::Text(update.into())).await {
         return Outcome::failed(error.to_string(), "try again");
     }
@@ -118,26 +151,6 @@ async fn confirm(socket: &mut impl Socket, agent: &Agent, patience: Duration) ->
         format!("the server set {input} in and {output} out instead of {PHONE_FORMAT}"),
         "check that openai.url (OPENAI_REALTIME_URL) speaks the current Realtime API",
     )
-}
-
-/// What an agent's calls send, without instructions and tools.
-fn session_update(agent: &Agent) -> Value {
-    let voice = match &agent.voice {
-        Voice::Named(name) => json!(name),
-        Voice::Custom(id) => json!({ "id": id }),
-    };
-    let mut session = json!({
-        "type": "realtime",
-        "output_modalities": ["audio"],
-        "audio": {
-            "input": { "format": { "type": PHONE_FORMAT } },
-            "output": { "format": { "type": PHONE_FORMAT }, "voice": voice },
-        },
-    });
-    if let Some(effort) = agent.model.reasoning {
-        session["reasoning"] = json!({ "effort": effort.as_str() });
-    }
-    json!({ "type": "session.update", "event_id": "check_update", "session": session })
 }
 
 /// The next event of a kind; everything else but an error is passed over.
@@ -251,6 +264,6 @@ fn mend_for(code: &str) -> &'static str {
     } else if has("model") {
         "check openai.model (OPENAI_REALTIME_MODEL) and the agents' model.name"
     } else {
-        "check the agent's voice and model options"
+        "check the agent's voice, turn detection, transcription, tools and model options"
     }
 }

@@ -337,23 +337,28 @@ async fn pings_fragments_and_large_events_are_understood() {
 
 #[actix_web::test]
 async fn every_model_that_agents_use_is_dialled_once_with_its_agents_options() {
-    let updates = Arc::new(Mutex::new(Vec::new()));
+    // By connection.
+    let updates: Arc<Mutex<Vec<Vec<Value>>>> = Arc::default();
     let seen = Arc::clone(&updates);
     let address = model(move |mut peer| {
         let seen = Arc::clone(&seen);
         async move {
+            seen.lock().unwrap().push(Vec::new());
             say(
                 &mut peer,
                 json!({"type": "session.created", "session": {"id": "sess_1"}}),
             )
             .await;
-            let update = hear(&mut peer).await;
-            say(
-                &mut peer,
-                json!({"type": "session.updated", "session": update["session"]}),
-            )
-            .await;
-            seen.lock().unwrap().push(update["session"].clone());
+            while let Some(Ok(message)) = peer.next().await {
+                let Message::Text(text) = message else {
+                    continue;
+                };
+                let update: Value = serde_json::from_str(&text).unwrap();
+                let session = update["session"].clone();
+                let updated = json!({"type": "session.updated", "session": session});
+                seen.lock().unwrap().last_mut().unwrap().push(session);
+                say(&mut peer, updated).await;
+            }
         }
     })
     .await;
@@ -373,14 +378,17 @@ async fn every_model_that_agents_use_is_dialled_once_with_its_agents_options() {
     let (exit, text) = check(&settings(&dev(address), toml), false).await;
     assert_eq!(exit, Exit::Done, "{text}");
     let updates = updates.lock().unwrap();
-    assert_eq!(updates.len(), 2);
-    assert_eq!(
-        updates[0]["audio"]["output"]["voice"],
-        json!({"id": "voice_1"})
-    );
-    assert_eq!(updates[0]["reasoning"], Value::Null);
-    assert_eq!(updates[1]["audio"]["output"]["voice"], "cedar");
-    assert_eq!(updates[1]["reasoning"]["effort"], "low");
+    let [older, newer] = updates.as_slice() else {
+        panic!("{updates:?}")
+    };
+    let voices = |updates: &[Value]| -> Vec<Value> {
+        let voice = |session: &Value| session["audio"]["output"]["voice"].clone();
+        updates.iter().map(voice).collect()
+    };
+    assert_eq!(voices(older), [json!({"id": "voice_1"})]);
+    assert_eq!(older[0]["reasoning"], Value::Null);
+    assert_eq!(voices(newer), [json!("cedar"), json!("marin")]);
+    assert_eq!(newer[0]["reasoning"]["effort"], "low");
 }
 
 #[actix_web::test]
@@ -452,4 +460,84 @@ async fn a_public_url_that_leads_elsewhere_fails_and_so_does_bad_tls() {
     let (exit, text) = check(&settings(&env, ""), false).await;
     assert_line(&text, &format!("✗ public URL: https://{public}/healthz: "));
     assert_eq!(exit, Exit::Failed);
+}
+
+/// A house with a tool of its own and two agents on one model.
+const TWO_AGENTS: &str = r#"
+default_agent = "spa"
+
+[agents.spa]
+instructions = "You answer the phone of a spa."
+tools = ["lookup", "end_call", "book_appointment"]
+turn_detection = { type = "server_vad", threshold = 0.7, silence_duration_ms = 640 }
+
+[agents.porter]
+instructions = "You are the night porter."
+turn_detection = { type = "semantic_vad", eagerness = "low" }
+
+[tools.lookup]
+kind = "http"
+description = "Finds a customer."
+url = "https://crm.example/lookup"
+parameters = { type = "object", properties = { phone = { type = "string" } } }
+"#;
+
+#[actix_web::test]
+async fn every_agent_is_tried_with_what_its_calls_would_send() {
+    let heard: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let updates = Arc::clone(&heard);
+    let address = model(move |mut peer| {
+        let updates = Arc::clone(&updates);
+        async move {
+            let session = json!({"id": "sess_1"});
+            say(
+                &mut peer,
+                json!({"type": "session.created", "session": session}),
+            )
+            .await;
+            for _ in 0..2 {
+                let update = hear(&mut peer).await;
+                updates.lock().unwrap().push(update.clone());
+                // The porter's way to find turns is refused.
+                let detection = &update["session"]["audio"]["input"]["turn_detection"];
+                let answer = if detection["type"] == "semantic_vad" {
+                    let error = json!({"code": "invalid_value", "message": "No such eagerness."});
+                    json!({"type": "error", "error": error})
+                } else {
+                    json!({"type": "session.updated", "session": update["session"]})
+                };
+                say(&mut peer, answer).await;
+            }
+            while peer.next().await.is_some_and(|message| message.is_ok()) {}
+        }
+    })
+    .await;
+    let (exit, text) = check(&settings(&dev(address), TWO_AGENTS), false).await;
+    assert_line(
+        &text,
+        "✓ model gpt-realtime-2.1 audio, agent spa: µ-law both ways",
+    );
+    assert_line(
+        &text,
+        "✗ model gpt-realtime-2.1 audio, agent porter: the server refused: invalid_value: No such eagerness.; \
+         check the agent's voice, turn detection, transcription, tools",
+    );
+    assert_eq!(exit, Exit::Failed);
+    let heard = heard.lock().unwrap();
+    let session = &heard[0]["session"];
+    assert_eq!(session["instructions"], "You answer the phone of a spa.");
+    let input = &session["audio"]["input"];
+    assert_eq!(input["turn_detection"]["silence_duration_ms"], 640);
+    assert!(input["transcription"]["model"].is_string(), "{input}");
+    let mut tools: Vec<_> = session["tools"].as_array().unwrap().iter().collect();
+    tools.sort_by_key(|tool| tool["name"].to_string());
+    let names: Vec<_> = tools
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["book_appointment", "end_call", "lookup"]);
+    assert_eq!(
+        tools[2]["parameters"]["properties"]["phone"]["type"],
+        "string"
+    );
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 use switchboard_actors::call::TapLine;
-use switchboard_kit::twilio::{CallEnd, CallOutcome, Happening, PhoneEvent};
+use switchboard_kit::twilio::{CallEnd, CallOutcome, CallbackRecord, Happening, PhoneEvent};
 
 use super::diary::Diary;
 use super::record::Record;
@@ -147,6 +147,27 @@ impl Show {
         };
         let _ = line;
         self.line("service", 33, &text);
+    }
+
+    /// What Twilio told the service of the call's end, and was answered.
+    pub(super) fn completed(&self, outcome: &CallOutcome) {
+        let of_call = |told: &&CallbackRecord| told.url.ends_with("/call-status");
+        for told in outcome.callbacks.iter().filter(of_call) {
+            let of = |name: &str| {
+                let found = told.params.iter().find(|(key, _)| key == name);
+                found.map_or("", |(_, value)| value.as_str())
+            };
+            let answer = match &told.answer {
+                Ok(status) => format!("answered {status}"),
+                Err(error) => error.clone(),
+            };
+            let (status, seconds) = (of("CallStatus"), of("CallDuration"));
+            self.line(
+                "line",
+                36,
+                &format!("{status} after {seconds} s, told to the service, {answer}"),
+            );
+        }
     }
 
     fn turn(&self, turn: &Value) {

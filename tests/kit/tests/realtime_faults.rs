@@ -351,3 +351,34 @@ async fn a_client_that_leaves_is_noticed() {
             .await
     );
 }
+
+#[tokio::test]
+async fn frames_that_break_the_rules_come_as_they_were_asked_for() {
+    let server = quick().start().await.unwrap();
+    let mut client = Client::dial(&server).await;
+    client.until("session.created").await;
+    let faults = server.faults();
+    let (text, when) = ("no json".to_owned(), When::Now);
+    faults.live(Fault::Text {
+        text,
+        count: 2,
+        when,
+    });
+    for _ in 0..2 {
+        let frame = client.frame().await.unwrap().unwrap();
+        assert_eq!(frame, Message::text("no json"));
+    }
+    faults.live(Fault::Pings { count: 3, when });
+    for _ in 0..3 {
+        let frame = client.frame().await.unwrap().unwrap();
+        assert!(matches!(frame, Message::Ping(_)), "{frame:?}");
+    }
+    faults.live(Fault::Binary { when });
+    let frame = client.frame().await.unwrap().unwrap();
+    assert!(matches!(frame, Message::Binary(_)), "{frame:?}");
+    // A reader of messages waits for their end.
+    let (count, bytes) = (5, 10);
+    faults.live(Fault::Fragments { count, bytes, when });
+    let waited = tokio::time::timeout(Duration::from_millis(200), client.frame()).await;
+    assert!(waited.is_err(), "{waited:?}");
+}

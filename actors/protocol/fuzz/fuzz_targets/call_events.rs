@@ -54,6 +54,7 @@ fn setup() -> CallSetup {
         agent: Arc::new(agent),
         choices: Arc::default(),
         call: None,
+        account: None,
         max_length: Duration::from_secs(3_600),
         accepted_at: None,
         seed: 7,

@@ -54,7 +54,7 @@ impl Call {
         call.effects.push_back(Effect::CloseModel);
         call.dial(now);
         call.tally = std::mem::take(&mut self.tally);
-        call.bad_messages = std::mem::take(&mut self.bad_messages);
+        call.phone_strikes = std::mem::take(&mut self.phone_strikes);
         *self = call;
         true
     }

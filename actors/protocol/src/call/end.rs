@@ -49,6 +49,10 @@ pub enum EndReason {
     NobodyThere,
     /// The operator ended the call.
     OperatorHangUp,
+    /// Twilio's status callback said that the call is over; its media socket outlived it.
+    CallOver,
+    /// The call's owner was lost, and the caller hung up before another took over.
+    GoneMeanwhile,
     /// The process leaves; another instance goes on with the call.
     HandedOver,
     /// Another process took the call over while this one stood still: whoever speaks now is one too many.
@@ -59,6 +63,8 @@ pub enum EndReason {
     BudgetReached,
     /// The call's own code failed too often.
     Fault,
+    /// The call's actor died by a panic, and what it knew with it.
+    Panicked,
 }
 
 /// What the caller should meet next, when Twilio asks.
@@ -76,7 +82,7 @@ pub enum Aftermath {
 
 impl EndReason {
     /// Every reason.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 33] = [
         Self::CallerHungUp,
         Self::PhoneLost,
         Self::PhoneStalled,
@@ -102,11 +108,14 @@ impl EndReason {
         Self::CallerSilent,
         Self::NobodyThere,
         Self::OperatorHangUp,
+        Self::CallOver,
+        Self::GoneMeanwhile,
         Self::HandedOver,
         Self::Superseded,
         Self::TooLong,
         Self::BudgetReached,
         Self::Fault,
+        Self::Panicked,
     ];
 
     /// The reason's name in the log, the metrics and the admin pages.
@@ -134,11 +143,14 @@ impl EndReason {
             Self::CallerSilent => "caller_silent",
             Self::NobodyThere => "nobody_there",
             Self::OperatorHangUp => "operator_hang_up",
+            Self::CallOver => "call_over",
+            Self::GoneMeanwhile => "gone_meanwhile",
             Self::HandedOver => "handed_over",
             Self::Superseded => "superseded",
             Self::TooLong => "too_long",
             Self::BudgetReached => "budget_reached",
             Self::Fault => "fault",
+            Self::Panicked => "panicked",
         }
     }
 
@@ -163,6 +175,8 @@ impl EndReason {
             | Self::CallerSilent
             | Self::NobodyThere
             | Self::OperatorHangUp
+            | Self::CallOver
+            | Self::GoneMeanwhile
             | Self::TooLong
             | Self::BudgetReached => 1000,
             Self::HandedOver | Self::Superseded => 1001,
@@ -173,7 +187,7 @@ impl EndReason {
             | Self::SecondStart
             | Self::BadIdentifiers
             | Self::ForeignCall => 1008,
-            Self::Fault => 1011,
+            Self::Fault | Self::Panicked => 1011,
             Self::PhoneStalled | Self::NotPlayed => 1013,
             Self::SocketFault(fault) => fault.close_code(),
         }
@@ -190,9 +204,19 @@ impl EndReason {
                 | Self::CallerSilent
                 | Self::NobodyThere
                 | Self::OperatorHangUp
+                | Self::CallOver
                 | Self::TooLong
                 | Self::BudgetReached
                 | Self::HandedOver
+        )
+    }
+
+    /// Whether Twilio itself said that the call is over: nobody is left whom it could ask for.
+    #[must_use]
+    pub const fn is_end_at_twilio(self) -> bool {
+        matches!(
+            self,
+            Self::CallerHungUp | Self::CallOver | Self::GoneMeanwhile
         )
     }
 
@@ -205,6 +229,8 @@ impl EndReason {
             | Self::CallerSilent
             | Self::NobodyThere
             | Self::OperatorHangUp
+            | Self::CallOver
+            | Self::GoneMeanwhile
             | Self::TooLong => Aftermath::HangUp,
             Self::Transferred => Aftermath::Transfer,
             Self::HandedOver | Self::Superseded | Self::PhoneLost | Self::StreamFailed => {
@@ -224,7 +250,8 @@ impl EndReason {
             | Self::ModelLost
             | Self::ModelSilent
             | Self::BudgetReached
-            | Self::Fault => Aftermath::Fallback,
+            | Self::Fault
+            | Self::Panicked => Aftermath::Fallback,
         }
     }
 }

@@ -119,7 +119,7 @@ impl SocketFault {
 pub struct StreamStart {
     /// The stream's SID; `None` when it is missing, malformed or contradictory.
     pub stream: Option<StreamSid>,
-    /// The account's SID.
+    /// The account's SID; `None` when it is missing or malformed.
     pub account: Option<AccountSid>,
     /// The call's SID.
     pub call: Option<CallSid>,
@@ -461,6 +461,8 @@ pub struct RateLimit {
 pub enum OperatorEvent {
     /// End the call.
     HangUp,
+    /// Twilio reports, outside the media socket, that the call is over.
+    CallOver,
     /// Twilio reports, outside the media socket, that the stream failed.
     StreamFailed {
         /// The stream it names; another one's failure, told late, is not this one's.

@@ -65,16 +65,44 @@ pub(super) struct Leaving {
 
 /// How long last words are waited for, and how long while they are being heard.
 const fn patience(reason: EndReason) -> (Duration, Duration) {
-    match reason {
-        EndReason::BudgetReached => (LAST_ANSWER, LONGEST_ANSWER),
-        _ => (FAREWELL, LONGEST_FAREWELL),
+    if matches!(reason, EndReason::BudgetReached) {
+        (LAST_ANSWER, LONGEST_ANSWER)
+    } else {
+        (FAREWELL, LONGEST_FAREWELL)
     }
 }
 
 const fn words_for(reason: EndReason) -> &'static str {
     match reason {
         EndReason::Transferred => SAY_TRANSFER,
-        _ => SAY_GOODBYE,
+        EndReason::CallerHungUp
+        | EndReason::PhoneLost
+        | EndReason::PhoneStalled
+        | EndReason::NotPlayed
+        | EndReason::StreamFailed
+        | EndReason::NoStart
+        | EndReason::MediaBeforeStart
+        | EndReason::SecondStart
+        | EndReason::BadIdentifiers
+        | EndReason::ForeignCall
+        | EndReason::UnsupportedFormat
+        | EndReason::TooManyBadMessages
+        | EndReason::SocketFault(_)
+        | EndReason::ModelRefused
+        | EndReason::ModelLost
+        | EndReason::ModelSilent
+        | EndReason::AgentHungUp
+        | EndReason::CallerSilent
+        | EndReason::NobodyThere
+        | EndReason::OperatorHangUp
+        | EndReason::CallOver
+        | EndReason::GoneMeanwhile
+        | EndReason::HandedOver
+        | EndReason::Superseded
+        | EndReason::TooLong
+        | EndReason::BudgetReached
+        | EndReason::Fault
+        | EndReason::Panicked => SAY_GOODBYE,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The rule of use: after each [`Call::handle`] or [`Call::handle_timeout`], drain [`Call::poll_effect`], then ask
 //! [`Call::poll_timeout`] when to come back.
+#![warn(clippy::wildcard_enum_match_arm)]
 
 mod absence;
 mod agent_audio;
@@ -27,6 +28,7 @@ mod server_tools;
 mod setup;
 pub mod snapshot;
 pub mod state;
+mod strikes;
 pub mod timers;
 mod tool_filler;
 mod tool_outcomes;
@@ -71,12 +73,6 @@ pub const MEDIA_TIMEOUT: Duration = Duration::from_secs(5);
 /// Audio that must have been heard this long ago and was not acknowledged: the phone leg plays nothing.
 pub const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Unusable messages inside [`BAD_WINDOW`] that end a call.
-const BAD_MESSAGES: usize = 10;
-
-/// Window in which unusable messages are counted.
-const BAD_WINDOW: Duration = Duration::from_secs(10);
-
 /// Response id of audio that did not come from the model: clips.
 const LOCAL: &str = "local";
 
@@ -106,7 +102,8 @@ pub struct Call {
     conversation: Conversation,
     timers: Timers,
     effects: VecDeque<Effect>,
-    bad_messages: VecDeque<Time>,
+    phone_strikes: strikes::Strikes,
+    model_strikes: strikes::Strikes,
     /// When the caller fell silent, until the answer leaves.
     silent_since: Option<Time>,
     caller_speaks: bool,
@@ -181,7 +178,8 @@ impl Call {
             conversation: Conversation::default(),
             timers: Timers::default(),
             effects: VecDeque::new(),
-            bad_messages: VecDeque::new(),
+            phone_strikes: strikes::Strikes::default(),
+            model_strikes: strikes::Strikes::default(),
             silent_since: None,
             caller_speaks: false,
             wait: waiting::Wait::default(),
@@ -364,25 +362,6 @@ impl Call {
             .entry((peer.label(), kind))
             .or_default() += 1;
         self.report(Report::Violation { peer, kind });
-    }
-
-    /// A message that could not be used: counted, and too many of them end the call.
-    fn bad_message(&mut self, peer: Peer, kind: &'static str, now: Time) {
-        self.violation(peer, kind);
-        if peer == Peer::Model {
-            return;
-        }
-        self.bad_messages.push_back(now);
-        while self
-            .bad_messages
-            .front()
-            .is_some_and(|first| now.since(*first) > BAD_WINDOW)
-        {
-            self.bad_messages.pop_front();
-        }
-        if self.bad_messages.len() >= BAD_MESSAGES {
-            self.end(EndReason::TooManyBadMessages, now);
-        }
     }
 
     /// Runs `act` on the ledger of a live stream and carries out what it wants sent.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::effect::{Effect, Peer, Report};
 use super::end::EndReason;
 use super::event::{AudioFormat, ModelError, ModelEvent, RateLimit, Refusal, SessionInfo};
+use super::strikes::Strikes;
 use super::timers::Timer;
 use super::{Call, Greeting};
 use crate::model::command::{ModelCommand, Role, SessionSetup, TurnDetection};
@@ -120,7 +121,7 @@ impl Call {
             ModelEvent::RateLimits(limits) => self.on_rate_limits(&limits),
             ModelEvent::Error(error) => self.on_model_error(*error, now),
             ModelEvent::Unknown => self.violation(Peer::Model, "unknown_event"),
-            ModelEvent::Unusable(error) => self.bad_message(Peer::Model, error.label(), now),
+            ModelEvent::Unusable(error) => self.bad_from_model(error, now),
             ModelEvent::Opened => self.on_opened(now),
             ModelEvent::Refused(refusal) => self.on_refused(&refusal, now),
             ModelEvent::SessionCreated(session) => self.on_session_created(session),
@@ -294,6 +295,7 @@ impl Call {
             self.report(Report::Transcoding);
         }
         self.responses = Responses::default();
+        self.model_strikes = Strikes::default();
         self.forget_tools();
         self.caller_speaks = false;
         self.timers.stop(Timer::Answer);

@@ -131,6 +131,7 @@ impl Call {
         }
         match wish {
             OperatorEvent::HangUp
+            | OperatorEvent::CallOver
             | OperatorEvent::StreamFailed { .. }
             | OperatorEvent::HandOver
             | OperatorEvent::Superseded
@@ -172,6 +173,7 @@ impl Call {
         }
         match wish {
             OperatorEvent::HangUp => self.end(EndReason::OperatorHangUp, now),
+            OperatorEvent::CallOver => self.end(EndReason::CallOver, now),
             OperatorEvent::StreamFailed { stream } => self.on_stream_failed(stream, now),
             OperatorEvent::HandOver => self.end(EndReason::HandedOver, now),
             OperatorEvent::Superseded => self.end(EndReason::Superseded, now),

@@ -27,7 +27,7 @@ impl Call {
             PhoneEvent::Key { stream, digit } => self.on_key(stream, digit, now),
             PhoneEvent::Stop { stream } => self.on_stop(stream, now),
             PhoneEvent::Unknown { .. } => self.violation(Peer::Phone, "unknown_event"),
-            PhoneEvent::Unusable(error) => self.bad_message(Peer::Phone, error.label(), now),
+            PhoneEvent::Unusable(error) => self.bad_from_phone(error, now),
             PhoneEvent::Rejected(fault) => {
                 self.violation(Peer::Phone, fault.label());
                 self.end(EndReason::SocketFault(fault), now);
@@ -77,7 +77,8 @@ impl Call {
                 return;
             }
         };
-        let (Some(sid), Some(call)) = (start.stream, start.call) else {
+        let (Some(sid), Some(call), Some(account)) = (start.stream, start.call, start.account)
+        else {
             self.violation(Peer::Phone, "bad_identifiers");
             self.end(EndReason::BadIdentifiers, now);
             return;
@@ -86,6 +87,10 @@ impl Call {
             self.violation(Peer::Phone, "foreign_call");
             self.end(EndReason::ForeignCall, now);
             return;
+        }
+        // The call is one we were asked about; a subaccount of ours may have it.
+        if self.setup.account.is_some_and(|ours| ours != account) {
+            self.violation(Peer::Phone, "foreign_account");
         }
         if !start.format.is_supported() {
             self.violation(Peer::Phone, "unsupported_format");

@@ -1,10 +1,9 @@
 //! A machine built anew after a fault: from the value that failed, and when that fails again, from the last checkpoint.
 
-use std::collections::VecDeque;
-
 use super::effect::{Effect, Report};
 use super::gaps::CallerClock;
 use super::state::{State, Stream};
+use super::strikes::Strikes;
 use super::timers::{Timer, Timers};
 use super::{Call, CallSetup, MEDIA_TIMEOUT, START_TIMEOUT, Tally, leaving};
 use crate::checkpoint::Checkpoint;
@@ -39,7 +38,8 @@ impl Call {
         let mut unsent: Vec<Effect> = self.effects.drain(..).collect();
         let mut call = Self {
             timers: Timers::default(),
-            bad_messages: VecDeque::new(),
+            phone_strikes: Strikes::default(),
+            model_strikes: Strikes::default(),
             retry: None,
             failed_in_a_row: 0,
             ..self

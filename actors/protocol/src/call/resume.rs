@@ -205,8 +205,36 @@ impl Call {
             // The checkpoint is another's.
             EndReason::Superseded => {}
             // There is nobody left whom Twilio could ask for.
-            EndReason::CallerHungUp => self.effects.push_back(Effect::Forget),
-            _ => self.effects.push_back(Effect::Checkpoint),
+            EndReason::CallerHungUp | EndReason::CallOver | EndReason::GoneMeanwhile => {
+                self.effects.push_back(Effect::Forget);
+            }
+            EndReason::PhoneLost
+            | EndReason::PhoneStalled
+            | EndReason::NotPlayed
+            | EndReason::StreamFailed
+            | EndReason::NoStart
+            | EndReason::MediaBeforeStart
+            | EndReason::SecondStart
+            | EndReason::BadIdentifiers
+            | EndReason::ForeignCall
+            | EndReason::UnsupportedFormat
+            | EndReason::TooManyBadMessages
+            | EndReason::SocketFault(_)
+            | EndReason::ModelRefused
+            | EndReason::ModelLost
+            | EndReason::ModelSilent
+            | EndReason::AgentHungUp
+            | EndReason::Transferred
+            | EndReason::CallerSilent
+            | EndReason::NobodyThere
+            | EndReason::OperatorHangUp
+            | EndReason::HandedOver
+            | EndReason::TooLong
+            | EndReason::BudgetReached
+            | EndReason::Fault
+            | EndReason::Panicked => {
+                self.effects.push_back(Effect::Checkpoint);
+            }
         }
     }
 
@@ -271,7 +299,7 @@ impl Call {
             .stream()
             .filter(|stream| !stream.agent_heard)
             .map(|stream| now.millis_since(stream.since));
-        let stays = reason != EndReason::CallerHungUp && reason.aftermath() != Aftermath::Reconnect;
+        let stays = !reason.is_end_at_twilio() && reason.aftermath() != Aftermath::Reconnect;
         if let Some(waited) = waited.filter(|_| stays) {
             self.tell_if_resumed(false, waited);
         }

@@ -9,6 +9,7 @@ use super::Call;
 use super::effect::{Effect, Peer, Report};
 use super::event::{ModelError, ModelEvent, SessionInfo};
 use super::model_leg::{label_of, wait_of};
+use super::strikes::Strikes;
 use super::timers::Timer;
 use crate::model::command::{ModelCommand, Role, SessionSetup};
 use crate::model::errors::{Class, classify, close_is_fatal, refusal_is_fatal};
@@ -43,6 +44,8 @@ pub(super) struct Rollover {
     /// When the next session is opened, and when it is taken at the latest.
     plan: Option<Plan>,
     failures: u32,
+    /// Unusable messages of the next session.
+    strikes: Strikes,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +122,7 @@ impl Call {
             }
             Next::Absent => {
                 self.rollover.next = Next::Dialling { since: now };
+                self.rollover.strikes = Strikes::default();
                 self.timers.set(Timer::NextSession, now + DIAL_TIMEOUT);
                 self.effects.push_back(Effect::DialNext);
             }
@@ -159,7 +163,13 @@ impl Call {
             // The next session has not begun; its model is told nothing it does not find out.
             ModelEvent::Noted | ModelEvent::ToolsUnlisted => {}
             ModelEvent::Unknown => self.violation(Peer::Model, "unknown_event"),
-            ModelEvent::Unusable(error) => self.bad_message(Peer::Model, error.label(), now),
+            ModelEvent::Unusable(error) => {
+                self.violation(Peer::Model, error.label());
+                if self.rollover.strikes.one_more(now) {
+                    self.violation(Peer::Model, "too_many_bad_messages");
+                    self.next_failed("bad_messages", false, now);
+                }
+            }
             // It hears nobody yet, and has nothing to answer.
             ModelEvent::SpeechStarted { .. }
             | ModelEvent::SpeechStopped { .. }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::choice::Choice;
-use crate::ids::CallSid;
+use crate::ids::{AccountSid, CallSid};
 use crate::model::command::SessionSetup;
 use crate::payload::Payload;
 use crate::tool::ToolRules;
@@ -81,6 +81,8 @@ pub struct CallSetup {
     pub agent: Arc<AgentProfile>,
     /// The call the media ticket was for; `start` must name it.
     pub call: Option<CallSid>,
+    /// The Twilio account of the settings; a stream of another one is served, and counted.
+    pub account: Option<AccountSid>,
     /// Agents the stream itself may choose, by name: none where a ticket has chosen.
     pub choices: Arc<BTreeMap<String, Choice>>,
     /// The longest a call may last.

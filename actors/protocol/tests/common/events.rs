@@ -8,7 +8,7 @@ use call_protocol::call::event::{
     OperatorEvent, PhoneEvent, Refusal, ResponseDone, ResponseStatus, SessionInfo, StreamStart,
 };
 use call_protocol::call::{AgentProfile, CallSetup, Greeting};
-use call_protocol::ids::{CallSid, ModelId, StreamSid};
+use call_protocol::ids::{AccountSid, CallSid, ModelId, StreamSid};
 use call_protocol::model::command::{SessionOptions, SessionSetup, TurnDetection, Voice};
 use call_protocol::payload::Payload;
 use call_protocol::tool::{ToolFinished, ToolResult, ToolRules, ToolSpec};
@@ -71,6 +71,7 @@ pub(crate) fn setup_with(greeting: Greeting, interrupts: bool) -> CallSetup {
         agent: Arc::new(agent),
         choices: Arc::default(),
         call: None,
+        account: None,
         max_length: Duration::from_secs(3_600),
         accepted_at: Some(ACCEPTED_AT_MS),
         seed: 7,
@@ -123,6 +124,10 @@ pub(crate) fn call_sid() -> CallSid {
     CallSid::parse(&format!("CA{}", "2".repeat(32))).expect("well formed")
 }
 
+pub(crate) fn account_sid() -> AccountSid {
+    AccountSid::parse(&format!("AC{}", "3".repeat(32))).expect("well formed")
+}
+
 pub(crate) fn foreign_call() -> CallSid {
     CallSid::parse(&format!("CA{}", "9".repeat(32))).expect("well formed")
 }
@@ -143,6 +148,7 @@ pub(crate) fn good_start() -> StreamStart {
     };
     StreamStart {
         stream: Some(stream_sid()),
+        account: Some(account_sid()),
         call: Some(call_sid()),
         format,
         ..StreamStart::default()

@@ -144,6 +144,7 @@ events! {
         "": start(),
         "without a stream": started_with(|start| start.stream = None),
         "without a call": started_with(|start| start.call = None),
+        "without an account": started_with(|start| start.account = None),
         "in linear PCM": started_with(|start| start.format = pcm()),
         "naming another agent": started_with(|start| { start.parameters.insert("agent".to_owned(), "porter".to_owned()); }),
     ],
@@ -189,6 +190,9 @@ events! {
     ],
     Event::Operator(OperatorEvent::HangUp) => "operator.hang_up": [
         "": Event::Operator(OperatorEvent::HangUp),
+    ],
+    Event::Operator(OperatorEvent::CallOver) => "operator.call_over": [
+        "": Event::Operator(OperatorEvent::CallOver),
     ],
     Event::Operator(OperatorEvent::StreamFailed { .. }) => "operator.stream_failed": [
         "": Event::Operator(OperatorEvent::StreamFailed { stream: Some(stream_sid()) }),

@@ -3,6 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use super::check::ApiError;
 use super::engine::Engine;
@@ -171,6 +174,26 @@ impl Engine {
                 text: "{\"type\":\"response.output_audio.delta\",\"delta\":\"/v7+".into(),
                 audio: false,
             }),
+            Fault::Text { text, count, .. } => {
+                let frame = Message::text(text);
+                outbox.push(Outgoing::Frames(vec![frame; count as usize]));
+            }
+            Fault::Binary { .. } => {
+                outbox.push(Outgoing::Frames(vec![Message::binary(vec![0xFF; 160])]));
+            }
+            Fault::Pings { count, .. } => {
+                let ping = Message::Ping(Bytes::from_static(b"!"));
+                outbox.push(Outgoing::Frames(vec![ping; count as usize]));
+            }
+            Fault::Fragments { count, bytes, .. } => {
+                let piece = |kind| {
+                    let blanks = vec![b' '; bytes];
+                    Message::Frame(Frame::message(blanks, OpCode::Data(kind), false))
+                };
+                let mut frames = vec![piece(Data::Text)];
+                frames.resize(count as usize, piece(Data::Continue));
+                outbox.push(Outgoing::Frames(frames));
+            }
             Fault::Oversized { bytes, .. } => {
                 let head = "{\"type\":\"response.weight.updated\",\"filler\":\"";
                 let mut text = String::with_capacity(bytes.max(head.len() + 2));

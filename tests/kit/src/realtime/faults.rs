@@ -85,6 +85,36 @@ pub enum Fault {
         /// When.
         when: When,
     },
+    /// Text frames that hold this, whatever it is.
+    Text {
+        /// What is in each.
+        text: String,
+        /// How many.
+        count: u32,
+        /// When.
+        when: When,
+    },
+    /// A binary frame.
+    Binary {
+        /// When.
+        when: When,
+    },
+    /// Pings, one behind the other.
+    Pings {
+        /// How many.
+        count: u32,
+        /// When.
+        when: When,
+    },
+    /// The fragments of one text message, the last of which never comes.
+    Fragments {
+        /// How many.
+        count: u32,
+        /// Size of each.
+        bytes: usize,
+        /// When.
+        when: When,
+    },
     /// An event of an unknown type that is that large.
     Oversized {
         /// Size of the frame.
@@ -138,6 +168,10 @@ impl Fault {
             | Self::Stall { when, .. }
             | Self::Error { when, .. }
             | Self::Malformed { when }
+            | Self::Text { when, .. }
+            | Self::Binary { when }
+            | Self::Pings { when, .. }
+            | Self::Fragments { when, .. }
             | Self::Oversized { when, .. }
             | Self::ForeignDelta { when } => *when,
             Self::Expire { after_ms } => When::AfterMs(*after_ms),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::check::ApiError;
 use super::mcp::Ask;
@@ -54,6 +54,8 @@ pub(crate) enum Outgoing {
     Event { text: Utf8Bytes, audio: bool },
     /// Send this event and do not record it.
     Unrecorded(Utf8Bytes),
+    /// Send these frames as they are.
+    Frames(Vec<Message>),
     /// Send a close frame; nothing follows.
     Close { code: u16, reason: String },
     /// End the connection with a TCP reset.

@@ -159,6 +159,11 @@ impl Line {
         while let Some(outgoing) = engine.next() {
             match outgoing {
                 Outgoing::Unrecorded(text) => self.socket.feed(Message::Text(text)).await?,
+                Outgoing::Frames(frames) => {
+                    for frame in frames {
+                        self.socket.feed(frame).await?;
+                    }
+                }
                 Outgoing::Event { text, .. } => {
                     self.log.sent(now(), &text);
                     self.socket.feed(Message::Text(text)).await?;
