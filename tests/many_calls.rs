@@ -181,8 +181,8 @@ async fn two_hundred_calls_lose_no_frame_and_mix_none() {
 }
 
 /// One call of the house meets a fault that is caught: a pause in the same conversation on the same sockets, and nothing to
-/// the others.
-async fn is_a_pause(fault: Fault) {
+/// the others. Gives the figures.
+async fn is_a_pause(fault: Fault) -> String {
     let _alone = ONE_AT_A_TIME.lock().await;
     let house = house(Options::default()).await;
     let others = loaded(&house, Duration::from_secs(6));
@@ -236,27 +236,27 @@ async fn is_a_pause(fault: Fault) {
     );
     house.empty().await;
     house.stop().await;
-    println!(
+    format!(
         "F9 {fault:?} in one of {} calls: gap {} ms, bar 500 ms; {}",
         CALLS + 1,
         gap.as_millis(),
         figures(&report)
-    );
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_in_one_calls_step_is_a_pause_in_that_call_and_nothing_to_the_others() {
-    is_a_pause(Fault::PanicInStep).await;
+    println!("{}", is_a_pause(Fault::PanicInStep).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_anywhere_in_one_calls_actor_is_a_pause_in_that_call_and_nothing_to_the_others() {
-    is_a_pause(Fault::PanicInActor).await;
+    println!("{}", is_a_pause(Fault::PanicInActor).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_in_what_follows_from_a_step_is_a_pause_in_that_call_and_nothing_to_the_others() {
-    is_a_pause(Fault::PanicInEffect).await;
+    println!("{}", is_a_pause(Fault::PanicInEffect).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
