@@ -137,6 +137,7 @@ static ONE_LINE_PANICS: Once = Once::new();
 
 /// A panic of the service's threads is one line here as in the process itself: with `RUST_BACKTRACE` set, finding the
 /// names of a backtrace takes a second or two, in which no call of that thread goes on.
+#[allow(clippy::print_stderr)] // where a panic is told
 fn panic_in_one_line() {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
