@@ -169,6 +169,8 @@ fn the_secrets_are_files_that_stay_out_of_the_repository() {
         "docker/compose.yaml",
         "docker/Dockerfile",
         "docker/Caddyfile",
+        "docker/haproxy.cfg",
+        "docker/nginx.conf",
         "docker/switchboard.toml",
     ] {
         let text = read(file);
@@ -250,6 +252,28 @@ fn the_proxy_outlives_the_longest_call() {
     let delay = seconds(&value("stream_close_delay "));
     assert!(delay >= default_seconds(&keys::MAX_CALL_SECONDS));
     assert!(delay >= default_seconds(&keys::DRAIN_SECONDS));
+    for (file, directives) in [
+        (
+            "docker/nginx.conf",
+            ["proxy_read_timeout ", "proxy_send_timeout "],
+        ),
+        (
+            "docker/haproxy.cfg",
+            ["timeout tunnel ", "hard-stop-after "],
+        ),
+    ] {
+        let text = read(file);
+        for directive in directives {
+            let mut lines = text.lines().map(str::trim);
+            let limit = lines.find_map(|line| line.strip_prefix(directive));
+            let limit = limit.unwrap_or_else(|| panic!("{file}: no {directive}"));
+            let limit = seconds(limit.trim_end_matches(';'));
+            assert!(
+                limit >= default_seconds(&keys::MAX_CALL_SECONDS),
+                "{file}: {directive}"
+            );
+        }
+    }
     // A retried webhook has to be answered while Twilio, which waits 15 s, still listens.
     assert!(seconds(&value("lb_try_duration ")) < 15);
     assert!(seconds(&value("response_header_timeout ")) < 15);
