@@ -15,7 +15,10 @@ mod bodies {
 
 use std::path::Path;
 
-const TARGETS: [(&str, fn(&[u8])); 5] = [
+/// A target and what it does with an input.
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 5] = [
     ("desk", bodies::desk::run),
     ("settings", bodies::settings::run),
     ("ticket", bodies::ticket::run),

@@ -14,7 +14,10 @@ mod bodies {
 
 use std::path::Path;
 
-const TARGETS: [(&str, fn(&[u8])); 5] = [
+/// A target and what it does with an input.
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 5] = [
     ("call_events", bodies::call_events::run),
     ("checkpoint", bodies::checkpoint::run),
     ("payload", bodies::payload::run),

@@ -29,10 +29,13 @@ fn with_verb(document: Response, kind: char, text: &str) -> Option<Response> {
     })
 }
 
-/// What XML can carry of a text (<https://www.w3.org/TR/xml/#charsets>), with its ends of line as a parser gives them.
-fn carried(text: &str) -> String {
-    let may = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..);
-    text.chars().filter(|c| may(*c)).collect()
+/// What is heard of a text: neither controls, which are left out, nor how words are kept apart.
+fn heard(text: &str) -> String {
+    let is_heard = |c: &char| {
+        let in_xml = !matches!(c, '\u{FFFE}' | '\u{FFFF}');
+        in_xml && !c.is_control() && !c.is_whitespace()
+    };
+    text.chars().filter(is_heard).collect()
 }
 
 /// What the target does with an input.
@@ -61,7 +64,7 @@ pub(crate) fn run(input: &[u8]) {
             _ => "Connect",
         });
         if kind == 'S' {
-            said.push(carried(letters.as_str()));
+            said.push(heard(letters.as_str()));
         }
     }
     let Ok(xml) = document.to_xml() else {
@@ -79,7 +82,7 @@ pub(crate) fn run(input: &[u8]) {
     let spoken: Vec<_> = verbs
         .iter()
         .filter(|verb| verb.has_tag_name("Say"))
-        .map(|verb| verb.text().unwrap_or_default().to_owned())
+        .map(|verb| heard(verb.text().unwrap_or_default()))
         .collect();
     assert_eq!(spoken, said);
 }
