@@ -345,6 +345,46 @@ async fn a_message_beyond_four_mebibytes_ends_the_session_and_not_the_call() {
     );
 }
 
+#[tokio::test]
+async fn frames_no_realtime_server_sends_cost_a_pause_and_not_the_call() {
+    let when = When::AfterDeltas(5);
+    let text = "no json".to_owned();
+    for (what, fault) in [
+        ("a binary frame", Fault::Binary { when }),
+        ("a thousand pings", Fault::Pings { count: 1_000, when }),
+        (
+            "a thousand fragments of one message",
+            Fault::Fragments {
+                count: 1_000,
+                bytes: 1,
+                when,
+            },
+        ),
+        (
+            "fragments of 6 MB together",
+            Fault::Fragments {
+                count: 60,
+                bytes: 100_000,
+                when,
+            },
+        ),
+        (
+            "ten unusable messages",
+            Fault::Text {
+                text,
+                count: 10,
+                when,
+            },
+        ),
+    ] {
+        let gap = goes_on_in_another_session(fault).await;
+        println!(
+            "{what}: {} ms to audio of the next session",
+            gap.as_millis()
+        );
+    }
+}
+
 /// A server that promises a frame of 2^62 bytes and goes on with it; gives the code it is closed with.
 async fn promises_too_much(listener: TcpListener) -> u16 {
     let (socket, _) = listener.accept().await.unwrap();

@@ -480,3 +480,34 @@ async fn a_full_house_of_checkpoints_is_written_in_a_moment() {
         took.as_millis()
     );
 }
+
+#[tokio::test]
+async fn work_a_full_queue_has_no_room_for_is_refused_at_once_and_counted() {
+    let folder = Folder::new();
+    let overflow = prometheus::IntCounter::new("overflow", "overflow").unwrap();
+    let store = SqliteStore::open(&folder.file())
+        .unwrap()
+        .counting(overflow.clone());
+    // The file is there, with its tables.
+    store.look(call(1), 0).await.unwrap();
+    assert_eq!(overflow.get(), 0);
+    let other = rusqlite::Connection::open(folder.file()).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let asked = 1_500_u64;
+    let answers: Vec<_> = (0..asked).map(|_| store.look(call(1), 0)).collect();
+    let refused = overflow.get();
+    // A batch may be on its way already, the queue holds 1,024.
+    assert!(
+        (asked - 1_024 - 64..=asked - 1_024).contains(&refused),
+        "{refused}"
+    );
+    other.execute_batch("COMMIT").unwrap();
+    let mut away = 0;
+    for answer in answers {
+        away += u64::from(answer.await.is_err());
+    }
+    // Those that waited for the file may have waited too long.
+    assert!(away >= refused, "{away} of {refused}");
+    assert_eq!(overflow.get(), refused, "waiting is no overflow");
+    println!("{asked} questions at once: {refused} refused and counted");
+}

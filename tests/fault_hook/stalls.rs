@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use switchboard_kit::realtime::{Ended, Session};
 use switchboard_kit::twilio::load::LoadReport;
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step, StreamEnd};
 use tokio::sync::Mutex;
 
-use crate::support::{House, SOON, brief_with, listen, say, tone, until};
+use crate::support::phone::{Closed, sid};
+use crate::support::{House, Options, SOON, brief, brief_with, listen, say, tone, until};
 use crate::town::Folder;
 use crate::victim::{Victim, a_moment, longest_gap_ms, operator};
 use crate::weather::{neighbours, noticed_nothing, stormy, talking_line};
@@ -257,5 +259,42 @@ async fn a_store_that_stands_still_costs_no_call_its_caller() {
         "a store that stands still for 6 s: a call that was there heard nothing for {} ms at most; one that came was answered \
          after {webhook} ms, and when its actor died was back after {gap} ms, without its history",
         longest_gap_ms(&one)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn marks_sent_to_a_call_that_takes_no_messages_fill_no_memory() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let house = House::start(Options::default().model(brief())).await;
+    let mut leg = house.pick_up(&sid("CA")).await;
+    leg.begin().await;
+    until("the call is in media", SOON, async || {
+        house.calls().await["calls"][0]["state"] == "media"
+    })
+    .await;
+    let stall = "{\"kind\":\"stall_actor\",\"ms\":3000}";
+    let path = format!("/admin/calls/{}/fault", leg.call);
+    assert_eq!(
+        operator(house.admin, "POST", &path, stall).await.status,
+        202
+    );
+    a_moment().await;
+    let mark = json!({"event": "mark", "streamSid": leg.stream, "mark": {"name": "never sent"}});
+    for _ in 0..2_000 {
+        leg.send(&mark).await;
+    }
+    assert_eq!(leg.closed(SOON).await, Closed::Code(Some(1011)));
+    house.empty().await;
+    let scrape = house.metrics().await;
+    assert_eq!(
+        scrape.get("switchboard_call_restarts_total{reason=\"stuck\"}"),
+        1.0
+    );
+    // What the call finds when it comes to itself: its mailbox, and no more.
+    let waited = scrape.violations("twilio", "unknown_mark");
+    assert!((1.0..=200.0).contains(&waited), "{waited}");
+    house.stop().await;
+    println!(
+        "2,000 marks to a stuck call: {waited} waited for it, bound 150 and what was under way; closed with 1011"
     );
 }

@@ -1,5 +1,6 @@
 //! A media socket of raw bytes, for frames that no WebSocket library would send.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use switchboard_kit::twilio::signature::sign;
@@ -73,7 +74,14 @@ impl House {
     pub(crate) async fn pick_up_raw(&self, call_sid: &str) -> Raw {
         let path = self.ticket(call_sid).await;
         let signature = sign::<&str, &str>(AUTH_TOKEN, &format!("wss://spa.example{path}"), &[]);
-        let mut stream = TcpStream::connect(self.public).await.unwrap();
+        Raw::open(self.public, &path, &signature).await
+    }
+}
+
+impl Raw {
+    /// Opens a media socket with this signature.
+    pub(crate) async fn open(to: SocketAddr, path: &str, signature: &str) -> Self {
+        let mut stream = TcpStream::connect(to).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: spa.example\r\nUser-Agent: Twilio.TmeWs/1.0\r\nConnection: Upgrade\r\n\
@@ -81,7 +89,7 @@ impl House {
              x-twilio-signature: {signature}\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).await.unwrap();
-        let mut raw = Raw {
+        let mut raw = Self {
             stream,
             buffer: Vec::new(),
         };
@@ -89,9 +97,7 @@ impl House {
         assert!(head.starts_with("HTTP/1.1 101"), "{head}");
         raw
     }
-}
 
-impl Raw {
     async fn http_head(&mut self) -> String {
         loop {
             if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {

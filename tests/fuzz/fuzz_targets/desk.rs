@@ -1,22 +1,9 @@
-//! Any file the desk imports, house or calendar, is taken or refused; the book can be written out afterwards.
+//! See `bodies/desk.rs`.
 #![no_main]
 
-use std::sync::LazyLock;
-
-use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
-use switchboard::booking::Book;
 
-static BOOK: LazyLock<Book> = LazyLock::new(|| {
-    let path = std::env::temp_dir().join(format!("desk-{}.sqlite", std::process::id()));
-    let _ = std::fs::remove_file(&path);
-    Book::open(path).expect("a new book")
-});
+#[path = "../bodies/desk.rs"]
+mod body;
 
-fuzz_target!(|text: &str| {
-    let now = Timestamp::from_second(1_795_000_000).expect("a day of 2026");
-    if BOOK.import(text, now).is_ok() {
-        let written = BOOK.export(Timestamp::MIN, Timestamp::MAX, now).expect("what stands can be written");
-        BOOK.import(&written, now).expect("what was written can be read");
-    }
-});
+fuzz_target!(|input: &[u8]| body::run(input));

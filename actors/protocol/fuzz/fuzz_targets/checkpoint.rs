@@ -1,65 +1,9 @@
-//! Any document is a checkpoint or refused; what was read can be written, read again, and gone on from.
+//! See `bodies/checkpoint.rs`.
 #![no_main]
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
-
-use call_protocol::call::transfer::Unreached;
-use call_protocol::call::{AgentProfile, Call, CallSetup, Greeting};
-use call_protocol::checkpoint::{Checkpoint, MAX_BYTES};
-use call_protocol::model::command::{SessionSetup, Voice};
-use call_protocol::time::Time;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|document: &[u8]| {
-    let Ok(read) = Checkpoint::decode(document) else {
-        return;
-    };
-    let mut back = read.clone();
-    if back.come_back(Unreached::Busy) {
-        let _ = Call::resume(setup(), &back).checkpoint(Time::ZERO).encode();
-    }
-    let mut call = Call::resume(setup(), &read);
-    call.handle_timeout(Time::from_millis(20));
-    while call.poll_effect().is_some() {}
-    let _ = call.checkpoint(Time::from_millis(40)).encode();
-    // Names that take more room when they are escaped may not fit a second time; turns never are the reason.
-    if let Ok(written) = read.clone().encode() {
-        assert!(written.len() <= MAX_BYTES);
-        let again = Checkpoint::decode(&written).expect("what was written can be read");
-        assert_eq!(again.standing, read.standing);
-    }
-});
+#[path = "../bodies/checkpoint.rs"]
+mod body;
 
-fn setup() -> CallSetup {
-    let agent = AgentProfile {
-        name: "spa".to_owned(),
-        model: "gpt-realtime-2.1".to_owned(),
-        session: SessionSetup {
-            instructions: "You answer the phone of a spa.".to_owned(),
-            voice: Voice::Keep,
-            options: None,
-        },
-        greeting: Greeting::Wait,
-        silence: None,
-        longest_monologue: Duration::from_secs(600),
-        answer_within: Duration::from_secs(8),
-        filler: None,
-        keys: BTreeMap::new(),
-        mask_digits: true,
-        transfer_targets: Vec::new(),
-        calls_ahead: None,
-        max_cost_usd: None,
-        tools: call_protocol::tool::ToolRules::default(),
-    };
-    CallSetup {
-        agent: Arc::new(agent),
-        choices: Arc::default(),
-        call: None,
-        account: None,
-        max_length: Duration::from_secs(3_600),
-        accepted_at: None,
-        seed: 1,
-    }
-}
+fuzz_target!(|input: &[u8]| body::run(input));

@@ -1,16 +1,9 @@
-//! Any message from Twilio is read or refused, and audio that is read is valid base64 of the length it claims.
+//! See `bodies/twilio_read.rs`.
 #![no_main]
 
-use bytes::{Bytes, BytesMut};
-use call_protocol::call::event::PhoneEvent;
-use call_protocol::twilio;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|message: &[u8]| {
-    if let Ok(PhoneEvent::Audio(audio)) = twilio::read(&Bytes::copy_from_slice(message)) {
-        let mut opened = BytesMut::new();
-        audio.payload.decode_into(&mut opened);
-        assert_eq!(opened.len(), audio.payload.audio_bytes());
-        assert!(opened.len() <= twilio::MAX_MESSAGE);
-    }
-});
+#[path = "../bodies/twilio_read.rs"]
+mod body;
+
+fuzz_target!(|input: &[u8]| body::run(input));

@@ -59,7 +59,19 @@ impl Call {
             | Effect::Mark { .. }
             | Effect::Clear { .. }
             | Effect::ToModel(ModelCommand::Respond { .. }) => keep_playback,
-            _ => true,
+            Effect::DialModel
+            | Effect::CloseModel
+            | Effect::DialNext
+            | Effect::ToNext(_)
+            | Effect::CloseNext
+            | Effect::TakeNext
+            | Effect::ToModel(_)
+            | Effect::ClosePhone { .. }
+            | Effect::CallPerson(_)
+            | Effect::EndPerson(_)
+            | Effect::Checkpoint
+            | Effect::Forget
+            | Effect::Report(_) => true,
         };
         call.effects.extend(unsent.extract_if(.., is_kept));
         call.watch_length();

@@ -333,11 +333,12 @@ impl Call {
         };
         let known_before = record.result.is_some();
         let mut output = finished.output;
-        match finished.result {
-            ToolResult::Ok | ToolResult::Repeated => record.finish(finished.result, &output, ms),
+        let answered = matches!(finished.result, ToolResult::Ok | ToolResult::Repeated);
+        if known_before && !answered {
             // Asked for the whole of an outcome that is known, the journal did not answer: it stays known.
-            _ if known_before => output = record.known(),
-            result => record.finish(result, &output, ms),
+            output = record.known();
+        } else {
+            record.finish(finished.result, &output, ms);
         }
         let report = Report::Tool {
             tool: record.tool.clone(),

@@ -158,51 +158,78 @@ mod tests {
     use super::*;
     use crate::ids::ModelId;
     use crate::model::command::Role;
-    use std::collections::BTreeSet;
 
     const EVENTS: &str = include_str!("../../tests/data/realtime_client_events.jsonl");
     const VARIANTS: &str = include_str!("../../tests/data/realtime_client_events_variants.jsonl");
 
-    /// Every path in `value` with the kind of what lies there; free text and schemas stay closed.
-    fn shape(value: &Value, path: &str, out: &mut BTreeSet<String>) {
-        match value {
-            Value::Object(map) if !path.ends_with(".parameters") => {
-                for (key, inner) in map {
-                    shape(inner, &format!("{path}.{key}"), out);
+    /// One arm a command: the places that must be filled, and its samples. A command without an arm does not compile, and
+    /// an arm without samples does not either.
+    macro_rules! commands {
+        ($($variant:pat => $required:expr, [$($sample:expr),+ $(,)?];)+) => {
+            fn required_of(command: &ModelCommand) -> &'static [&'static str] {
+                match command {
+                    $($variant => &$required,)+
                 }
             }
-            Value::Array(list) => {
-                for inner in list {
-                    shape(inner, &format!("{path}[]"), out);
-                }
+
+            fn every_command() -> Vec<ModelCommand> {
+                vec![$($($sample,)+)+]
             }
-            Value::Object(_) => drop(out.insert(format!("{path} object"))),
-            Value::String(_) => drop(out.insert(format!("{path} string"))),
-            Value::Number(_) => drop(out.insert(format!("{path} number"))),
-            Value::Bool(_) => drop(out.insert(format!("{path} bool"))),
-            Value::Null => drop(out.insert(format!("{path} null"))),
+        };
+    }
+
+    commands! {
+        ModelCommand::Configure { .. } => [
+            "/event_id", "/session/type", "/session/instructions",
+            "/session/audio/input/format/type", "/session/audio/output/format/type",
+        ], [
+            configure(Voice::Named("marin".into()), Some(options(server_vad()))),
+            configure(Voice::Keep, Some(options(semantic_vad()))),
+            configure(Voice::Keep, None),
+        ];
+        ModelCommand::Append(_) => ["/audio"], [ModelCommand::Append(Payload::from_audio(&[0xFF; 160]))];
+        ModelCommand::Truncate { .. } => ["/item_id", "/content_index", "/audio_end_ms"], [
+            ModelCommand::Truncate { item: id(), part: 0, heard_ms: 1_840 },
+        ];
+        ModelCommand::Delete { .. } => ["/item_id"], [ModelCommand::Delete { item: id() }];
+        ModelCommand::Respond { .. } => ["/event_id"], [
+            ModelCommand::Respond { request: "rc-1".into(), instructions: None },
+            ModelCommand::Respond { request: "rc-2".into(), instructions: Some("Greet.".into()) },
+        ];
+        ModelCommand::Cancel { .. } => ["/response_id"], [ModelCommand::Cancel { response: id() }];
+        ModelCommand::Tell { .. } => [
+            "/item/type", "/item/role", "/item/content/0/type", "/item/content/0/text",
+        ], [tell(Role::System), tell(Role::User), tell(Role::Assistant)];
+        ModelCommand::Refuse { .. } => ["/item/type", "/item/approval_request_id", "/item/approve"], [
+            ModelCommand::Refuse { request: id() },
+        ];
+        ModelCommand::ToolOutput { .. } => ["/item/type", "/item/call_id", "/item/output"], [
+            ModelCommand::ToolOutput { call: id(), output: "{\"found\":true}".into() },
+        ];
+    }
+
+    fn id() -> ModelId {
+        ModelId::new("item_1")
+    }
+
+    fn tell(role: Role) -> ModelCommand {
+        let text = "a \"quote\" and a \u{1}".into();
+        ModelCommand::Tell { role, text }
+    }
+
+    fn configure(voice: Voice, options: Option<SessionOptions>) -> ModelCommand {
+        ModelCommand::Configure {
+            request: "su-1".into(),
+            setup: Box::new(SessionSetup {
+                instructions: "Be \"kind\".\n".into(),
+                voice,
+                options,
+            }),
         }
     }
 
-    /// The union of the shapes the documentation shows for one event type.
-    fn documented(kind: &str) -> BTreeSet<String> {
-        let mut shapes = BTreeSet::new();
-        for line in EVENTS
-            .lines()
-            .chain(VARIANTS.lines())
-            .filter(|line| !line.is_empty())
-        {
-            let value: Value = serde_json::from_str(line).unwrap();
-            if value["type"] == kind {
-                shape(&value, "", &mut shapes);
-            }
-        }
-        assert!(!shapes.is_empty(), "no example of {kind}");
-        shapes
-    }
-
-    fn every_command() -> Vec<ModelCommand> {
-        let options = |turns| SessionOptions {
+    fn options(turns: TurnDetection) -> SessionOptions {
+        SessionOptions {
             turns,
             transcription: Some(Transcription {
                 model: "gpt-transcribe".into(),
@@ -214,82 +241,99 @@ mod tests {
             tools: vec![
                 json!({"type": "function", "name": "n", "description": "d", "parameters": {"type": "object"}}),
             ],
-        };
-        let server = TurnDetection::Server {
+        }
+    }
+
+    fn server_vad() -> TurnDetection {
+        TurnDetection::Server {
             threshold: 0.5,
             prefix_padding_ms: 300,
             silence_duration_ms: 500,
             idle_timeout_ms: Some(8_000),
             answer: true,
             interrupt: true,
-        };
-        let semantic = TurnDetection::Semantic {
+        }
+    }
+
+    fn semantic_vad() -> TurnDetection {
+        TurnDetection::Semantic {
             eagerness: "auto".into(),
             answer: true,
             interrupt: false,
-        };
-        let configure = |voice, options| ModelCommand::Configure {
-            request: "su-1".into(),
-            setup: Box::new(SessionSetup {
-                instructions: "Be \"kind\".\n".into(),
-                voice,
-                options,
-            }),
-        };
-        let id = ModelId::new("item_1");
-        let mut commands = vec![
-            configure(Voice::Named("marin".into()), Some(options(server))),
-            configure(Voice::Keep, Some(options(semantic))),
-            configure(Voice::Keep, None),
-            ModelCommand::Append(Payload::from_audio(&[0xFF; 160])),
-            ModelCommand::Truncate {
-                item: id.clone(),
-                part: 0,
-                heard_ms: 1_840,
-            },
-            ModelCommand::Delete { item: id.clone() },
-            ModelCommand::Respond {
-                request: "rc-1".into(),
-                instructions: None,
-            },
-            ModelCommand::Respond {
-                request: "rc-2".into(),
-                instructions: Some("Greet.".into()),
-            },
-            ModelCommand::Cancel {
-                response: id.clone(),
-            },
-            ModelCommand::Refuse {
-                request: id.clone(),
-            },
-            ModelCommand::ToolOutput {
-                call: id,
-                output: "{\"found\":true}".into(),
-            },
-        ];
-        for role in [Role::System, Role::User, Role::Assistant] {
-            commands.push(ModelCommand::Tell {
-                role,
-                text: "a \"quote\" and a \u{1}".into(),
-            });
         }
-        commands
+    }
+
+    fn examples() -> Vec<Value> {
+        let lines = EVENTS.lines().chain(VARIANTS.lines());
+        lines
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// Whether all of `ours` stands in `example`, with values of the same kind. What has a type is compared with its own
+    /// type; the two ways to find turns are documented in two examples, and either may stand in any session.
+    fn fits(ours: &Value, example: &Value) -> bool {
+        match (ours, example) {
+            (Value::Object(ours), Value::Object(example)) => {
+                let tag = |object: &serde_json::Map<String, Value>| object.get("type").cloned();
+                tag(ours) == tag(example)
+                    && ours.iter().all(|(key, value)| match key.as_str() {
+                        "turn_detection" => examples().iter().any(|event| {
+                            fits(value, &event["session"]["audio"]["input"]["turn_detection"])
+                        }),
+                        // Somebody else's schema.
+                        "parameters" => example.get(key).is_some_and(Value::is_object),
+                        _ => example.get(key).is_some_and(|example| fits(value, example)),
+                    })
+            }
+            (Value::Array(ours), Value::Array(example)) => ours
+                .iter()
+                .all(|inner| example.iter().any(|example| fits(inner, example))),
+            _ => std::mem::discriminant(ours) == std::mem::discriminant(example),
+        }
+    }
+
+    fn is_documented(event: &Value) -> bool {
+        examples().iter().any(|example| fits(event, example))
+    }
+
+    fn written(command: &ModelCommand) -> Value {
+        let mut out = BytesMut::new();
+        write(&mut out, command);
+        serde_json::from_slice(&out).unwrap()
     }
 
     #[test]
-    fn every_event_we_send_has_a_documented_shape() {
+    fn every_event_we_send_is_one_documented_shape_with_all_it_must_have() {
         for command in every_command() {
-            let mut out = BytesMut::new();
-            write(&mut out, &command);
-            let event: Value = serde_json::from_slice(&out).unwrap();
-            let kind = event["type"].as_str().unwrap();
-            let mut ours = BTreeSet::new();
-            shape(&event, "", &mut ours);
-            let unknown: Vec<_> = ours.difference(&documented(kind)).cloned().collect();
-            assert!(
-                unknown.is_empty(),
-                "{kind} has fields outside the documentation: {unknown:?}"
-            );
+            let event = written(&command);
+            assert!(is_documented(&event), "no example is like {event:#}");
+            for place in required_of(&command) {
+                let there = event.pointer(place).is_some_and(|value| !value.is_null());
+                assert!(there, "{place} is missing in {event:#}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_with_a_field_of_another_shape_is_found_out() {
+        for command in every_command() {
+            let mut event = written(&command);
+            event["of_our_own"] = json!(1);
+            assert!(!is_documented(&event), "{event:#}");
+        }
+        // Each of these fields is documented, elsewhere.
+        for event in [
+            json!({"type": "input_audio_buffer.append", "audio": 7}),
+            json!({"type": "response.cancel", "item_id": "item_1"}),
+            json!({"type": "conversation.item.create", "item": {"type": "message", "call_id": "call_1"}}),
+            json!({"type": "conversation.item.create", "item": {"type": "message", "role": "user",
+                "content": [{"type": "input_text", "audio": "//8="}]}}),
+            json!({"type": "session.update", "session": {"type": "realtime", "audio": {"input": {
+                "turn_detection": {"type": "semantic_vad", "threshold": 0.5}}}}}),
+        ] {
+            assert!(!is_documented(&event), "{event:#}");
         }
     }
 

@@ -1,0 +1,9 @@
+//! See `bodies/twiml.rs`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../bodies/twiml.rs"]
+mod body;
+
+fuzz_target!(|input: &[u8]| body::run(input));
