@@ -23,8 +23,8 @@ const SEEN: Duration = Duration::from_millis(1_500);
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn d6_a_rolling_restart_behind_haproxy_drops_no_call() {
     if Kind::Haproxy.is_installed() {
+        // The long deadline takes a minute and is the release gate's.
         println!("{}", roll(SHORT, 6).await);
-        println!("{}", roll(LONG, 6).await);
     } else {
         println!("not run: haproxy is not installed (Debian: apt-get install haproxy)");
     }

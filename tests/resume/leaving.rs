@@ -103,7 +103,7 @@ async fn without_a_fleet_a_returning_caller_waits_for_the_next_process_but_not_f
     assert!(first.contains(wait), "{first}");
     let last = ask(&house, "/after-stream?waited=10", &call).await;
     assert!(
-        last.contains("<Say>") && last.contains("+15550199"),
+        last.contains("<Say") && last.contains("+15550199"),
         "{last}"
     );
     // A new caller is not kept waiting: a person answers.

@@ -1,16 +1,13 @@
 //! `switchboard demo`, as somebody runs it who has just built it: it books, and what it booked is taken the next time.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
-
-mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use serde_json::Value;
-use support::{AUTH_TOKEN, House, Options, PUBLIC, child};
 use switchboard_kit::realtime::{Realtime, Script};
 use switchboard_kit::speech;
+
+use crate::support::{AUTH_TOKEN, House, Options, PUBLIC, child};
 
 /// A folder that goes when the test is over.
 struct Folder(PathBuf);

@@ -1,0 +1,27 @@
+//! What a build without the fault hook, as the image is, says of it.
+
+use std::collections::BTreeMap;
+
+use crate::support::House;
+use crate::support::child::run;
+use crate::support::phone::sid;
+
+#[test]
+fn the_demo_says_what_the_build_lacks() {
+    let output = run(&["demo", "--faults"], &BTreeMap::new());
+    assert_eq!(output.status.code(), Some(64));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(complaint.contains("no fault hook"), "{complaint}");
+    assert_eq!(complaint.trim().lines().count(), 1, "{complaint}");
+}
+
+#[tokio::test]
+async fn there_is_no_route_to_break_a_call() {
+    let house = House::usual().await;
+    let path = format!("/admin/calls/{}/fault", sid("CA"));
+    let answer = house.operator("POST", &path).await;
+    assert_eq!(answer.status, 404);
+    let message = answer.json()["error"]["message"].to_string();
+    assert!(message.contains("there is nothing at POST"), "{message}");
+    house.stop().await;
+}
