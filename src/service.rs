@@ -40,6 +40,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Unacknowledged data kills a socket after this long: the actor of a stalled socket is not polled and cannot.
 const USER_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// What the kernel holds of a peer that sends faster than it is read; it keeps twice as much in all. Two seconds of a
+/// call's frames; of a flood no more than this is on its way to the codec when the first bad frame is refused.
+const READ_AHEAD: usize = 32 * 1024;
+
 /// How long a closed socket is still read. Closing at once would answer the audio on its way here with a reset, which
 /// can overtake the close frame; but what follows `<Connect>` may wait for the end of the connection, and the caller
 /// hears nothing meanwhile.
@@ -271,6 +275,8 @@ fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartEr
         let socket =
             socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
         socket.set_reuse_address(true)?;
+        // Sockets that are accepted have it from their listener.
+        socket.set_recv_buffer_size(READ_AHEAD)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(1_024)?;
