@@ -15,6 +15,10 @@ use crate::house::House;
 /// socket and has forgotten the call by then.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
+/// So often it is looked whether a call of this process that is over has come to its end here, too: one whose actor
+/// stands still does so late.
+const LOOKS: u32 = 60;
+
 pub(crate) async fn stream_status(house: web::Data<House>, webhook: Webhook) -> HttpResponse {
     let event = webhook.form.get("StreamEvent").unwrap_or_default();
     if event == "stream-error" {
@@ -41,24 +45,37 @@ pub(crate) async fn call_status(house: web::Data<House>, webhook: Webhook) -> Ht
             "completed"
         );
         // A media socket that outlived its call only costs money.
-        order(&house, webhook.call, OperatorEvent::CallOver).await;
-        actix::spawn(async move {
-            actix::clock::sleep(LAST_WORD).await;
-            takeover::conclude(&house, webhook.call).await;
-        });
+        if order(&house, webhook.call, OperatorEvent::CallOver).await {
+            actix::spawn(see_off(house, webhook.call));
+        } else {
+            takeover::conclude(&house, webhook.call, LAST_WORD).await;
+        }
     }
     HttpResponse::NoContent().finish()
+}
+
+/// A call that lives here tells its end itself; only what it leaves behind if it dies meanwhile is put away.
+async fn see_off(house: web::Data<House>, call: CallSid) {
+    for _ in 0..LOOKS {
+        actix::clock::sleep(LAST_WORD).await;
+        // A registry that does not answer is no reason to believe that nobody is there.
+        if matches!(house.ask(Find(call)).await, Some(None)) {
+            takeover::conclude(&house, call, LAST_WORD).await;
+            return;
+        }
+    }
 }
 
 fn whole_number(text: &str) -> Option<u64> {
     text.parse().ok()
 }
 
-/// Tells a call, if it lives here.
-async fn order(house: &House, call: CallSid, event: OperatorEvent) {
-    if let Some(found) = house.ask(Find(call)).await.flatten() {
-        found.orders.do_send(Order(event));
-    }
+/// Tells a call, if it lives here; gives whether it does.
+async fn order(house: &House, call: CallSid, event: OperatorEvent) -> bool {
+    let found = house.ask(Find(call)).await.flatten();
+    found
+        .map(|found| found.orders.do_send(Order(event)))
+        .is_some()
 }
 
 /// Warnings complain of a message, or of a caller who went quiet, and the stream goes on

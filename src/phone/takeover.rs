@@ -113,17 +113,19 @@ fn late(store: Arc<dyn CallStore>, call: CallSid, mut claim: Answer<Claim>) -> T
     Tenure::Late(told)
 }
 
-/// A call is over at Twilio that lives in no process: its owner was lost, and the caller hung up before another one took
-/// over. Its end is told here, and what was written down of it goes.
-pub(crate) async fn conclude(house: &House, call: CallSid) {
+/// A call is over at Twilio that does not live here. If its owner was lost, and the caller hung up before another one took
+/// over, its end is told here, and what was written down of it goes. Its owner may be another process, which has this
+/// long to end it first.
+pub(crate) async fn conclude(house: &House, call: CallSid, grace: Duration) {
     // Looked at first: most calls have ended where they lived and were forgotten, and are not to be claimed.
-    let mut found = within(CONCLUDED, house.store.look(call, unix_now())).await;
-    if found.is_err() {
-        actix::clock::sleep(STORE_ANSWERS).await;
-        found = within(CONCLUDED, house.store.look(call, unix_now())).await;
-    }
-    if !matches!(found, Ok(Some(_))) {
+    let Some(left) = left_behind(house, call).await else {
         return;
+    };
+    if !is_told(&left) {
+        actix::clock::sleep(grace).await;
+        if left_behind(house, call).await.is_none() {
+            return;
+        }
     }
     // From here on nobody else ends it.
     let claimed = within(CONCLUDED, house.store.claim(call, unix_now())).await;
@@ -139,9 +141,7 @@ pub(crate) async fn conclude(house: &House, call: CallSid) {
     };
     // Nobody waits for it.
     drop(house.store.forget(call, epoch));
-    // Whoever wrote that it is over has said so.
-    let is_told = matches!(left.standing, Standing::Over { .. });
-    if is_told || !left.has_begun() {
+    if is_told(&left) || !left.has_begun() {
         return;
     }
     let reason = EndReason::GoneMeanwhile;
@@ -150,6 +150,22 @@ pub(crate) async fn conclude(house: &House, call: CallSid) {
         target: "switchboard::call", call_sid = call.as_str(), stream_sid = "-", reason = reason.label(),
         duration_ms = left.elapsed_ms, turns = left.forgotten + left.turns.len() as u64; "stop"
     );
+}
+
+/// What is written down of a call, which a store that is busy is asked twice.
+async fn left_behind(house: &House, call: CallSid) -> Option<Checkpoint> {
+    let mut found = within(CONCLUDED, house.store.look(call, unix_now())).await;
+    if found.is_err() {
+        actix::clock::sleep(STORE_ANSWERS).await;
+        found = within(CONCLUDED, house.store.look(call, unix_now())).await;
+    }
+    let document = found.ok().flatten()?;
+    Checkpoint::decode(&document).ok()
+}
+
+/// Whoever wrote that a call is over has said so.
+const fn is_told(left: &Checkpoint) -> bool {
+    matches!(left.standing, Standing::Over { .. })
 }
 
 /// Writes down that a media socket is awaited, and with which ticket: it may be opened at another process. `left` is

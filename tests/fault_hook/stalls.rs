@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use switchboard_kit::realtime::{Ended, Session};
 use switchboard_kit::twilio::load::LoadReport;
-use switchboard_kit::twilio::{CallEnd, CallOutcome, Step, StreamEnd};
+use switchboard_kit::twilio::{CallEnd, CallOutcome, CallProgress, Step, StreamEnd};
 use tokio::sync::Mutex;
 
 use crate::support::phone::{Closed, sid};
-use crate::support::{House, Options, SOON, brief, brief_with, listen, say, tone, until};
+use crate::support::{House, Options, PUBLIC, SOON, brief, brief_with, listen, say, tone, until};
 use crate::town::Folder;
 use crate::victim::{Victim, a_moment, longest_gap_ms, operator};
 use crate::weather::{neighbours, noticed_nothing, stormy, talking_line};
@@ -123,6 +123,32 @@ async fn a_call_that_takes_no_messages_is_left_by_its_caller() {
     println!(
         "an actor that takes no messages for 10 s: its caller on another after {gap} ms; {others}"
     );
+}
+
+/// Twilio says that the call is over while its actor takes no messages: it tells its end when it comes to itself, and
+/// nobody tells another one meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_stands_still_when_it_is_over_has_one_end() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let model = brief_with(|script| script.greeting = tone(440, 2_000, "Hello."));
+    let (house, _chaos) = stormy(model).await;
+    let mut line = talking_line(&house);
+    line.status_callback = Some(format!("{PUBLIC}/call-status"));
+    line.status_events = vec![CallProgress::Completed];
+    let steps = [listen(), Step::HangUp];
+    let victim = Victim::on(line, house.admin, "+15550142", steps).await;
+    // Longer than until the caller hangs up and whoever looks after calls that nobody owns would have had his say.
+    victim
+        .breaks("{\"kind\":\"stall_actor\",\"ms\":5500}")
+        .await;
+    let outcome = victim.outcome().await;
+    assert_eq!(outcome.callbacks.last().unwrap().answer, Ok(204));
+    house.empty().await;
+    a_moment().await;
+    let ends = |outcome: &str| format!("switchboard_calls_total{{outcome=\"{outcome}\"}}");
+    assert_eq!(house.metric(&ends("gone_meanwhile")).await, 0.0);
+    assert_eq!(house.metric(&ends("caller_hung_up")).await, 1.0);
+    house.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
