@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use call_protocol::call::end::EndReason;
+use call_protocol::call::end::{Aftermath, EndReason};
 use call_protocol::checkpoint::{Checkpoint, Standing};
 use call_protocol::ids::CallSid;
 use switchboard_actors::call::unix_now;
-use switchboard_actors::messages::{Adopt, CallerNumber, Claimed, Refused, Tenure, Visit};
+use switchboard_actors::messages::{
+    Adopt, CallerNumber, Claimed, HowEnded, Refused, Tenure, Visit,
+};
 use switchboard_actors::store::{Answer, CallStore, Claim, StoreError};
 use tokio::sync::watch;
 
@@ -141,7 +143,7 @@ pub(crate) async fn conclude(house: &House, call: CallSid, grace: Duration) {
     };
     // Nobody waits for it.
     drop(house.store.forget(call, epoch));
-    if is_told(&left) || !left.has_begun() {
+    if is_told(&left) || !left.has_begun() || ended_here(house, call).await {
         return;
     }
     let reason = EndReason::GoneMeanwhile;
@@ -161,6 +163,13 @@ async fn left_behind(house: &House, call: CallSid) -> Option<Checkpoint> {
     }
     let document = found.ok().flatten()?;
     Checkpoint::decode(&document).ok()
+}
+
+/// Whether the call came to its end in this process, and was to be forgotten by a store that failed just then.
+async fn ended_here(house: &House, call: CallSid) -> bool {
+    let ending = house.ask(HowEnded(call)).await.flatten();
+    let reason = ending.and_then(|ending| ending.reason);
+    reason.is_some_and(|reason| reason.aftermath() != Aftermath::Reconnect)
 }
 
 /// Whoever wrote that a call is over has said so.
