@@ -15,9 +15,11 @@ use crate::house::House;
 /// socket and has forgotten the call by then.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
-/// So often it is looked whether a call of this process that is over has come to its end here, too: one whose actor
-/// stands still does so late.
-const LOOKS: u32 = 60;
+/// Between two looks whether a call of this process that is over at Twilio has come to its end here, too.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// So often it is looked: a call whose actor stands still ends late, and Twilio waits fifteen seconds for an answer.
+const LOOKS: u32 = 100;
 
 pub(crate) async fn stream_status(house: web::Data<House>, webhook: Webhook) -> HttpResponse {
     let event = webhook.form.get("StreamEvent").unwrap_or_default();
@@ -46,7 +48,7 @@ pub(crate) async fn call_status(house: web::Data<House>, webhook: Webhook) -> Ht
         );
         // A media socket that outlived its call only costs money.
         if order(&house, webhook.call, OperatorEvent::CallOver).await {
-            actix::spawn(see_off(house, webhook.call));
+            see_off(&house, webhook.call).await;
         } else {
             takeover::conclude(&house, webhook.call, LAST_WORD).await;
         }
@@ -54,13 +56,14 @@ pub(crate) async fn call_status(house: web::Data<House>, webhook: Webhook) -> Ht
     HttpResponse::NoContent().finish()
 }
 
-/// A call that lives here tells its end itself; only what it leaves behind if it dies meanwhile is put away.
-async fn see_off(house: web::Data<House>, call: CallSid) {
+/// A call that lives here tells its end itself; what it leaves behind if it dies meanwhile is put away. The answer waits
+/// for it: it says that the end is known.
+async fn see_off(house: &House, call: CallSid) {
     for _ in 0..LOOKS {
-        actix::clock::sleep(LAST_WORD).await;
+        actix::clock::sleep(LOOK_EVERY).await;
         // A registry that does not answer is no reason to believe that nobody is there.
         if matches!(house.ask(Find(call)).await, Some(None)) {
-            takeover::conclude(&house, call, LAST_WORD).await;
+            takeover::conclude(house, call, LAST_WORD).await;
             return;
         }
     }
