@@ -78,14 +78,7 @@ pub(crate) fn read(past: &[Past], calls: &[CallOutcome]) -> Records {
             }
         }
     }
-    let unheard = |call: &str| {
-        let outcome = calls.iter().find(|outcome| outcome.call_sid == call);
-        outcome.is_none_or(|outcome| {
-            !outcome.callbacks.iter().any(|callback| {
-                callback.url.ends_with("/call-status") && callback.answer == Ok(204)
-            })
-        })
-    };
+    let unheard = |call: &str| is_unheard(call, calls);
     for (call, mut lineage) in lineages {
         lineage.owners.sort_by(|a, b| a.accepted.cmp(&b.accepted));
         if lineage.owners.iter().any(|owner| owner.stream.is_some()) {
@@ -95,6 +88,18 @@ pub(crate) fn read(past: &[Past], calls: &[CallOutcome]) -> Records {
         }
     }
     records
+}
+
+/// Whether no process has taken Twilio's word that the call is over: nobody knows of its end, and what is written down of
+/// it goes when its time is over.
+pub(crate) fn is_unheard(call: &str, calls: &[CallOutcome]) -> bool {
+    let outcome = calls.iter().find(|outcome| outcome.call_sid == call);
+    outcome.is_none_or(|outcome| {
+        !outcome
+            .callbacks
+            .iter()
+            .any(|callback| callback.url.ends_with("/call-status") && callback.answer == Ok(204))
+    })
 }
 
 /// Prints what the log has of the call that these words are about.
