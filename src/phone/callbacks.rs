@@ -75,10 +75,11 @@ fn whole_number(text: &str) -> Option<u64> {
 
 /// Tells a call, if it lives here; gives whether it does.
 async fn order(house: &House, call: CallSid, event: OperatorEvent) -> bool {
-    let found = house.ask(Find(call)).await.flatten();
-    found
-        .map(|found| found.orders.do_send(Order(event)))
-        .is_some()
+    let Some(found) = house.ask(Find(call)).await.flatten() else {
+        return false;
+    };
+    found.orders.do_send(Order(event));
+    true
 }
 
 /// Warnings complain of a message, or of a caller who went quiet, and the stream goes on

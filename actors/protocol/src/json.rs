@@ -26,12 +26,6 @@ impl Text<'_> {
     }
 }
 
-impl<'a> From<Option<&'a str>> for Text<'a> {
-    fn from(text: Option<&'a str>) -> Self {
-        Self(text.map(Cow::Borrowed))
-    }
-}
-
 /// A whole number that may come as a number or as a string; anything else reads as `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Number(pub(crate) Option<u64>);
