@@ -12,8 +12,8 @@ use call_protocol::ids::CallSid;
 use switchboard_actors::store::memory::MemoryStore;
 use switchboard_actors::store::sqlite::SqliteStore;
 use switchboard_actors::store::{
-    Begun, CHECKPOINT_LIFE, CallStore, DAY, Effect, JOURNAL_LIFE, MAX_CHECKPOINT, MAX_EFFECT_TEXT,
-    Saved, StoreError,
+    Begun, CHECKPOINT_LIFE, CallStore, DAY, Effect, Forgotten, JOURNAL_LIFE, MAX_CHECKPOINT,
+    MAX_EFFECT_TEXT, Saved, StoreError,
 };
 
 /// Two processes that share what is kept; in memory there is only one, with two handles.
@@ -131,7 +131,8 @@ async fn an_owner_that_was_replaced_is_told_so_and_changes_nothing() {
 
         let late = one.save(call(1), 1, bytes("late"), 103).await.unwrap();
         assert_eq!(late, Saved::Superseded, "{name}");
-        one.forget(call(1), 1).await.unwrap();
+        let late = one.forget(call(1), 1).await.unwrap();
+        assert_eq!(late, Forgotten::Superseded, "{name}");
         assert_eq!(
             other.look(call(1), 104).await.unwrap(),
             Some(bytes("new")),
@@ -151,7 +152,10 @@ async fn a_call_that_was_forgotten_leaves_no_checkpoint_and_no_way_back_for_an_o
         let (one, other) = (&engine.one, &engine.other);
         one.save(call(1), 1, bytes("old"), 100).await.unwrap();
         other.claim(call(1), 101).await.unwrap();
-        other.forget(call(1), 2).await.unwrap();
+        let forgotten = other.forget(call(1), 2).await.unwrap();
+        assert_eq!(forgotten, Forgotten::Gone, "{name}");
+        let unknown = other.forget(call(2), 1).await.unwrap();
+        assert_eq!(unknown, Forgotten::Gone, "{name}: nobody else's");
         assert_eq!(one.look(call(1), 102).await.unwrap(), None, "{name}");
         let late = one.save(call(1), 1, bytes("late"), 103).await.unwrap();
         assert_eq!(late, Saved::Superseded, "{name}");

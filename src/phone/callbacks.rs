@@ -42,16 +42,16 @@ pub(crate) async fn call_status(house: web::Data<House>, webhook: Webhook) -> Ht
     if let Some(status) = webhook.final_status() {
         // Twilio's count of it, where there was anything to count.
         let duration_s = webhook.form.get("CallDuration").and_then(whole_number);
-        log::info!(
-            target: "switchboard::call", call_sid = webhook.call.as_str(), status, duration_s = duration_s.unwrap_or(0);
-            "completed"
-        );
         // A media socket that outlived its call only costs money.
         if order(&house, webhook.call, OperatorEvent::CallOver).await {
             see_off(&house, webhook.call).await;
         } else {
             takeover::conclude(&house, webhook.call, LAST_WORD).await;
         }
+        log::info!(
+            target: "switchboard::call", call_sid = webhook.call.as_str(), status, duration_s = duration_s.unwrap_or(0);
+            "completed"
+        );
     }
     HttpResponse::NoContent().finish()
 }

@@ -3,13 +3,16 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use switchboard_kit::realtime::{Ended, Session};
+use switchboard_kit::realtime::{Ended, Realtime, Session};
 use switchboard_kit::twilio::load::LoadReport;
 use switchboard_kit::twilio::{CallEnd, CallOutcome, CallProgress, Step, StreamEnd};
 use tokio::sync::Mutex;
 
+use crate::support::http::Request;
 use crate::support::phone::{Closed, sid};
-use crate::support::{House, Options, PUBLIC, SOON, brief, brief_with, listen, say, tone, until};
+use crate::support::{
+    ACCOUNT, House, Options, PUBLIC, SOON, brief, brief_with, listen, say, tone, until,
+};
 use crate::town::Folder;
 use crate::victim::{Victim, a_moment, longest_gap_ms, operator};
 use crate::weather::{neighbours, noticed_nothing, stormy, talking_line};
@@ -24,6 +27,15 @@ struct Struck {
     outcome: CallOutcome,
     others: LoadReport,
     house: House,
+}
+
+/// A house that keeps its calls in that folder.
+async fn kept_in(folder: &Folder, model: Realtime) -> House {
+    let options = Options::default()
+        .model(model)
+        .with("SWITCHBOARD_STORE", "sqlite")
+        .with("SWITCHBOARD_DATA_DIR", &folder.0.display().to_string());
+    House::start(options).await
 }
 
 /// A call that meets a fault a second or two into a greeting of that length, and what its neighbours noticed.
@@ -151,6 +163,45 @@ async fn a_call_that_stands_still_when_it_is_over_has_one_end() {
     house.stop().await;
 }
 
+/// The same, and Twilio's word meets another process, which cannot know whether the call's own one still lives.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_whose_end_another_process_has_told_meanwhile_tells_none() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let folder = Folder::new();
+    let greeting = || brief_with(|script| script.greeting = tone(440, 500, "Hello."));
+    let (house, other) = (
+        kept_in(&folder, greeting()).await,
+        kept_in(&folder, greeting()).await,
+    );
+    let steps = [listen(), Step::Wait { ms: 1_500 }, Step::HangUp];
+    let victim = Victim::on(house.line(), house.admin, "+15550142", steps).await;
+    until("the greeting is written down", SOON, async || {
+        house.calls().await["calls"][0]["turns"] == 1
+    })
+    .await;
+    victim
+        .breaks("{\"kind\":\"stall_actor\",\"ms\":4500}")
+        .await;
+    let call = victim.call.clone();
+    assert_eq!(victim.outcome().await.end, CallEnd::CallerHungUp);
+    let fields = [
+        ("AccountSid", ACCOUNT),
+        ("CallSid", call.as_str()),
+        ("CallStatus", "completed"),
+    ];
+    let told = Request::signed("/call-status", &fields).send(other.public);
+    assert_eq!(told.await.status, 204);
+    let outcome = |reason: &str| format!("switchboard_calls_total{{outcome=\"{reason}\"}}");
+    assert_eq!(other.metric(&outcome("gone_meanwhile")).await, 1.0);
+    house.empty().await;
+    let ends = ["superseded", "caller_hung_up"].map(outcome);
+    assert_eq!(house.metric(&ends[0]).await, 1.0);
+    assert_eq!(house.metric(&ends[1]).await, 0.0);
+    assert_eq!(house.metrics().await.sum("switchboard_calls_active"), 0.0);
+    house.stop().await;
+    other.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_model_session_that_does_nothing_is_replaced() {
     let _alone = ONE_AT_A_TIME.lock().await;
@@ -226,14 +277,7 @@ async fn a_store_that_stands_still_costs_no_call_its_caller() {
     let _alone = ONE_AT_A_TIME.lock().await;
     let folder = Folder::new();
     let model = brief_with(|script| script.greeting = tone(440, 2_000, "Hello."));
-    let mut options = crate::support::Options::default().model(model);
-    for (name, value) in [
-        ("SWITCHBOARD_STORE", "sqlite".to_owned()),
-        ("SWITCHBOARD_DATA_DIR", folder.0.display().to_string()),
-    ] {
-        options = options.with(name, &value);
-    }
-    let house = House::start(options).await;
+    let house = kept_in(&folder, model).await;
     let steps = || [listen(), say("yes"), listen(), Step::HangUp];
     let one = Victim::on(house.line(), house.admin, "+15550142", steps()).await;
     let body = "{\"kind\":\"stall_store\",\"ms\":6000}";

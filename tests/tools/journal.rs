@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use call_protocol::ids::CallSid;
 use switchboard_actors::store::{
-    Answer, Begun, CallStore, Claim, Effect, Saved, StoreError, UnixSeconds,
+    Answer, Begun, CallStore, Claim, Effect, Forgotten, Saved, StoreError, UnixSeconds,
 };
 
 /// Where the process that uses the journal dies.
@@ -66,7 +66,7 @@ impl CallStore for Journal {
         not_used()
     }
 
-    fn forget(&self, _: CallSid, _: u64) -> Answer<()> {
+    fn forget(&self, _: CallSid, _: u64) -> Answer<Forgotten> {
         not_used()
     }
 

@@ -13,7 +13,7 @@ use call_protocol::call::{Call, CallSetup};
 use call_protocol::time::Time;
 
 use super::guard::Budget;
-use super::keeper::{Keeper, SaveAgain};
+use super::keeper::{Keeper, Parting, SaveAgain};
 use super::people::People;
 use super::shared::{CallSeed, LogContext, Opener, Shared};
 use crate::down::DownGuard;
@@ -64,6 +64,8 @@ pub(crate) struct CallActor {
     pub(super) vacant: bool,
     /// Keeps the call while no media socket does.
     pub(super) away: Option<Addr<Self>>,
+    /// Asked whether the end is this owner's to tell; the address keeps the call until it is told.
+    pub(super) parting: Option<(Parting, Addr<Self>)>,
     /// The state last told, for the gauge.
     pub(super) state: StateName,
     seed: Option<Box<Enter>>,
@@ -136,6 +138,7 @@ impl CallActor {
                 opener: seed.opener,
                 vacant: false,
                 away: None,
+                parting: None,
                 state: StateName::Connected,
                 seed: Some(Box::new(enter)),
                 timer: None,

@@ -40,7 +40,8 @@ impl CallActor {
                 Effect::Checkpoint => self.write_checkpoint(ctx),
                 Effect::Forget => {
                     if let Some(call) = self.log.call {
-                        self.keeper.forget(call);
+                        let parting = self.keeper.forget(call);
+                        self.parting = Some((parting, ctx.address()));
                     }
                 }
                 Effect::DialModel => self.dial_model(ctx),

@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::CallActor;
 use crate::messages::{Order, Tenure, ToPhone, Visit};
-use crate::store::{Answer, CallStore, Saved, StoreError, UnixSeconds};
+use crate::store::{Answer, CallStore, Forgotten, Saved, StoreError, UnixSeconds};
 use crate::twilio::TwilioSession;
 
 /// The media socket stays open this long for the last checkpoint: Twilio asks what follows as soon as it is closed, and
@@ -45,14 +45,17 @@ pub(super) struct SaveAgain(pub(super) u64);
 const TRIES: u32 = 8;
 
 async fn forget_after(
-    mut answer: Answer<()>,
+    mut answer: Answer<Forgotten>,
     store: Arc<dyn CallStore>,
     call: CallSid,
     epoch: u64,
+    tell: oneshot::Sender<Forgotten>,
 ) {
     for _ in 1..TRIES {
         // The store complains of itself.
-        if answer.await.is_ok() {
+        if let Ok(forgotten) = answer.await {
+            // Whoever waited may have lost patience.
+            let _ = tell.send(forgotten);
             return;
         }
         actix_rt::time::sleep(AGAIN).await;
@@ -89,6 +92,17 @@ impl Epoch {
             Self::Known(epoch) => Some(epoch),
             Self::Late(mut told) => *told.wait_for(Option::is_some).await.ok()?,
         }
+    }
+}
+
+/// The store's word on a call that is over.
+pub(super) struct Parting(oneshot::Receiver<Forgotten>);
+
+impl Parting {
+    /// Whether the end is somebody else's to tell. A store that does not answer soon knows of nobody else.
+    pub(super) async fn superseded(self) -> bool {
+        let told = actix_rt::time::timeout(LAST_CHECKPOINT, self.0).await;
+        matches!(told, Ok(Ok(Forgotten::Superseded)))
     }
 }
 
@@ -202,23 +216,25 @@ impl Keeper {
         });
     }
 
-    /// Nobody will ask for the call.
-    pub(super) fn forget(&mut self, call: CallSid) {
+    /// Nobody will ask for the call. Gives what the store says to that.
+    pub(super) fn forget(&mut self, call: CallSid) -> Parting {
         // What was to be written down again is not.
         self.number += 1;
+        let (tell, told) = oneshot::channel();
         let (store, epoch) = (self.store.clone(), self.epoch.clone());
         if let Some(epoch) = epoch.now() {
             // Lined up now, before anybody can ask for the call.
             let answer = store.forget(call, epoch);
-            actix_rt::spawn(forget_after(answer, store, call, epoch));
-            return;
+            actix_rt::spawn(forget_after(answer, store, call, epoch, tell));
+        } else {
+            actix_rt::spawn(async move {
+                if let Some(epoch) = epoch.known().await {
+                    let answer = store.forget(call, epoch);
+                    forget_after(answer, store, call, epoch, tell).await;
+                }
+            });
         }
-        actix_rt::spawn(async move {
-            if let Some(epoch) = epoch.known().await {
-                let answer = store.forget(call, epoch);
-                forget_after(answer, store, call, epoch).await;
-            }
-        });
+        Parting(told)
     }
 
     /// Closes the media socket, when the last checkpoint is kept. Whether that is still to come.

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use call_protocol::ids::CallSid;
 
 use super::{
-    Answer, Begun, CHECKPOINT_LIFE, CallStore, Claim, DAY, Effect, JOURNAL_LIFE, MAX_CHECKPOINT,
-    MAX_EFFECT_TEXT, SPENDING_LIFE, Saved, StoreError, UnixSeconds, bounded, check_effect,
+    Answer, Begun, CHECKPOINT_LIFE, CallStore, Claim, DAY, Effect, Forgotten, JOURNAL_LIFE,
+    MAX_CHECKPOINT, MAX_EFFECT_TEXT, SPENDING_LIFE, Saved, StoreError, UnixSeconds, bounded,
+    check_effect,
 };
 
 /// Keeps everything in this process.
@@ -113,14 +114,15 @@ impl CallStore for MemoryStore {
         answer(Ok(Saved::Kept))
     }
 
-    fn forget(&self, call: CallSid, epoch: u64) -> Answer<()> {
+    fn forget(&self, call: CallSid, epoch: u64) -> Answer<Forgotten> {
         let mut shelves = self.shelves();
-        if let Some(kept) = shelves.calls.get_mut(&call)
-            && kept.epoch <= epoch
-        {
+        if let Some(kept) = shelves.calls.get_mut(&call) {
+            if kept.epoch > epoch {
+                return answer(Ok(Forgotten::Superseded));
+            }
             kept.checkpoint = None;
         }
-        answer(Ok(()))
+        answer(Ok(Forgotten::Gone))
     }
 
     fn begin(&self, effect: Effect, now: UnixSeconds) -> Answer<Begun> {

@@ -63,7 +63,7 @@ pub trait CallStore: Send + Sync + 'static {
 
     /// The call is over for good: its checkpoint goes, unless somebody else owns the call by now. The journal stays for
     /// its time.
-    fn forget(&self, call: CallSid, epoch: u64) -> Answer<()>;
+    fn forget(&self, call: CallSid, epoch: u64) -> Answer<Forgotten>;
 
     /// Writes down that an effect is about to happen, before it does.
     fn begin(&self, effect: Effect, now: UnixSeconds) -> Answer<Begun>;
@@ -100,6 +100,15 @@ pub enum Saved {
     /// It is kept.
     Kept,
     /// Somebody else owns the call by now: whoever wrote this must fall silent.
+    Superseded,
+}
+
+/// What became of a call that is over, as far as whoever ended it is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forgotten {
+    /// Nothing is left of it.
+    Gone,
+    /// Somebody else owned the call by then, and has told its end or will.
     Superseded,
 }
 

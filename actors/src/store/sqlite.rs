@@ -17,8 +17,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::oneshot;
 
 use super::{
-    Answer, Begun, CHECKPOINT_LIFE, CallStore, Claim, DAY, Effect, JOURNAL_LIFE, MAX_CHECKPOINT,
-    MAX_EFFECT_TEXT, SPENDING_LIFE, Saved, StoreError, UnixSeconds, bounded, check_effect,
+    Answer, Begun, CHECKPOINT_LIFE, CallStore, Claim, DAY, Effect, Forgotten, JOURNAL_LIFE,
+    MAX_CHECKPOINT, MAX_EFFECT_TEXT, SPENDING_LIFE, Saved, StoreError, UnixSeconds, bounded,
+    check_effect,
 };
 use writer::{Job, Reply, Writer};
 
@@ -189,13 +190,24 @@ impl CallStore for SqliteStore {
         })
     }
 
-    fn forget(&self, call: CallSid, epoch: u64) -> Answer<()> {
+    fn forget(&self, call: CallSid, epoch: u64) -> Answer<Forgotten> {
         self.ask(Durability::Process, move |connection| {
             let sql = "UPDATE calls SET checkpoint = NULL WHERE call = ?1 AND epoch <= ?2";
-            connection
+            let forgotten = connection
                 .prepare_cached(sql)?
                 .execute(params![call.as_str(), signed(epoch)])?;
-            Ok(())
+            if forgotten == 1 {
+                return Ok(Forgotten::Gone);
+            }
+            // A call of which nothing was ever written down is nobody else's.
+            let owned = connection
+                .prepare_cached("SELECT 1 FROM calls WHERE call = ?1")?
+                .exists([call.as_str()])?;
+            Ok(if owned {
+                Forgotten::Superseded
+            } else {
+                Forgotten::Gone
+            })
         })
     }
 
