@@ -76,6 +76,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admission;
+mod alarm;
 pub mod budget;
 pub mod call;
 pub mod down;

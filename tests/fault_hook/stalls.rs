@@ -98,6 +98,8 @@ async fn a_thread_that_stood_still_longer_than_a_dead_phone_leg_may_ends_no_call
     assert_eq!(outcome.end, CallEnd::CallerHungUp, "{:?}", outcome.verbs);
     assert_eq!(outcome.streams.len(), 1);
     assert_eq!(others.failures, 0, "{others:#?}");
+    // Nor is a model that was asked nothing meanwhile taken for one that does not answer.
+    assert_eq!(house.model.sessions().len(), OTHERS as usize + 1);
     house.stop().await;
     println!(
         "a step that holds its thread for 6 s: its caller heard nothing for {} ms, {} of {OTHERS} neighbours went on",

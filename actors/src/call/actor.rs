@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Instant, SystemTime};
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, SpawnHandle, Supervised, Supervisor};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Supervised, Supervisor};
 use call_protocol::call::end::EndReason;
 use call_protocol::call::event::{Event, OperatorEvent};
 use call_protocol::call::operator::Objection;
@@ -16,8 +16,9 @@ use super::guard::Budget;
 use super::keeper::{Keeper, Parting, SaveAgain};
 use super::people::People;
 use super::shared::{CallSeed, LogContext, Opener, Shared};
+use crate::alarm::{Alarm, Due};
 use crate::down::DownGuard;
-use crate::limits::{CALL_MAILBOX, PUSH_EVERY, STANDSTILL};
+use crate::limits::{CALL_MAILBOX, PUSH_EVERY};
 use crate::messages::{
     CallKey, CallerNumber, Inspect, Inspected, ModelSaid, Order, PhoneSaid, Push, Replace, ToPhone,
     ToolOver,
@@ -69,7 +70,7 @@ pub(crate) struct CallActor {
     /// The state last told, for the gauge.
     pub(super) state: StateName,
     seed: Option<Box<Enter>>,
-    timer: Option<(SpawnHandle, Time)>,
+    timer: Option<(Alarm, Time)>,
     pushed: Option<Time>,
     pub(super) budget: Budget,
     #[cfg(feature = "fault-hook")]
@@ -204,29 +205,14 @@ impl CallActor {
     /// watchdog does with every frame, costs nothing: the timer fires early, once, and is set again.
     pub(super) fn arm(&mut self, ctx: &mut Context<Self>) {
         let Some(due) = self.call.poll_timeout() else {
-            if let Some((handle, _)) = self.timer.take() {
-                ctx.cancel_future(handle);
-            }
+            self.timer = None;
             return;
         };
-        if self.timer.is_some_and(|(_, armed)| armed <= due) {
+        if self.timer.as_ref().is_some_and(|(_, armed)| *armed <= due) {
             return;
         }
-        if let Some((handle, _)) = self.timer.take() {
-            ctx.cancel_future(handle);
-        }
-        let wait = due.since(self.now());
-        let expected = Instant::now() + wait;
-        let handle = ctx.run_later(wait, move |actor, ctx| {
-            actor.timer = None;
-            if expected.elapsed() >= STANDSTILL {
-                actor.step(ctx, None, |call, now| {
-                    call.handle(Event::Operator(OperatorEvent::WokeUp), now)
-                });
-            }
-            actor.step(ctx, None, Call::handle_timeout);
-        });
-        self.timer = Some((handle, due));
+        let alarm = Alarm::once(due.since(self.now()), ctx.address().downgrade());
+        self.timer = Some((alarm, due));
     }
 
     fn push_if_due(&mut self, now: Time) {
@@ -269,7 +255,7 @@ impl Actor for CallActor {
         if let Some(enter) = self.seed.take() {
             self.registry.do_send(*enter);
         }
-        // Timers do not survive a restart.
+        // What was due may have met the fault.
         self.timer = None;
         self.guarded(ctx, |actor, ctx| {
             actor.carry_out(ctx, None);
@@ -345,6 +331,21 @@ impl Handler<ModelSaid> for CallActor {
             return;
         };
         self.step(ctx, Some(message.at), |call, now| call.handle(event, now));
+    }
+}
+
+impl Handler<Due> for CallActor {
+    type Result = ();
+
+    fn handle(&mut self, due: Due, ctx: &mut Self::Context) {
+        // It may be the word of an alarm that was replaced by an earlier one meanwhile; the machine knows what is due.
+        self.timer = None;
+        if due.stood_still() {
+            self.step(ctx, None, |call, now| {
+                call.handle(Event::Operator(OperatorEvent::WokeUp), now)
+            });
+        }
+        self.step(ctx, None, Call::handle_timeout);
     }
 }
 

@@ -1,11 +1,14 @@
 //! The socket's pump: writes what waits, reads what came, in the actor's own poll.
 //!
 //! One future owns reading and writing, so that a message costs one write, several messages cost one write together,
-//! and nothing queues out of sight.
+//! and nothing queues out of sight. Most polls are for a message to be written: the socket is read only when it was the
+//! socket that woke the actor, and written only when there is something to write.
 
 use std::io::ErrorKind;
 use std::pin::Pin;
-use std::task::{Context as TaskContext, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
 use actix::{ActorContext, ActorFuture, Context};
 use actix_http::ws::ProtocolError;
@@ -16,33 +19,79 @@ use super::session::OpenAiSession;
 use crate::limits::MODEL_READS;
 
 /// Moves frames between the actor and its socket; ends with the socket.
-pub(super) struct Pump;
+#[derive(Default)]
+pub(super) struct Pump {
+    reader: Option<Reader>,
+}
+
+/// Who is woken when the socket can be read.
+struct Reader {
+    readable: Arc<Readable>,
+    waker: Waker,
+}
+
+/// Wakes the actor, and remembers what for.
+struct Readable {
+    came: AtomicBool,
+    actor: Waker,
+}
+
+impl Wake for Readable {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.came.store(true, Ordering::Release);
+        self.actor.wake_by_ref();
+    }
+}
+
+impl Reader {
+    /// A reader that has not read yet: what can be read already wakes nobody.
+    fn of(actor: &Waker) -> Self {
+        let readable = Arc::new(Readable {
+            came: AtomicBool::new(true),
+            actor: actor.clone(),
+        });
+        let waker = Waker::from(readable.clone());
+        Self { readable, waker }
+    }
+}
 
 impl ActorFuture<OpenAiSession> for Pump {
     type Output = ();
 
     fn poll(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         session: &mut OpenAiSession,
         ctx: &mut Context<OpenAiSession>,
         task: &mut TaskContext<'_>,
     ) -> Poll<()> {
-        let more = match read(session, ctx, task) {
-            Poll::Ready(Ok(())) => true,
-            Poll::Ready(Err(())) => return Poll::Ready(()),
-            Poll::Pending => false,
+        let same = |reader: &Reader| reader.readable.actor.will_wake(task.waker());
+        let reader = match self.reader.take().filter(same) {
+            Some(reader) => self.reader.insert(reader),
+            None => self.reader.insert(Reader::of(task.waker())),
         };
-        if write(session, ctx, task).is_err() {
+        let look_due = std::mem::take(&mut session.look_due);
+        if reader.readable.came.swap(false, Ordering::Acquire) || look_due {
+            match read(session, ctx, &mut TaskContext::from_waker(&reader.waker)) {
+                // The share of this turn is used up; let the call have its turn, then go on.
+                Poll::Ready(Ok(())) => reader.waker.wake_by_ref(),
+                Poll::Ready(Err(())) => return Poll::Ready(()),
+                Poll::Pending => {}
+            }
+        }
+        if look_due {
+            session.look(ctx);
+        }
+        if session.has_to_write() && write(session, ctx, task).is_err() {
             return Poll::Ready(());
         }
         if session.hanging_up && session.outgoing.is_empty() {
             // Said goodbye; the peer's answer is not waited for.
             ctx.stop();
             return Poll::Ready(());
-        }
-        if more {
-            // The share of this turn is used up; let the call have its turn, then go on.
-            task.waker().wake_by_ref();
         }
         Poll::Pending
     }
@@ -124,6 +173,10 @@ fn write_all(
     }
     match socket.as_mut().poll_flush(task) {
         Poll::Ready(Err(error)) => Err(error),
-        Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+        Poll::Ready(Ok(())) => {
+            session.flushed = true;
+            Ok(())
+        }
+        Poll::Pending => Ok(()),
     }
 }

@@ -18,6 +18,7 @@ use call_protocol::openai::{self, MAX_MESSAGE};
 
 use super::connect::{Dialler, Socket};
 use super::pump::Pump;
+use crate::alarm::{Alarm, Due};
 use crate::call::{CallActor, Shared, Wire};
 use crate::limits::{
     CONTROL_FRAMES, EARLY_EVENTS, MODEL_BACKLOG, MODEL_BACKLOG_FATAL, MODEL_MAILBOX, MODEL_PING,
@@ -66,10 +67,13 @@ impl ModelLine {
             socket: None,
             outgoing: VecDeque::new(),
             backlog: 0,
+            flushed: true,
             ids: Interner::default(),
             assembler: Assembler::default(),
             heard_at: Instant::now(),
             control: (Instant::now(), 0),
+            looks: None,
+            look_due: false,
             hanging_up: false,
         };
         Self(session.start())
@@ -158,10 +162,14 @@ pub(super) struct OpenAiSession {
     pub(super) outgoing: VecDeque<(Message, Option<Instant>)>,
     /// Bytes in `outgoing`.
     pub(super) backlog: usize,
+    /// All that left `outgoing` is with the kernel.
+    pub(super) flushed: bool,
     ids: Interner,
     assembler: Assembler,
     heard_at: Instant,
     control: (Instant, u32),
+    looks: Option<Alarm>,
+    pub(super) look_due: bool,
     pub(super) hanging_up: bool,
 }
 
@@ -201,8 +209,8 @@ impl OpenAiSession {
             Ok(socket) if !self.hanging_up => {
                 self.socket = Some(Box::new(socket));
                 self.heard_at = Instant::now();
-                ctx.spawn(Pump);
-                ctx.run_interval(MODEL_PING, Self::watch);
+                ctx.spawn(Pump::default());
+                self.looks = Some(Alarm::every(MODEL_PING, ctx.address().downgrade()));
                 self.say(ModelEvent::Opened);
             }
             Ok(_) => ctx.stop(),
@@ -213,14 +221,8 @@ impl OpenAiSession {
         }
     }
 
-    /// Looks after the socket, and has the pump write what that led to: it was polled before this timer was.
-    fn watch(&mut self, ctx: &mut Context<Self>) {
-        self.look(ctx);
-        ctx.spawn(std::future::ready(()).into_actor(self));
-    }
-
     /// Pings a quiet server, and gives up one that answers nothing.
-    fn look(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn look(&mut self, ctx: &mut Context<Self>) {
         if matches!(&self.owner, Owner::Nobody { since, .. } if since.elapsed() >= UNCLAIMED) {
             log::info!(target: "switchboard::openai", "early session closed, nobody came");
             self.close(1000);
@@ -244,9 +246,15 @@ impl OpenAiSession {
     /// A message left `outgoing` for the socket.
     pub(super) fn left(&mut self, message: &Message, since: Option<Instant>) {
         self.backlog = self.backlog.saturating_sub(size(message));
+        self.flushed = false;
         if let Some(since) = since {
             self.shared.appended(since);
         }
+    }
+
+    /// Whether anything is on its way to the socket.
+    pub(super) fn has_to_write(&self) -> bool {
+        !(self.flushed && self.outgoing.is_empty())
     }
 
     /// The socket is of no more use.
@@ -404,6 +412,19 @@ impl Handler<Adopt> for OpenAiSession {
                 self.say(event);
             }
         }
+    }
+}
+
+impl Handler<Due> for OpenAiSession {
+    type Result = ();
+
+    /// A server is not silent because this thread stood still: it was not asked anything meanwhile, and what it said
+    /// then is read before it is looked after.
+    fn handle(&mut self, due: Due, _: &mut Self::Context) {
+        if due.stood_still() {
+            self.heard_at = Instant::now();
+        }
+        self.look_due = true;
     }
 }
 

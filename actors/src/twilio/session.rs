@@ -15,6 +15,7 @@ use call_protocol::twilio::{self, MAX_MESSAGE};
 
 use super::frames::{Frames, Verdict};
 use super::gate::Gate;
+use crate::alarm::{Alarm, Due};
 use crate::call::{CallActor, CallSeed, Opener};
 use crate::limits::{PHONE_MAILBOX, PHONE_PING};
 use crate::messages::{CallKey, PhoneSaid, Replace, ToPhone};
@@ -72,6 +73,7 @@ impl Seat {
 pub(crate) struct TwilioSession {
     phase: Phase,
     frames: Frames,
+    pings: Option<Alarm>,
     log: crate::call::LogContext,
 }
 
@@ -95,6 +97,7 @@ impl TwilioSession {
             log: crate::call::LogContext::of(&seed),
             phase: Phase::Seed(Some(Box::new(seed))),
             frames: Frames::new(),
+            pings: None,
         }
     }
 
@@ -103,6 +106,7 @@ impl TwilioSession {
             log: crate::call::LogContext::of_key(seat.key),
             phase: Phase::Seat(Some((seat, opener))),
             frames: Frames::new(),
+            pings: None,
         }
     }
 
@@ -206,11 +210,7 @@ impl Actor for TwilioSession {
         {
             self.sit_down(seat, opener, ctx);
         }
-        ctx.run_interval(PHONE_PING, |session, ctx| match &session.phase {
-            Phase::Open { call, .. } if call.connected() => ctx.ping(b""),
-            Phase::Open { .. } => session.abandon(ctx),
-            Phase::Seed(_) | Phase::Seat(_) | Phase::Closed => {}
-        });
+        self.pings = Some(Alarm::every(PHONE_PING, ctx.address().downgrade()));
     }
 
     fn stopping(&mut self, _: &mut Self::Context) -> Running {
@@ -249,6 +249,18 @@ impl StreamHandler<Result<Message, ProtocolError>> for TwilioSession {
 
     fn finished(&mut self, ctx: &mut Self::Context) {
         ctx.stop();
+    }
+}
+
+impl Handler<Due> for TwilioSession {
+    type Result = ();
+
+    fn handle(&mut self, _: Due, ctx: &mut Self::Context) {
+        match &self.phase {
+            Phase::Open { call, .. } if call.connected() => ctx.ping(b""),
+            Phase::Open { .. } => self.abandon(ctx),
+            Phase::Seed(_) | Phase::Seat(_) | Phase::Closed => {}
+        }
     }
 }
 
