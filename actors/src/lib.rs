@@ -38,7 +38,11 @@
 //!
 //! * [`CallStore`](store::CallStore) is no actor: one thread of its own, or none. A call hands its checkpoints over and
 //!   goes on; only the end of its media socket waits for the last one, for a third of a second at most. One that could not
-//!   be kept is followed by another a second and a half later, whether or not anything was said meanwhile.
+//!   be kept is followed by another a second and a half later, whether or not anything was said meanwhile. The last line
+//!   of a call waits for the store's word that the call was still its owner's, so that one end is told once, whoever
+//!   else thinks that it is over.
+//! * An `Alarm` is a task of its own that sends its actor a message: an actor's own timers would be polled
+//!   with every frame.
 //! * Nobody waits for a **stuck** actor: a full mailbox is three seconds of frames. The phone session leaves such a call
 //!   (close code 1011, and another owner goes on with it), a call leaves such a model session and dials the next. Nobody can
 //!   end the socket of a stuck phone session, or free a thread that is held: its calls are late by as much, and go on.

@@ -1,15 +1,9 @@
 //! A model that is refused, lost, or talks nonsense: what the caller hears, and what he does not.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
-
-mod support;
 
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use serde_json::Value;
-use support::http::Scrape;
-use support::{House, Options, SOON, brief, brief_with, caller, listen, say, tone, until};
 use switchboard_kit::realtime::{Ended, Ending, Fault, Model, Realtime, Resume, When};
 use switchboard_kit::twilio::twiml::Verb;
 use switchboard_kit::twilio::{CallEnd, CallOutcome, DialAnswer, Step, StreamEnd};
@@ -17,6 +11,9 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::http::Scrape;
+use crate::support::{House, Options, SOON, brief, brief_with, caller, listen, say, tone, until};
 
 /// Hears the greeting, says something, hears the answer, hangs up.
 async fn short_call(house: &House) -> CallOutcome {

@@ -1,19 +1,13 @@
 //! Settings read again while calls live, and what an agent's instructions are told: the real binary, real signals.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
-
-mod support;
-#[allow(dead_code)] // a part of it
-#[path = "resume/town.rs"]
-mod town;
 
 use std::path::PathBuf;
 
-use support::child::Serving;
-use support::{MODEL_KEY, PUBLIC, SOON, brief, caller, environment, line_to, listen, until};
 use switchboard_kit::realtime::{Running, Session};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, DialAnswer, Line, Step};
 use tokio::task::JoinHandle;
+
+use crate::support::child::Serving;
+use crate::support::{MODEL_KEY, PUBLIC, SOON, brief, caller, environment, line_to, listen, until};
 
 /// A service with a file of its own.
 struct Desk {
@@ -256,7 +250,7 @@ async fn the_number_s_url_can_name_the_agent() {
         assert!(outcome.documents[0].body.contains(&said), "{query}");
     }
     // A document of one's own hands the call to an agent by a jump.
-    let own = town::standing_document(
+    let own = crate::town::standing_document(
         "<Response><Redirect>https://spa.example/incoming-call?agent=night</Redirect></Response>",
     )
     .await;

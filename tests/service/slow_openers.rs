@@ -1,16 +1,13 @@
 //! Peers that begin a request and never finish it.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
-
-mod support;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use support::House;
-use support::phone::sid;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+use crate::support::House;
+use crate::support::phone::sid;
 
 /// Sends this, then a byte a second until the connection is closed; gives the answer's status, 0 for none, and how long
 /// the service put up with it.

@@ -1,15 +1,12 @@
 //! What Twilio's messages must name, and in which order they may come.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
-
-mod support;
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::phone::{Closed, Leg, sid};
-use support::{House, Options, SOON, brief, caller, listen, until};
 use switchboard_kit::twilio::{CallEnd, Opening, Step};
+
+use crate::support::phone::{Closed, Leg, sid};
+use crate::support::{House, Options, SOON, brief, caller, listen, until};
 
 async fn house() -> House {
     House::start(Options::default().model(brief())).await
@@ -256,7 +253,7 @@ async fn sids_off_the_pattern_end_the_call() {
 async fn a_stream_of_another_account_than_the_settings_is_served_and_counted() {
     let options = Options::default()
         .model(brief())
-        .with("TWILIO_ACCOUNT_SID", support::ACCOUNT);
+        .with("TWILIO_ACCOUNT_SID", crate::support::ACCOUNT);
     let house = House::start(options).await;
     for (opening, foreign) in [(Opening::Normal, 0.0), (Opening::ForeignAccountSid, 1.0)] {
         let mut line = house.line();
@@ -426,7 +423,7 @@ async fn a_stream_without_a_ticket_chooses_its_agent() {
                   greeting = { mode = \"model\", text = \"Greet by night.\" }\n\
                   model = { name = \"gpt-realtime-2.1-mini\" }\n";
     let options = Options {
-        toml: format!("default_agent = \"spa\"\n{}{porter}", support::AGENT),
+        toml: format!("default_agent = \"spa\"\n{}{porter}", crate::support::AGENT),
         ..Options::default()
     };
     let options = options.model(brief()).with("SWITCHBOARD_DEV", "1");

@@ -368,7 +368,7 @@ impl Tool for Broken {
 
 fn own(name: &str, tool: Arc<dyn Tool>) -> (ToolSpec, Arc<dyn Tool>) {
     (
-        crate::box_of_one::spec(name, false, Duration::from_secs(2)),
+        crate::tools::box_of_one::spec(name, false, Duration::from_secs(2)),
         tool,
     )
 }

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use switchboard_kit::twilio::CallEnd;
 
-use crate::conversation::{ask, house, model_calling, toml};
+use crate::tools::conversation::{ask, house, model_calling, toml};
 use crate::support::tool_server::{Does, ToolServer};
 
 const CALLS: usize = 20;

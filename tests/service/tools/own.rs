@@ -12,7 +12,7 @@ use switchboard::settings::Settings;
 use switchboard::toolbox::{OwnTools, check_names};
 use switchboard_actors::tools::{Blocking, ToolRequest};
 
-use crate::conversation::{ask, model_calling, outputs, tools_run, went_well};
+use crate::tools::conversation::{ask, model_calling, outputs, tools_run, went_well};
 use crate::support::child::run;
 use crate::support::{AGENT, House, MODEL_KEY, Options, environment};
 

@@ -1,16 +1,13 @@
 //! Legs that end badly: whatever goes first, both sockets are closed within a second and the call ends once.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
-
-mod support;
 
 use std::time::{Duration, Instant};
 
-use support::http::Request;
-use support::phone::{Closed, Leg, sid};
-use support::{ACCOUNT, House, Options, SOON, brief_with, caller, tone, until};
 use switchboard_kit::realtime::{Ended, Fault as ModelFault, When};
 use switchboard_kit::twilio::{CallEnd, CallProgress, Fault, Happening, PhoneEvent, Step};
+
+use crate::support::http::Request;
+use crate::support::phone::{Closed, Leg, sid};
+use crate::support::{ACCOUNT, House, Options, SOON, brief_with, caller, tone, until};
 
 /// Money runs while a model session is open.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -168,7 +165,7 @@ async fn the_end_of_a_call_at_twilio_ends_a_media_socket_that_outlived_it() {
 async fn a_phone_leg_that_sends_no_audio_for_five_seconds_is_gone() {
     let house = house().await;
     let mut line = house.line();
-    line.status_callback = Some(format!("{}/call-status", support::PUBLIC));
+    line.status_callback = Some(format!("{}/call-status", crate::support::PUBLIC));
     line.status_events = vec![CallProgress::Completed];
     let (observer, mut events) = tokio::sync::mpsc::unbounded_channel();
     line.observer = Some(observer);

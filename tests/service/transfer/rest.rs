@@ -13,7 +13,7 @@ use crate::support::phone::sid;
 use crate::support::{
     ACCOUNT, AUTH_TOKEN, House, Options, SOON, brief_with, caller, listen, say, until,
 };
-use crate::switching::{DESK, live, order, sends_to, told, toml};
+use crate::transfer::switching::{DESK, live, order, sends_to, told, toml};
 
 /// What he is told, and asked.
 const BRIEFING: &str =
@@ -124,7 +124,7 @@ async fn stays_with_the_agent(does: PersonDoes, words: &str) -> (CallOutcome, Ve
     town.until_told(words).await;
     let session = town.house.model.session(1).unwrap();
     until("the agent says so", SOON, async || {
-        let asked = crate::switching::asked(&session);
+        let asked = crate::transfer::switching::asked(&session);
         asked
             .iter()
             .any(|asked| asked.contains(words) && asked.contains("offer something else"))
@@ -172,7 +172,7 @@ async fn a_person_takes_the_call_while_the_caller_stays_and_then_the_two_meet() 
     assert_eq!(meetings[0].calls, both);
     assert_eq!((outcome.dialled(), outcome.streams.len()), (vec![], 1));
     // The caller was told, and heard it to its end.
-    let asked = crate::switching::asked(&town.house.model.session(1).unwrap());
+    let asked = crate::transfer::switching::asked(&town.house.model.session(1).unwrap());
     assert!(
         asked
             .iter()

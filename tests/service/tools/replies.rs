@@ -6,7 +6,7 @@ use call_protocol::tool::ToolResult;
 use serde_json::json;
 use switchboard_actors::tools::{MAX_REPLY, signature};
 
-use crate::box_of_one::{SECRET, made, on_a_worker, once};
+use crate::tools::box_of_one::{SECRET, made, on_a_worker, once};
 use crate::support::tool_server::{Does, ToolServer};
 
 #[test]
@@ -116,7 +116,7 @@ fn every_kind_of_reply_has_its_result_and_a_word_for_the_model() {
                 [(false, read, read_asked), (true, effect, effect_asked)]
             {
                 let server = ToolServer::start([does.clone()]).await;
-                let finished = once(crate::box_of_one::Made {
+                let finished = once(crate::tools::box_of_one::Made {
                     effects,
                     ..made(&server.url())
                 })
@@ -164,7 +164,7 @@ fn nobody_there_is_tried_again_and_the_same_key_is_sent_each_time() {
             .unwrap()
             .local_addr()
             .unwrap();
-        let finished = once(crate::box_of_one::Made {
+        let finished = once(crate::tools::box_of_one::Made {
             effects: true,
             ..made(&format!("http://{gone}/"))
         })
@@ -182,7 +182,7 @@ fn a_deadline_is_kept_whatever_the_server_does() {
     on_a_worker(async {
         let server = ToolServer::start([Does::HangsWhenDone]).await;
         let began = std::time::Instant::now();
-        let finished = once(crate::box_of_one::Made {
+        let finished = once(crate::tools::box_of_one::Made {
             timeout: Duration::from_millis(300),
             ..made(&server.url())
         })
@@ -199,9 +199,9 @@ fn arguments_that_do_not_fit_the_schema_reach_nobody() {
     on_a_worker(async {
         let server = ToolServer::start([Does::json("{}")]).await;
         let tools = made(&server.url()).boxed();
-        let mut bad = crate::box_of_one::run(false, 0);
+        let mut bad = crate::tools::box_of_one::run(false, 0);
         bad.arguments.insert("at".to_owned(), json!("nine"));
-        let finished = tools.run(bad, crate::box_of_one::caller()).await;
+        let finished = tools.run(bad, crate::tools::box_of_one::caller()).await;
         assert_eq!(finished.result, ToolResult::Refused);
         assert!(
             finished

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use switchboard_kit::mcp::{McpServer, McpTool};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
 
-use crate::conversation::{ask, house, model_calling};
+use crate::tools::conversation::{ask, house, model_calling};
 use crate::support::{AGENT, House, SOON, until};
 
 /// The spa with the tools of a server.

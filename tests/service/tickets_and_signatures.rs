@@ -1,16 +1,15 @@
 //! Who is believed: signed webhooks, sockets with a ticket, operators with the token; and nobody else.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
-
-mod support;
 
 use std::time::{Duration, SystemTime};
 
-use support::http::{Reply, Request, form, ring};
-use support::phone::{Closed, connect_of, path_of, sid};
-use support::{ACCOUNT, ADMIN_TOKEN, AUTH_TOKEN, House, Options, PUBLIC, SOON, brief, until};
 use switchboard::phone::ticket::{LIFE, Mint, TOLERANCE};
 use switchboard_kit::twilio::signature::{SIGNATURE_HEADER, sign};
+
+use crate::support::http::{Reply, Request, form, ring};
+use crate::support::phone::{Closed, connect_of, path_of, sid};
+use crate::support::{
+    ACCOUNT, ADMIN_TOKEN, AUTH_TOKEN, House, Options, PUBLIC, SOON, brief, until,
+};
 
 async fn house() -> House {
     House::start(Options::default().model(brief())).await

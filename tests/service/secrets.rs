@@ -2,22 +2,21 @@
 //!
 //! A service of its own process logs at the finest level, its libraries' lines included, while all kinds of things
 //! happen to it; then everything it ever said is searched.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
-
-mod support;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use support::child::Serving;
-use support::http::{Request, ring};
-use support::phone::{Closed, Leg, connect_of, path_of, sid};
-use support::{PUBLIC, SOON, brief_with, caller, environment, line_to, listen, say, tone, until};
 use switchboard_kit::realtime::{Fault, Running};
 use switchboard_kit::speech;
 use switchboard_kit::twilio::signature::{SIGNATURE_HEADER, sign};
 use switchboard_kit::twilio::{CallEnd, Line, Step};
+
+use crate::support::child::Serving;
+use crate::support::http::{Request, ring};
+use crate::support::phone::{Closed, Leg, connect_of, path_of, sid};
+use crate::support::{
+    PUBLIC, SOON, brief_with, caller, environment, line_to, listen, say, tone, until,
+};
 
 const AUTH: &str = "canary-auth-7f3a9d1e5b8c2046";
 const ADMIN: &str = "canary-admin-2c61e8f09ab4d735";
@@ -32,7 +31,7 @@ fn variables(model: &Running) -> std::collections::BTreeMap<String, String> {
         ("TWILIO_AUTH_TOKEN", AUTH.to_owned()),
         ("SWITCHBOARD_ADMIN_TOKEN", ADMIN.to_owned()),
         ("OPENAI_API_KEY", KEY.to_owned()),
-        ("TWILIO_ACCOUNT_SID", support::ACCOUNT.to_owned()),
+        ("TWILIO_ACCOUNT_SID", crate::support::ACCOUNT.to_owned()),
         (
             "TWILIO_API_KEY",
             "SK00000000000000000000000000000001".to_owned(),

@@ -1,8 +1,4 @@
 //! The real binary, told to stop with real signals; and the commands that talk to it.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
@@ -11,19 +7,20 @@ use std::time::{Duration, Instant};
 use call_protocol::checkpoint::{Checkpoint, Standing};
 use call_protocol::ids::CallSid;
 use serde_json::Value;
-use support::child::{Helper, Serving, run};
-use support::http::{Request, ring};
-use support::phone::sid;
-use support::{
-    ADMIN_TOKEN, AUTH_TOKEN, MODEL_KEY, PUBLIC, SOON, brief, caller, environment, line_to, listen,
-    say, until,
-};
 use switchboard_actors::call::unix_now;
 use switchboard_actors::store::CallStore as _;
 use switchboard_actors::store::sqlite::SqliteStore;
 use switchboard_kit::realtime::Running;
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Scripted, Step, StreamEnd};
 use tokio::task::JoinHandle;
+
+use crate::support::child::{Helper, Serving, run};
+use crate::support::http::{Request, ring};
+use crate::support::phone::sid;
+use crate::support::{
+    ADMIN_TOKEN, AUTH_TOKEN, MODEL_KEY, PUBLIC, SOON, brief, caller, environment, line_to, listen,
+    say, until,
+};
 
 /// The model and a service of its own process.
 async fn serving(more: &[(&'static str, String)]) -> (Running, Serving) {

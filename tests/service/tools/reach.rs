@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use call_protocol::tool::ToolResult;
 use url::Url;
 
-use crate::box_of_one::{Made, made, on_a_worker, once, resolver};
+use crate::tools::box_of_one::{Made, made, on_a_worker, once, resolver};
 use crate::support::tool_server::{Does, ToolServer};
 
 /// The same tool, kept out of private networks.

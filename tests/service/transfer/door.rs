@@ -4,7 +4,7 @@ use crate::support::House;
 use crate::support::http::{Reply, Request, ring};
 use crate::support::phone::{connect_of, path_of, sid};
 use crate::support::{SOON, until};
-use crate::switching::{live, order, usual};
+use crate::transfer::switching::{live, order, usual};
 
 const PATH: &str = "/after-dial?target=front_desk";
 
@@ -89,7 +89,7 @@ async fn asking_again_gives_the_same_way_back_and_forgeries_none() {
     until("the model is asked to say why", SOON, async || {
         leg.media().await;
         let session = house.model.session(2);
-        session.is_some_and(|session| crate::switching::asked(&session).len() == 1)
+        session.is_some_and(|session| crate::transfer::switching::asked(&session).len() == 1)
     })
     .await;
     leg.stop().await;
@@ -116,10 +116,10 @@ async fn a_caller_who_hung_up_while_it_rang_is_not_waited_for() {
     until("the model is told of the transfer", SOON, async || {
         leg.media().await;
         let session = house.model.session(2);
-        session.is_some_and(|session| !crate::switching::told(&session).is_empty())
+        session.is_some_and(|session| !crate::transfer::switching::told(&session).is_empty())
     })
     .await;
-    let told = crate::switching::told(&house.model.session(2).unwrap());
+    let told = crate::transfer::switching::told(&house.model.session(2).unwrap());
     assert_eq!(told.len(), 1, "no conversation: {told:?}");
     assert!(
         told[0].contains("front_desk did not answer (busy)"),

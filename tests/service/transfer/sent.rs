@@ -5,7 +5,7 @@ use switchboard_kit::twilio::twiml::Verb;
 use switchboard_kit::twilio::{CallEnd, CallOutcome, DialAnswer, Line, Step};
 
 use crate::support::{House, SOON, brief_with, caller, listen, say, tone, until};
-use crate::switching::{
+use crate::transfer::switching::{
     DESK, FALLBACK, asked, house, live, order, sending_to, sends_to, told, usual,
 };
 

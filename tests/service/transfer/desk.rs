@@ -6,7 +6,7 @@ use switchboard_kit::twilio::{CallEnd, Step};
 
 use crate::support::phone::sid;
 use crate::support::{SOON, caller, listen, until};
-use crate::switching::{asked, live, order, told, usual};
+use crate::transfer::switching::{asked, live, order, told, usual};
 
 const COMMANDS: [(&str, &str); 3] = [
     ("say", r#"{"text":"We close at six today."}"#),

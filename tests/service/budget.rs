@@ -1,21 +1,18 @@
 //! What calls may cost: a call that has cost enough is heard out and goes to the fallback; after a day that has, new
 //! callers meet it at once, also in the process that comes next.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // tests, where a panic is the report
-
-mod support;
 
 use std::time::Duration;
 
-use support::child::Serving;
-use support::http::{Request, Scrape};
-use support::phone::sid;
-use support::{
+use switchboard_kit::twilio::twiml::Verb;
+use switchboard_kit::twilio::{CallEnd, DialAnswer, Step, StreamEnd};
+
+use crate::support::child::Serving;
+use crate::support::http::{Request, Scrape};
+use crate::support::phone::sid;
+use crate::support::{
     ADMIN_TOKEN, AGENT, House, MODEL_KEY, Options, SOON, brief, brief_with, caller, environment,
     line_to, listen, say, tone, until,
 };
-use switchboard_kit::twilio::twiml::Verb;
-use switchboard_kit::twilio::{CallEnd, DialAnswer, Step, StreamEnd};
 
 #[tokio::test]
 async fn a_call_that_has_cost_enough_is_heard_out_and_goes_to_the_fallback() {
@@ -82,11 +79,14 @@ async fn ready(serving: &Serving) -> (u16, String) {
     (answer.status, answer.text())
 }
 
-async fn ring(serving: &Serving) -> support::http::Reply {
+async fn ring(serving: &Serving) -> crate::support::http::Reply {
     let call = sid("CA");
-    Request::signed("/incoming-call", &support::http::ring(&call, "+15550142"))
-        .send(serving.public)
-        .await
+    Request::signed(
+        "/incoming-call",
+        &crate::support::http::ring(&call, "+15550142"),
+    )
+    .send(serving.public)
+    .await
 }
 
 const REJECTED: &str = "switchboard_admission_rejected_total{reason=\"budget\"}";

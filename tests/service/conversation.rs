@@ -1,21 +1,18 @@
 //! The conversation itself, over real sockets: interruption, goodbye, silence, keys, holes, wrong audio, the first word.
 //!
 //! Each test prints its figure last.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
-
-mod support;
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::{House, Options, brief, brief_with, caller, listen, say, tone};
 use switchboard_kit::realtime::{Fault, Realtime, Session, ToolCall};
 use switchboard_kit::twilio::twiml::Verb;
 use switchboard_kit::twilio::{
     CallEnd, CallOutcome, DialAnswer, Fault as LineFault, PlaybackStep, Step, StreamEnd,
     StreamOutcome, wav,
 };
+
+use crate::support::{House, Options, brief, brief_with, caller, listen, say, tone};
 
 /// A model that greets briefly and then says something long, to be interrupted.
 fn long_winded() -> Realtime {
@@ -449,7 +446,7 @@ async fn a_stored_greeting_plays_at_once_and_the_model_knows_of_it() {
 /// Median of the time from the webhook's answer to the first audio, over a few calls one after the other.
 async fn first_audio(dial: &str) -> u64 {
     let mut options = Options::default().model(brief().fault(Fault::SlowHandshake { ms: 300 }));
-    options.toml = format!("{}\n[openai]\ndial = \"{dial}\"\n", support::AGENT);
+    options.toml = format!("{}\n[openai]\ndial = \"{dial}\"\n", crate::support::AGENT);
     let house = House::start(options).await;
     let mut waits = Vec::new();
     for _ in 0..7 {
@@ -476,12 +473,12 @@ async fn a_session_dialled_at_the_webhook_speaks_earlier() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_nobody_comes_for_is_closed() {
     let mut options = Options::default().model(brief());
-    options.toml = format!("{}\n[openai]\ndial = \"webhook\"\n", support::AGENT);
+    options.toml = format!("{}\n[openai]\ndial = \"webhook\"\n", crate::support::AGENT);
     let house = House::start(options).await;
-    house.ring(&support::phone::sid("CA")).await;
+    house.ring(&crate::support::phone::sid("CA")).await;
     let session = house
         .model
-        .wait_for_session(1, support::SOON)
+        .wait_for_session(1, crate::support::SOON)
         .await
         .expect("dialled at the webhook");
     let began = std::time::Instant::now();

@@ -1,0 +1,23 @@
+//! The real service on free ports, and the real binary, met by emulated callers, models and strangers. Most of these tests
+//! wait for calls and cost next to nothing meanwhile: in one program they wait together.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)] // tests, where a panic is the report
+
+mod budget;
+mod conversation;
+mod endings;
+mod hostile_frames;
+mod model_faults;
+mod order_and_identity;
+mod reload;
+mod secrets;
+mod slow_openers;
+mod stopping;
+#[path = "../support/mod.rs"]
+mod support;
+mod tickets_and_signatures;
+mod tools;
+#[allow(dead_code)] // a part of it
+#[path = "../resume/town.rs"]
+mod town;
+mod transfer;
