@@ -6,7 +6,6 @@
 mod budget;
 mod conversation;
 mod endings;
-mod hostile_frames;
 mod model_faults;
 mod order_and_identity;
 mod reload;

@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use serde_json::json;
 use switchboard_kit::twilio::CallEnd;
 
-use crate::tools::conversation::{ask, house, model_calling, toml};
 use crate::support::tool_server::{Does, ToolServer};
+use crate::tools::conversation::{ask, house, model_calling, toml};
 
 const CALLS: usize = 20;
 

@@ -10,9 +10,9 @@ use switchboard::booking;
 use switchboard_kit::realtime::Step as Answer;
 use switchboard_kit::twilio::{CallEnd, Step};
 
-use crate::tools::conversation::{ask, calling, model_calling, outputs, tools_run, went_well};
 use crate::support::tool_server::{Does, ToolServer};
 use crate::support::{AGENT, House, Options, SOON, brief_with, caller, listen, say, tone, until};
+use crate::tools::conversation::{ask, calling, model_calling, outputs, tools_run, went_well};
 
 /// A data directory that goes with the test.
 struct Folder(PathBuf);

@@ -12,9 +12,9 @@ use switchboard::settings::Settings;
 use switchboard::toolbox::{OwnTools, check_names};
 use switchboard_actors::tools::{Blocking, ToolRequest};
 
-use crate::tools::conversation::{ask, model_calling, outputs, tools_run, went_well};
 use crate::support::child::run;
 use crate::support::{AGENT, House, MODEL_KEY, Options, environment};
+use crate::tools::conversation::{ask, model_calling, outputs, tools_run, went_well};
 
 /// A tool that counts a customer's points, and how often it was run.
 fn loyalty_points() -> (OwnTools, Arc<AtomicU32>) {

@@ -6,8 +6,8 @@ use call_protocol::tool::ToolResult;
 use serde_json::json;
 use switchboard_actors::tools::{MAX_REPLY, signature};
 
-use crate::tools::box_of_one::{SECRET, made, on_a_worker, once};
 use crate::support::tool_server::{Does, ToolServer};
+use crate::tools::box_of_one::{SECRET, made, on_a_worker, once};
 
 #[test]
 fn a_request_is_what_the_contract_says() {

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use switchboard_kit::mcp::{McpServer, McpTool};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
 
-use crate::tools::conversation::{ask, house, model_calling};
 use crate::support::{AGENT, House, SOON, until};
+use crate::tools::conversation::{ask, house, model_calling};
 
 /// The spa with the tools of a server.
 fn toml(url: &str) -> String {

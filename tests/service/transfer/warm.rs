@@ -4,10 +4,10 @@ use serde_json::json;
 use switchboard_kit::realtime::{Realtime, ToolCall};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, DialAnswer, Step};
 
-use crate::transfer::sent::{heard_again, there_and_back};
 use crate::support::http::{Request, ring};
 use crate::support::phone::sid;
 use crate::support::{AGENT, House, Options, brief_with, caller, listen, say};
+use crate::transfer::sent::{heard_again, there_and_back};
 use crate::transfer::switching::{DESK, sends_to, told, toml};
 
 async fn house(model: Realtime) -> House {

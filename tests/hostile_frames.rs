@@ -2,18 +2,21 @@
 //!
 //! The codec below the phone leg repeats some errors for ever and buffers what it is told will come; two bytes from
 //! anyone must not pin a core, nor a header fill the memory.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
+
+mod support;
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
-use tokio::task::JoinHandle;
-
-use crate::support::phone::sid;
-use crate::support::socket::{
+use support::phone::sid;
+use support::socket::{
     BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, PONG, TEXT, Verdict, frame, head,
 };
-use crate::support::{House, Options, SOON, brief_with, caller, tone, until};
+use support::{House, Options, SOON, brief_with, caller, tone, until};
+use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
+use tokio::task::JoinHandle;
 
 /// What one attacker sends, and the close code he gets.
 struct Attack {
@@ -264,7 +267,7 @@ async fn fragments_with_a_ping_between_them_are_one_message() {
     let mut socket = house.pick_up_raw(&call).await;
     let stream = sid("MZ");
     let start = json!({"event": "start", "sequenceNumber": "1", "streamSid": stream, "start": {
-        "accountSid": crate::support::ACCOUNT, "streamSid": stream, "callSid": call, "note": "\u{fc}ber alles verteilt",
+        "accountSid": support::ACCOUNT, "streamSid": stream, "callSid": call, "note": "\u{fc}ber alles verteilt",
         "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}}})
     .to_string();
     socket
