@@ -36,6 +36,7 @@ struct Round {
     memory_kib: f64,
     p50_ms: f64,
     p99_ms: f64,
+    p999_ms: f64,
     lost: u64,
     frames: u64,
 }
@@ -157,6 +158,7 @@ fn round(between: Between, calls: u64, own_core: bool) -> Round {
         memory_kib: (kib - idle_kib) / calls as f64,
         p50_ms: latency("p50"),
         p99_ms: latency("p99"),
+        p999_ms: latency("p999"),
         lost: report["frames_lost"].as_u64().unwrap(),
         frames: report["frames_sent"].as_u64().unwrap(),
     }
@@ -192,11 +194,12 @@ fn rounds(number: usize, calls: u64, own_core: bool) -> (Vec<Round>, Vec<Round>)
         ] {
             let round = round(between, calls, own_core);
             println!(
-                "{calls} calls, {between:?}: {:.1} µs a frame, {:.0} KiB a call, p50 {:.1} ms, p99 {:.1} ms, {} of {} lost",
+                "{calls} calls, {between:?}: {:.1} µs a frame, {:.0} KiB a call, p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms, {} of {} lost",
                 round.cpu_us,
                 round.memory_kib,
                 round.p50_ms,
                 round.p99_ms,
+                round.p999_ms,
                 round.lost,
                 round.frames
             );
