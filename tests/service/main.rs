@@ -5,6 +5,7 @@
 
 mod budget;
 mod conversation;
+mod demo;
 mod endings;
 mod model_faults;
 mod order_and_identity;

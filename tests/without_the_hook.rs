@@ -1,10 +1,16 @@
-//! What a build without the fault hook, as the image is, says of it.
+//! What a build without the fault hook, as the image is, says of it: `cargo test --no-default-features --test
+//! without_the_hook`.
+#![forbid(unsafe_code)]
+#![cfg(not(feature = "fault-hook"))]
+#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
+
+mod support;
 
 use std::collections::BTreeMap;
 
-use crate::support::House;
-use crate::support::child::run;
-use crate::support::phone::sid;
+use support::House;
+use support::child::run;
+use support::phone::sid;
 
 #[test]
 fn the_demo_says_what_the_build_lacks() {
