@@ -15,6 +15,10 @@ use crate::house::House;
 /// socket and has forgotten the call by then.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
+/// Twilio tells of a broken stream on a connection of its own, which may overtake the end of the socket. That end leaves
+/// the call its place for another socket; this word, which is for sockets that stay open, does not.
+const SOCKET_FIRST: Duration = Duration::from_millis(200);
+
 /// Between two looks whether a call of this process that is over at Twilio has come to its end here, too.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -32,7 +36,10 @@ pub(crate) async fn stream_status(house: web::Data<House>, webhook: Webhook) -> 
             // A failure of a stream that was replaced meanwhile may be told late.
             let stream = webhook.form.get("StreamSid").and_then(StreamSid::parse);
             let failed = OperatorEvent::StreamFailed { stream };
-            order(&house, webhook.call, failed).await;
+            actix::spawn(async move {
+                actix::clock::sleep(SOCKET_FIRST).await;
+                order(&house, webhook.call, failed).await;
+            });
         }
     }
     HttpResponse::NoContent().finish()

@@ -6,7 +6,7 @@ use switchboard_kit::twilio::{CallEnd, Fault, Step};
 
 use crate::support::http::{Request, ring};
 use crate::support::phone::{Closed, Leg, connect_of, path_of, sid};
-use crate::support::{House, Options, SOON, brief_with, caller, listen, say, tone, until};
+use crate::support::{ACCOUNT, House, Options, SOON, brief_with, caller, listen, say, tone, until};
 use crate::weather::{ONE_AT_A_TIME, neighbours, noticed_nothing, stormy, talking_line};
 
 /// A house whose agent greets for so long that a line can break in the middle of it.
@@ -160,6 +160,32 @@ async fn f20_a_socket_that_comes_in_time_takes_the_lost_ones_place_and_the_sessi
     assert_eq!(resumed(&house, "adopted").await, 2.0);
     let ended = house.metrics().await.sum("switchboard_calls_total");
     assert_eq!(ended, 2.0, "each call ended once");
+    house.stop().await;
+}
+
+/// Twilio's word of the broken stream comes on another connection, and may be there before the socket's own end.
+#[tokio::test]
+async fn f20_a_stream_error_that_overtakes_the_end_of_its_socket_ends_no_call() {
+    let house = talkative().await;
+    let call = sid("CA");
+    let (leg, _) = in_mid_greeting(&house, &call).await;
+    let fields = [
+        ("AccountSid", ACCOUNT),
+        ("CallSid", call.as_str()),
+        ("StreamSid", leg.stream.as_str()),
+        ("StreamEvent", "stream-error"),
+        ("StreamError", "31924"),
+    ];
+    let told = Request::signed("/stream-status", &fields).send(house.public);
+    assert_eq!(told.await.status, 204);
+    drop(leg);
+    is_away(&house, &call).await;
+    let mut leg = replacement(&house, &call).await;
+    leg.begin().await;
+    assert!(stay_on(&mut leg, Duration::from_millis(800)).await > 0);
+    assert_eq!(house.model.sessions().len(), 1, "the session stays");
+    leg.stop().await;
+    house.empty().await;
     house.stop().await;
 }
 
