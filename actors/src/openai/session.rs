@@ -421,8 +421,11 @@ impl Handler<Due> for OpenAiSession {
     /// A server is not silent because this thread stood still: it was not asked anything meanwhile, and what it said
     /// then is read before it is looked after.
     fn handle(&mut self, due: Due, _: &mut Self::Context) {
-        if due.stood_still() {
-            self.heard_at = Instant::now();
+        if due.stood_still()
+            && let Some(asked_by_now) = Instant::now().checked_sub(MODEL_SILENCE - MODEL_PING)
+        {
+            // It is asked now, and has a second to answer: the caller may be waiting already.
+            self.heard_at = self.heard_at.max(asked_by_now);
         }
         self.look_due = true;
     }
