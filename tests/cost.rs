@@ -4,12 +4,16 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)] // tests, where a panic is the report
 
+mod support;
+
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use support::child::Helper;
+use support::process::{memory_kib, processor_time};
 
 /// A frame of the service may take so many times what it takes the relay.
 const RATIO: f64 = 1.2;
@@ -41,49 +45,26 @@ struct Round {
     frames: u64,
 }
 
-/// A process that goes with its round.
-struct Process(Child);
-
-impl Process {
-    fn start(core: Option<&str>, program: &str, arguments: &[&str], keys: &[(&str, &str)]) -> Self {
-        let mut command = match core {
-            Some(core) => {
-                let mut command = Command::new("taskset");
-                command.args(["-c", core, program]);
-                command
-            }
-            None => Command::new(program),
-        };
-        let child = command
-            .args(arguments)
-            .envs(keys.iter().copied())
-            .current_dir(std::env::temp_dir())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self(child)
-    }
-
-    /// Ticks of a hundredth of a second, and KiB.
-    fn used(&self) -> (f64, f64) {
-        let read = |what: &str| std::fs::read_to_string(format!("/proc/{}/{what}", self.0.id()));
-        let (stat, status) = (read("stat").unwrap(), read("status").unwrap());
-        let fields = stat.rsplit_once(')').unwrap().1;
-        let fields: Vec<&str> = fields.split_whitespace().collect();
-        let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-        let resident = status.lines().find(|line| line.starts_with("VmRSS:"));
-        let resident = resident.unwrap().split_whitespace().nth(1).unwrap();
-        (ticks, resident.parse().unwrap())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Starts a process that goes with its round.
+fn start(core: Option<&str>, program: &str, arguments: &[&str], keys: &[(&str, &str)]) -> Helper {
+    let mut command = match core {
+        Some(core) => {
+            let mut command = Command::new("taskset");
+            command.args(["-c", core, program]);
+            command
+        }
+        None => Command::new(program),
+    };
+    let child = command
+        .args(arguments)
+        .envs(keys.iter().copied())
+        .current_dir(std::env::temp_dir())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    Helper(child)
 }
 
 /// An address nobody listens at.
@@ -112,7 +93,7 @@ fn round(between: Between, calls: u64, own_core: bool) -> Round {
     };
     let (front, model) = (free(), free());
     let emulate = ["emulate-model", "--listen", &model];
-    let _model = Process::start(others, program, &emulate, &[]);
+    let _model = start(others, program, &emulate, &[]);
     wait_for(&model);
     let url = format!("ws://{model}/v1/realtime");
     let keys = [
@@ -127,11 +108,13 @@ fn round(between: Between, calls: u64, own_core: bool) -> Round {
         ("RUST_LOG", "warn"),
     ];
     let measured = match between {
-        Between::Relay => Process::start(core, &relay, &[&front, &model], &[]),
-        Between::Service => Process::start(core, program, &["serve"], &keys),
+        Between::Relay => start(core, &relay, &[&front, &model], &[]),
+        Between::Service => start(core, program, &["serve"], &keys),
     };
     wait_for(&front);
-    let (_, idle_kib) = measured.used();
+    let process = measured.0.id();
+    let resident = || memory_kib(process, "VmRSS:");
+    let idle_kib = resident();
     // The calls begin 10 ms apart and settle for two seconds; then all are there until the first has sent its last.
     let full = Duration::from_millis(10 * calls) + Duration::from_secs(3);
     let seconds = (full.as_secs() + MEASURED).to_string();
@@ -146,16 +129,16 @@ fn round(between: Between, calls: u64, own_core: bool) -> Round {
         "--seconds",
         &seconds,
     ];
-    let mut load = Process::start(others, program, &load, &[]);
+    let mut load = start(others, program, &load, &[]);
     std::thread::sleep(full);
-    let (began, (ticks, kib)) = (Instant::now(), measured.used());
+    let (began, before, kib) = (Instant::now(), processor_time(process), resident());
     std::thread::sleep(Duration::from_secs(MEASURED - 1));
-    let (took, (ticks_then, _)) = (began.elapsed(), measured.used());
+    let (took, used) = (began.elapsed(), processor_time(process) - before);
     let report: Value = serde_json::from_reader(load.0.stdout.take().unwrap()).unwrap();
     let latency = |figure: &str| report["added_latency_ms"][figure].as_f64().unwrap();
     Round {
-        cpu_us: (ticks_then - ticks) * 10_000.0 / (calls as f64 * FRAMES * took.as_secs_f64()),
-        memory_kib: (kib - idle_kib) / calls as f64,
+        cpu_us: used.as_secs_f64() * 1e6 / (calls as f64 * FRAMES * took.as_secs_f64()),
+        memory_kib: (kib - idle_kib) as f64 / calls as f64,
         p50_ms: latency("p50"),
         p99_ms: latency("p99"),
         p999_ms: latency("p999"),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::phone::sid;
+use support::process::processor_time;
 use support::socket::{
     BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, PONG, TEXT, Verdict, frame, head,
 };
@@ -149,20 +150,11 @@ async fn was_undisturbed(neighbour: JoinHandle<CallOutcome>, listens_ms: u64) {
     );
 }
 
-/// CPU time of this process so far: utime and stime of `/proc/self/stat`, in ticks of 10 ms.
-fn cpu_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let after_name = stat.rsplit_once(')').unwrap().1;
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    Duration::from_millis(ticks * 10)
-}
-
 /// The share of a core this process uses in that time.
 async fn cores_used(over: Duration) -> f64 {
-    let (began, before) = (Instant::now(), cpu_time());
+    let (began, before) = (Instant::now(), processor_time(std::process::id()));
     tokio::time::sleep(over).await;
-    (cpu_time() - before).as_secs_f64() / began.elapsed().as_secs_f64()
+    (processor_time(std::process::id()) - before).as_secs_f64() / began.elapsed().as_secs_f64()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

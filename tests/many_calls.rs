@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use call_protocol::ids::CallSid;
 use serde_json::Value;
+use support::phone::closed_with;
+use support::process::processor_time;
 use support::{House, Options, SOON, brief_with, caller, listen, say, tone, until};
 use switchboard_actors::fault::{Break, Fault};
 use switchboard_kit::realtime::{Ended, Realtime};
@@ -292,13 +294,7 @@ async fn the_death_of_one_calls_actor_brings_the_caller_back_and_is_nothing_to_t
     let [first, second] = outcome.streams.as_slice() else {
         panic!("{:?}", outcome.streams)
     };
-    assert_eq!(
-        first.end,
-        StreamEnd::ServerClosed {
-            code: Some(1011),
-            reason: String::new()
-        }
-    );
+    assert_eq!(first.end, closed_with(1011));
     assert_eq!(second.end, StreamEnd::CallerHungUp);
     let away = second.started_ms - (first.started_ms + first.duration_ms);
     assert!(away <= 1_000, "{away} ms");
@@ -380,15 +376,6 @@ async fn a_call_that_faults_again_and_again_goes_to_the_fallback() {
     );
 }
 
-/// Processor time of this process so far.
-fn processor_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    // After the name in brackets, which may hold anything: fields 14 and 15 in hundredths of a second (proc_pid_stat(5)).
-    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
-    let ticks = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    Duration::from_millis(ticks * 10)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_fails_at_every_start_goes_to_the_fallback_at_once_and_costs_nothing_after() {
     let _alone = ONE_AT_A_TIME.lock().await;
@@ -416,9 +403,9 @@ async fn a_call_that_fails_at_every_start_goes_to_the_fallback_at_once_and_costs
     );
     assert_eq!(scrape.sum("switchboard_calls_total"), 1.0);
     assert_eq!(scrape.sum("switchboard_calls_active"), 0.0);
-    let before = processor_time();
+    let before = processor_time(std::process::id());
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let busy = processor_time() - before;
+    let busy = processor_time(std::process::id()) - before;
     assert!(busy <= Duration::from_millis(200), "{busy:?} of 2 s");
     house.stop().await;
     println!(

@@ -15,12 +15,12 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use switchboard_kit::realtime::Recording;
-use switchboard_kit::twilio::{
-    CallOutcome, Fault, Happening, PhoneEvent, Scripted, Step, StreamEnd,
-};
+use switchboard_kit::twilio::{CallOutcome, Fault, Happening, PhoneEvent, Scripted, Step};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
+use support::phone::closed_with;
+use support::process::memory_kib;
 use support::{House, SOON, brief_with, caller, tone, until};
 use weather::{neighbours, noticed_nothing, stormy, talking_line};
 
@@ -79,10 +79,7 @@ async fn outcomes(house: &House, name: &str) -> f64 {
 
 /// Resident memory of this process, service and emulators together, in KiB.
 fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let figure = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
-    figure.unwrap_or(0)
+    memory_kib(std::process::id(), "VmRSS:")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -160,10 +157,7 @@ async fn nobody_reads(callers: usize, unread: Duration, others: u32) -> String {
             .or_insert(0) += 1;
     }
     // Whoever reads again, however late, finds the close frame behind what was sent before.
-    let told = StreamEnd::ServerClosed {
-        code: Some(1013),
-        reason: String::new(),
-    };
+    let told = closed_with(1013);
     assert_eq!(ends.get(&format!("{told:?}")), Some(&callers), "{ends:?}");
     house.stop().await;
     format!(

@@ -8,6 +8,7 @@ use switchboard_kit::twilio::signature::sign;
 use crate::support::child::Serving;
 use crate::support::http::{Request, ring};
 use crate::support::phone::{Leg, connect_of, path_of, sid};
+use crate::support::process::memory_kib;
 use crate::support::socket::{CONTINUATION, FIN, Raw, TEXT, Verdict, frame, head};
 use crate::support::{AUTH_TOKEN, MODEL_KEY, SOON, brief, environment, until};
 
@@ -18,21 +19,11 @@ const AT_ONCE: usize = 20;
 const PHONE_LIMIT: u64 = 64;
 const MODEL_LIMIT: u64 = 4 * 1_024;
 
-/// A figure of `/proc/PID/status`, in KiB.
-fn memory(process: u32, figure: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with(figure))
-        .unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
 /// The highest memory from now on; gives what there is now.
 fn watch(process: u32) -> u64 {
     // Resets the peak (https://docs.kernel.org/filesystems/proc.html, clear_refs).
     std::fs::write(format!("/proc/{process}/clear_refs"), "5").unwrap();
-    memory(process, "VmRSS:")
+    memory_kib(process, "VmRSS:")
 }
 
 async fn start() -> (Serving, Running) {
@@ -98,7 +89,7 @@ async fn messages_too_large_for_the_media_socket_cost_no_memory() {
         for verdict in futures_util::future::join_all(attacks).await {
             assert_eq!(verdict, Verdict::Closed(1009), "{what}");
         }
-        let grown = memory(serving.id(), "VmHWM:").saturating_sub(before) / AT_ONCE as u64;
+        let grown = memory_kib(serving.id(), "VmHWM:").saturating_sub(before) / AT_ONCE as u64;
         assert!(grown <= bar, "{what}: {grown} KiB a socket");
         println!("{what}: {grown} KiB a socket more at the highest, bar {bar} KiB");
     }
@@ -162,7 +153,7 @@ async fn messages_too_large_from_the_model_cost_no_memory() {
             model.sessions().len() >= 2 * CALLS
         })
         .await;
-        let grown = memory(serving.id(), "VmHWM:").saturating_sub(before) / CALLS as u64;
+        let grown = memory_kib(serving.id(), "VmHWM:").saturating_sub(before) / CALLS as u64;
         assert!(grown <= 2 * MODEL_LIMIT, "{what}: {grown} KiB a session");
         println!(
             "{what}: {grown} KiB a session more at the highest, bar {} KiB",

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 use switchboard_kit::realtime::{Step as Answer, ToolCall};
-use switchboard_kit::twilio::{CallEnd, Step, StreamEnd};
+use switchboard_kit::twilio::{CallEnd, Step};
 
 use crate::support::child::Serving;
 use crate::support::http::{Request, ring};
-use crate::support::phone::sid;
+use crate::support::phone::{closed_with, sid};
 use crate::support::{MODEL_KEY, SOON, brief_with, line_to, listen, say, tone, until};
 use crate::town::{self, Folder, metrics};
 use crate::victim::{Victim, a_moment, longest_gap_ms, operator};
@@ -129,14 +129,6 @@ async fn a_panic_in_a_webhook_costs_that_request() {
     drop(serving);
 }
 
-/// How a stream ends that is handed over.
-fn handed_over() -> StreamEnd {
-    StreamEnd::ServerClosed {
-        code: Some(1001),
-        reason: String::new(),
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_in_the_registry_costs_one_message_and_no_call() {
     let folder = Folder::new();
@@ -174,7 +166,7 @@ async fn a_panic_in_the_registry_costs_one_message_and_no_call() {
     assert_eq!(code, 0);
     for outcome in [before.outcome().await, after.outcome().await] {
         let stream = &outcome.streams[0];
-        assert_eq!(stream.end, handed_over());
+        assert_eq!(stream.end, closed_with(1001));
         assert_eq!(stream.agent_speech.len(), 2, "{:?}", stream.agent_speech);
     }
     let lines = serving.lines_to_the_end();
@@ -206,7 +198,7 @@ async fn calls_are_handed_over_by_a_process_whose_registry_is_silent() {
     // Silence is no empty house: the deadline is waited for, and the question that was under way then.
     assert!(took >= Duration::from_secs(3), "{took:?}");
     assert!(took <= Duration::from_secs(3 + 2 + 2), "{took:?}");
-    assert_eq!(victim.outcome().await.streams[0].end, handed_over());
+    assert_eq!(victim.outcome().await.streams[0].end, closed_with(1001));
     let store = rusqlite::Connection::open(folder.0.join("calls.sqlite")).unwrap();
     let sql = "SELECT count(*) FROM calls WHERE call = ?1 AND checkpoint IS NOT NULL";
     let kept: i64 = store.query_row(sql, [&call], |row| row.get(0)).unwrap();

@@ -8,11 +8,9 @@ use switchboard_kit::twilio::load::LoadReport;
 use switchboard_kit::twilio::{CallEnd, CallOutcome, CallProgress, Step, StreamEnd};
 use tokio::sync::Mutex;
 
-use crate::support::http::Request;
-use crate::support::phone::{Closed, sid};
-use crate::support::{
-    ACCOUNT, House, Options, PUBLIC, SOON, brief, brief_with, listen, say, tone, until,
-};
+use crate::support::http::{Request, call_over};
+use crate::support::phone::{Closed, closed_with, sid};
+use crate::support::{House, Options, PUBLIC, SOON, brief, brief_with, listen, say, tone, until};
 use crate::town::Folder;
 use crate::victim::{Victim, a_moment, longest_gap_ms, operator};
 use crate::weather::{neighbours, noticed_nothing, stormy, talking_line};
@@ -121,10 +119,7 @@ async fn a_call_that_takes_no_messages_is_left_by_its_caller() {
     let [first, second] = outcome.streams.as_slice() else {
         panic!("{:?}", outcome.documents)
     };
-    let left = StreamEnd::ServerClosed {
-        code: Some(1011),
-        reason: String::new(),
-    };
+    let left = closed_with(1011);
     assert_eq!((&first.end, &second.end), (&left, &StreamEnd::CallerHungUp));
     let gap = longest_gap_ms(&outcome);
     assert!(gap <= 4_500, "{gap} ms");
@@ -186,12 +181,7 @@ async fn a_call_whose_end_another_process_has_told_meanwhile_tells_none() {
         .await;
     let call = victim.call.clone();
     assert_eq!(victim.outcome().await.end, CallEnd::CallerHungUp);
-    let fields = [
-        ("AccountSid", ACCOUNT),
-        ("CallSid", call.as_str()),
-        ("CallStatus", "completed"),
-    ];
-    let told = Request::signed("/call-status", &fields).send(other.public);
+    let told = Request::signed("/call-status", &call_over(&call)).send(other.public);
     assert_eq!(told.await.status, 204);
     let outcome = |reason: &str| format!("switchboard_calls_total{{outcome=\"{reason}\"}}");
     assert_eq!(other.metric(&outcome("gone_meanwhile")).await, 1.0);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use switchboard_kit::twilio::{CallEnd, Fault, Step};
 
 use crate::support::http::{Request, ring};
-use crate::support::phone::{Closed, Leg, connect_of, path_of, sid};
+use crate::support::phone::{Closed, Leg, sid};
 use crate::support::{ACCOUNT, House, Options, SOON, brief_with, caller, listen, say, tone, until};
 use crate::weather::{ONE_AT_A_TIME, neighbours, noticed_nothing, stormy, talking_line};
 
@@ -47,10 +47,7 @@ async fn replacement(house: &House, call: &str) -> Leg {
     let next = Request::signed("/after-stream", &ring(call, "+15550142"))
         .send(house.public)
         .await;
-    let path = path_of(&connect_of(&next).stream.url);
-    let mut leg = house.open(&path).await.expect("the new ticket is good");
-    leg.call = call.to_owned();
-    leg
+    house.follow(&next, call).await
 }
 
 async fn resumed(house: &House, result: &str) -> f64 {

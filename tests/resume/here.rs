@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::http::{Request, ring};
-use crate::support::phone::{connect_of, path_of, sid};
+use crate::support::phone::sid;
 use crate::support::{House, Options, SOON, brief, until};
 
 #[tokio::test]
@@ -44,12 +44,7 @@ async fn a_lost_socket_costs_a_pause_not_the_conversation() {
         .send(house.public)
         .await;
     assert_eq!(first, next.text());
-    let path = path_of(&connect_of(&next).stream.url);
-    let mut leg = house
-        .open(&path)
-        .await
-        .expect("the new ticket opens the socket");
-    leg.call.clone_from(&call);
+    let mut leg = house.follow(&next, &call).await;
     leg.begin().await;
     until("the agent is heard again", SOON, async || {
         leg.media().await;

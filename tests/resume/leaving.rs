@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use switchboard_kit::twilio::{CallEnd, Scripted, Step, StreamEnd};
+use switchboard_kit::twilio::{CallEnd, Scripted, Step};
 
 use crate::support::child::Serving;
 use crate::support::http::{Request, ring};
-use crate::support::phone::sid;
+use crate::support::phone::{closed_with, sid};
 use crate::support::{AGENT, House, MODEL_KEY, Options, SOON, brief, line_to, listen, until};
 use crate::town::{Folder, operator};
 
@@ -42,10 +42,7 @@ async fn a_drain_at_the_operators_wish_hands_over_at_the_deadline_and_the_proces
         "{:?}",
         outcome.documents
     );
-    let handed_over = StreamEnd::ServerClosed {
-        code: Some(1001),
-        reason: String::new(),
-    };
+    let handed_over = closed_with(1001);
     assert_eq!(outcome.streams[0].end, handed_over);
     assert_eq!(outcome.streams.len(), 2);
     assert!(

@@ -6,6 +6,7 @@ use switchboard_kit::twilio::{CallEnd, Scripted, Step, StreamEnd};
 
 use crate::door::Door;
 use crate::support::child::Serving;
+use crate::support::phone::closed_with;
 use crate::support::{MODEL_KEY, SOON, brief, line_to, listen, say, until};
 use crate::town::{Folder, Timed, at, lasting_address, metrics, percentile, turned};
 
@@ -93,11 +94,7 @@ async fn roll_under(calls: usize) -> String {
         let (last, before) = outcome.streams.split_last().unwrap();
         assert_eq!(last.end, StreamEnd::CallerHungUp);
         for stream in before {
-            let handed_over = StreamEnd::ServerClosed {
-                code: Some(1001),
-                reason: String::new(),
-            };
-            assert_eq!(stream.end, handed_over);
+            assert_eq!(stream.end, closed_with(1001));
         }
         moves += before.len();
         gaps.extend(call.gaps_ms());

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use switchboard_kit::twilio::twiml::Verb;
-use switchboard_kit::twilio::{CallEnd, DialAnswer, Step, StreamEnd};
+use switchboard_kit::twilio::{CallEnd, DialAnswer, Step};
 
 use crate::support::child::Serving;
 use crate::support::http::{Request, Scrape};
-use crate::support::phone::sid;
+use crate::support::phone::{closed_with, sid};
 use crate::support::{
     ADMIN_TOKEN, AGENT, House, MODEL_KEY, Options, SOON, brief, brief_with, caller, environment,
     line_to, listen, say, tone, until,
@@ -35,10 +35,7 @@ async fn a_call_that_has_cost_enough_is_heard_out_and_goes_to_the_fallback() {
     assert_eq!(outcome.said_by_twiml(), ["We have a technical problem."]);
     assert_eq!(outcome.dialled(), ["+15550199"]);
     let stream = &outcome.streams[0];
-    let closed = StreamEnd::ServerClosed {
-        code: Some(1000),
-        reason: String::new(),
-    };
+    let closed = closed_with(1000);
     assert_eq!(stream.end, closed);
     let [greeting, answer] = stream.agent_speech.as_slice() else {
         panic!("{:?}", stream.agent_speech);

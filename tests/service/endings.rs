@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use switchboard_kit::realtime::{Ended, Fault as ModelFault, When};
 use switchboard_kit::twilio::{CallEnd, CallProgress, Fault, Happening, PhoneEvent, Step};
 
-use crate::support::http::Request;
+use crate::support::http::{Request, call_over};
 use crate::support::phone::{Closed, Leg, sid};
-use crate::support::{ACCOUNT, House, Options, SOON, brief_with, caller, tone, until};
+use crate::support::{House, Options, SOON, brief_with, caller, tone, until};
 
 /// Money runs while a model session is open.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -141,14 +141,9 @@ async fn an_operator_hangs_up_while_the_model_is_away() {
 async fn the_end_of_a_call_at_twilio_ends_a_media_socket_that_outlived_it() {
     let house = house().await;
     let mut leg = while_the_agent_speaks(&house).await;
-    let fields = [
-        ("AccountSid", ACCOUNT),
-        ("CallSid", leg.call.as_str()),
-        ("CallStatus", "completed"),
-    ];
     let began = Instant::now();
     assert_eq!(
-        Request::signed("/call-status", &fields)
+        Request::signed("/call-status", &call_over(&leg.call))
             .send(house.public)
             .await
             .status,

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::support::child::{Helper, Serving, run};
 use crate::support::http::{Request, ring};
-use crate::support::phone::sid;
+use crate::support::phone::{closed_with, sid};
 use crate::support::{
     ADMIN_TOKEN, AUTH_TOKEN, MODEL_KEY, PUBLIC, SOON, brief, caller, environment, line_to, listen,
     say, until,
@@ -177,11 +177,7 @@ async fn at_the_drain_deadline_live_calls_are_handed_over() {
     assert!(took <= Duration::from_millis(4_000), "{took:?}");
     for call in calls {
         let outcome = call.await.unwrap();
-        let closed = StreamEnd::ServerClosed {
-            code: Some(1001),
-            reason: String::new(),
-        };
-        assert_eq!(outcome.streams[0].end, closed);
+        assert_eq!(outcome.streams[0].end, closed_with(1001));
         // Twilio asks what comes next; another instance would answer.
         assert!(
             outcome.documents[1].url.ends_with("/after-stream"),
@@ -217,11 +213,7 @@ async fn d2_at_the_deadline_fifty_calls_are_written_down_and_handed_over() {
     let mut sids = Vec::new();
     for call in calls {
         let outcome = call.await.unwrap();
-        let closed = StreamEnd::ServerClosed {
-            code: Some(1001),
-            reason: String::new(),
-        };
-        assert_eq!(outcome.streams[0].end, closed);
+        assert_eq!(outcome.streams[0].end, closed_with(1001));
         sids.push(outcome.call_sid);
     }
     let store = SqliteStore::open(&folder.join("calls.sqlite")).unwrap();
@@ -255,11 +247,11 @@ async fn a_second_signal_ends_the_service_at_once() {
         assert_eq!(code, 0);
         assert!(took <= Duration::from_secs(1), "{second}: {took:?}");
         let outcome = call.await.unwrap();
-        let closed = StreamEnd::ServerClosed {
-            code: Some(1001),
-            reason: String::new(),
-        };
-        assert_eq!(outcome.streams[0].end, closed, "closed, not dropped");
+        assert_eq!(
+            outcome.streams[0].end,
+            closed_with(1001),
+            "closed, not dropped"
+        );
         println!(
             "D5 second signal {second}: exit 0 after {} ms, bar 1,000",
             took.as_millis()

@@ -113,6 +113,15 @@ pub(crate) fn form(fields: &[(&str, &str)]) -> String {
         .finish()
 }
 
+/// Twilio's word that a call is over, for `/call-status`.
+pub(crate) fn call_over(call_sid: &str) -> [(&str, &str); 3] {
+    [
+        ("AccountSid", ACCOUNT),
+        ("CallSid", call_sid),
+        ("CallStatus", "completed"),
+    ]
+}
+
 /// The fields of a voice webhook.
 pub(crate) fn ring<'a>(call_sid: &'a str, from: &'a str) -> Vec<(&'a str, &'a str)> {
     vec![

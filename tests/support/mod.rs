@@ -8,6 +8,7 @@
 pub(crate) mod child;
 pub(crate) mod http;
 pub(crate) mod phone;
+pub(crate) mod process;
 pub(crate) mod socket;
 pub(crate) mod tool_server;
 
@@ -28,7 +29,8 @@ use switchboard_actors::metrics::Metrics;
 use switchboard_actors::registry::Registry;
 use switchboard_kit::realtime::{Realtime, Running, Script, Step as Answer};
 use switchboard_kit::speech;
-use switchboard_kit::twilio::{Account, Line, Route, Scripted, Step};
+use switchboard_kit::twilio::twiml::Verb;
+use switchboard_kit::twilio::{Account, CallOutcome, Line, Route, Scripted, Step};
 use tokio::sync::oneshot;
 use url::Url;
 
@@ -288,6 +290,19 @@ pub(crate) fn brief_with(change: impl FnOnce(&mut Script)) -> Realtime {
     script.unprompted = tone(550, 500, "Going on.");
     change(&mut script);
     Realtime::builder().script(script).think_ms(50)
+}
+
+/// The caller met [`AGENT`]'s fallback: its words, then its front desk. Gives the milliseconds from the first stream's
+/// start to the words.
+pub(crate) fn fallback_after_ms(outcome: &CallOutcome) -> u64 {
+    assert_eq!(outcome.said_by_twiml(), ["We have a technical problem."]);
+    assert_eq!(outcome.dialled(), ["+15550199"]);
+    let said = outcome
+        .verbs
+        .iter()
+        .find(|verb| matches!(verb.verb, Verb::Say { .. }))
+        .unwrap();
+    said.at_ms - outcome.streams[0].started_ms
 }
 
 /// An answer that is one tone.

@@ -8,9 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use switchboard_kit::twilio::SidMint;
 use switchboard_kit::twilio::signature::sign;
 use switchboard_kit::twilio::twiml::{self, Connect, Verb};
+use switchboard_kit::twilio::{SidMint, StreamEnd};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error;
@@ -45,6 +45,14 @@ pub(crate) fn path_of(url: &str) -> String {
         .to_owned()
 }
 
+/// How a stream ends that the service closes with this code.
+pub(crate) const fn closed_with(code: u16) -> StreamEnd {
+    StreamEnd::ServerClosed {
+        code: Some(code),
+        reason: String::new(),
+    }
+}
+
 impl House {
     /// The webhook of a call: its answer.
     pub(crate) async fn ring(&self, call_sid: &str) -> Reply {
@@ -74,7 +82,14 @@ impl House {
 
     /// Announces a call and opens its media socket.
     pub(crate) async fn pick_up(&self, call_sid: &str) -> Leg {
-        let path = self.ticket(call_sid).await;
+        let reply = self.ring(call_sid).await;
+        assert_eq!(reply.status, 200);
+        self.follow(&reply, call_sid).await
+    }
+
+    /// Opens the media socket that an answer names.
+    pub(crate) async fn follow(&self, reply: &Reply, call_sid: &str) -> Leg {
+        let path = path_of(&connect_of(reply).stream.url);
         let mut leg = self.open(&path).await.expect("the ticket opens the socket");
         leg.call = call_sid.to_owned();
         leg

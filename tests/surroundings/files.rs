@@ -6,6 +6,7 @@ use tokio::net::TcpStream;
 
 use crate::support::child::{Serving, serve_in};
 use crate::support::http::Request;
+use crate::support::process::processor_time;
 use crate::support::{MODEL_KEY, SOON, brief, environment, until};
 use crate::town::have_turns;
 use crate::{talks, was_undisturbed};
@@ -14,14 +15,6 @@ const LIMIT: usize = 64;
 
 /// Idle connections: more than there is room for, and more than the five seconds free that a silent one is given.
 const CONNECTIONS: usize = 150;
-
-/// CPU time of a process, both kinds, in clock ticks of 10 ms.
-fn ticks(process: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-    // Behind the name, which may hold anything: state, then ten figures, then user and system time.
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-}
 
 fn open_files(process: u32) -> usize {
     std::fs::read_dir(format!("/proc/{process}/fd")).map_or(0, Iterator::count)
@@ -43,10 +36,10 @@ async fn f18_at_the_limit_of_files_the_door_waits_and_opens_again() {
         open_files(serving.id()) >= LIMIT - 1
     })
     .await;
-    let (since, before) = (Instant::now(), ticks(serving.id()));
+    let (since, before) = (Instant::now(), processor_time(serving.id()));
     // Nobody asks anything meanwhile: the operator's listener has no more files than the other.
     tokio::time::sleep(Duration::from_secs(4)).await;
-    let used = (ticks(serving.id()) - before) * 10;
+    let used = (processor_time(serving.id()) - before).as_millis();
     let share = used as f64 / since.elapsed().as_millis() as f64;
     assert!(share <= 0.05, "{used} ms of CPU in {:?}", since.elapsed());
     let complaints = serving.count("ccepting connection");

@@ -6,12 +6,12 @@
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use switchboard_kit::twilio::Step;
 use switchboard_kit::twilio::load::{LoadPlan, load};
-use switchboard_kit::twilio::{Step, StreamEnd};
 
 use crate::support::child::Serving;
 use crate::support::http::{Request, ring};
-use crate::support::phone::sid;
+use crate::support::phone::{closed_with, sid};
 use crate::support::{AGENT, MODEL_KEY, SOON, brief, caller, line_to, listen, say, until};
 use crate::talks;
 use crate::town::{Folder, have_turns};
@@ -228,11 +228,7 @@ async fn d4_a_drain_ends_in_time_with_the_store_away() {
     assert!(took <= Duration::from_millis(4_000), "{took:?}");
     for call in calls {
         let outcome = call.await.unwrap();
-        let closed = StreamEnd::ServerClosed {
-            code: Some(1001),
-            reason: String::new(),
-        };
-        assert_eq!(outcome.streams[0].end, closed);
+        assert_eq!(outcome.streams[0].end, closed_with(1001));
     }
     println!(
         "D4 SIGTERM with the store locked, drain deadline 2 s: 10 calls closed with 1001, exit 0 after {} ms (bar 4,000)",

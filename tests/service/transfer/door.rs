@@ -2,9 +2,9 @@
 
 use crate::support::House;
 use crate::support::http::{Reply, Request, ring};
-use crate::support::phone::{connect_of, path_of, sid};
+use crate::support::phone::sid;
 use crate::support::{SOON, until};
-use crate::transfer::switching::{live, order, usual};
+use crate::transfer::switching::{asked, live, order, told, usual};
 
 const PATH: &str = "/after-dial?target=front_desk";
 
@@ -79,17 +79,12 @@ async fn asking_again_gives_the_same_way_back_and_forgeries_none() {
     ]);
     let next = ask(&house, "/incoming-call", &failed).await;
     assert_eq!(first.text(), next.text());
-    let path = path_of(&connect_of(&next).stream.url);
-    let mut leg = house
-        .open(&path)
-        .await
-        .expect("the ticket opens the socket");
-    leg.call.clone_from(&call);
+    let mut leg = house.follow(&next, &call).await;
     leg.begin().await;
     until("the model is asked to say why", SOON, async || {
         leg.media().await;
         let session = house.model.session(2);
-        session.is_some_and(|session| crate::transfer::switching::asked(&session).len() == 1)
+        session.is_some_and(|session| asked(&session).len() == 1)
     })
     .await;
     leg.stop().await;
@@ -106,24 +101,19 @@ async fn a_caller_who_hung_up_while_it_rang_is_not_waited_for() {
     assert_eq!(house.calls().await["count"], 0);
     // What was said is forgotten: there is nothing to come back to.
     let late = ask(&house, PATH, &fields(&call, "in-progress", "busy")).await;
-    let path = path_of(&connect_of(&late).stream.url);
-    let mut leg = house
-        .open(&path)
-        .await
-        .expect("the ticket opens the socket");
-    leg.call.clone_from(&call);
+    let mut leg = house.follow(&late, &call).await;
     leg.begin().await;
     until("the model is told of the transfer", SOON, async || {
         leg.media().await;
         let session = house.model.session(2);
-        session.is_some_and(|session| !crate::transfer::switching::told(&session).is_empty())
+        session.is_some_and(|session| !told(&session).is_empty())
     })
     .await;
-    let told = crate::transfer::switching::told(&house.model.session(2).unwrap());
-    assert_eq!(told.len(), 1, "no conversation: {told:?}");
+    let words = told(&house.model.session(2).unwrap());
+    assert_eq!(words.len(), 1, "no conversation: {words:?}");
     assert!(
-        told[0].contains("front_desk did not answer (busy)"),
-        "{told:?}"
+        words[0].contains("front_desk did not answer (busy)"),
+        "{words:?}"
     );
     leg.stop().await;
     house.empty().await;
