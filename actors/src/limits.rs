@@ -40,6 +40,10 @@ pub const MODEL_PING: Duration = Duration::from_secs(1);
 /// caller says meanwhile nobody hears, and he must not wait five seconds for a sound.
 pub const MODEL_SILENCE: Duration = Duration::from_secs(3);
 
+/// So long a server has to answer the first ping after a standstill of this process: the caller may have been waiting
+/// since before it.
+pub const MODEL_ANSWERS: Duration = Duration::from_millis(500);
+
 /// Faults of one call inside [`RESTART_WINDOW`] after which it is built anew; the next one ends it.
 pub const RESTARTS: usize = 3;
 

@@ -9,7 +9,7 @@ use switchboard_kit::realtime::{Realtime, Resume, Session};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
 use tokio::task::JoinHandle;
 
-use crate::support::{House, SOON, brief_with, caller, listen, say, tone, until};
+use crate::support::{House, SOON, brief, brief_with, caller, listen, say, tone, until};
 use crate::weather::{
     ONE_AT_A_TIME, longest_silence_ms, neighbours, noticed_nothing, stormy, talking_line,
 };
@@ -270,6 +270,47 @@ async fn f6_a_black_hole_is_noticed_within_ten_seconds() {
         "F6 black hole under {VICTIMS} sessions: dialled again after {worst:?}, bar 10 s and the back-off; audio {:?} after \
          that at the latest (bar 1.5 s); longest silence {silence_ms} ms (bar {SILENCE_MS}); {others}",
         audio.saturating_sub(worst)
+    );
+}
+
+/// A path that breaks often swallows everything for a second before anybody is told. Who spoke meanwhile is not left to
+/// wait for an answer that nobody owes him.
+#[tokio::test]
+async fn f1_a_caller_who_spoke_to_a_server_that_was_gone_already_is_asked_again() {
+    let (house, chaos) = stormy(brief()).await;
+    let steps = [listen(), say("yes"), listen(), Step::HangUp];
+    let line = talking_line(&house);
+    let call = tokio::spawn(async move { line.call(caller(steps)).await });
+    until("the greeting is over", SOON, async || {
+        house.calls().await["calls"][0]["turns"] == 1
+    })
+    .await;
+    let [passage] = &chaos.passages()[..] else {
+        panic!("one session")
+    };
+    passage.weather(Weather {
+        black_hole: true,
+        ..Weather::default()
+    });
+    // He begins 400 ms after the greeting; the session itself gives a silent server three seconds.
+    tokio::time::sleep(Duration::from_millis(1_800)).await;
+    passage.cut(Cut::Reset);
+    let outcome = call.await.unwrap();
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    let stream = &outcome.streams[0];
+    assert_eq!(stream.agent_speech.len(), 2, "{:?}", stream.agent_speech);
+    let sessions = house.model.sessions();
+    let told = sessions[1].replayed();
+    assert!(
+        told.iter()
+            .any(|item| item.text.contains("could not hear the caller")),
+        "{told:?}"
+    );
+    let silence_ms = longest_silence_ms(&outcome);
+    assert!(silence_ms <= SILENCE_MS, "{silence_ms} ms without a sound");
+    house.stop().await;
+    println!(
+        "F1 a reset a second after the server was last heard, the caller speaking: he is asked to say it again, {silence_ms} ms without a sound"
     );
 }
 

@@ -7,7 +7,8 @@
 //! says or dials something. An answer that breaks off after half a second is still owed. **Nothing at all** means no
 //! frame above the threshold of speech: neither voice nor filler. While the caller speaks himself, and from the moment
 //! his own line fails in a way that lets nobody be heard until its stream ends, nothing is owed. A line that
-//! breaks off within a silence (a kill, a hand-over) may add [`BREAK_MS`] to it each time.
+//! breaks off within a silence (a kill, a hand-over), or is still down when it begins, may add [`BREAK_MS`] to it each
+//! time.
 
 use std::ops::Range;
 
@@ -60,7 +61,7 @@ pub(crate) const BREAK_MS: u64 = 3_000;
 pub(crate) struct Silence {
     pub(crate) from_ms: u64,
     pub(crate) to_ms: u64,
-    /// Streams that broke off meanwhile.
+    /// Streams that broke off meanwhile, or just before it so that none was there when it began.
     pub(crate) breaks: u64,
 }
 
@@ -179,8 +180,21 @@ struct Ledger {
     spoken_ms: Option<u64>,
     /// The caller's sounds of this utterance, and when the last one ended.
     utterance: Option<(u64, u64)>,
-    /// When streams broke off.
-    breaks: Vec<u64>,
+    outages: Vec<Outage>,
+}
+
+/// A stream broke off.
+struct Outage {
+    at_ms: u64,
+    /// When the next stream began.
+    over_ms: Option<u64>,
+}
+
+impl Outage {
+    /// Whether a silence that began then has something of it.
+    fn concerns(&self, since_ms: u64) -> bool {
+        self.at_ms >= since_ms || self.over_ms.is_none_or(|over| over > since_ms)
+    }
 }
 
 impl Ledger {
@@ -199,7 +213,15 @@ impl Ledger {
             return None;
         }
         if frame.breaks {
-            self.breaks.push(at_ms);
+            self.outages.push(Outage {
+                at_ms,
+                over_ms: None,
+            });
+        }
+        if frame.begins
+            && let Some(outage) = self.outages.last_mut()
+        {
+            outage.over_ms.get_or_insert(at_ms);
         }
         let was_speaking = self.spoken_ms.is_some_and(|spoken| at_ms < spoken + 400);
         if frame.begins || (frame.breaks && was_speaking) {
@@ -228,7 +250,7 @@ impl Ledger {
         (ends_ms > since).then_some(Silence {
             from_ms: since,
             to_ms: ends_ms,
-            breaks: self.breaks.iter().filter(|at| **at >= since).count() as u64,
+            breaks: self.outages.iter().filter(|it| it.concerns(since)).count() as u64,
         })
     }
 
@@ -399,6 +421,43 @@ mod tests {
         assert!(silence(&[], 5_020) && !silence(&[], 5_000));
         assert!(!silence(&[1_000], 8_000) && silence(&[1_000], 8_020));
         assert!(!silence(&[1_000, 4_000], 11_000) && silence(&[1_000, 4_000], 11_020));
+    }
+
+    #[test]
+    fn a_line_that_breaks_while_the_caller_speaks_counts_if_it_is_still_down_when_he_has_done() {
+        let breaks = Frame {
+            breaks: true,
+            ..CALLER
+        };
+        let begins = |frame| Frame {
+            begins: true,
+            ..frame
+        };
+        let too_long = |down: &[(u64, Frame)]| {
+            let mut frames = vec![VOICE; index(2_000)];
+            frames.extend([CALLER; 25]);
+            for (ms, frame) in down {
+                frames.extend(std::iter::repeat_n(*frame, index(*ms)));
+            }
+            silences_of(&frames).too_long.is_some()
+        };
+        let still_down = |ms: u64| {
+            too_long(&[
+                (20, breaks),
+                (20, CALLER),
+                (1_000, QUIET),
+                (20, begins(QUIET)),
+                (ms - 1_020, QUIET),
+            ])
+        };
+        assert!(!still_down(8_000) && still_down(8_020));
+        let up_again = [
+            (20, breaks),
+            (20, begins(CALLER)),
+            (20, CALLER),
+            (5_020, QUIET),
+        ];
+        assert!(too_long(&up_again));
     }
 
     #[test]

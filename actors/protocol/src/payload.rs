@@ -4,6 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 
+use crate::audio::decode_sample;
+
 /// A stretch of G.711 µ-law as the base64 text that both peers put into their JSON.
 ///
 /// Forwarding takes the text as it is; only what is held back or cut is decoded.
@@ -63,6 +65,16 @@ impl Payload {
         self.audio_bytes as usize
     }
 
+    /// Whether somebody speaks, as far as loudness tells: a tenth of the samples above -31 dBFS.
+    ///
+    /// Every third sample is looked at, whose upper six bits are a character of their own; nothing is decoded.
+    #[must_use]
+    pub fn is_loud(&self) -> bool {
+        let (quads, _) = self.text.as_chunks::<4>();
+        let loud = quads.iter().filter(|quad| LOUD[quad[0] as usize]).count();
+        loud * 10 >= quads.len()
+    }
+
     /// Appends the audio to `out`.
     pub fn decode_into(&self, out: &mut BytesMut) {
         let start = out.len();
@@ -82,6 +94,23 @@ impl std::fmt::Debug for Payload {
         // Audio never appears in a log.
         write!(f, "Payload({} bytes)", self.audio_bytes)
     }
+}
+
+/// Which first characters begin with a loud sample.
+static LOUD: [bool; 256] = loud_table();
+
+const fn loud_table() -> [bool; 256] {
+    // Of 32,767.
+    const LEVEL: u16 = 900;
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        // The two bits that are missing are the finest of the amplitude.
+        let sample = decode_sample(value(byte as u8) << 2 | 0b10);
+        table[byte] = sample.unsigned_abs() > LEVEL;
+        byte += 1;
+    }
+    table
 }
 
 /// The six bits of a base64 character; anything for another byte.
@@ -136,6 +165,7 @@ fn decoded_length(text: &[u8]) -> Result<usize, PayloadError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::{SILENCE, encode_sample};
     use proptest::prelude::*;
 
     fn parse(text: &str) -> Result<Payload, PayloadError> {
@@ -159,6 +189,25 @@ mod tests {
         ] {
             assert_eq!(parse(bad), Err(PayloadError::NotBase64), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_voice_is_loud_and_the_noise_of_a_line_is_not() {
+        let tone = |amplitude: f64| {
+            let samples = (0..160).map(|n| {
+                let sample = amplitude * (f64::from(n) * 0.4).sin();
+                encode_sample(sample as i16)
+            });
+            Payload::from_audio(&samples.collect::<Vec<u8>>())
+        };
+        assert!(tone(2_000.0).is_loud() && tone(-2_000.0).is_loud() && tone(30_000.0).is_loud());
+        assert!(!tone(700.0).is_loud());
+        assert!(!Payload::from_audio(&[SILENCE; 160]).is_loud());
+        // A click is none, however loud.
+        let mut click = [SILENCE; 160];
+        click[..6].fill(0);
+        assert!(!Payload::from_audio(&click).is_loud());
+        assert!(Payload::from_audio(&[0]).is_loud());
     }
 
     #[test]

@@ -5,12 +5,15 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
+use call_protocol::audio::{SILENCE, encode_sample};
 use call_protocol::call::event::{Event, ModelEvent};
 use call_protocol::call::{CallSetup, END_CALL, FILLER_AFTER};
 use call_protocol::time::Time;
+use call_protocol::tool::ToolResult;
 use common::events::{
-    caller_words, configured, delta, model_closed, opened, response_done, response_started, setup,
-    setup_greeting, speech_started, speech_stopped, tool_call, voice,
+    caller_turn, caller_words, configured, delta, done_with_tools, model_closed,
+    model_closed_after, opened, response_done, response_started, setup, setup_greeting,
+    speech_started, speech_stopped, tool_call, tool_call_as, tool_finished, voice,
 };
 use common::rig::Rig;
 
@@ -128,6 +131,33 @@ fn filler_stops_when_the_caller_speaks_and_nobody_is_interrupted_by_that() {
     let heard = filler_heard(&rig);
     rig.pass(3_000);
     assert_eq!(filler_heard(&rig), heard);
+}
+
+#[test]
+fn one_tool_after_another_is_one_wait() {
+    let mut rig = Rig::live(filled(setup()));
+    rig.answers("resp_0", "item_0", 7, 400);
+    rig.pass(1_000);
+    take_turn(&mut rig);
+    let asked = rig.now;
+    rig.event(caller_turn("item_1"));
+    for (number, response) in (1..).zip(["resp_1", "resp_2", "resp_3", "resp_4"]) {
+        rig.pass(150);
+        rig.event(response_started(response));
+        rig.event(tool_call_as(
+            response,
+            response,
+            "lookup",
+            &format!("{{\"n\":{number}}}"),
+        ));
+        rig.event(done_with_tools(response, 1));
+        rig.pass(600);
+        rig.event(tool_finished(number, ToolResult::Ok, "{}"));
+    }
+    let waited = rig.now.since(asked);
+    assert_eq!(waited, Duration::from_millis(3_000));
+    let heard = filler_heard(&rig);
+    assert!(heard >= 900, "{heard} ms of filler in a wait of {waited:?}");
 }
 
 #[test]
@@ -296,4 +326,42 @@ fn a_caller_whom_a_stuck_session_may_not_have_heard_gets_filler_at_once() {
     rig.event(model_closed(None));
     rig.pass(1_900);
     assert_eq!(filler_heard(&rig), 0);
+}
+
+#[test]
+fn what_the_caller_said_to_a_server_that_was_gone_already_is_asked_for_again() {
+    /// A server that says nothing more for `quiet_ms`, the caller's sounds in the middle of it, and its socket's end.
+    fn lost(sound: u8, sound_ms: u64, quiet_ms: u64) -> Rig {
+        let mut rig = Rig::live(filled(setup()));
+        rig.answers("resp_1", "item_1", 7, 400);
+        rig.pass(3_000);
+        rig.take();
+        rig.caller_sends(Some(sound));
+        rig.pass(sound_ms);
+        rig.caller_sends(Some(SILENCE));
+        rig.pass(400);
+        rig.event(model_closed_after(None, quiet_ms));
+        rig.pass(1_000);
+        rig.event(opened());
+        rig.pass(50);
+        rig.event(configured());
+        rig
+    }
+    let is_asked = |mut rig: Rig| {
+        let told = rig.take_of(&["tell", "respond"]);
+        let asked = told.iter().any(|line| line.starts_with("respond"));
+        let asks_again = told[0].contains("you could not hear the caller");
+        assert_eq!(asked, asks_again, "{told:?}");
+        (asked, filler_heard(&rig) > 0)
+    };
+    let loud = encode_sample(4_000);
+    assert_eq!(is_asked(lost(loud, 600, 1_500)), (true, true));
+    assert_eq!(
+        is_asked(lost(loud, 600, 300)),
+        (false, false),
+        "it has heard that and found no speech"
+    );
+    assert_eq!(is_asked(lost(loud, 200, 1_500)), (false, false), "a cough");
+    let noise = encode_sample(300);
+    assert_eq!(is_asked(lost(noise, 600, 1_500)), (false, false));
 }

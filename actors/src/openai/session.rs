@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::prelude::SendError;
 use actix::{
@@ -21,8 +21,8 @@ use super::pump::Pump;
 use crate::alarm::{Alarm, Due};
 use crate::call::{CallActor, Shared, Wire};
 use crate::limits::{
-    CONTROL_FRAMES, EARLY_EVENTS, MODEL_BACKLOG, MODEL_BACKLOG_FATAL, MODEL_MAILBOX, MODEL_PING,
-    MODEL_SILENCE, UNCLAIMED,
+    CONTROL_FRAMES, EARLY_EVENTS, MODEL_ANSWERS, MODEL_BACKLOG, MODEL_BACKLOG_FATAL, MODEL_MAILBOX,
+    MODEL_PING, MODEL_SILENCE, UNCLAIMED,
 };
 use crate::messages::{ModelSaid, ToModel};
 use crate::scratch;
@@ -71,8 +71,10 @@ impl ModelLine {
             ids: Interner::default(),
             assembler: Assembler::default(),
             heard_at: Instant::now(),
+            excused_until: None,
             control: (Instant::now(), 0),
             looks: None,
+            next_look: None,
             look_due: false,
             hanging_up: false,
         };
@@ -167,8 +169,11 @@ pub(super) struct OpenAiSession {
     ids: Interner,
     assembler: Assembler,
     heard_at: Instant,
+    /// Until then the server is not blamed for its silence.
+    excused_until: Option<Instant>,
     control: (Instant, u32),
     looks: Option<Alarm>,
+    next_look: Option<Alarm>,
     pub(super) look_due: bool,
     pub(super) hanging_up: bool,
 }
@@ -229,7 +234,10 @@ impl OpenAiSession {
             return;
         }
         let quiet = self.heard_at.elapsed();
-        if quiet >= MODEL_SILENCE {
+        let is_excused = self
+            .excused_until
+            .is_some_and(|until| Instant::now() < until);
+        if quiet >= MODEL_SILENCE && !is_excused {
             self.socket = None;
             self.say(ModelEvent::Stuck);
             ctx.stop();
@@ -263,6 +271,7 @@ impl OpenAiSession {
         self.say(ModelEvent::Closed {
             code: None,
             reason: why.to_owned(),
+            quiet: self.heard_at.elapsed(),
         });
         ctx.stop();
     }
@@ -316,6 +325,7 @@ impl OpenAiSession {
                 self.say(ModelEvent::Closed {
                     code,
                     reason: clip(&text, 128).to_owned(),
+                    quiet: Duration::ZERO,
                 });
                 self.close(code.unwrap_or(1000));
             }
@@ -379,6 +389,7 @@ impl Drop for OpenAiSession {
             self.say(ModelEvent::Closed {
                 code: None,
                 reason: "panicked".to_owned(),
+                quiet: self.heard_at.elapsed(),
             });
         }
     }
@@ -420,12 +431,10 @@ impl Handler<Due> for OpenAiSession {
 
     /// A server is not silent because this thread stood still: it was not asked anything meanwhile, and what it said
     /// then is read before it is looked after.
-    fn handle(&mut self, due: Due, _: &mut Self::Context) {
-        if due.stood_still()
-            && let Some(asked_by_now) = Instant::now().checked_sub(MODEL_SILENCE - MODEL_PING)
-        {
-            // It is asked now, and has a second to answer: the caller may be waiting already.
-            self.heard_at = self.heard_at.max(asked_by_now);
+    fn handle(&mut self, due: Due, ctx: &mut Self::Context) {
+        if due.stood_still() {
+            self.excused_until = Some(Instant::now() + MODEL_ANSWERS);
+            self.next_look = Some(Alarm::once(MODEL_ANSWERS, ctx.address().downgrade()));
         }
         self.look_due = true;
     }

@@ -68,6 +68,7 @@ fn event_of(line: &[u8], ids: &mut Interner) -> Option<Event> {
         b'C' => Event::Model(ModelEvent::Closed {
             code: None,
             reason: String::new(),
+            quiet: Duration::from_secs(rest.len() as u64),
         }),
         b'X' => Event::Phone(PhoneEvent::Closed { code: None }),
         b'S' => Event::Operator(OperatorEvent::Say(words(&text)?)),

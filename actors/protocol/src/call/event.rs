@@ -1,6 +1,7 @@
 //! What can happen to a call.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::operator::Words;
 use super::person::PersonEvent;
@@ -281,6 +282,8 @@ pub enum ModelEvent {
         code: Option<u16>,
         /// The reason given, clipped.
         reason: String,
+        /// Since the server's last sign of life.
+        quiet: Duration,
     },
     /// The server has given no sign of life for long, or the session takes nothing any more. It is given up; what the
     /// caller said last was heard by nobody.

@@ -35,6 +35,7 @@ mod tool_outcomes;
 mod tool_runs;
 mod tools;
 pub mod transfer;
+mod utterance;
 mod waiting;
 
 pub use absence::{ADOPT_WITHIN, PARK_AFTER};
@@ -96,6 +97,7 @@ pub struct Call {
     owes_answer: bool,
     /// The session before was stuck: the caller may have spoken to nobody.
     unheard: bool,
+    utterance: utterance::Utterance,
     preroll: Preroll,
     /// Responses of sessions that are gone of which the caller still hears something: no session can be told of them.
     foreign: Vec<ModelId>,
@@ -173,6 +175,7 @@ impl Call {
             mended_in_a_row: 0,
             owes_answer: false,
             unheard: false,
+            utterance: utterance::Utterance::default(),
             preroll: Preroll::default(),
             foreign: Vec::new(),
             conversation: Conversation::default(),

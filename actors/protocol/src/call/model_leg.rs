@@ -128,9 +128,9 @@ impl Call {
             ModelEvent::SessionConfigured(session) => self.on_configured(session, now),
             ModelEvent::Rejected(fault) => {
                 self.violation(Peer::Model, fault.label());
-                self.on_model_closed(None, now);
+                self.on_model_closed(None, Duration::ZERO, now);
             }
-            ModelEvent::Closed { code, .. } => self.on_model_closed(code, now),
+            ModelEvent::Closed { code, quiet, .. } => self.on_model_closed(code, quiet, now),
             ModelEvent::Stuck => self.on_model_stuck(now),
         }
     }
@@ -355,7 +355,7 @@ impl Call {
         });
     }
 
-    fn on_model_closed(&mut self, code: Option<u16>, now: Time) {
+    fn on_model_closed(&mut self, code: Option<u16>, quiet: Duration, now: Time) {
         match &self.link {
             Link::Waiting | Link::Lost => {}
             Link::Dialling { .. } => self.on_refused(&Refusal::Network, now),
@@ -367,6 +367,10 @@ impl Call {
                     Some(_) => "closed",
                     None => "reset",
                 };
+                // A path that breaks often swallows everything for a while before anybody is told.
+                if !self.caller_speaks && self.utterance.outlasts(quiet, now) {
+                    self.nobody_heard();
+                }
                 self.lose_model(why, fatal, now);
             }
         }
@@ -379,12 +383,16 @@ impl Call {
             Link::Dialling { .. } => self.on_refused(&Refusal::Timeout, now),
             Link::Configuring(_) => self.lose_model("stuck", false, now),
             Link::Ready(_) => {
-                // The next session speaks first, or the two would wait for each other.
-                self.unheard = true;
-                self.owes_answer = true;
+                self.nobody_heard();
                 self.lose_model("stuck", false, now);
             }
         }
+    }
+
+    /// The caller may have spoken to nobody: the next session speaks first, or the two would wait for each other.
+    const fn nobody_heard(&mut self) {
+        self.unheard = true;
+        self.owes_answer = true;
     }
 
     /// The session is gone. Audio that is already here goes on playing.

@@ -182,6 +182,7 @@ impl Call {
         self.timers.set(Timer::Media, now + MEDIA_TIMEOUT);
         self.timers.set(Timer::Gap, now + QUIET_LINE);
         self.fill(missing_ms);
+        self.utterance.frame(&audio.payload, now);
         match &self.link {
             Link::Ready(_) => {
                 self.keep_for_next(&audio.payload);

@@ -388,6 +388,15 @@ pub(crate) fn error(error: ModelError) -> Event {
 }
 
 pub(crate) fn model_closed(code: Option<u16>) -> Event {
-    let reason = String::new();
-    Event::Model(ModelEvent::Closed { code, reason })
+    model_closed_after(code, 0)
+}
+
+/// The socket is closed after the server has said nothing for so many milliseconds.
+pub(crate) fn model_closed_after(code: Option<u16>, quiet_ms: u64) -> Event {
+    let (reason, quiet) = (String::new(), Duration::from_millis(quiet_ms));
+    Event::Model(ModelEvent::Closed {
+        code,
+        reason,
+        quiet,
+    })
 }

@@ -218,7 +218,7 @@ events! {
         "unusable": next(ModelEvent::Unusable(ReadError::Malformed)),
         "rejected": next(ModelEvent::Rejected(SocketFault::TooLarge)),
         "stuck": next(ModelEvent::Stuck),
-        "closed": next(ModelEvent::Closed { code: Some(1_001), reason: String::new() }),
+        "closed": next(ModelEvent::Closed { code: Some(1_001), reason: String::new(), quiet: Duration::ZERO }),
     ],
     Event::Tool(_) => "tool.finished": [
         "": tool_finished(1, ToolResult::Ok, r#"{"found":true}"#),
