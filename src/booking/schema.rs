@@ -111,16 +111,19 @@ pub(crate) fn connect(path: &Path) -> Result<Connection, BookError> {
 }
 
 /// Makes the tables of a new book, and the house it begins with.
+///
+/// A book that is there is read and not written to: whoever holds it for a change, a process that was stopped in the
+/// middle of one, say, is no reason for this one not to start.
 pub(crate) fn prepare(connection: &mut Connection) -> Result<(), BookError> {
+    if is_made(connection)? {
+        return Ok(());
+    }
     let _: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     // Two processes may find the file new at the same time.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match version {
-        VERSION => return Ok(()),
-        0 => {}
-        newer => return Err(BookError::Version(newer)),
+    if is_made(&transaction)? {
+        return Ok(());
     }
     transaction.execute_batch(TABLES)?;
     let first = Premises::first().map_err(BookError::House)?;
@@ -130,4 +133,14 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<(), BookError> {
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;
     Ok(())
+}
+
+/// Whether the tables are there.
+fn is_made(connection: &Connection) -> Result<bool, BookError> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    match version {
+        VERSION => Ok(true),
+        0 => Ok(false),
+        newer => Err(BookError::Version(newer)),
+    }
 }

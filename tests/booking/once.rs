@@ -1,5 +1,7 @@
 //! An effect and its idempotency key are one transaction.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 use switchboard::booking::{Book, CallContext, FILE};
 
@@ -114,4 +116,19 @@ fn an_effect_that_cannot_be_written_down_does_not_happen() {
     file.execute_batch("DROP TRIGGER dies").unwrap();
     assert!(shelf.keyed("k1", "book_appointment", &wish)["booked"].is_object());
     assert_eq!(shelf.standing().len(), 1);
+}
+
+#[test]
+fn a_book_that_somebody_holds_for_a_change_opens_and_is_read() {
+    let shelf = Shelf::new();
+    let holder = rusqlite::Connection::open(shelf.folder.join(FILE)).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let began = Instant::now();
+    let book = Book::open(shelf.folder.join(FILE)).unwrap();
+    assert!(!book.premises().unwrap().services.is_empty());
+    let took = began.elapsed();
+    assert!(
+        took < Duration::from_secs(1),
+        "it waits for nobody: {took:?}"
+    );
 }

@@ -6,20 +6,16 @@ use serde_json::json;
 use switchboard_kit::realtime::{Ended, Realtime, Session};
 use switchboard_kit::twilio::load::LoadReport;
 use switchboard_kit::twilio::{CallEnd, CallOutcome, CallProgress, Step, StreamEnd};
-use tokio::sync::Mutex;
 
 use crate::support::http::{Request, call_over};
 use crate::support::phone::{Closed, closed_with, sid};
 use crate::support::{House, Options, PUBLIC, SOON, brief, brief_with, listen, say, tone, until};
 use crate::town::Folder;
 use crate::victim::{Victim, a_moment, longest_gap_ms, operator};
-use crate::weather::{neighbours, noticed_nothing, stormy, talking_line};
+use crate::weather::{TURNS, neighbours, noticed_nothing, stormy, talking_line};
 
 /// Neighbours beside each fault.
 const OTHERS: u32 = 20;
-
-/// The figures are about milliseconds.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 struct Struck {
     outcome: CallOutcome,
@@ -62,7 +58,7 @@ async fn struck(fault: &str, greeting_ms: u64, steps: impl IntoIterator<Item = S
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_step_that_holds_its_thread_is_a_pause_for_every_call_of_that_thread() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _turn = TURNS.acquire().await.unwrap();
     let steps = [listen(), say("yes"), listen(), Step::HangUp];
     let Struck {
         outcome,
@@ -86,7 +82,7 @@ async fn a_step_that_holds_its_thread_is_a_pause_for_every_call_of_that_thread()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thread_that_stood_still_longer_than_a_dead_phone_leg_may_ends_no_call() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _turn = TURNS.acquire().await.unwrap();
     let steps = [listen(), say("yes"), listen(), Step::HangUp];
     let Struck {
         outcome,
@@ -108,7 +104,7 @@ async fn a_thread_that_stood_still_longer_than_a_dead_phone_leg_may_ends_no_call
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_takes_no_messages_is_left_by_its_caller() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _turn = TURNS.acquire().await.unwrap();
     let steps = [listen(), listen(), say("yes"), listen(), Step::HangUp];
     let Struck {
         outcome,
@@ -138,7 +134,7 @@ async fn a_call_that_takes_no_messages_is_left_by_its_caller() {
 /// nobody tells another one meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_stands_still_when_it_is_over_has_one_end() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _turn = TURNS.acquire().await.unwrap();
     let model = brief_with(|script| script.greeting = tone(440, 2_000, "Hello."));
     let (house, _chaos) = stormy(model).await;
     let mut line = talking_line(&house);
@@ -163,7 +159,7 @@ async fn a_call_that_stands_still_when_it_is_over_has_one_end() {
 /// The same, and Twilio's word meets another process, which cannot know whether the call's own one still lives.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_whose_end_another_process_has_told_meanwhile_tells_none() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _turn = TURNS.acquire().await.unwrap();
     let folder = Folder::new();
     let greeting = || brief_with(|script| script.greeting = tone(440, 500, "Hello."));
     let (house, other) = (
@@ -196,7 +192,7 @@ async fn a_call_whose_end_another_process_has_told_meanwhile_tells_none() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_model_session_that_does_nothing_is_replaced() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _turn = TURNS.acquire().await.unwrap();
     let steps = [listen(), say("yes"), listen(), Step::HangUp];
     let Struck {
         outcome,
@@ -222,7 +218,7 @@ async fn a_model_session_that_does_nothing_is_replaced() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_phone_session_that_does_nothing_costs_its_call_its_model_after_five_seconds() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _turn = TURNS.acquire().await.unwrap();
     let steps = [Step::Wait { ms: 20_000 }];
     let model = brief_with(|script| script.greeting = tone(440, 2_000, "Hello."));
     let (house, _chaos) = stormy(model).await;
@@ -266,7 +262,7 @@ async fn a_phone_session_that_does_nothing_costs_its_call_its_model_after_five_s
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_stands_still_costs_no_call_its_caller() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _turn = TURNS.acquire().await.unwrap();
     let folder = Folder::new();
     let model = brief_with(|script| script.greeting = tone(440, 2_000, "Hello."));
     let house = kept_in(&folder, model).await;
@@ -326,7 +322,7 @@ async fn a_store_that_stands_still_costs_no_call_its_caller() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn marks_sent_to_a_call_that_takes_no_messages_fill_no_memory() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _turn = TURNS.acquire().await.unwrap();
     let house = House::start(Options::default().model(brief())).await;
     let mut leg = house.pick_up(&sid("CA")).await;
     leg.begin().await;

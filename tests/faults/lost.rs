@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::support::{House, SOON, brief, brief_with, caller, listen, say, tone, until};
 use crate::weather::{
-    ONE_AT_A_TIME, longest_silence_ms, neighbours, noticed_nothing, stormy, talking_line,
+    TURNS, longest_silence_ms, neighbours, noticed_nothing, stormy, talking_line,
 };
 
 /// Calls a fault strikes at once.
@@ -196,7 +196,7 @@ async fn others_are_there(house: &House) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f1_a_reset_in_mid_call_costs_a_pause_and_not_the_call() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _turn = TURNS.acquire().await.unwrap();
     let (house, chaos) = stormy(talkative()).await;
     let others = neighbours(&house, OTHERS, Duration::from_secs(40));
     others_are_there(&house).await;
@@ -233,7 +233,7 @@ async fn f1_a_reset_in_mid_call_costs_a_pause_and_not_the_call() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f6_a_black_hole_is_noticed_within_ten_seconds() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _turn = TURNS.acquire().await.unwrap();
     let (house, chaos) = stormy(talkative()).await;
     let others = neighbours(&house, OTHERS, Duration::from_secs(20));
     others_are_there(&house).await;

@@ -13,7 +13,7 @@ use crate::support::{
     House, MODEL_KEY, Options, SOON, brief, caller, fallback_after_ms, listen, say, until,
 };
 use crate::weather::{
-    ONE_AT_A_TIME, longest_silence_ms, neighbours, noticed_nothing, stormy, talking_line,
+    TURNS, longest_silence_ms, neighbours, noticed_nothing, stormy, talking_line,
 };
 
 /// Phones and stays on the line until the front desk has answered; gives the call and the milliseconds of media stream
@@ -339,7 +339,7 @@ async fn an_agent_whose_model_does_not_exist_falls_back_and_shuts_no_door_for_ot
 /// F2, F3 and F4 in one house of fifty calls: each fault strikes one caller, and the others do not notice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f2_f3_f4_a_refusal_is_the_business_of_the_call_it_meets() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _turn = TURNS.acquire().await.unwrap();
     let (house, _chaos) = stormy(brief()).await;
     let others = neighbours(&house, 47, Duration::from_secs(45));
     until("the neighbours are there", SOON * 2, async || {

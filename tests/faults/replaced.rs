@@ -7,7 +7,7 @@ use switchboard_kit::twilio::{CallEnd, Fault, Step};
 use crate::support::http::{Request, ring};
 use crate::support::phone::{Closed, Leg, sid};
 use crate::support::{ACCOUNT, House, Options, SOON, brief_with, caller, listen, say, tone, until};
-use crate::weather::{ONE_AT_A_TIME, neighbours, noticed_nothing, stormy, talking_line};
+use crate::weather::{TURNS, neighbours, noticed_nothing, stormy, talking_line};
 
 /// A house whose agent greets for so long that a line can break in the middle of it.
 async fn talkative() -> House {
@@ -189,7 +189,7 @@ async fn f20_a_stream_error_that_overtakes_the_end_of_its_socket_ends_no_call() 
 /// The emulated Twilio loses sockets in the middle of an answer, and asks what follows as Twilio does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f20_callers_whose_sockets_break_hear_a_pause_and_the_others_nothing() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _turn = TURNS.acquire().await.unwrap();
     const VICTIMS: usize = 5;
     let (house, _chaos) = stormy(brief_with(|script| {
         script.greeting = tone(440, 4_000, "Hello. And so on.");

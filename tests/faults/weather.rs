@@ -6,7 +6,7 @@ use switchboard_kit::chaos::Chaos;
 use switchboard_kit::realtime::Realtime;
 use switchboard_kit::twilio::load::{LoadPlan, LoadReport, load};
 use switchboard_kit::twilio::{CallOutcome, Line, StreamEnd};
-use tokio::sync::Mutex;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::support::{House, Options};
@@ -56,8 +56,9 @@ pub(crate) fn talking_line(house: &House) -> Line {
     line
 }
 
-/// Held by a test with neighbours: what they meet is the fault and not another test's.
-pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+/// One is held by each test with neighbours: their figures are about milliseconds, and what they meet is to be the
+/// fault, not the load of other tests.
+pub(crate) static TURNS: Semaphore = Semaphore::const_new(2);
 
 /// So many calls of frames there and back, beside whatever happens.
 pub(crate) fn neighbours(house: &House, calls: u32, probing: Duration) -> JoinHandle<LoadReport> {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use call_protocol::audio::FRAME_BYTES;
 use fastrand::Rng;
@@ -51,6 +51,7 @@ impl Caller for Guest {
 /// A call that is over.
 pub(crate) struct Over {
     pub(crate) number: u64,
+    pub(crate) began: Instant,
     pub(crate) outcome: CallOutcome,
     /// When the caller's own line failed so that nobody could be heard on it, in milliseconds of the call.
     pub(crate) deaf: Vec<u64>,
@@ -121,10 +122,12 @@ pub(crate) async fn call(mut line: Line, seed: u64, number: u64, leave: Arc<Atom
         deaf: deaf.clone(),
         leave,
     };
+    let began = Instant::now();
     let outcome = line.call(guest).await;
     let deaf = deaf.lock().unwrap().clone();
     Over {
         number,
+        began,
         outcome,
         deaf,
     }

@@ -1,7 +1,9 @@
 //! The service as a process: started, killed, replaced; and what all of them together have logged.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::entrance::Entrance;
@@ -69,7 +71,11 @@ pub(crate) struct Processes {
     idle_files: usize,
     /// From a process's end to the next one that serves.
     pub(crate) longest_gap: Duration,
+    pub(crate) stops: Stops,
 }
+
+/// When a process that was to answer was stopped (SIGSTOP), from when to when.
+pub(crate) type Stops = Arc<Mutex<Vec<Range<Instant>>>>;
 
 impl Processes {
     pub(crate) async fn start(entrance: &Entrance, model: &str, clerk: &str) -> Self {
@@ -94,6 +100,7 @@ impl Processes {
             past: Vec::new(),
             idle_files,
             longest_gap: Duration::ZERO,
+            stops: Stops::default(),
         }
     }
 
@@ -154,8 +161,10 @@ impl Processes {
                 self.leave(old).await;
             }
             ProcessFault::Freeze { ms } => {
+                let (began, length) = (Instant::now(), Duration::from_millis(ms));
+                self.stops.lock().unwrap().push(began..began + length);
                 self.present.signal("STOP");
-                tokio::time::sleep(Duration::from_millis(ms)).await;
+                tokio::time::sleep(length).await;
                 self.present.signal("CONT");
             }
             ProcessFault::Sleeper { ms } => {

@@ -16,7 +16,7 @@ use crate::clerk::{Clerk, book_of, booked_once};
 use crate::entrance::Entrance;
 use crate::guests::{self, Over};
 use crate::plan::plan;
-use crate::process::Processes;
+use crate::process::{Processes, Stops};
 use crate::records;
 use crate::silence::{self, BAR_MS, Silence, Silences};
 use crate::support::{MODEL_KEY, PUBLIC, SOON, line_to, tone};
@@ -122,11 +122,18 @@ struct Found {
 }
 
 impl Found {
-    fn look_at(&mut self, over: Over, entrance: &Entrance) {
+    fn look_at(&mut self, over: Over, stops: &Stops, entrance: &Entrance) {
+        let since = |at: Instant| at.saturating_duration_since(over.began).as_millis() as u64;
+        let stops = stops.lock().unwrap();
+        let stopped: Vec<_> = stops
+            .iter()
+            .map(|stop| since(stop.start)..since(stop.end))
+            .collect();
+        drop(stops);
         let Silences {
             longest: silence,
             too_long,
-        } = silence::of(&over.outcome, &over.deaf);
+        } = silence::of(&over.outcome, &over.deaf, &stopped);
         self.silences_ms.push(silence.ms());
         if silence.ms() > self.longest.ms() {
             self.longest = silence;
@@ -228,6 +235,7 @@ pub(crate) async fn run(seed: u64, at_once: usize, length: Duration) {
         to_service: &to_service,
         entrance: &entrance,
     };
+    let stops = processes.stops.clone();
     let breaking = async {
         let struck = break_all(&plan, &street, &mut processes, began).await;
         tokio::time::sleep_until((began + length).into()).await;
@@ -239,7 +247,7 @@ pub(crate) async fn run(seed: u64, at_once: usize, length: Duration) {
     let mut found = Found::default();
     let looking = async {
         while let Some(over) = overs.recv().await {
-            found.look_at(over, &entrance);
+            found.look_at(over, &stops, &entrance);
         }
     };
     let (struck, ()) = tokio::join!(breaking, looking);
@@ -289,7 +297,7 @@ pub(crate) async fn run(seed: u64, at_once: usize, length: Duration) {
     println!("I3 {clerk:?}; {booked:?} appointments");
     let over = silences.iter().filter(|ms| **ms > BAR_MS).count();
     println!(
-        "I5 {over} calls whose line broke while they waited heard nothing for longer than {BAR_MS} ms"
+        "I5 {over} calls whose line broke or whose process was stopped while they waited heard nothing for longer than {BAR_MS} ms"
     );
     println!(
         "I5 longest silence p50 {} ms, p95 {} ms, p99 {} ms, max {} ms (bar {BAR_MS}); longest without a process {} ms",

@@ -8,7 +8,7 @@
 //! frame above the threshold of speech: neither voice nor filler. While the caller speaks himself, and from the moment
 //! his own line fails in a way that lets nobody be heard until its stream ends, nothing is owed. A line that
 //! breaks off within a silence (a kill, a hand-over), or is still down when it begins, may add [`BREAK_MS`] to it each
-//! time.
+//! time; and a process that is stopped (SIGSTOP) can play nothing, so what that takes of a silence is not counted.
 
 use std::ops::Range;
 
@@ -48,6 +48,8 @@ struct Frame {
     breaks: bool,
     /// The caller's line lets nobody be heard.
     deaf: bool,
+    /// The process is stopped.
+    stopped: bool,
 }
 
 /// The bar.
@@ -63,6 +65,8 @@ pub(crate) struct Silence {
     pub(crate) to_ms: u64,
     /// Streams that broke off meanwhile, or just before it so that none was there when it began.
     pub(crate) breaks: u64,
+    /// Milliseconds in which the process was stopped.
+    pub(crate) stopped_ms: u64,
 }
 
 /// The silences of a call that matter.
@@ -79,13 +83,19 @@ impl Silence {
     }
 
     const fn is_too_long(self) -> bool {
-        self.ms() > BAR_MS + BREAK_MS * self.breaks
+        self.ms() > BAR_MS + BREAK_MS * self.breaks + self.stopped_ms
     }
 }
 
-/// Such stretches of a call; `deaf` are the moments from which the caller's own line was of no use.
-pub(crate) fn of(outcome: &CallOutcome, deaf: &[u64]) -> Silences {
-    silences_of(&frames(outcome, deaf))
+/// Such stretches of a call; `deaf` are the moments from which the caller's own line was of no use, `stopped` the times
+/// in which the process was stopped.
+pub(crate) fn of(outcome: &CallOutcome, deaf: &[u64], stopped: &[Range<u64>]) -> Silences {
+    let mut frames = frames(outcome, deaf);
+    for stop in stopped {
+        let range = index(stop.start).min(frames.len())..index(stop.end);
+        fill(&mut frames, range, |frame| frame.stopped = true);
+    }
+    silences_of(&frames)
 }
 
 fn index(ms: u64) -> usize {
@@ -181,6 +191,8 @@ struct Ledger {
     /// The caller's sounds of this utterance, and when the last one ended.
     utterance: Option<(u64, u64)>,
     outages: Vec<Outage>,
+    /// Every frame in which the process was stopped.
+    stopped: Vec<u64>,
 }
 
 /// A stream broke off.
@@ -223,6 +235,9 @@ impl Ledger {
         {
             outage.over_ms.get_or_insert(at_ms);
         }
+        if frame.stopped {
+            self.stopped.push(at_ms);
+        }
         let was_speaking = self.spoken_ms.is_some_and(|spoken| at_ms < spoken + 400);
         if frame.begins || (frame.breaks && was_speaking) {
             let since = self.owed.unwrap_or(at_ms);
@@ -247,10 +262,12 @@ impl Ledger {
         self.caller(at_ms, frame.caller_speaks);
         let speaks = self.utterance.is_some();
         let since = self.owed.filter(|_| !speaks)?.max(self.heard_ms);
+        let stopped = self.stopped.iter().filter(|at| **at >= since).count() as u64;
         (ends_ms > since).then_some(Silence {
             from_ms: since,
             to_ms: ends_ms,
             breaks: self.outages.iter().filter(|it| it.concerns(since)).count() as u64,
+            stopped_ms: stopped * FRAME_MS,
         })
     }
 
@@ -301,6 +318,7 @@ mod tests {
         begins: false,
         breaks: false,
         deaf: false,
+        stopped: false,
     };
     const VOICE: Frame = Frame {
         heard: Sound::Voice,
@@ -458,6 +476,23 @@ mod tests {
             (5_020, QUIET),
         ];
         assert!(too_long(&up_again));
+    }
+
+    #[test]
+    fn a_process_that_is_stopped_can_play_nothing() {
+        let too_long = |before: u64, stopped: u64, after: u64| {
+            let stop = Frame {
+                stopped: true,
+                ..QUIET
+            };
+            let parts = [(before, QUIET), (stopped, stop), (after, QUIET)];
+            let frames: Vec<_> = parts
+                .iter()
+                .flat_map(|(ms, frame)| std::iter::repeat_n(*frame, index(*ms)))
+                .collect();
+            silences_of(&frames).too_long.is_some()
+        };
+        assert!(!too_long(2_000, 2_500, 3_000) && too_long(2_000, 2_500, 3_020));
     }
 
     #[test]

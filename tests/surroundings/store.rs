@@ -179,6 +179,36 @@ async fn f16_a_quiet_call_is_written_down_again_when_the_store_is_back() {
     );
 }
 
+/// The next process of a deployment, while the old one was stopped in the middle of a change of both files.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f16_a_process_starts_while_another_one_writes() {
+    let folder = Folder::new();
+    let model = brief().keys([MODEL_KEY]).start().await.unwrap();
+    let file = folder.0.join("switchboard.toml");
+    let books = "[agents.spa]\ntools = [\"find_times\", \"book_appointment\"]";
+    std::fs::write(&file, AGENT.replace("[agents.spa]", books)).unwrap();
+    let config = ("SWITCHBOARD_CONFIG", file.display().to_string());
+    let variables = folder.variables(&model.url(), &[config]);
+    let old = Serving::start(&variables).await;
+    let held = ["calls.sqlite", switchboard::booking::FILE].map(|file| {
+        let connection = Connection::open(folder.0.join(file)).unwrap();
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        connection
+    });
+    let began = Instant::now();
+    let next = Serving::start(&variables).await;
+    let took = began.elapsed();
+    was_undisturbed(&talks(&next, 1, 700).await.unwrap(), 1);
+    drop(held);
+    old.stop_within(SOON).await;
+    next.stop_within(SOON).await;
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    println!(
+        "F16 a process started while another held the store and the book: up after {} ms, its first call undisturbed",
+        took.as_millis()
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f16_a_store_that_is_gone_is_made_anew_when_there_is_a_place_for_it() {
     let folder = Folder::new();
