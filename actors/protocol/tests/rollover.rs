@@ -322,6 +322,32 @@ fn a_session_lost_while_the_next_one_waits_is_replaced_at_once() {
 }
 
 #[test]
+fn a_session_that_was_stuck_while_the_next_one_waits_is_replaced_by_one_that_knows() {
+    let mut rig = rig_with_sessions_of(HOUR_S);
+    rig.pass(55 * 60_000 - 500);
+    rig.event(speech_started());
+    rig.pass(2_000);
+    rig.take();
+    rig.event(Event::Model(ModelEvent::Stuck));
+    let told = rig.take_of(&["take_next", "tell", "respond"]);
+    let last = told.len() - 2;
+    assert_eq!(
+        (told[0].as_str(), told[last + 1].as_str()),
+        ("take_next", "respond respond-1")
+    );
+    assert!(told[last].contains("could not hear the caller"), "{told:?}");
+    // Another loss, much later, is one like any other.
+    rig.event(speech_stopped());
+    rig.answers("resp_1", "item_1", 7, 400);
+    rig.pass(10_000);
+    rig.take();
+    rig.event(model_closed(None));
+    rig.pass(2_000);
+    let told = rig.take_of(&["tell"]);
+    assert!(!told.concat().contains("could not hear"), "{told:?}");
+}
+
+#[test]
 fn a_call_that_ends_lets_go_of_both_sessions() {
     let mut rig = rig_with_sessions_of(HOUR_S);
     rig.event(speech_started());

@@ -368,7 +368,8 @@ impl Call {
                     None => "reset",
                 };
                 // A path that breaks often swallows everything for a while before anybody is told.
-                if !self.caller_speaks && self.utterance.outlasts(quiet, now) {
+                let is_missed = !self.caller_speaks && self.utterance.outlasts(quiet, now);
+                if is_missed && matches!(self.link, Link::Ready(_)) {
                     self.nobody_heard();
                 }
                 self.lose_model(why, fatal, now);

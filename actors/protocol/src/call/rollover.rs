@@ -15,6 +15,7 @@ use crate::model::command::{ModelCommand, Role, SessionSetup};
 use crate::model::errors::{Class, classify, close_is_fatal, refusal_is_fatal};
 use crate::model::handover;
 use crate::model::link::{CONFIGURE_TIMEOUT, Configuring, DIAL_TIMEOUT, Link, Session};
+use crate::model::replay::DEAF;
 use crate::payload::Payload;
 use crate::preroll::Preroll;
 use crate::time::Time;
@@ -361,6 +362,12 @@ impl Call {
             self.tools_briefed();
         }
         self.tell_notes();
+        if std::mem::take(&mut self.unheard) {
+            self.ask_model(ModelCommand::Tell {
+                role: Role::System,
+                text: DEAF.to_owned(),
+            });
+        }
         if self.owes_answer {
             self.ask_for_answer(None);
         }

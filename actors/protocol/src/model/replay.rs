@@ -9,6 +9,10 @@ use crate::tool::memory::{TOLD_OF_TOOL, ToolMemory, ToolRecord};
 /// Bytes of history told; the newest turns win. Text is cheap, but every response pays for it again.
 const TOLD: usize = 12_000;
 
+/// What a session is told whose call goes on from one that may have missed what the caller said.
+pub const DEAF: &str = "For some seconds you could not hear the caller, who may have spoken; this call goes on. Do not \
+                        greet again; if it is not clear what he wants, ask him in one short sentence to say it once more.";
+
 /// The text of a system item that tells a new session what happened so far.
 ///
 /// One labelled text rather than assistant items: a history of assistant *text* can push a model into answering in text.
@@ -25,12 +29,7 @@ pub fn briefing(conversation: &Conversation, tools: &ToolMemory) -> String {
 /// The same where the session before was stuck: what the caller said meanwhile went nowhere.
 #[must_use]
 pub fn briefing_after_deafness(conversation: &Conversation, tools: &ToolMemory) -> String {
-    told(
-        "For some seconds you could not hear the caller, who may have spoken; this call goes on. Do not greet again; if \
-         it is not clear what he wants, ask him in one short sentence to say it once more.",
-        conversation,
-        tools,
-    )
+    told(DEAF, conversation, tools)
 }
 
 /// The same for a call whose media stream was interrupted: the caller heard nothing for a moment.
