@@ -333,12 +333,16 @@ mod tests {
         ..QUIET
     };
 
-    fn call(parts: &[(u64, Frame)]) -> u64 {
+    fn found(parts: &[(u64, Frame)]) -> Silences {
         let mut frames = Vec::new();
         for (ms, frame) in parts {
             frames.extend(std::iter::repeat_n(*frame, index(*ms)));
         }
-        silences_of(&frames).longest.ms()
+        silences_of(&frames)
+    }
+
+    fn call(parts: &[(u64, Frame)]) -> u64 {
+        found(parts).longest.ms()
     }
 
     #[test]
@@ -452,12 +456,8 @@ mod tests {
             ..frame
         };
         let too_long = |down: &[(u64, Frame)]| {
-            let mut frames = vec![VOICE; index(2_000)];
-            frames.extend([CALLER; 25]);
-            for (ms, frame) in down {
-                frames.extend(std::iter::repeat_n(*frame, index(*ms)));
-            }
-            silences_of(&frames).too_long.is_some()
+            let parts = [&[(2_000, VOICE), (500, CALLER)], down].concat();
+            found(&parts).too_long.is_some()
         };
         let still_down = |ms: u64| {
             too_long(&[
@@ -486,11 +486,7 @@ mod tests {
                 ..QUIET
             };
             let parts = [(before, QUIET), (stopped, stop), (after, QUIET)];
-            let frames: Vec<_> = parts
-                .iter()
-                .flat_map(|(ms, frame)| std::iter::repeat_n(*frame, index(*ms)))
-                .collect();
-            silences_of(&frames).too_long.is_some()
+            found(&parts).too_long.is_some()
         };
         assert!(!too_long(2_000, 2_500, 3_000) && too_long(2_000, 2_500, 3_020));
     }

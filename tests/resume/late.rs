@@ -81,7 +81,7 @@ async fn a_process_that_wakes_up_late_yields_a_hundred_calls() {
     println!("{}", taken_over(100).await);
 }
 
-/// A call at a process, up to the middle of its greeting.
+/// The media stream of the call at that process, begun as its answer on this path says.
 async fn begun(at: &Serving, path: &str, call: &str) -> Leg {
     let next = connect_of(&ask(at, path, call).await);
     let mut leg = open(at, &path_of(&next.stream.url)).await.unwrap();
@@ -224,11 +224,7 @@ async fn a_call_that_ended_for_good_is_not_gone_on_with_anywhere() {
     let one = Serving::start(&variables).await;
     let other = Serving::start(&variables).await;
     let call = sid("CA");
-    let reply = ask(&one, "/incoming-call", &call).await;
-    let ticket = path_of(&connect_of(&reply).stream.url);
-    let mut leg = open(&one, &ticket).await.unwrap();
-    leg.call.clone_from(&call);
-    leg.begin().await;
+    let mut leg = begun(&one, "/incoming-call", &call).await;
     stay_on(&mut leg, Duration::from_millis(500)).await;
     let ended = operator(&one, "POST", &format!("/admin/calls/{call}/hangup")).await;
     assert_eq!(ended.status, 202);

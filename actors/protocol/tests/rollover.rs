@@ -40,6 +40,15 @@ fn rig_with_sessions_of(seconds: u64) -> Rig {
     rig
 }
 
+/// The same with sessions of an hour; the next one has come to wait while the caller speaks.
+fn speaking_while_the_next_one_waits() -> Rig {
+    let mut rig = rig_with_sessions_of(HOUR_S);
+    rig.pass(55 * 60_000 - 500);
+    rig.event(speech_started());
+    rig.pass(2_000);
+    rig
+}
+
 /// One turn of each side, ten seconds in all.
 fn talk(rig: &mut Rig, n: u64) {
     let (caller, response, item) = (format!("c{n}"), format!("resp_{n}"), format!("item_{n}"));
@@ -305,10 +314,7 @@ fn a_refusal_for_good_is_not_tried_again_and_ends_no_call_that_has_a_session() {
 
 #[test]
 fn a_session_lost_while_the_next_one_waits_is_replaced_at_once() {
-    let mut rig = rig_with_sessions_of(HOUR_S);
-    rig.pass(55 * 60_000 - 500);
-    rig.event(speech_started());
-    rig.pass(2_000);
+    let mut rig = speaking_while_the_next_one_waits();
     rig.event(speech_stopped());
     rig.event(caller_words("c1", "Hello?"));
     rig.event(response_started("resp_1"));
@@ -323,10 +329,7 @@ fn a_session_lost_while_the_next_one_waits_is_replaced_at_once() {
 
 #[test]
 fn a_session_that_was_stuck_while_the_next_one_waits_is_replaced_by_one_that_knows() {
-    let mut rig = rig_with_sessions_of(HOUR_S);
-    rig.pass(55 * 60_000 - 500);
-    rig.event(speech_started());
-    rig.pass(2_000);
+    let mut rig = speaking_while_the_next_one_waits();
     rig.take();
     rig.event(Event::Model(ModelEvent::Stuck));
     let told = rig.take_of(&["take_next", "tell", "respond"]);

@@ -173,6 +173,7 @@ pub(super) struct OpenAiSession {
     excused_until: Option<Instant>,
     control: (Instant, u32),
     looks: Option<Alarm>,
+    /// When that time is over.
     next_look: Option<Alarm>,
     pub(super) look_due: bool,
     pub(super) hanging_up: bool,
