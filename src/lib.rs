@@ -82,6 +82,7 @@ pub mod commands;
 mod desk;
 mod drain;
 mod house;
+pub mod number;
 pub mod phone;
 pub mod profile;
 pub mod service;

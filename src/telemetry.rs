@@ -15,6 +15,7 @@ use log::kv::{Key, Value, VisitSource};
 use log::{Level, LevelFilter, Record, SetLoggerError};
 use prometheus::IntCounter;
 
+use crate::number;
 use crate::settings::{Log, LogFormat};
 
 /// Between two lines about a listener that cannot accept.
@@ -108,7 +109,8 @@ pub fn mask_number(number: &str) -> String {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return MASK.to_owned();
     }
-    let country = &digits[..country_code_length(digits).min(digits.len())];
+    // A code that is no country's has three digits: there are no shorter ones left.
+    let country = number::country_code(digits).unwrap_or(&digits[..digits.len().min(3)]);
     let rest = &digits[country.len()..];
     // Three digits must stay hidden, or the mask would hide nothing.
     let shown = rest.len().saturating_sub(3).min(4);
@@ -125,22 +127,6 @@ fn mask_name(name: &str) -> String {
     match word.as_str() {
         "anonymous" | "restricted" | "unavailable" | "unknown" | "private" => word,
         _ => MASK.to_owned(),
-    }
-}
-
-/// Length of the country code (ITU-T E.164): zones 1 and 7 have one digit, the listed ones two, all others three.
-fn country_code_length(digits: &str) -> usize {
-    const TWO: &[&str] = &[
-        "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45", "46",
-        "47", "48", "49", "51", "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63",
-        "64", "65", "66", "81", "82", "84", "86", "90", "91", "92", "93", "94", "95", "98",
-    ];
-    if digits.starts_with('1') || digits.starts_with('7') {
-        1
-    } else if TWO.iter().any(|code| digits.starts_with(code)) {
-        2
-    } else {
-        3
     }
 }
 

@@ -52,7 +52,7 @@ async fn two_hundred(house: &House) {
     let mut calls = Vec::new();
     for number in 0..CALLS {
         let mut line = house.line();
-        line.from = format!("+155501{number:04}");
+        line.from = format!("+1555010{number:04}");
         let steps = [listen(), say("yes"), listen(), Step::HangUp];
         calls.push(tokio::spawn(async move { line.call(caller(steps)).await }));
     }

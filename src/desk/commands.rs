@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::calls::{bad_body, find, order};
 use crate::house::House;
-use crate::settings::PhoneNumber;
+use crate::number::PhoneNumber;
 
 /// `{"text":"…"}`
 #[derive(Deserialize)]
@@ -90,11 +90,12 @@ fn words(body: &Body) -> Result<Words, String> {
 fn destination(body: &Body) -> Result<Destination, String> {
     let To { to } = read(body, r#"{"to":"+1…"}"#)?;
     let to = to.trim();
-    if let Some(number) = PhoneNumber::parse(to) {
-        return Ok(Destination::Number(number.as_str().to_owned()));
+    match PhoneNumber::parse(to) {
+        Ok(number) => Ok(Destination::Number(number.as_str().to_owned())),
+        Err(error) if to.starts_with('+') => Err(format!("to {error}")),
+        Err(_) if to.is_empty() => {
+            Err("to is neither a phone number nor the name of a transfer target".to_owned())
+        }
+        Err(_) => Ok(Destination::Target(to.to_owned())),
     }
-    if to.is_empty() || to.starts_with('+') {
-        return Err("to is neither a phone number nor the name of a transfer target".to_owned());
-    }
-    Ok(Destination::Target(to.to_owned()))
 }

@@ -10,7 +10,8 @@ use super::twiml::{Connect, Response};
 use super::{after_dial, briefing};
 use crate::answering::Answering;
 use crate::house::House;
-use crate::settings::{PhoneNumber, TransferMode};
+use crate::number::PhoneNumber;
+use crate::settings::TransferMode;
 use switchboard_actors::messages::Refused;
 
 /// Seconds a caller waits for another process.
@@ -63,8 +64,9 @@ pub(crate) fn transfer(
         return Response::new().meet(room, Some(action));
     }
     let number = match to {
-        Some(Destination::Number(number)) => Some(number.as_str()),
-        Some(Destination::Target(name)) => agent.target(name).map(PhoneNumber::as_str),
+        // It may be one that an earlier version wrote down.
+        Some(Destination::Number(number)) => PhoneNumber::parse(number).ok(),
+        Some(Destination::Target(name)) => agent.target(name).cloned(),
         None => None,
     };
     let Some(number) = number else {
@@ -76,14 +78,14 @@ pub(crate) fn transfer(
         TransferMode::Cold => None,
         TransferMode::Warm => Some(format!("{}{}", house.public_http, briefing::path(call))),
     };
-    Response::new().transfer(number, action, settings.ring_seconds, screen)
+    Response::new().transfer(&number, action, settings.ring_seconds, screen)
 }
 
 fn fall_back(document: Response, agent: &Answering) -> Response {
     let fallback = agent.fallback();
     let document = document.say(&fallback.say, agent.language());
     match &fallback.dial {
-        Some(number) => document.dial(number.as_str(), None, None),
+        Some(number) => document.dial(number, None, None),
         None => document.hangup(),
     }
 }

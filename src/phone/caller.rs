@@ -1,6 +1,6 @@
 //! The caller's number, as far as there is one.
 
-use crate::settings::PhoneNumber;
+use crate::number::PhoneNumber;
 
 /// A withheld number comes as a word, or as the number that spells one on a keypad: ANONYMOUS, RESTRICTED, BLOCKED,
 /// UNKNOWN, UNAVAILABLE (help.twilio.com, *Why am I getting calls from these strange numbers?*).
@@ -15,7 +15,7 @@ const SPELLED: [&str; 5] = [
 /// The number in full if it is one that can be called back; `None` when it is withheld.
 pub(crate) fn number(from: Option<&str>) -> Option<&str> {
     let from = from?.trim();
-    let is_number = PhoneNumber::parse(from).is_some();
+    let is_number = PhoneNumber::parse(from).is_ok();
     (is_number && !SPELLED.contains(&from)).then_some(from)
 }
 
@@ -34,6 +34,7 @@ mod tests {
             "+7378742833",
             "sip:anna@example.com",
             "0",
+            "+1555",
         ] {
             assert_eq!(number(Some(withheld)), None, "{withheld}");
         }

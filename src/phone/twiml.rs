@@ -3,6 +3,8 @@
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 
+use crate::number::PhoneNumber;
+
 /// Content type of every document.
 pub const CONTENT_TYPE: &str = "text/xml; charset=utf-8";
 /// Twilio refuses longer documents (error 11750).
@@ -54,8 +56,8 @@ pub enum Verb {
     },
     /// Calls somebody and connects the two.
     Dial {
-        /// Whom, in E.164 form.
-        number: String,
+        /// Whom.
+        number: PhoneNumber,
         /// The number they see; `None`: the caller's.
         caller_id: Option<String>,
         /// Asked for TwiML when the dialled call ends.
@@ -157,9 +159,9 @@ impl Response {
 
     /// Adds a call to a number; `caller_id` is what they see, `action` is asked afterwards.
     #[must_use]
-    pub fn dial(self, number: &str, caller_id: Option<&str>, action: Option<&str>) -> Self {
+    pub fn dial(self, number: &PhoneNumber, caller_id: Option<&str>, action: Option<&str>) -> Self {
         self.verb(Verb::Dial {
-            number: number.to_owned(),
+            number: number.clone(),
             caller_id: caller_id.map(str::to_owned),
             action: action.map(str::to_owned),
             screen: None,
@@ -172,13 +174,13 @@ impl Response {
     #[must_use]
     pub fn transfer(
         self,
-        number: &str,
+        number: &PhoneNumber,
         action: String,
         ring_seconds: u16,
         screen: Option<String>,
     ) -> Self {
         self.verb(Verb::Dial {
-            number: number.to_owned(),
+            number: number.clone(),
             caller_id: None,
             action: Some(action),
             screen,
@@ -316,9 +318,10 @@ fn write_verb(writer: &mut Writer<Vec<u8>>, verb: &Verb) -> std::io::Result<()> 
                 ),
             ];
             match screen {
-                None => write_text(writer, "Dial", &attributes, number),
+                None => write_text(writer, "Dial", &attributes, number.as_str()),
                 Some(url) => write_within(writer, "Dial", &attributes, |writer| {
-                    write_text(writer, "Number", &[("url", Some(url.clone()))], number)
+                    let attributes = [("url", Some(url.clone()))];
+                    write_text(writer, "Number", &attributes, number.as_str())
                 }),
             }
         }
@@ -472,13 +475,17 @@ mod tests {
         }
     }
 
+    fn desk() -> PhoneNumber {
+        PhoneNumber::parse("+15550199").unwrap()
+    }
+
     #[test]
     fn an_answer_connects_the_stream_and_then_falls_back() {
         let xml = Response::new()
             .connect(connect(&[("token", "T")]))
             .say("I am sorry.", Some("de-DE"))
             .dial(
-                "+15550199",
+                &desk(),
                 Some("+15550100"),
                 Some("https://voice.example.com/after-stream"),
             )
@@ -524,7 +531,7 @@ mod tests {
     fn a_transfer_says_how_long_it_rings_and_who_is_asked_afterwards() {
         let action = "https://voice.example.com/after-dial?target=front_desk".to_owned();
         let xml = Response::new()
-            .transfer("+15550199", action, 25, None)
+            .transfer(&desk(), action, 25, None)
             .to_xml()
             .unwrap();
         assert!(
@@ -539,7 +546,7 @@ mod tests {
     #[test]
     fn a_briefing_is_heard_by_whoever_answers_and_asks_for_a_key() {
         let (action, screen) = ("https://h/after".to_owned(), "https://h/b?c=1".to_owned());
-        let dial = Response::new().transfer("+15550199", action, 25, Some(screen));
+        let dial = Response::new().transfer(&desk(), action, 25, Some(screen));
         let xml = dial.to_xml().unwrap();
         let number = "timeout=\"25\"><Number url=\"https://h/b?c=1\">+15550199</Number></Dial>";
         assert!(xml.contains(number), "{xml}");

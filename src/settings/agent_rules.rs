@@ -13,8 +13,8 @@ use super::error::SettingsError;
 use super::model_rules::{language_tag, model, transcription, turn_detection};
 use super::tool_use::ToolUse;
 use super::tools::{Fallback, Tool};
-use super::types::PhoneNumber;
 use super::{Warning, fragments, read, variables};
+use crate::number::PhoneNumber;
 
 /// About 16,000 tokens, the published cap for instructions and tools together.
 const MAX_INSTRUCTIONS_CHARS: usize = 60_000;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::tool_use::ToolUse;
 use super::tools::Fallback;
-use super::types::PhoneNumber;
+use crate::number::PhoneNumber;
 
 /// Voices of the Realtime API (developers.openai.com, *realtime-conversations*). The first is the default.
 pub const VOICES: &[&str] = &[

@@ -34,6 +34,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+pub use crate::number::PhoneNumber;
 pub use agents::{
     ANSWER_WITHIN, Agent, BUILT_IN_AGENT, BUILT_IN_INSTRUCTIONS, BUILT_IN_TOOLS, CALL_TOOLS,
     Eagerness, Effort, Filler, Greeting, ModelOptions, NoiseReduction, Silence, ToolRef,
@@ -43,7 +44,7 @@ pub use built_in::BuiltIn;
 pub use env::{Env, ProcessEnv};
 pub use error::SettingsError;
 pub use tools::{Fallback, Tool, ToolKind, Transfer, TransferMode};
-pub use types::{PhoneNumber, PublicUrl};
+pub use types::PublicUrl;
 
 use fragments::File;
 use inputs::Inputs;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use super::error::SettingsError;
 use super::inputs::Given;
 use super::keys;
-use super::types::PhoneNumber;
+use crate::number::PhoneNumber;
 
 /// The smallest sum that can be counted: a hundredth of a cent.
 const LEAST_DOLLARS: f64 = 0.0001;
@@ -75,10 +75,10 @@ pub(super) fn switch(given: &Given) -> Result<bool, SettingsError> {
 
 /// A phone number in E.164 form.
 pub(super) fn number(key: &str, given: &str) -> Result<PhoneNumber, SettingsError> {
-    PhoneNumber::parse(given).ok_or_else(|| {
+    PhoneNumber::parse(given).map_err(|error| {
         SettingsError::invalid(
             key,
-            "is not a phone number",
+            error.to_string(),
             "write it with + and the country code, like +15550100",
         )
     })

@@ -15,7 +15,8 @@ use super::error::SettingsError;
 use super::fragments;
 use super::read;
 use super::tool_headers;
-use super::types::{PhoneNumber, is_loopback};
+use super::types::is_loopback;
+use crate::number::PhoneNumber;
 
 /// What a caller hears when the configuration says nothing about it.
 const DEFAULT_SAY: &str =

@@ -1,43 +1,6 @@
 //! Small validated types that settings are made of.
 
-use std::fmt;
-
 use url::{Host, Url};
-
-/// A phone number in E.164 form, `+` and 2 to 15 digits. Its `Debug` is masked; [`as_str`](Self::as_str) is not.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PhoneNumber(String);
-
-impl PhoneNumber {
-    /// Reads a number; spaces, dashes, dots and brackets, which people write, are dropped.
-    pub fn parse(text: &str) -> Option<Self> {
-        let kept: String = text
-            .chars()
-            .filter(|c| !matches!(c, ' ' | '-' | '.' | '(' | ')'))
-            .collect();
-        let digits = kept.strip_prefix('+')?;
-        let right_length = (2..=15).contains(&digits.len());
-        let right_digits =
-            digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
-        (right_length && right_digits).then_some(Self(kept))
-    }
-
-    /// The number in full, for Twilio only.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The number for logs and pages.
-    pub fn masked(&self) -> String {
-        crate::telemetry::mask_number(&self.0)
-    }
-}
-
-impl fmt::Debug for PhoneNumber {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.masked())
-    }
-}
 
 /// The service's address as Twilio sees it: scheme, host and port, nothing behind them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,26 +82,6 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_e164_and_masked_in_debug() {
-        let number = PhoneNumber::parse("+1 (555) 555-0142").unwrap();
-        assert_eq!(number.as_str(), "+15555550142");
-        assert_eq!(format!("{number:?}"), "+1•••••0142");
-        for wrong in [
-            "",
-            "+",
-            "15550100",
-            "+0155",
-            "+1",
-            "+1234567890123456",
-            "+1555x",
-            "sip:a@b",
-            "+１５５５",
-        ] {
-            assert!(PhoneNumber::parse(wrong).is_none(), "{wrong}");
-        }
-    }
 
     #[test]
     fn a_public_url_is_an_origin() {

@@ -194,6 +194,21 @@ fn what_is_not_the_callers_stays_closed_without_code_and_name() {
         json!({"service": "Facial", "day": "tomorrow", "time": "14:00", "name": "Cleo"});
     assert!(refusal(&shelf.call(None, "book_appointment", unreachable.clone())).contains("number"));
     let mut reachable = unreachable;
+    // Digits that are no number are asked for again, of those who have another one, too.
+    for (caller, phone) in [
+        (None, "+1555"),
+        (Some(BERT), "+1555"),
+        (Some(BERT), "+44207946095812"),
+        (Some(BERT), "+2105550100"),
+        (None, "0012"),
+    ] {
+        reachable["phone"] = json!(phone);
+        let answer = shelf.call(caller, "book_appointment", reachable.clone());
+        assert!(
+            refusal(&answer).contains("is not a phone number"),
+            "{phone}: {answer}"
+        );
+    }
     reachable["phone"] = json!("+1 (555) 555-0144");
     assert!(shelf.call(None, "book_appointment", reachable)["error"].is_null());
     assert_eq!(shelf.standing()[1].number, "+15555550144");

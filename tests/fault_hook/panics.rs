@@ -69,7 +69,7 @@ async fn a_panic_anywhere_in_a_call_leaves_it_on_the_line() {
     ] {
         so_far += times;
         let steps = [listen(), say("yes"), listen(), Step::HangUp];
-        let from = format!("+155501000{number}");
+        let from = format!("+1555010000{number}");
         let victim = Victim::on(line_to(serving.public), serving.admin, &from, steps).await;
         victim.breaks(&format!("{{\"kind\":\"{kind}\"}}")).await;
         let outcome = victim.outcome().await;

@@ -118,7 +118,11 @@ fn agents_are_refused_for_what_they_get_wrong() {
     for (lines, expected) in [
         (
             "numbers = [\"15550100\"]",
-            "agents.spa.numbers is not a phone number",
+            "agents.spa.numbers is not a phone number; write it with + and the country code",
+        ),
+        (
+            "numbers = [\"+1555\"]",
+            "agents.spa.numbers is not a phone number: it has 3 digits after +1, where there are 7 or 10; write it",
         ),
         ("voice = \"nova\"", "agents.spa.voice is \"nova\""),
         ("voice = \"marine\"", "did you mean marin?"),
@@ -347,6 +351,14 @@ fn tools_are_refused_for_what_they_get_wrong() {
         (
             "[transfer.targets]\ndesk = \"100\"".to_owned(),
             "transfer.targets.desk is not a phone number",
+        ),
+        (
+            "[transfer.targets]\ndesk = \"+4420794609\"".to_owned(),
+            "transfer.targets.desk is not a phone number: it has 8 digits after +44, where there are 7, 9 or 10",
+        ),
+        (
+            "[fallback]\ndial = \"+2105550100\"".to_owned(),
+            "fallback.dial is not a phone number: no country has its code",
         ),
         ("[fallback]\nsay = \"\"".to_owned(), "fallback.say is empty"),
     ] {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::booking::BookError;
 use crate::booking::when;
+use crate::number::PhoneNumber;
 
 /// Longest text a tool takes; names are shorter.
 const MOST_CHARS: usize = 80;
@@ -69,16 +70,17 @@ pub(super) fn time(said: &str) -> Result<Time, Refusal> {
     })
 }
 
-/// A number as it is kept: digits, with a plus if it has its country code. `None` for a name or a withheld number.
+/// A number as it is kept: with its country code if it has one, else the digits alone. `None` for a name, a withheld
+/// number, or one that its country cannot have.
 pub(crate) fn read_number(given: &str) -> Option<String> {
-    let kept: String = given
-        .chars()
-        .filter(|c| c.is_ascii_digit() || *c == '+')
-        .collect();
-    let kept = kept
-        .strip_prefix("00")
-        .map_or(kept.clone(), |rest| format!("+{rest}"));
-    let digits = kept.strip_prefix('+').unwrap_or(&kept);
-    let foreign = given.chars().any(|c| c.is_alphabetic());
-    (!foreign && (5..=15).contains(&digits.len()) && !digits.contains('+')).then_some(kept)
+    let given = given.trim();
+    let abroad = given.strip_prefix("00").map(|rest| format!("+{rest}"));
+    let given = abroad.as_deref().unwrap_or(given);
+    if given.contains('+') {
+        let number = PhoneNumber::parse(given).ok()?;
+        return Some(number.as_str().to_owned());
+    }
+    let digits: String = given.chars().filter(char::is_ascii_digit).collect();
+    let is_a_name = given.chars().any(char::is_alphabetic);
+    (!is_a_name && (5..=15).contains(&digits.len())).then_some(digits)
 }

@@ -30,6 +30,12 @@ pub(super) fn book_appointment(
     let number = match (arguments.text("phone"), &counter.caller) {
         (Some(said), caller) => match read_number(&said) {
             Some(number) => number,
+            // Digits are meant as a number, and the caller's own would not be the one that was said.
+            None if said.contains(|c: char| c.is_ascii_digit()) => {
+                return Err(refuse(format!(
+                    "{said:?} is not a phone number; ask for it again, with its country code."
+                )));
+            }
             // Instead of a number a model sometimes writes that it is this one.
             None => caller
                 .clone()
