@@ -85,10 +85,12 @@ mod house;
 pub mod number;
 pub mod phone;
 pub mod profile;
+mod routes;
 pub mod service;
 pub mod settings;
 pub mod telemetry;
 pub mod toolbox;
 
 pub use desk::admin_routes;
+pub use phone::public_routes;
 pub use service::Service;

@@ -1,8 +1,10 @@
 //! What the operator calls: the admin listener.
 
 use actix_web::http::{Method, StatusCode};
-use actix_web::{HttpRequest, HttpResponse, Route, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
+
+use crate::routes::{Served, get, post, resources};
 
 mod auth;
 mod calls;
@@ -10,32 +12,8 @@ mod commands;
 #[cfg(feature = "fault-hook")]
 mod fault;
 
-/// One route of the admin listener.
-struct AdminRoute {
-    method: Method,
-    path: &'static str,
-    /// Makes the route anew for each worker.
-    handler: fn() -> Route,
-}
-
-const fn get(path: &'static str, handler: fn() -> Route) -> AdminRoute {
-    AdminRoute {
-        method: Method::GET,
-        path,
-        handler,
-    }
-}
-
-const fn post(path: &'static str, handler: fn() -> Route) -> AdminRoute {
-    AdminRoute {
-        method: Method::POST,
-        path,
-        handler,
-    }
-}
-
 /// Every route of the admin listener. What is not in here is not served, and what is here is behind the token.
-const ROUTES: &[AdminRoute] = &[
+const ROUTES: &[Served] = &[
     get("/admin/calls", || web::route().to(calls::list)),
     get("/admin/calls/{call_sid}", || web::route().to(calls::one)),
     post("/admin/calls/{call_sid}/hangup", || {
@@ -63,15 +41,15 @@ const ROUTES: &[AdminRoute] = &[
 
 /// Method and path of every route of the admin listener, for tests that leave none out.
 pub fn admin_routes() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let of = |route: &'static AdminRoute| (route.method.as_str(), route.path);
+    let of = |served: &'static Served| (served.method.as_str(), served.path);
     ROUTES.iter().map(of)
 }
 
 /// The admin listener.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     let mut scope = web::scope("").wrap(actix_web::middleware::from_fn(auth::guard));
-    for route in ROUTES {
-        scope = scope.route(route.path, (route.handler)().method(route.method.clone()));
+    for resource in resources(ROUTES, wrong_method) {
+        scope = scope.service(resource);
     }
     config.service(scope.default_service(web::route().to(not_found)));
 }
@@ -80,6 +58,15 @@ async fn not_found(request: HttpRequest) -> HttpResponse {
     let method: &Method = request.method();
     let message = format!("there is nothing at {method} {}", request.path());
     problem(StatusCode::NOT_FOUND, "not_found", &message)
+}
+
+fn wrong_method() -> HttpResponse {
+    let message = "this path has other methods, see Allow";
+    problem(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        message,
+    )
 }
 
 /// An error as the contract words it.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use actix_web::http::Method;
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use call_protocol::ids::CallSid;
 use secrecy::ExposeSecret as _;
@@ -23,6 +24,12 @@ pub(crate) async fn with_ticket(
     request: HttpRequest,
     stream: web::Payload,
 ) -> Result<HttpResponse, Error> {
+    if request.method() == Method::HEAD {
+        return Ok(match check_ticket(&house, &request, &token) {
+            Ok(_) => no_handshake(),
+            Err(reason) => refuse(&house, reason),
+        });
+    }
     let Some(opener) = open(&house, &request) else {
         return Ok(too_many(&house));
     };
@@ -59,6 +66,9 @@ pub(crate) async fn without_ticket(
     if !house.settings.is_dev() {
         return Ok(refuse(&house, "no_ticket"));
     }
+    if request.method() == Method::HEAD {
+        return Ok(no_handshake());
+    }
     let Some(opener) = open(&house, &request) else {
         return Ok(too_many(&house));
     };
@@ -86,12 +96,7 @@ async fn admit(
     request: &HttpRequest,
     token: &str,
 ) -> Result<Admitted, &'static str> {
-    check_signature(house, request)?;
-    let claim = house
-        .mint
-        .verify(token, SystemTime::now())
-        .map_err(|error| error.reason())?;
-    let call = CallSid::parse(&claim.call_sid).ok_or("malformed_ticket")?;
+    let call = check_ticket(house, request, token)?;
     let claim = Claim {
         call,
         token: token.to_owned(),
@@ -104,6 +109,25 @@ async fn admit(
         }
         Err(error) => Err(error.label()),
     }
+}
+
+/// Whose call a ticket opens; nothing is used up by looking.
+fn check_ticket(
+    house: &House,
+    request: &HttpRequest,
+    token: &str,
+) -> Result<CallSid, &'static str> {
+    check_signature(house, request)?;
+    let claim = house
+        .mint
+        .verify(token, SystemTime::now())
+        .map_err(|error| error.reason())?;
+    CallSid::parse(&claim.call_sid).ok_or("malformed_ticket")
+}
+
+/// What a request gets that asks for no WebSocket.
+fn no_handshake() -> HttpResponse {
+    HttpResponse::BadRequest().finish()
 }
 
 /// The handshake is signed like a GET, over the `wss://` URL as our TwiML gave it

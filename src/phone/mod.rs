@@ -1,6 +1,8 @@
 //! What Twilio calls: webhooks, the media socket, callbacks, health.
 
-use actix_web::web;
+use actix_web::{HttpResponse, web};
+
+use crate::routes::{Served, get, post, resources};
 
 mod after_dial;
 mod after_stream;
@@ -21,26 +23,38 @@ pub mod ticket;
 pub mod twiml;
 mod webhook;
 
-/// The routes of the public listener.
+/// Every route of the public listener.
+const ROUTES: &[Served] = &[
+    post("/incoming-call", || web::route().to(incoming_call::handle)),
+    get("/incoming-call", || web::route().to(incoming_call::handle)),
+    get("/media-stream", || {
+        web::route().to(media_stream::without_ticket)
+    }),
+    get("/media-stream/{token}", || {
+        web::route().to(media_stream::with_ticket)
+    }),
+    post("/after-stream", || web::route().to(after_stream::handle)),
+    post("/after-dial", || web::route().to(after_dial::handle)),
+    post("/briefing", || web::route().to(briefing::handle)),
+    post("/briefing-key", || web::route().to(briefing::key)),
+    post("/person-status", || web::route().to(person::status)),
+    post("/stream-status", || {
+        web::route().to(callbacks::stream_status)
+    }),
+    post("/call-status", || web::route().to(callbacks::call_status)),
+    get("/healthz", || web::route().to(health::healthz)),
+    get("/readyz", || web::route().to(health::readyz)),
+];
+
+/// Method and path of every route of the public listener, for tests that leave none out.
+pub fn public_routes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let of = |served: &'static Served| (served.method.as_str(), served.path);
+    ROUTES.iter().map(of)
+}
+
+/// The public listener.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
-    config
-        .service(
-            web::resource("/incoming-call")
-                .route(web::post().to(incoming_call::handle))
-                .route(web::get().to(incoming_call::handle)),
-        )
-        .route("/media-stream", web::get().to(media_stream::without_ticket))
-        .route(
-            "/media-stream/{token}",
-            web::get().to(media_stream::with_ticket),
-        )
-        .route("/after-stream", web::post().to(after_stream::handle))
-        .route("/after-dial", web::post().to(after_dial::handle))
-        .route("/briefing", web::post().to(briefing::handle))
-        .route("/briefing-key", web::post().to(briefing::key))
-        .route("/person-status", web::post().to(person::status))
-        .route("/stream-status", web::post().to(callbacks::stream_status))
-        .route("/call-status", web::post().to(callbacks::call_status))
-        .route("/healthz", web::get().to(health::healthz))
-        .route("/readyz", web::get().to(health::readyz));
+    for resource in resources(ROUTES, || HttpResponse::MethodNotAllowed().finish()) {
+        config.service(resource);
+    }
 }

@@ -71,7 +71,7 @@ impl Webhook {
         request: &HttpRequest,
         body: web::Payload,
     ) -> Result<Self, (StatusCode, &'static str)> {
-        let form = if request.method() == Method::GET {
+        let form = if is_read(request) {
             Form::from_query(request.query_string())
         } else {
             let content_type = request
@@ -111,6 +111,11 @@ impl Webhook {
     }
 }
 
+/// Whether the fields are in the query, and the URL alone is signed.
+fn is_read(request: &HttpRequest) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
 async fn read_body(mut body: web::Payload) -> Result<Vec<u8>, (StatusCode, &'static str)> {
     let mut bytes = Vec::new();
     while let Some(chunk) = body.next().await {
@@ -140,7 +145,7 @@ fn check_signature(
         .map_err(|_| (StatusCode::FORBIDDEN, "bad_signature"))?;
     // From the settings, never from Host headers, which anybody can write.
     let url = format!("{}{}", house.public_http, request.uri());
-    let signed = if request.method() == Method::GET {
+    let signed = if is_read(request) {
         Signed::UrlOnly
     } else {
         Signed::Form(form.pairs())

@@ -7,6 +7,7 @@ mod budget;
 mod conversation;
 mod demo;
 mod endings;
+mod methods;
 mod model_faults;
 mod order_and_identity;
 mod reload;
