@@ -1,11 +1,12 @@
 //! What every handler of the service needs: the settings, the registry, the mint, the metrics.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use actix::Addr;
+use actix_web::HttpRequest;
 use call_protocol::call::AgentProfile;
 use call_protocol::call::choice::Choice;
 use call_protocol::ids::AccountSid;
@@ -23,9 +24,9 @@ use switchboard_actors::twilio::rest::Rest;
 use crate::answering::{Answering, AnsweringError, Readings};
 use crate::phone::openers::{Opener, Openers};
 use crate::phone::person;
-use crate::phone::ticket::{Mint, TokenEq};
-use crate::settings::{Settings, Transfer, TransferMode, Trust};
+use crate::settings::{Settings, Transfer, TransferMode};
 use crate::toolbox::Workshop;
+use crate::trust::Keyring;
 
 /// Longest wait for an answer of the registry; it answers in microseconds.
 const REGISTRY_ANSWERS: Duration = Duration::from_secs(2);
@@ -44,8 +45,8 @@ pub(crate) struct House {
     pub(crate) gate: Arc<Gate>,
     /// Media sockets on which `start` has not come.
     pub(crate) openers: Openers,
-    pub(crate) mint: Mint,
-    pub(crate) admin_token: Option<TokenEq>,
+    /// Whom the house believes.
+    pub(crate) keyring: Arc<Keyring>,
     /// Name of this process among others.
     pub(crate) node: String,
     /// `https://…` without a slash at the end, as Twilio knows us.
@@ -58,6 +59,8 @@ pub(crate) struct House {
     account: Option<AccountSid>,
     pub(crate) tap: Option<Tap>,
     readings: Readings,
+    /// The settings as they were read last, for telling what the next reading changes.
+    pub(crate) last: Mutex<Settings>,
     draining: AtomicBool,
     #[cfg(feature = "fault-hook")]
     breaks_webhook: AtomicBool,
@@ -69,7 +72,7 @@ pub(crate) struct Ground {
     pub(crate) store: Arc<dyn CallStore>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) gate: Arc<Gate>,
-    pub(crate) mint: Mint,
+    pub(crate) keyring: Arc<Keyring>,
     pub(crate) rest: Option<Arc<Rest>>,
     pub(crate) tap: Option<Tap>,
 }
@@ -87,15 +90,11 @@ impl House {
             store,
             metrics,
             gate,
-            mint,
+            keyring,
             rest,
             tap,
         } = ground;
         let readings = Readings::new(&settings, workshop)?;
-        let admin_token = match &settings.server.trust {
-            Trust::Dev { .. } => None,
-            Trust::Verified { admin_token, .. } => Some(TokenEq::new(admin_token)),
-        };
         let credentials = settings.twilio.rest.as_ref();
         let account = credentials.and_then(|rest| AccountSid::parse(&rest.account_sid));
         let public_ws = public_base.replacen("http", "ws", 1);
@@ -106,8 +105,7 @@ impl House {
             metrics,
             gate,
             openers: Openers::default(),
-            mint,
-            admin_token,
+            keyring,
             node: node_name(),
             public_http: public_base,
             public_ws,
@@ -115,6 +113,7 @@ impl House {
             account,
             tap,
             readings,
+            last: Mutex::new(settings.clone()),
             draining: AtomicBool::new(false),
             #[cfg(feature = "fault-hook")]
             breaks_webhook: AtomicBool::new(false),
@@ -149,9 +148,29 @@ impl House {
         self.readings.language(agent)
     }
 
-    /// New calls live under these settings from now on.
-    pub(crate) fn renew(&self, settings: Settings) -> Result<(), AnsweringError> {
-        self.readings.renew(settings, &self.settings)
+    /// New calls live under these settings from now on; their secrets hold for every request and dial.
+    pub(crate) fn renew(&self, settings: &Settings) -> Result<(), AnsweringError> {
+        self.readings.renew(settings.clone(), &self.settings)?;
+        self.keyring
+            .renew(&self.settings, settings, SystemTime::now());
+        let login = settings.twilio.rest.as_ref();
+        if let (Some(rest), Some(login), true) =
+            (&self.rest, login, self.settings.is_of_one_account(settings))
+        {
+            rest.log_in(login.basic());
+        }
+        Ok(())
+    }
+
+    /// How Twilio may have spelled the URL of a request when it signed it: as the settings do, or in the normal form that
+    /// our TwiML has. From the settings, never from Host headers, which anybody can write.
+    pub(crate) fn spellings(&self, request: &HttpRequest) -> Vec<String> {
+        let target = request.uri().path_and_query();
+        let target = target.map_or("/", |target| target.as_str());
+        match self.settings.public_url() {
+            Some(url) => url.spellings(target),
+            None => vec![format!("{}{target}", self.public_http)],
+        }
     }
 
     /// What a call on an accepted socket is started with.

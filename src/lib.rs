@@ -90,6 +90,7 @@ pub mod service;
 pub mod settings;
 pub mod telemetry;
 pub mod toolbox;
+mod trust;
 
 pub use desk::admin_routes;
 pub use phone::public_routes;

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use actix::{Actor as _, Addr};
@@ -30,9 +30,9 @@ use switchboard_actors::twilio::rest::Rest;
 use crate::answering::AnsweringError;
 use crate::house::{Ground, House};
 use crate::phone::media_stream::DiallerOfThread;
-use crate::phone::ticket::Mint;
-use crate::settings::{Settings, Store, Trust};
+use crate::settings::{Changes, Settings, Store};
 use crate::toolbox::{OwnTools, Workshop, check_names};
+use crate::trust::Keyring;
 
 /// A request head must be complete by then.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -74,15 +74,17 @@ pub struct Service {
 pub struct Renewal(web::Data<House>);
 
 impl Renewal {
-    /// New calls live under these settings from now on, live ones keep theirs. Gives the keys that differ and only a
-    /// restart changes. It reads files and may open the appointment book: call it off the threads that carry audio.
+    /// New calls live under these settings from now on, live ones keep theirs. Secrets hold for all,
+    /// at once. Gives what differs from the last reading. It reads files and may open the appointment book: call it off the threads that carry audio.
     ///
     /// # Errors
     /// Settings that cannot be used change nothing.
-    pub fn renew(&self, settings: Settings) -> Result<Vec<&'static str>, AnsweringError> {
-        let needs_restart = self.0.settings.needs_restart(&settings);
-        self.0.renew(settings)?;
-        Ok(needs_restart)
+    pub fn renew(&self, settings: Settings) -> Result<Changes, AnsweringError> {
+        self.0.renew(&settings)?;
+        let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = self.0.settings.changes(&last, &settings);
+        *last = settings;
+        Ok(changes)
     }
 }
 
@@ -141,17 +143,14 @@ impl Service {
         let admin = listen("admin.listen", settings.admin_listen)?;
         let public_address = public.local_addr()?;
         let admin_address = admin.local_addr()?;
-        let mint = match &settings.server.trust {
-            Trust::Dev { .. } => {
-                Mint::random().map_err(|error| StartError::Crypto(error.to_string()))?
-            }
-            Trust::Verified { auth_token, .. } => Mint::from_auth_token(auth_token),
-        };
+        let keyring =
+            Keyring::new(&settings).map_err(|error| StartError::Crypto(error.to_string()))?;
+        let keyring = Arc::new(keyring);
         let base = settings.public_url().map_or_else(
             || format!("http://{public_address}"),
             |url| url.as_str().to_owned(),
         );
-        let endpoint = endpoint(&settings)?;
+        let endpoint = endpoint(keyring.clone())?;
         let gate = Arc::new(match settings.limits.max_day_cost_usd {
             Some(most) => Gate::with_day_budget(most),
             None => Gate::default(),
@@ -175,7 +174,7 @@ impl Service {
             store,
             metrics: metrics.clone(),
             gate,
-            mint,
+            keyring,
             rest: rest(&settings, &endpoint),
             tap,
         };
@@ -365,7 +364,7 @@ fn set_socket_options(connection: &dyn std::any::Any, _: &mut Extensions) {
     }
 }
 
-fn endpoint(settings: &Settings) -> Result<Endpoint, StartError> {
+fn endpoint(keyring: Arc<Keyring>) -> Result<Endpoint, StartError> {
     let crypto = |error: rustls::Error| StartError::Crypto(error.to_string());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let roots = RootCertStore {
@@ -378,8 +377,8 @@ fn endpoint(settings: &Settings) -> Result<Endpoint, StartError> {
         .with_no_client_auth();
     // The default would offer h2, over which this client cannot open a WebSocket.
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let key = settings.openai.api_key.clone();
-    let authorization = Arc::new(move || format!("Bearer {}", key.expose_secret()));
+    // Read for every dial: a reload renews it.
+    let authorization = Arc::new(move || format!("Bearer {}", keyring.now().model.expose_secret()));
     Ok(Endpoint {
         authorization,
         tls: Arc::new(tls),

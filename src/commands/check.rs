@@ -119,12 +119,12 @@ impl Report<'_> {
     fn without_secrets(&self, line: &str) -> String {
         let mut secrets: Vec<&SecretString> = vec![&self.settings.openai.api_key];
         if let Trust::Verified {
-            auth_token,
-            admin_token,
+            auth_tokens,
+            admin_tokens,
             ..
         } = &self.settings.server.trust
         {
-            secrets.extend([auth_token, admin_token]);
+            secrets.extend(auth_tokens.iter().chain(admin_tokens.iter()));
         }
         match self.settings.twilio.rest.as_ref().map(|rest| &rest.login) {
             Some(RestLogin::AuthToken(token)) => secrets.push(token),
@@ -162,9 +162,9 @@ fn agents_by_model(settings: &Settings) -> BTreeMap<&str, Vec<&Agent>> {
 /// The credentials that can read the account: the auth token wherever there is one, since API keys cannot.
 fn account_login(settings: &Settings, rest: &RestCredentials) -> RestCredentials {
     match &settings.server.trust {
-        Trust::Verified { auth_token, .. } => RestCredentials {
+        Trust::Verified { auth_tokens, .. } => RestCredentials {
             account_sid: rest.account_sid.clone(),
-            login: RestLogin::AuthToken(auth_token.clone()),
+            login: RestLogin::AuthToken(auth_tokens.first().clone()),
         },
         Trust::Dev { .. } => rest.clone(),
     }

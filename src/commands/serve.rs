@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::{Exit, complain};
 use crate::service::{Renewal, Service};
-use crate::settings::{ProcessEnv, Settings};
+use crate::settings::{Changes, ProcessEnv, Settings};
 use crate::telemetry;
 
 /// After a second signal the process is gone by then.
@@ -67,7 +67,13 @@ async fn reload(renewal: Renewal, config: Option<PathBuf>) {
     // Files, and perhaps the appointment book: not on the thread of the registry.
     let read = move || read_again(&renewal, config.as_deref());
     match tokio::task::spawn_blocking(read).await {
-        Ok(Ok(needs_restart)) => {
+        Ok(Ok(Changes {
+            renewed,
+            needs_restart,
+        })) => {
+            for key in renewed {
+                log::info!(target: "switchboard", key; "secret renewed");
+            }
             for key in needs_restart {
                 log::warn!(target: "switchboard", key; "changed, but needs a restart");
             }
@@ -82,7 +88,7 @@ async fn reload(renewal: Renewal, config: Option<PathBuf>) {
     }
 }
 
-fn read_again(renewal: &Renewal, config: Option<&Path>) -> Result<Vec<&'static str>, String> {
+fn read_again(renewal: &Renewal, config: Option<&Path>) -> Result<Changes, String> {
     let settings = Settings::load(config, &ProcessEnv).map_err(|error| error.to_string())?;
     for warning in &settings.warnings {
         log::warn!(target: "switchboard", warning:% = warning; "configuration");

@@ -119,7 +119,8 @@ async fn keep_place(
     renew: bool,
 ) -> Result<Arrived, &'static str> {
     let now = std::time::SystemTime::now();
-    let token = house.mint.mint(visit.call.as_str(), now).map_err(|error| {
+    let mint = &house.keyring.now().mint;
+    let token = mint.mint(visit.call.as_str(), now).map_err(|error| {
         log::error!(target: "switchboard::phone", error:% = error; "cannot mint a ticket");
         "no_ticket"
     })?;

@@ -6,15 +6,14 @@ use std::time::SystemTime;
 use actix_web::http::Method;
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use call_protocol::ids::CallSid;
-use secrecy::ExposeSecret as _;
 use switchboard_actors::messages::{Admitted, Claim, ClaimError, Claimed, Tenure, WalkIn};
 use switchboard_actors::openai::Dialler;
 
 use super::openers::Opener;
-use super::signature::{Algorithm, Signed, is_valid};
+use super::signature::Signed;
 use super::takeover;
 use crate::house::House;
-use crate::settings::{StreamSignature, Trust};
+use crate::settings::{StreamSignature, as_socket};
 
 /// With a ticket in the path.
 pub(crate) async fn with_ticket(
@@ -119,6 +118,8 @@ fn check_ticket(
 ) -> Result<CallSid, &'static str> {
     check_signature(house, request)?;
     let claim = house
+        .keyring
+        .now()
         .mint
         .verify(token, SystemTime::now())
         .map_err(|error| error.reason())?;
@@ -133,9 +134,10 @@ fn no_handshake() -> HttpResponse {
 /// The handshake is signed like a GET, over the `wss://` URL as our TwiML gave it
 /// (<https://www.twilio.com/docs/usage/webhooks/webhooks-security>).
 fn check_signature(house: &House, request: &HttpRequest) -> Result<(), &'static str> {
-    let Trust::Verified { auth_token, .. } = &house.settings.server.trust else {
+    let keys = house.keyring.now();
+    if keys.believes_everybody() {
         return Ok(());
-    };
+    }
     let mode = house.settings.twilio.stream_signature;
     if mode == StreamSignature::Off {
         return Ok(());
@@ -143,10 +145,13 @@ fn check_signature(house: &House, request: &HttpRequest) -> Result<(), &'static 
     let mut headers = request.headers().get_all("x-twilio-signature");
     let verdict = match (headers.next(), headers.next()) {
         (Some(signature), None) => {
-            let url = format!("{}{}", house.public_ws, request.uri());
-            let key = auth_token.expose_secret().as_bytes();
+            let urls: Vec<String> = house
+                .spellings(request)
+                .iter()
+                .map(|url| as_socket(url))
+                .collect();
             let signature = signature.to_str().unwrap_or_default();
-            if is_valid(Algorithm::HmacSha1, key, &url, Signed::UrlOnly, signature) {
+            if keys.is_signed(&urls, Signed::UrlOnly, signature) {
                 Ok(())
             } else {
                 Err("bad_signature")

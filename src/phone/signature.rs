@@ -66,6 +66,34 @@ pub fn is_valid(
     signed: Signed<'_>,
     signature: &str,
 ) -> bool {
+    bool::from(validity(algorithm, key, url, signed, signature))
+}
+
+/// Whether `signature` is Twilio's under one of several keys and for one of several spellings of the URL. All are tried
+/// before any is believed.
+pub fn is_valid_for_any(
+    algorithm: Algorithm,
+    keys: &[&[u8]],
+    urls: &[String],
+    signed: Signed<'_>,
+    signature: &str,
+) -> bool {
+    let mut found = subtle::Choice::from(0);
+    for key in keys {
+        for url in urls {
+            found |= validity(algorithm, key, url, signed, signature);
+        }
+    }
+    bool::from(found)
+}
+
+fn validity(
+    algorithm: Algorithm,
+    key: &[u8],
+    url: &str,
+    signed: Signed<'_>,
+    signature: &str,
+) -> subtle::Choice {
     let (pairs, body_fits): (&[(String, String)], bool) = match signed {
         Signed::UrlOnly => (&[], true),
         Signed::Form(pairs) => (pairs, true),
@@ -79,7 +107,7 @@ pub fn is_valid(
         let expected = sign(algorithm, key, &form, pairs);
         found |= expected.as_bytes().ct_eq(signature.as_bytes());
     }
-    bool::from(found) && body_fits
+    found & subtle::Choice::from(u8::from(body_fits))
 }
 
 fn hmac_of(algorithm: Algorithm, key: &[u8], text: &[u8]) -> Vec<u8> {

@@ -13,6 +13,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::settings::Secrets;
+
 /// Twilio opens the socket within seconds of reading the TwiML; a minute covers a `<Say>` before it.
 pub const LIFE: Duration = Duration::from_secs(60);
 /// The ticket may be minted on another machine than it is shown to, and wall clocks step: so far they may differ.
@@ -80,8 +82,13 @@ pub enum MintError {
 /// Mints tickets and knows its own. Every node of a fleet with the same auth token knows the others' too.
 #[derive(Clone)]
 pub struct Mint {
-    key: [u8; 32],
+    key: Key,
+    /// Keys whose tickets are ours, too, and until when: those of other tokens in force have no end, those of tokens that
+    /// left end with the last ticket they can have minted.
+    others: Vec<(Key, Option<SystemTime>)>,
 }
+
+type Key = [u8; 32];
 
 impl fmt::Debug for Mint {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,13 +97,40 @@ impl fmt::Debug for Mint {
 }
 
 impl Mint {
-    /// A mint whose key comes from the auth token, by a step that keeps the token itself out of tickets.
+    /// A mint whose key comes from the auth token.
     pub fn from_auth_token(auth_token: &SecretString) -> Self {
-        let mut mac = keyed(auth_token.expose_secret().as_bytes());
-        mac.update(b"switchboard media ticket 1");
         Self {
-            key: mac.finalize().into_bytes().into(),
+            key: key_of(auth_token),
+            others: Vec::new(),
         }
+    }
+
+    /// The same while auth tokens are rotated: mints with the first, and knows the tickets of all.
+    pub fn from_auth_tokens(auth_tokens: &Secrets) -> Self {
+        let others = auth_tokens.others().iter();
+        Self {
+            key: key_of(auth_tokens.first()),
+            others: others.map(|token| (key_of(token), None)).collect(),
+        }
+    }
+
+    /// The same in the place of another mint, whose tickets still open what they were minted for.
+    #[must_use]
+    pub fn after(mut self, former: &Self, now: SystemTime) -> Self {
+        let left = std::iter::once((former.key, None)).chain(former.others.iter().copied());
+        for (key, end) in left {
+            let end = end.unwrap_or(now + REMEMBER_NONCE);
+            if end > now && !self.keys(now).any(|known| *known == key) {
+                self.others.push((key, Some(end)));
+            }
+        }
+        self
+    }
+
+    fn keys(&self, now: SystemTime) -> impl Iterator<Item = &Key> {
+        let in_force = move |(_, end): &&(Key, Option<SystemTime>)| end.is_none_or(|end| end > now);
+        let others = self.others.iter().filter(in_force).map(|(key, _)| key);
+        std::iter::once(&self.key).chain(others)
     }
 
     /// A mint with a key of its own, for development.
@@ -106,7 +140,10 @@ impl Mint {
     pub fn random() -> Result<Self, MintError> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|_| MintError::NoRandomness)?;
-        Ok(Self { key })
+        Ok(Self {
+            key,
+            others: Vec::new(),
+        })
     }
 
     /// A ticket for one call: at most 158 characters that need no escaping in a path.
@@ -124,7 +161,7 @@ impl Mint {
         ticket.extend_from_slice(&unix_seconds(now + LIFE).to_be_bytes());
         ticket.extend_from_slice(&nonce);
         ticket.extend_from_slice(call_sid.as_bytes());
-        let mac = self.mac(&ticket);
+        let mac = mac_of(&self.key, &ticket);
         ticket.extend_from_slice(&mac);
         Ok(URL_SAFE_NO_PAD.encode(ticket))
     }
@@ -149,7 +186,12 @@ impl Mint {
         if call_sid.len() > MAX_CALL_SID_BYTES {
             return Err(TicketError::Malformed);
         }
-        if !bool::from(self.mac(signed).ct_eq(mac)) {
+        // All are tried, so that the time tells nothing.
+        let mut found = subtle::Choice::from(0);
+        for key in self.keys(now) {
+            found |= mac_of(key, signed).ct_eq(mac);
+        }
+        if !bool::from(found) {
             return Err(TicketError::Forged);
         }
         let expiry = u64::from_be_bytes(*expiry);
@@ -169,12 +211,20 @@ impl Mint {
             expires,
         })
     }
+}
 
-    fn mac(&self, bytes: &[u8]) -> [u8; MAC_BYTES] {
-        let mut mac = keyed(&self.key);
-        mac.update(bytes);
-        mac.finalize().into_bytes().into()
-    }
+/// By a step that keeps the token itself out of tickets.
+fn key_of(auth_token: &SecretString) -> Key {
+    mac_of(
+        auth_token.expose_secret().as_bytes(),
+        b"switchboard media ticket 1",
+    )
+}
+
+fn mac_of(key: &[u8], bytes: &[u8]) -> [u8; MAC_BYTES] {
+    let mut mac = keyed(key);
+    mac.update(bytes);
+    mac.finalize().into_bytes().into()
 }
 
 /// Tells a ticket from all others without being one: it opens nothing, so it may be written down.
@@ -291,6 +341,39 @@ mod tests {
     }
 
     #[test]
+    fn tickets_of_all_tokens_are_known_and_those_of_one_that_left_until_they_expire() {
+        let secret = |text: &str| -> SecretString { text.to_owned().into() };
+        let [old, new] = ["old-auth-token", "new-auth-token"];
+        let of_old = Mint::from_auth_token(&secret(old));
+        let both = Mint::from_auth_tokens(&Secrets::new(secret(new), vec![secret(old)]));
+        let of_new = Mint::from_auth_token(&secret(new));
+        let ticket = |mint: &Mint, seconds: u64| mint.mint(CALL, at(seconds)).unwrap();
+        // The first mints, all are known.
+        assert!(both.verify(&ticket(&of_old, 1_000), at(1_000)).is_ok());
+        assert!(of_new.verify(&ticket(&both, 1_000), at(1_000)).is_ok());
+        assert_eq!(
+            of_old.verify(&ticket(&both, 1_000), at(1_000)),
+            Err(TicketError::Forged)
+        );
+        // What was minted just before the change opens its socket; nothing does that comes later.
+        let after = of_new.after(&both, at(1_000));
+        assert!(after.verify(&ticket(&of_old, 999), at(1_010)).is_ok());
+        let end = 1_000 + REMEMBER_NONCE.as_secs();
+        assert_eq!(
+            after.verify(&ticket(&of_old, end), at(end)),
+            Err(TicketError::Forged)
+        );
+        // Another change in between gives it no more time.
+        let again = Mint::from_auth_token(&secret("third")).after(&after, at(1_100));
+        assert!(again.verify(&ticket(&of_old, 1_100), at(1_100)).is_ok());
+        assert!(again.verify(&ticket(&of_old, end), at(end)).is_err());
+        assert!(again.verify(&ticket(&after, end), at(end)).is_ok());
+        // A token that comes back is in force as any other.
+        let back = Mint::from_auth_token(&secret(old)).after(&again, at(1_200));
+        assert!(back.verify(&ticket(&of_old, end), at(end)).is_ok());
+    }
+
+    #[test]
     fn every_changed_character_is_noticed() {
         let ticket = mint().mint(CALL, at(1_000_000)).unwrap();
         for place in 0..ticket.len() {
@@ -328,7 +411,7 @@ mod tests {
             let mint = mint();
             let mut ticket = expiry.to_be_bytes().to_vec();
             ticket.extend_from_slice(&[7; NONCE_BYTES]);
-            let mac = mint.mac(&ticket);
+            let mac = mac_of(&mint.key, &ticket);
             ticket.extend_from_slice(&mac);
             let _ = mint.verify(&URL_SAFE_NO_PAD.encode(ticket), at(1_000_000));
         }

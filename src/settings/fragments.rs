@@ -88,6 +88,7 @@ pub(super) struct Twilio {
     pub(super) auth_token: Option<SecretString>,
     pub(super) api_key: Option<SecretString>,
     pub(super) api_secret: Option<SecretString>,
+    pub(super) auth_token_secondary: Option<SecretString>,
     pub(super) api_url: Option<String>,
     pub(super) stream_signature: Option<String>,
 }
@@ -310,7 +311,7 @@ fn describe(path: &Path, key: String, line: usize, message: &str) -> SettingsErr
     let last = key.rsplit('.').next().unwrap_or_default();
     let is_secret = matches!(
         last,
-        "api_key" | "auth_token" | "api_secret" | "token" | "secret"
+        "api_key" | "auth_token" | "auth_token_secondary" | "api_secret" | "token" | "secret"
     );
     let cause = if is_secret {
         "write it as text in quotes".to_owned()

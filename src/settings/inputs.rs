@@ -52,6 +52,7 @@ pub(super) struct Inputs {
     pub(super) openai_model: Option<Given>,
     pub(super) account_sid: Option<Given>,
     pub(super) auth_token: Option<GivenSecret>,
+    pub(super) auth_token_secondary: Option<GivenSecret>,
     pub(super) api_key: Option<GivenSecret>,
     pub(super) api_secret: Option<GivenSecret>,
     pub(super) api_url: Option<Given>,
@@ -111,6 +112,11 @@ impl Inputs {
                 env,
             )?,
             auth_token: pick_secret(&keys::TWILIO_AUTH_TOKEN, file.twilio.auth_token.take(), env)?,
+            auth_token_secondary: pick_secret(
+                &keys::TWILIO_AUTH_TOKEN_SECONDARY,
+                file.twilio.auth_token_secondary.take(),
+                env,
+            )?,
             api_key: pick_secret(&keys::TWILIO_API_KEY, file.twilio.api_key.take(), env)?,
             api_secret: pick_secret(&keys::TWILIO_API_SECRET, file.twilio.api_secret.take(), env)?,
             api_url: pick(&keys::TWILIO_API_URL, file.twilio.api_url.take(), env)?,
@@ -145,6 +151,7 @@ impl Inputs {
             &self.admin_token,
             &self.openai_api_key,
             &self.auth_token,
+            &self.auth_token_secondary,
             &self.api_key,
             &self.api_secret,
         ];

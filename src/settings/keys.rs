@@ -99,7 +99,7 @@ pub const ADMIN_LISTEN: Key = key(
 pub const ADMIN_TOKEN: Key = secret(
     &["SWITCHBOARD_ADMIN_TOKEN"],
     "admin.token",
-    "required unless dev: at least 16 characters",
+    "required unless dev: at least 16 characters; of several, separated by blanks, each is accepted",
 );
 /// Calls at once.
 pub const MAX_CALLS: Key = key(
@@ -162,6 +162,12 @@ pub const TWILIO_AUTH_TOKEN: Key = secret(
     "twilio.auth_token",
     "required unless dev: verifies webhook signatures",
 );
+/// Another token that may sign webhooks.
+pub const TWILIO_AUTH_TOKEN_SECONDARY: Key = secret(
+    &["TWILIO_AUTH_TOKEN_SECONDARY"],
+    "twilio.auth_token_secondary",
+    "a second token whose signatures are accepted, while tokens are rotated",
+);
 /// A REST key.
 pub const TWILIO_API_KEY: Key = secret(
     &["TWILIO_API_KEY"],
@@ -214,6 +220,7 @@ pub const DEFAULTS: &[Key] = &[
     OPENAI_MODEL,
     TWILIO_ACCOUNT_SID,
     TWILIO_AUTH_TOKEN,
+    TWILIO_AUTH_TOKEN_SECONDARY,
     TWILIO_API_KEY,
     TWILIO_API_SECRET,
     TWILIO_API_URL,

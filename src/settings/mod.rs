@@ -43,8 +43,10 @@ pub use agents::{
 pub use built_in::BuiltIn;
 pub use env::{Env, ProcessEnv};
 pub use error::SettingsError;
+pub use reload::Changes;
 pub use tools::{Fallback, Tool, ToolKind, Transfer, TransferMode};
-pub use types::PublicUrl;
+pub(crate) use types::as_socket;
+pub use types::{PublicUrl, Secrets};
 
 use fragments::File;
 use inputs::Inputs;
@@ -112,10 +114,10 @@ pub enum Trust {
     Verified {
         /// The service's address as Twilio sees it.
         public_url: PublicUrl,
-        /// Verifies webhook signatures.
-        auth_token: SecretString,
-        /// The operator's bearer token.
-        admin_token: SecretString,
+        /// Verify webhook signatures; the first signs tickets.
+        auth_tokens: Secrets,
+        /// The operator's bearer tokens.
+        admin_tokens: Secrets,
     },
 }
 

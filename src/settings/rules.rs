@@ -18,8 +18,8 @@ use super::model_rules::{check_standing, model_name};
 use super::tools::{self, Fallback};
 use super::types::{PublicUrl, is_loopback};
 use super::{
-    Data, DialAt, Limits, Log, LogFormat, OpenAi, RestCredentials, RestLogin, Server, Settings,
-    Store, StreamSignature, Trust, Twilio, Warning, models, read,
+    Data, DialAt, Limits, Log, LogFormat, OpenAi, RestCredentials, RestLogin, Secrets, Server,
+    Settings, Store, StreamSignature, Trust, Twilio, Warning, models, read,
 };
 
 /// Shorter tokens can be guessed.
@@ -189,7 +189,8 @@ fn trust(
             format!("set it to the account's auth token, which verifies webhooks, {dev_hint}"),
         )
     })?;
-    let admin_token = secret(&inputs.admin_token)?.ok_or_else(|| {
+    let secondary = secret(&inputs.auth_token_secondary)?;
+    let admin_tokens = admin_tokens(inputs)?.ok_or_else(|| {
         SettingsError::missing(
             keys::ADMIN_TOKEN.name(),
             format!(
@@ -197,18 +198,34 @@ fn trust(
             ),
         )
     })?;
-    if admin_token.expose_secret().chars().count() < MIN_ADMIN_TOKEN_CHARS {
+    Ok(Trust::Verified {
+        public_url,
+        auth_tokens: Secrets::new(auth_token, Vec::from_iter(secondary)),
+        admin_tokens,
+    })
+}
+
+/// The operator's tokens, separated by blanks.
+fn admin_tokens(inputs: &Inputs) -> Result<Option<Secrets>, SettingsError> {
+    let fits = |byte: u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+    let Some(given) = secret_of(&inputs.admin_token, fits)? else {
+        return Ok(None);
+    };
+    let tokens = given.expose_secret().split_ascii_whitespace();
+    let mut tokens = tokens.map(admin_token).collect::<Result<Vec<_>, _>>()?;
+    let first = tokens.remove(0);
+    Ok(Some(Secrets::new(first, tokens)))
+}
+
+fn admin_token(text: &str) -> Result<SecretString, SettingsError> {
+    if text.chars().count() < MIN_ADMIN_TOKEN_CHARS {
         return Err(SettingsError::invalid(
             keys::ADMIN_TOKEN.name(),
             format!("has fewer than {MIN_ADMIN_TOKEN_CHARS} characters"),
             "use a longer random text",
         ));
     }
-    Ok(Trust::Verified {
-        public_url,
-        auth_token,
-        admin_token,
-    })
+    Ok(text.to_owned().into())
 }
 
 /// A secret that can stand in a header: visible ASCII, as all of Twilio's and OpenAI's are.

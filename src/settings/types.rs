@@ -1,11 +1,51 @@
 //! Small validated types that settings are made of.
 
+use secrecy::{ExposeSecret as _, SecretString};
 use url::{Host, Url};
+
+/// Secrets of one kind: one, or several while they are rotated. What signs takes the first, what verifies accepts all.
+#[derive(Clone)]
+pub struct Secrets {
+    first: SecretString,
+    others: Vec<SecretString>,
+}
+
+impl Secrets {
+    /// The first, and what else is accepted; what is there twice is kept once.
+    pub fn new(first: SecretString, more: Vec<SecretString>) -> Self {
+        let mut others: Vec<SecretString> = Vec::new();
+        for secret in more {
+            let mut known = std::iter::once(&first).chain(&others);
+            if !known.any(|known| known.expose_secret() == secret.expose_secret()) {
+                others.push(secret);
+            }
+        }
+        Self { first, others }
+    }
+
+    /// What signs.
+    pub fn first(&self) -> &SecretString {
+        &self.first
+    }
+
+    /// What is accepted besides.
+    pub fn others(&self) -> &[SecretString] {
+        &self.others
+    }
+
+    /// All, the first first.
+    pub fn iter(&self) -> impl Iterator<Item = &SecretString> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+}
 
 /// The service's address as Twilio sees it: scheme, host and port, nothing behind them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl {
+    /// In the normal form: small letters, punycode, no usual port, no dot at the end of the name.
     origin: String,
+    /// As it was written, where that is something else.
+    spelled: Option<String>,
     is_loopback: bool,
 }
 
@@ -17,7 +57,7 @@ impl PublicUrl {
     pub(super) fn parse(text: &str, dev: bool) -> Result<Self, Trouble> {
         let mend = "write it as https://voice.example.com".to_owned();
         let trouble = |words: &str| (words.to_owned(), mend.clone());
-        let url =
+        let mut url =
             Url::parse(text).map_err(|error| (format!("is not a URL ({error})"), mend.clone()))?;
         if url.host().is_none() {
             return Err(trouble("has no host"));
@@ -41,8 +81,19 @@ impl PublicUrl {
         if url.path() != "/" {
             return Err(trouble("carries a path"));
         }
+        let without_dot = url.domain().and_then(|name| name.strip_suffix('.'));
+        if let Some(name) = without_dot.map(str::to_owned) {
+            url.set_host(Some(&name))
+                .map_err(|error| trouble(&format!("has no host ({error})")))?;
+        }
+        let origin = url.as_str().trim_end_matches('/').to_owned();
+        let written = text.trim().split_once("://");
+        let spelled = written
+            .map(|(_, rest)| format!("{}://{}", url.scheme(), rest.trim_end_matches('/')))
+            .filter(|spelled| *spelled != origin);
         Ok(Self {
-            origin: url.as_str().trim_end_matches('/').to_owned(),
+            origin,
+            spelled,
             is_loopback: is_loopback(&url),
         })
     }
@@ -63,10 +114,22 @@ impl PublicUrl {
 
     /// The same for a WebSocket: `wss://…` (`ws://…` in development over http).
     pub fn join_websocket(&self, path: &str) -> String {
-        // "http…" becomes "ws…", so https becomes wss.
-        let rest = self.origin.strip_prefix("http").unwrap_or(&self.origin);
-        format!("ws{rest}{path}")
+        as_socket(&self.join(path))
     }
+
+    /// The address of a path in every spelling that Twilio may have signed: the normal one, which our TwiML has, and the
+    /// one that was written, which may stand in Twilio's console as well.
+    pub fn spellings(&self, path: &str) -> Vec<String> {
+        let spelled = self.spelled.iter();
+        let all = std::iter::once(&self.origin).chain(spelled);
+        all.map(|origin| format!("{origin}{path}")).collect()
+    }
+}
+
+/// The address of a WebSocket at an `http…` address: `https` becomes `wss`.
+pub(crate) fn as_socket(url: &str) -> String {
+    let rest = url.strip_prefix("http").unwrap_or(url);
+    format!("ws{rest}")
 }
 
 /// Whether a URL's host is this machine without asking a resolver.
@@ -99,6 +162,54 @@ mod tests {
         assert_eq!(
             with_port.join_websocket("/m"),
             "wss://voice.example.com:8443/m"
+        );
+    }
+
+    #[test]
+    fn a_public_url_is_known_in_its_normal_form_and_as_it_was_written() {
+        let normal = "https://voice.example.com";
+        for (written, spellings) in [
+            (normal, vec![normal]),
+            ("https://voice.example.com/", vec![normal]),
+            (
+                "https://Voice.Example.com",
+                vec![normal, "https://Voice.Example.com"],
+            ),
+            (
+                "HTTPS://voice.example.com.",
+                vec![normal, "https://voice.example.com."],
+            ),
+            (
+                "https://voice.example.com:443/",
+                vec![normal, "https://voice.example.com:443"],
+            ),
+            (
+                "https://Bücher.example",
+                vec!["https://xn--bcher-kva.example", "https://Bücher.example"],
+            ),
+        ] {
+            let url = PublicUrl::parse(written, false).unwrap();
+            assert_eq!(url.spellings(""), spellings, "{written}");
+            assert_eq!(url.as_str(), spellings[0], "{written}");
+            assert_eq!(
+                url.join_websocket("/m"),
+                format!("wss{}/m", &spellings[0][5..]),
+                "{written}"
+            );
+        }
+    }
+
+    #[test]
+    fn secrets_are_kept_once_in_their_order() {
+        let secret = |text: &str| -> SecretString { text.to_owned().into() };
+        let secrets = Secrets::new(secret("a"), vec![secret("b"), secret("a"), secret("b")]);
+        let all: Vec<&str> = secrets
+            .iter()
+            .map(|secret| secret.expose_secret())
+            .collect();
+        assert_eq!(
+            (secrets.first().expose_secret(), &all[..]),
+            ("a", &["a", "b"][..])
         );
     }
 

@@ -11,6 +11,7 @@ mod methods;
 mod model_faults;
 mod order_and_identity;
 mod reload;
+mod rotation;
 mod secrets;
 mod slow_openers;
 mod stopping;

@@ -124,11 +124,11 @@ fn secrets_come_from_files_too() {
         "",
         &with(&[("TWILIO_AUTH_TOKEN", ""), ("TWILIO_AUTH_TOKEN_FILE", path)]),
     );
-    let Trust::Verified { auth_token, .. } = &settings.server.trust else {
+    let Trust::Verified { auth_tokens, .. } = &settings.server.trust else {
         panic!("dev")
     };
     use secrecy::ExposeSecret as _;
-    assert_eq!(auth_token.expose_secret(), "canary-from-a-file");
+    assert_eq!(auth_tokens.first().expose_secret(), "canary-from-a-file");
 
     let twice = refusal("", &with(&[("TWILIO_AUTH_TOKEN_FILE", path)]));
     assert!(

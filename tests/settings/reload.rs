@@ -1,8 +1,8 @@
 //! What a reload takes over, and what it only reports.
 
-use switchboard::settings::{Settings, keys};
+use switchboard::settings::{Changes, Settings, Trust, keys};
 
-use crate::support::{REQUIRED, accepted, agent, env, refusal, with};
+use crate::support::{REQUIRED, accepted, agent, dev, env, refusal, with};
 
 fn changed(toml: &str, changes: &[(&str, &str)]) -> Vec<&'static str> {
     let before: Settings = accepted(&agent(""), &env(REQUIRED));
@@ -10,7 +10,7 @@ fn changed(toml: &str, changes: &[(&str, &str)]) -> Vec<&'static str> {
 }
 
 /// A variable, another text for it, and the key that is told.
-const RESTART: [(&str, &str, &str); 15] = [
+const RESTART: [(&str, &str, &str); 12] = [
     ("SWITCHBOARD_LISTEN", "127.0.0.1:6060", "server.listen"),
     (
         "SWITCHBOARD_PUBLIC_URL",
@@ -21,23 +21,12 @@ const RESTART: [(&str, &str, &str); 15] = [
     ("SWITCHBOARD_DATA_DIR", "/elsewhere", "data.dir"),
     ("SWITCHBOARD_STORE", "memory", "data.store"),
     ("SWITCHBOARD_ADMIN_LISTEN", "127.0.0.1:6061", "admin.listen"),
-    (
-        "SWITCHBOARD_ADMIN_TOKEN",
-        "canary-admin-token-2",
-        "admin.token",
-    ),
     ("SWITCHBOARD_MAX_CALLS", "7", "limits.max_calls"),
     ("SWITCHBOARD_DRAIN_SECONDS", "7", "limits.drain_seconds"),
-    ("OPENAI_API_KEY", "canary-other-key", "openai.api_key"),
     (
         "OPENAI_REALTIME_URL",
         "wss://other.example.com/v1/realtime",
         "openai.url",
-    ),
-    (
-        "TWILIO_AUTH_TOKEN",
-        "canary-other-token",
-        "twilio.auth_token",
     ),
     (
         "TWILIO_ACCOUNT_SID",
@@ -69,9 +58,68 @@ fn what_needs_a_restart_is_named_by_its_key() {
     assert_eq!(changed(&agent(""), &with_a_key), ["twilio.account_sid"]);
 }
 
+/// A secret's variable, another text for it, and the key that is told.
+const SECRETS: [(&str, &str, &str); 4] = [
+    (
+        "SWITCHBOARD_ADMIN_TOKEN",
+        "canary-admin-token-2",
+        "admin.token",
+    ),
+    ("OPENAI_API_KEY", "canary-other-key", "openai.api_key"),
+    (
+        "TWILIO_AUTH_TOKEN",
+        "canary-other-token",
+        "twilio.auth_token",
+    ),
+    (
+        "TWILIO_AUTH_TOKEN_SECONDARY",
+        "canary-second-token",
+        "twilio.auth_token_secondary",
+    ),
+];
+
+#[test]
+fn secrets_are_renewed_and_nothing_else_is_told_of_them() {
+    // With REST credentials: the account is the same, whatever it is asked with.
+    let account = ("TWILIO_ACCOUNT_SID", "AC00000000000000000000000000000001");
+    let start = accepted(&agent(""), &with(&[account]));
+    for (variable, text, key) in SECRETS {
+        let next = accepted(&agent(""), &with(&[account, (variable, text)]));
+        let changes = start.changes(&start, &next);
+        assert_eq!(changes.renewed, [key], "{variable}");
+        assert_eq!(changes.needs_restart, [""; 0], "{variable}");
+        assert_eq!(start.changes(&next, &next), Changes::default());
+    }
+    let key = [
+        ("TWILIO_API_KEY", "SK1"),
+        ("TWILIO_API_SECRET", "canary-api-secret"),
+    ];
+    let next = accepted(&agent(""), &with(&[&[account][..], &key].concat()));
+    assert_eq!(start.changes(&start, &next).renewed, ["twilio.api_key"]);
+    let development = accepted(&agent(""), &dev());
+    let changes = start.changes(&start, &development);
+    assert!(changes.renewed.is_empty() && changes.needs_restart.contains(&"server.dev"));
+}
+
+#[test]
+fn several_admin_tokens_are_separated_by_blanks() {
+    let pair = "canary-admin-token-1 canary-admin-token-2";
+    let settings = accepted(&agent(""), &with(&[("SWITCHBOARD_ADMIN_TOKEN", pair)]));
+    let Trust::Verified { admin_tokens, .. } = &settings.server.trust else {
+        panic!("dev")
+    };
+    assert_eq!(admin_tokens.iter().count(), 2);
+    let short = refusal(
+        &agent(""),
+        &with(&[("SWITCHBOARD_ADMIN_TOKEN", "canary-admin-token-1 short")]),
+    );
+    assert!(short.contains("has fewer than 16 characters"), "{short}");
+}
+
 #[test]
 fn every_key_of_the_table_is_taken_over_or_told() {
     let taken_over = ["limits.max_call_seconds", "openai.model"];
+    let renewed = SECRETS.map(|(_, _, key)| key);
     // Told under a neighbour's name, or together with everything that development mode changes.
     let with_others = [
         "server.dev",
@@ -84,7 +132,9 @@ fn every_key_of_the_table_is_taken_over_or_told() {
             .iter()
             .any(|(variable, _, told)| *told == key.key || key.env.contains(variable));
         assert!(
-            told || taken_over.contains(&key.key) || with_others.contains(&key.key),
+            told || taken_over.contains(&key.key)
+                || renewed.contains(&key.key)
+                || with_others.contains(&key.key),
             "{}",
             key.key
         );

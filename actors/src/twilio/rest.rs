@@ -4,7 +4,7 @@
 //! What is sent again: a request that did not reach Twilio, and one that was answered 429, which Twilio has not processed
 //! (<https://www.twilio.com/docs/api/errors/20429>). Anything else may have been done, and there is no idempotency key.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use actix_web::http::{StatusCode, Version, header};
@@ -39,9 +39,24 @@ const TOLD: usize = 200;
 pub struct Rest {
     /// `{api}/2010-04-01/Accounts/{AC…}`.
     account: String,
+    login: RwLock<Login>,
+    tls: Arc<rustls::ClientConfig>,
+}
+
+/// User name and password.
+#[derive(Clone)]
+struct Login {
     user: SecretString,
     password: SecretString,
-    tls: Arc<rustls::ClientConfig>,
+}
+
+impl Login {
+    fn new((user, password): (&str, &str)) -> Self {
+        Self {
+            user: user.to_owned().into(),
+            password: password.to_owned().into(),
+        }
+    }
 }
 
 /// A call to be placed.
@@ -111,16 +126,25 @@ impl Rest {
     pub fn new(
         api: &Url,
         account_sid: &str,
-        (user, password): (&str, &str),
+        login: (&str, &str),
         tls: Arc<rustls::ClientConfig>,
     ) -> Self {
         let api = api.as_str().trim_end_matches('/');
         Self {
             account: format!("{api}/2010-04-01/Accounts/{account_sid}"),
-            user: user.to_owned().into(),
-            password: password.to_owned().into(),
+            login: RwLock::new(Login::new(login)),
             tls,
         }
+    }
+
+    /// Requests from now on are sent with these credentials of the same account, those of live calls too.
+    pub fn log_in(&self, login: (&str, &str)) {
+        *self.login.write().unwrap_or_else(PoisonError::into_inner) = Login::new(login);
+    }
+
+    fn login(&self) -> Login {
+        let login = self.login.read();
+        login.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Places a call; gives its SID.
@@ -178,10 +202,11 @@ impl Rest {
     }
 
     async fn try_post(&self, url: &str, body: Bytes) -> Result<Value, RestError> {
+        let login = self.login();
         let sent = self
             .client()
             .post(url)
-            .basic_auth(self.user.expose_secret(), self.password.expose_secret())
+            .basic_auth(login.user.expose_secret(), login.password.expose_secret())
             .insert_header((header::ACCEPT, "application/json"))
             .insert_header((header::CONTENT_TYPE, "application/x-www-form-urlencoded"))
             .insert_header((

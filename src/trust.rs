@@ -1,0 +1,118 @@
+//! Whom the service believes now, and with which keys it speaks to others: the secrets that a reload renews.
+//!
+//! They are renewed as a whole, between two requests. What verifies accepts every secret of its kind, so that a new one
+//! can be in force before the old one leaves; what signs takes the first.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::phone::signature::{Algorithm, Signed, is_valid_for_any};
+use crate::phone::ticket::{Mint, MintError, TokenEq};
+use crate::settings::{Secrets, Settings, Trust};
+
+/// One reading of the secrets.
+pub(crate) struct Keys {
+    /// Twilio's; `None` in development, where everybody is believed.
+    twilio: Option<Secrets>,
+    /// The operator's; `None` likewise.
+    admin: Option<Vec<TokenEq>>,
+    /// Tickets for media sockets.
+    pub(crate) mint: Mint,
+    /// The model server's.
+    pub(crate) model: SecretString,
+}
+
+impl Keys {
+    fn of(settings: &Settings, mint: Mint) -> Self {
+        let (twilio, admin) = match &settings.server.trust {
+            Trust::Dev { .. } => (None, None),
+            Trust::Verified {
+                auth_tokens,
+                admin_tokens,
+                ..
+            } => (
+                Some(auth_tokens.clone()),
+                Some(admin_tokens.iter().map(TokenEq::new).collect()),
+            ),
+        };
+        Self {
+            twilio,
+            admin,
+            mint,
+            model: settings.openai.api_key.clone(),
+        }
+    }
+
+    /// Whether Twilio signed a request to one of these URLs, the spellings of the one it asked for.
+    pub(crate) fn is_signed(&self, urls: &[String], signed: Signed<'_>, signature: &str) -> bool {
+        let Some(tokens) = &self.twilio else {
+            return true;
+        };
+        let tokens: Vec<&[u8]> = tokens
+            .iter()
+            .map(|token| token.expose_secret().as_bytes())
+            .collect();
+        is_valid_for_any(Algorithm::HmacSha1, &tokens, urls, signed, signature)
+    }
+
+    /// Whether everybody is believed.
+    pub(crate) fn believes_everybody(&self) -> bool {
+        self.twilio.is_none()
+    }
+
+    /// Whether `given` is one of the operator's tokens; `None` where nobody needs one. All are compared, so that the time
+    /// tells nothing.
+    pub(crate) fn is_operators(&self, given: &str) -> Option<bool> {
+        let tokens = self.admin.as_ref()?;
+        let matching = tokens.iter().filter(|token| token.matches(given));
+        Some(matching.count() > 0)
+    }
+}
+
+/// The secrets as they are now.
+pub(crate) struct Keyring {
+    now: RwLock<Arc<Keys>>,
+}
+
+impl Keyring {
+    /// The secrets of the start.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes for development's own tickets.
+    pub(crate) fn new(settings: &Settings) -> Result<Self, MintError> {
+        let mint = match &settings.server.trust {
+            Trust::Dev { .. } => Mint::random()?,
+            Trust::Verified { auth_tokens, .. } => Mint::from_auth_tokens(auth_tokens),
+        };
+        let keys = Keys::of(settings, mint);
+        Ok(Self {
+            now: RwLock::new(Arc::new(keys)),
+        })
+    }
+
+    /// The secrets as they are now. Ask again for every request.
+    pub(crate) fn now(&self) -> Arc<Keys> {
+        self.now
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Takes the secrets of `new` over, unless it has another mode than the `first` settings: that needs a restart.
+    pub(crate) fn renew(&self, first: &Settings, new: &Settings, now: SystemTime) {
+        if first.is_dev() != new.is_dev() {
+            return;
+        }
+        let old = self.now();
+        let mint = match &new.server.trust {
+            Trust::Dev { .. } => old.mint.clone(),
+            Trust::Verified { auth_tokens, .. } => {
+                Mint::from_auth_tokens(auth_tokens).after(&old.mint, now)
+            }
+        };
+        let keys = Arc::new(Keys::of(new, mint));
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+}
