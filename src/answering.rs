@@ -149,7 +149,7 @@ fn calls_ahead(settings: &Settings, first: &Settings) -> Option<Duration> {
 }
 
 /// Whether an agent names a tool of the book, or asks its clock.
-fn wants_book(settings: &Settings) -> bool {
+pub(crate) fn wants_book(settings: &Settings) -> bool {
     let is_of_the_book = |name: &str| tools().iter().any(|tool| tool.name == name);
     settings.agents().values().any(|agent| {
         agent.tools.iter().any(|tool| match tool {

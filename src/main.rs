@@ -26,6 +26,13 @@ fn run(cli: &Cli) -> Exit {
             actix::System::new().block_on(commands::serve::run(settings, cli.config.clone()))
         }),
         Command::Check(check) => with_settings(cli, |settings| {
+            let problems = commands::check::problems(&settings);
+            if !problems.is_empty() {
+                for problem in problems {
+                    let _ = complain(problem);
+                }
+                return Exit::Usage;
+            }
             let checked = actix::System::new().block_on(commands::check::run(
                 &settings,
                 check.offline,
@@ -49,15 +56,22 @@ fn run(cli: &Cli) -> Exit {
 
 /// Reads the configuration; a bad value ends the process before any port is bound.
 fn with_settings(cli: &Cli, command: impl FnOnce(Settings) -> Exit) -> Exit {
-    let read = Settings::load(cli.config.as_deref(), &ProcessEnv).and_then(|settings| {
+    let read = Settings::load_all(cli.config.as_deref(), &ProcessEnv).and_then(|settings| {
         // This program brings no tools along besides those of the service.
         check_names(&settings, &OwnTools::default())?;
         Ok(settings)
     });
     match read {
         Ok(settings) => command(settings),
-        Err(error) => {
-            let _ = complain(error);
+        Err(errors) => {
+            // Whoever checks wants to know all, whoever starts why it does not.
+            let told = match cli.command() {
+                Command::Check(_) => usize::MAX,
+                _ => 1,
+            };
+            for error in errors.iter().take(told) {
+                let _ = complain(error);
+            }
             Exit::Usage
         }
     }

@@ -128,17 +128,18 @@ fn filler(agent: &agents::Agent) -> Result<Option<Payload>, ProfileError> {
     })
 }
 
-/// The sound in a file.
 fn clip(key: &str, file: &Path) -> Result<Payload, ProfileError> {
-    let trouble = |trouble: String| ProfileError {
+    sound(file).map_err(|trouble| ProfileError {
         key: key.to_owned(),
         file: file.to_owned(),
         trouble,
-    };
-    let bytes =
-        std::fs::read(file).map_err(|error| trouble(format!("cannot be read ({error})")))?;
-    let audio =
-        wav::read(&bytes).map_err(|error| trouble(format!("cannot be played ({error})")))?;
+    })
+}
+
+/// The sound in a file, or why there is none.
+pub(crate) fn sound(file: &Path) -> Result<Payload, String> {
+    let bytes = std::fs::read(file).map_err(|error| format!("cannot be read ({error})"))?;
+    let audio = wav::read(&bytes).map_err(|error| format!("cannot be played ({error})"))?;
     Ok(Payload::from_audio(&audio))
 }
 

@@ -92,7 +92,9 @@ impl Renewal {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A listener could not be opened.
-    #[error("cannot listen on {address} ({key}): {error}")]
+    #[error(
+        "{key} cannot be {address} ({error}); name an address of this machine with a port that is free"
+    )]
     Listen {
         /// The key that names it.
         key: &'static str,
@@ -113,6 +115,17 @@ pub enum StartError {
     /// No randomness, or no TLS.
     #[error("cannot set up cryptography: {0}")]
     Crypto(String),
+}
+
+impl StartError {
+    /// Whether other settings, or another file that they name, would mend it.
+    #[must_use]
+    pub const fn is_of_the_settings(&self) -> bool {
+        match self {
+            Self::Listen { .. } | Self::Answering(_) => true,
+            Self::Server(_) | Self::Metrics(_) | Self::Crypto(_) => false,
+        }
+    }
 }
 
 impl Service {
@@ -268,7 +281,7 @@ fn keep_clean(store: Arc<dyn CallStore>) {
     });
 }
 
-fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+pub(crate) fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     let open = || -> io::Result<TcpListener> {
         let domain = socket2::Domain::for_address(address);
         let socket =

@@ -129,6 +129,20 @@ impl Book {
         Ok(book)
     }
 
+    /// Finds out whether [`open`](Self::open) would succeed; nothing is made, and nothing is changed.
+    ///
+    /// # Errors
+    /// As of `open`.
+    pub fn try_out(path: impl AsRef<Path>) -> Result<(), BookError> {
+        let path = path.as_ref();
+        if !path.exists() {
+            return schema::could_begin(path);
+        }
+        let connection = schema::connect(path)?;
+        schema::is_made(&connection)?;
+        Ok(())
+    }
+
     /// Runs a tool. Always an answer that a model can speak: what went wrong is in `error`, with what else could be
     /// had beside it.
     #[must_use]

@@ -1,6 +1,7 @@
 //! The database: its tables, and the rules that hold whoever writes to it.
 
 use std::fs::OpenOptions;
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -100,6 +101,37 @@ pub(crate) fn touch(path: &Path) -> Result<(), BookError> {
     })
 }
 
+/// Finds out whether a book could be begun there; what is made for that is gone again.
+pub(crate) fn could_begin(path: &Path) -> Result<(), BookError> {
+    let trouble = |path: &Path, cause: io::Error| BookError::File {
+        path: path.to_owned(),
+        cause,
+    };
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut place = folder;
+    loop {
+        match std::fs::metadata(if place == Path::new("") {
+            Path::new(".")
+        } else {
+            place
+        }) {
+            Ok(found) if found.is_dir() => break,
+            Ok(_) => return Err(trouble(folder, io::ErrorKind::AlreadyExists.into())),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => match place.parent() {
+                Some(above) => place = above,
+                None => return Err(trouble(folder, cause)),
+            },
+            Err(cause) => return Err(trouble(folder, cause)),
+        }
+    }
+    let trial = place.join(format!(".switchboard-check-{}", std::process::id()));
+    let made = OpenOptions::new().write(true).create_new(true).open(&trial);
+    // What stands in the way of a folder there stands in the way of a file, too.
+    let blamed = if place == folder { path } else { folder };
+    made.map_err(|cause| trouble(blamed, cause))?;
+    std::fs::remove_file(&trial).map_err(|cause| trouble(&trial, cause))
+}
+
 /// Opens a connection to the book.
 pub(crate) fn connect(path: &Path) -> Result<Connection, BookError> {
     let connection = Connection::open(path)?;
@@ -136,7 +168,7 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<(), BookError> {
 }
 
 /// Whether the tables are there.
-fn is_made(connection: &Connection) -> Result<bool, BookError> {
+pub(crate) fn is_made(connection: &Connection) -> Result<bool, BookError> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match version {
         VERSION => Ok(true),

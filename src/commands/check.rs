@@ -5,6 +5,7 @@
 
 mod client;
 mod model;
+mod openings;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -17,6 +18,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::cli::Exit;
 use crate::settings::{Agent, RestCredentials, RestLogin, Settings, Trust};
 use crate::telemetry::printable;
+
+pub use openings::problems;
 
 /// How long one question may take before it counts as unanswered.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -36,6 +36,10 @@ pub async fn run(settings: Settings, config: Option<PathBuf>) -> Exit {
     };
     let service = match Service::start(settings, metrics, None) {
         Ok(service) => service,
+        Err(error) if error.is_of_the_settings() => {
+            let _ = complain(error);
+            return Exit::Usage;
+        }
         Err(error) => return fail(&error),
     };
     log::info!(

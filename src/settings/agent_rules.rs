@@ -11,6 +11,7 @@ use super::agents::{
 use super::built_in::BuiltIn;
 use super::error::SettingsError;
 use super::model_rules::{language_tag, model, transcription, turn_detection};
+use super::problems::Problems;
 use super::tool_use::ToolUse;
 use super::tools::{Fallback, Tool};
 use super::{Warning, fragments, read, variables};
@@ -29,7 +30,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) fallback: &'a Fallback,
     pub(super) tools: &'a BTreeMap<String, Tool>,
     pub(super) built_ins: &'a BTreeMap<String, BuiltIn>,
-    pub(super) targets: &'a BTreeMap<String, PhoneNumber>,
+    /// The file, for names of what is there and cannot be used: it is complained of where it stands.
+    pub(super) written: &'a fragments::File,
 }
 
 /// Reads one `[agents.NAME]`.
@@ -38,49 +40,63 @@ pub(super) fn agent(
     given: &fragments::Agent,
     around: &Surroundings<'_>,
     warnings: &mut Vec<Warning>,
-) -> Result<Agent, SettingsError> {
+    problems: &mut Problems,
+) -> Option<Agent> {
     let prefix = format!("agents.{name}");
-    read::name(&prefix, name)?;
+    problems.keep(read::name(&prefix, name))?;
     let key = |field: &str| format!("{prefix}.{field}");
-    let language = language_tag(&key("language"), given.language.as_deref().unwrap_or("en"))?;
-    let numbers: Result<Vec<_>, _> = given
-        .numbers
-        .iter()
-        .map(|number| read::number(&key("numbers"), number))
+    let language = language_tag(&key("language"), given.language.as_deref().unwrap_or("en"));
+    let language = problems.keep(language);
+    let numbers = given.numbers.iter();
+    let numbers: Vec<Option<PhoneNumber>> = numbers
+        .map(|number| problems.keep(read::number(&key("numbers"), number)))
         .collect();
-    let max_call = match given.max_call_seconds {
-        Some(seconds) => {
-            Duration::from_secs(read::ranged(&key("max_call_seconds"), seconds, 10, 86_400)?)
-        }
-        None => around.max_call,
+    let ranged = |field: &str, given: Option<i64>, least: u64, most: u64| {
+        let given = given.map(|given| read::ranged(&key(field), given, least, most));
+        given.transpose()
     };
+    let max_call = ranged("max_call_seconds", given.max_call_seconds, 10, 86_400);
+    let max_call = problems.keep(max_call);
+    let folder = around.folder;
+    let instructions = problems.keep(instructions(&key, given, folder));
+    let voice = problems.keep(voice(&key("voice"), given.voice.as_ref()));
+    let greeting = problems.keep(greeting(&key, given.greeting.as_ref(), folder));
+    let tools = tools(&key("tools"), &given.tools, around, problems);
+    let tool_use = problems.keep(ToolUse::read(&key, given, folder));
+    let turns = problems.keep(turn_detection(&key, given.turn_detection.as_ref()));
+    let spoken = language.as_deref().unwrap_or("en");
+    let transcribed = transcription(&key, given.transcription.as_ref(), spoken, warnings);
+    let transcribed = problems.keep(transcribed);
+    let model = problems.keep(model(&key, given.model.as_ref(), around.model, warnings));
+    let silence = problems.keep(silence(&key, given.silence.as_ref()));
+    let answer_within = answer_within(&key("answer_within_ms"), given.answer_within_ms);
+    let answer_within = problems.keep(answer_within);
+    let filler = problems.keep(filler(&key, given.filler.as_ref(), folder));
+    let keys = keypad(&key("keys"), &given.keys, around, problems);
+    let max_calls = problems.keep(ranged("max_calls", given.max_calls, 1, 100_000));
+    let fallback = given.fallback.as_ref();
+    let fallback = Fallback::read(&key("fallback"), fallback, Some(around.fallback));
+    let fallback = problems.keep(fallback);
     let agent = Agent {
         name: name.to_owned(),
-        numbers: numbers?,
-        instructions: instructions(&key, given, around.folder)?,
-        voice: voice(&key("voice"), given.voice.as_ref())?,
-        greeting: greeting(&key, given.greeting.as_ref(), around.folder)?,
-        tools: tools(&key("tools"), &given.tools, around)?,
-        tool_use: ToolUse::read(&key, given, around.folder)?,
-        turn_detection: turn_detection(&key, given.turn_detection.as_ref())?,
-        transcription: transcription(&key, given.transcription.as_ref(), &language, warnings)?,
-        model: model(&key, given.model.as_ref(), around.model, warnings)?,
-        silence: silence(&key, given.silence.as_ref())?,
-        answer_within: answer_within(&key("answer_within_ms"), given.answer_within_ms)?,
-        filler: filler(&key, given.filler.as_ref(), around.folder)?,
-        keys: keypad(&key("keys"), &given.keys, around.targets)?,
+        numbers: numbers.into_iter().collect::<Option<_>>()?,
+        instructions: instructions?,
+        voice: voice?,
+        greeting: greeting?,
+        tools: tools?,
+        tool_use: tool_use?,
+        turn_detection: turns?,
+        transcription: transcribed?,
+        model: model?,
+        silence: silence?,
+        answer_within: answer_within?,
+        filler: filler?,
+        keys: keys?,
         mask_digits: given.mask_digits.unwrap_or(true),
-        max_call,
-        max_calls: match given.max_calls {
-            Some(calls) => Some(read::ranged(&key("max_calls"), calls, 1, 100_000)?),
-            None => None,
-        },
-        fallback: Fallback::read(
-            &key("fallback"),
-            given.fallback.as_ref(),
-            Some(around.fallback),
-        )?,
-        language,
+        max_call: max_call?.map_or(around.max_call, Duration::from_secs),
+        max_calls: max_calls?.map(|calls| calls as usize),
+        fallback: fallback?,
+        language: language?,
     };
     let server_asks = matches!(
         agent.turn_detection,
@@ -90,13 +106,13 @@ pub(super) fn agent(
         }
     );
     if server_asks && agent.silence.is_some() {
-        return Err(SettingsError::invalid(
+        problems.add(SettingsError::invalid(
             key("silence"),
             "and turn_detection.idle_timeout_ms would both ask a silent caller",
             "remove one of them",
         ));
     }
-    Ok(agent)
+    Some(agent)
 }
 
 fn instructions(
@@ -198,7 +214,7 @@ fn greeting(
                 ));
             };
             Ok(Greeting::Clip {
-                file: read::file(&key("greeting.clip"), folder.join(clip))?,
+                file: read::clip(&key("greeting.clip"), folder.join(clip))?,
                 text,
             })
         }
@@ -214,51 +230,73 @@ fn tools(
     key: &str,
     given: &[String],
     around: &Surroundings<'_>,
-) -> Result<Vec<ToolRef>, SettingsError> {
+    problems: &mut Problems,
+) -> Option<Vec<ToolRef>> {
     let mut tools: Vec<ToolRef> = Vec::new();
+    let mut all = true;
     for name in given {
-        if tools.iter().any(|tool| tool.name() == name) {
-            return Err(SettingsError::invalid(
-                key,
-                format!("names {name} twice"),
-                "remove one",
-            ));
+        // It is there, and complained of.
+        if around.written.tools.contains_key(name)
+            && !around.tools.contains_key(name)
+            && !around.built_ins.contains_key(name)
+        {
+            all = false;
+            continue;
         }
-        if name == "transfer_call" && around.targets.is_empty() {
-            return Err(SettingsError::invalid(
-                key,
-                "names transfer_call, but there is nobody to transfer to",
-                "add a number under [transfer.targets]",
-            ));
-        }
-        let built_in = BUILT_IN_TOOLS.iter().copied();
-        if around.tools.contains_key(name) {
-            tools.push(ToolRef::Configured(name.clone()));
-        } else if let Some(built_in) = built_in.clone().find(|known| known == name) {
-            tools.push(ToolRef::BuiltIn(built_in));
-        } else if around.built_ins.contains_key(name) {
-            tools.push(ToolRef::Configured(name.clone()));
-        } else {
-            let known = BUILT_IN_TOOLS
-                .iter()
-                .copied()
-                .chain(around.tools.keys().map(String::as_str))
-                .chain(around.built_ins.keys().map(String::as_str));
-            let mend = match super::keys::nearest(name, known) {
-                Some(near) => format!("did you mean {near}?"),
-                None => format!(
-                    "define [tools.{name}], or use a built-in: {}",
-                    BUILT_IN_TOOLS.join(", ")
-                ),
-            };
-            return Err(SettingsError::UnknownName {
-                key: key.to_owned(),
-                name: name.clone(),
-                mend,
-            });
+        match problems.keep(tool(key, name, &tools, around)) {
+            Some(tool) => tools.push(tool),
+            None => all = false,
         }
     }
-    Ok(tools)
+    all.then_some(tools)
+}
+
+fn tool(
+    key: &str,
+    name: &str,
+    before: &[ToolRef],
+    around: &Surroundings<'_>,
+) -> Result<ToolRef, SettingsError> {
+    if before.iter().any(|tool| tool.name() == name) {
+        return Err(SettingsError::invalid(
+            key,
+            format!("names {name} twice"),
+            "remove one",
+        ));
+    }
+    if name == "transfer_call" && around.written.transfer.targets.is_empty() {
+        return Err(SettingsError::invalid(
+            key,
+            "names transfer_call, but there is nobody to transfer to",
+            "add a number under [transfer.targets]",
+        ));
+    }
+    let mut built_in = BUILT_IN_TOOLS.iter().copied();
+    if around.tools.contains_key(name) {
+        return Ok(ToolRef::Configured(name.to_owned()));
+    }
+    if let Some(built_in) = built_in.find(|known| *known == name) {
+        return Ok(ToolRef::BuiltIn(built_in));
+    }
+    if around.built_ins.contains_key(name) {
+        return Ok(ToolRef::Configured(name.to_owned()));
+    }
+    let known = BUILT_IN_TOOLS
+        .iter()
+        .copied()
+        .chain(around.written.tools.keys().map(String::as_str));
+    let mend = match super::keys::nearest(name, known) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!(
+            "define [tools.{name}], or use a built-in: {}",
+            BUILT_IN_TOOLS.join(", ")
+        ),
+    };
+    Err(SettingsError::UnknownName {
+        key: key.to_owned(),
+        name: name.to_owned(),
+        mend,
+    })
 }
 
 fn silence(
@@ -310,7 +348,7 @@ fn filler(
         ("tone", None) => Ok(Filler::Tone),
         ("silence", None) => Ok(Filler::Silence),
         ("clip", Some(clip)) => Ok(Filler::Clip {
-            file: read::file(&key("filler.clip"), folder.join(clip))?,
+            file: read::clip(&key("filler.clip"), folder.join(clip))?,
         }),
         ("clip", None) => Err(SettingsError::missing(
             key("filler.clip"),
@@ -327,26 +365,38 @@ fn filler(
 fn keypad(
     key: &str,
     given: &BTreeMap<String, String>,
-    targets: &BTreeMap<String, PhoneNumber>,
-) -> Result<BTreeMap<char, String>, SettingsError> {
+    around: &Surroundings<'_>,
+    problems: &mut Problems,
+) -> Option<BTreeMap<char, String>> {
     let mut keys = BTreeMap::new();
     for (pressed, target) in given {
-        let mut chars = pressed.chars();
-        let (Some(digit @ ('0'..='9' | '*' | '#')), None) = (chars.next(), chars.next()) else {
-            return Err(SettingsError::invalid(
-                key,
-                format!("has {pressed:?}, which is not on a phone's keypad"),
-                "use one of 0 to 9, * and #",
-            ));
-        };
-        if !targets.contains_key(target) {
-            return Err(SettingsError::UnknownName {
-                key: format!("{key}.{pressed}"),
-                name: target.clone(),
-                mend: format!("add {target} under [transfer.targets]"),
-            });
+        if let Some(digit) = problems.keep(keypad_key(key, pressed, target, around)) {
+            keys.insert(digit, target.clone());
         }
-        keys.insert(digit, target.clone());
     }
-    Ok(keys)
+    (keys.len() == given.len()).then_some(keys)
+}
+
+fn keypad_key(
+    key: &str,
+    pressed: &str,
+    target: &str,
+    around: &Surroundings<'_>,
+) -> Result<char, SettingsError> {
+    let mut chars = pressed.chars();
+    let (Some(digit @ ('0'..='9' | '*' | '#')), None) = (chars.next(), chars.next()) else {
+        return Err(SettingsError::invalid(
+            key,
+            format!("has {pressed:?}, which is not on a phone's keypad"),
+            "use one of 0 to 9, * and #",
+        ));
+    };
+    if !around.written.transfer.targets.contains_key(target) {
+        return Err(SettingsError::UnknownName {
+            key: format!("{key}.{pressed}"),
+            name: target.to_owned(),
+            mend: format!("add {target} under [transfer.targets]"),
+        });
+    }
+    Ok(digit)
 }

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use super::error::SettingsError;
 use super::keys::{self, Key};
+use super::problems::Problems;
 
 /// Where settings variables come from.
 pub trait Env {
@@ -96,8 +97,8 @@ pub(super) fn secret_file(key: &str, path: &Path) -> Result<SecretString, Settin
     Ok(text.to_owned().into())
 }
 
-/// Refuses a `SWITCHBOARD_…` variable that means nothing: it is a typing mistake that would go unnoticed.
-pub(super) fn refuse_unknown(env: &dyn Env) -> Result<(), SettingsError> {
+/// Complains of every `SWITCHBOARD_…` variable that means nothing: it is a typing mistake that would go unnoticed.
+pub(super) fn refuse_unknown(env: &dyn Env, problems: &mut Problems) {
     let mut known = vec![keys::CONFIG_ENV.to_owned()];
     for key in keys::DEFAULTS {
         for name in key.env {
@@ -112,13 +113,18 @@ pub(super) fn refuse_unknown(env: &dyn Env) -> Result<(), SettingsError> {
         {
             continue;
         }
-        let mend = match keys::nearest(&name, known.iter().map(String::as_str)) {
+        let near = keys::nearest(&name, known.iter().map(String::as_str));
+        if let Some(key) =
+            near.and_then(|near| keys::DEFAULTS.iter().find(|key| key.env.contains(&near)))
+        {
+            problems.said(key.key);
+        }
+        let mend = match near {
             Some(near) => format!("did you mean {near}?"),
             None => "unset it".to_owned(),
         };
-        return Err(SettingsError::UnknownEnvironment { name, mend });
+        problems.add(SettingsError::UnknownEnvironment { name, mend });
     }
-    Ok(())
 }
 
 /// Kubernetes puts `SWITCHBOARD_SERVICE_HOST`, `SWITCHBOARD_PORT=tcp://…` and the like into every pod beside a

@@ -5,9 +5,13 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde_path_to_error::Segment;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::error::SettingsError;
 use super::keys;
+use super::problems::Problems;
 
 /// The whole file.
 #[derive(Default, Deserialize)]
@@ -261,24 +265,86 @@ pub(super) struct Transfer {
     pub(super) targets: BTreeMap<String, String>,
 }
 
-/// Reads a file's text. `path` is for messages only.
-pub(super) fn parse(text: &str, path: &Path) -> Result<File, SettingsError> {
-    let syntax = |error: toml::de::Error| SettingsError::FileSyntax {
-        path: path.to_owned(),
-        line: line_of(text, error.span()),
-        cause: one_line(error.message()),
+/// Keys that cannot be read are left out one by one, up to this many, so that what else is wrong is found as well.
+const MOST_LEFT_OUT: usize = 50;
+
+/// Reads a file's text. `path` is for messages only. A key that cannot be read is noted and left out.
+pub(super) fn parse(text: &str, path: &Path, problems: &mut Problems) -> Option<File> {
+    let mut document = match DeTable::parse(text) {
+        Ok(document) => document,
+        Err(error) => {
+            problems.add(SettingsError::FileSyntax {
+                path: path.to_owned(),
+                line: line_of(text, error.span()),
+                cause: one_line(error.message()),
+            });
+            return None;
+        }
     };
-    let document = toml::Deserializer::parse(text).map_err(syntax)?;
-    serde_path_to_error::deserialize(document).map_err(|error| {
+    for _ in 0..MOST_LEFT_OUT {
+        let read = toml::Deserializer::from(document.clone());
+        let error = match serde_path_to_error::deserialize(read) {
+            Ok(file) => return Some(file),
+            Err(error) => error,
+        };
+        let mut place: Vec<String> = error.path().iter().filter_map(name_of).collect();
         let key = error.path().to_string();
         let inner = error.into_inner();
         let line = line_of(text, inner.span());
-        describe(path, key, line, inner.message())
-    })
+        let (error, meant) = describe(path, key, line, inner.message());
+        if let SettingsError::UnknownKey { key, .. } = &error {
+            let typed = key.rsplit('.').next().unwrap_or_default();
+            if place.last().is_none_or(|last| last != typed) {
+                place.push(typed.to_owned());
+            }
+        }
+        problems.said(&place.join("."));
+        if let Some(meant) = meant {
+            problems.said(&meant);
+        }
+        problems.add(error);
+        if !leave_out(document.get_mut(), &place) {
+            return None;
+        }
+    }
+    None
 }
 
-/// Turns serde's words into ours. Only `message()` is used: the full text quotes the line, and with it a secret.
-fn describe(path: &Path, key: String, line: usize, message: &str) -> SettingsError {
+fn name_of(segment: &Segment) -> Option<String> {
+    match segment {
+        Segment::Map { key } => Some(key.clone()),
+        Segment::Seq { .. } | Segment::Enum { .. } | Segment::Unknown => None,
+    }
+}
+
+/// Takes what is at that place out of the table: the innermost that has a name.
+fn leave_out(table: &mut DeTable<'_>, place: &[String]) -> bool {
+    let Some((name, rest)) = place.split_first() else {
+        return false;
+    };
+    let Some(key) = table
+        .keys()
+        .find(|key| key.get_ref().as_ref() == name.as_str())
+    else {
+        return false;
+    };
+    let key = key.clone();
+    if let Some(DeValue::Table(inner)) = table.get_mut(&key).map(Spanned::get_mut)
+        && leave_out(inner, rest)
+    {
+        return true;
+    }
+    table.remove(&key).is_some()
+}
+
+/// Turns serde's words into ours, and names the key that was meant if it can be guessed. Only `message()` is used: the
+/// full text quotes the line, and with it a secret.
+fn describe(
+    path: &Path,
+    key: String,
+    line: usize,
+    message: &str,
+) -> (SettingsError, Option<String>) {
     let path = path.to_owned();
     if let Some(rest) = message.strip_prefix("unknown field ") {
         let quoted: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
@@ -296,17 +362,19 @@ fn describe(path: &Path, key: String, line: usize, message: &str) -> SettingsErr
                 format!("{parent}.{name}")
             }
         };
-        let mend = match keys::nearest(typed, expected.iter().copied()) {
+        let near = keys::nearest(typed, expected.iter().copied());
+        let mend = match near {
             Some(near) => format!("did you mean {}?", full(near)),
             None if expected.is_empty() => "remove it".to_owned(),
             None => format!("remove it, or use one of {}", expected.join(", ")),
         };
-        return SettingsError::UnknownKey {
+        let error = SettingsError::UnknownKey {
             path,
             line,
             key: full(typed),
             mend,
         };
+        return (error, near.map(full));
     }
     let last = key.rsplit('.').next().unwrap_or_default();
     let is_secret = matches!(
@@ -318,12 +386,13 @@ fn describe(path: &Path, key: String, line: usize, message: &str) -> SettingsErr
     } else {
         one_line(message)
     };
-    SettingsError::WrongType {
+    let error = SettingsError::WrongType {
         path,
         line,
         key,
         cause,
-    }
+    };
+    (error, None)
 }
 
 fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> usize {

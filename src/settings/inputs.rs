@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use super::env::{self, Env};
-use super::error::SettingsError;
 use super::fragments::File;
 use super::keys::{self, Key};
+use super::problems::Problems;
 
 /// A value as text, with the table's key and where the text was found.
 pub(super) struct Given {
@@ -58,6 +58,8 @@ pub(super) struct Inputs {
     pub(super) api_url: Option<Given>,
     pub(super) log_filter: Option<Given>,
     pub(super) log_format: Option<Given>,
+    /// What is wrong so far.
+    pub(super) problems: Problems,
     /// What only the file can say: agents, tools, fallback, transfer targets.
     pub(super) file: File,
 }
@@ -68,17 +70,20 @@ impl Inputs {
         mut file: File,
         file_path: Option<&Path>,
         env: &dyn Env,
-    ) -> Result<Self, SettingsError> {
-        env::refuse_unknown(env)?;
+        mut problems: Problems,
+    ) -> Self {
+        env::refuse_unknown(env, &mut problems);
+        let found = &mut problems;
         let number = |value: Option<i64>| value.map(|value| value.to_string());
-        Ok(Self {
+        Self {
             file_path: file_path.map(Path::to_owned),
             listen: text(
                 &keys::LISTEN,
                 &["SWITCHBOARD_LISTEN"],
                 file.server.listen.take(),
                 env,
-            )?,
+                found,
+            ),
             port: text(
                 &Key {
                     default: keys::Default::Absent,
@@ -87,43 +92,83 @@ impl Inputs {
                 &["PORT"],
                 None,
                 env,
-            )?
+                found,
+            )
             .filter(|_| !matches!(env::non_empty(env, "SWITCHBOARD_LISTEN"), Ok(Some(_)))),
-            public_url: pick(&keys::PUBLIC_URL, file.server.public_url.take(), env)?,
-            workers: pick(&keys::WORKERS, number(file.server.workers), env)?,
-            data_dir: pick(&keys::DATA_DIR, file.data.dir.take(), env)?,
-            store: pick(&keys::STORE, file.data.store.take(), env)?,
-            admin_listen: pick(&keys::ADMIN_LISTEN, file.admin.listen.take(), env)?,
-            admin_token: pick_secret(&keys::ADMIN_TOKEN, file.admin.token.take(), env)?,
-            max_calls: pick(&keys::MAX_CALLS, number(file.limits.max_calls), env)?,
+            public_url: pick(&keys::PUBLIC_URL, file.server.public_url.take(), env, found),
+            workers: pick(&keys::WORKERS, number(file.server.workers), env, found),
+            data_dir: pick(&keys::DATA_DIR, file.data.dir.take(), env, found),
+            store: pick(&keys::STORE, file.data.store.take(), env, found),
+            admin_listen: pick(&keys::ADMIN_LISTEN, file.admin.listen.take(), env, found),
+            admin_token: pick_secret(&keys::ADMIN_TOKEN, file.admin.token.take(), env, found),
+            max_calls: pick(&keys::MAX_CALLS, number(file.limits.max_calls), env, found),
             max_call_seconds: pick(
                 &keys::MAX_CALL_SECONDS,
                 number(file.limits.max_call_seconds),
                 env,
-            )?,
-            drain_seconds: pick(&keys::DRAIN_SECONDS, number(file.limits.drain_seconds), env)?,
-            dev: pick(&keys::DEV, file.server.dev.map(|dev| dev.to_string()), env)?,
-            openai_api_key: pick_secret(&keys::OPENAI_API_KEY, file.openai.api_key.take(), env)?,
-            openai_url: pick(&keys::OPENAI_URL, file.openai.url.take(), env)?,
-            openai_model: pick(&keys::OPENAI_MODEL, file.openai.model.take(), env)?,
+                found,
+            ),
+            drain_seconds: pick(
+                &keys::DRAIN_SECONDS,
+                number(file.limits.drain_seconds),
+                env,
+                found,
+            ),
+            dev: pick(
+                &keys::DEV,
+                file.server.dev.map(|dev| dev.to_string()),
+                env,
+                found,
+            ),
+            openai_api_key: pick_secret(
+                &keys::OPENAI_API_KEY,
+                file.openai.api_key.take(),
+                env,
+                found,
+            ),
+            openai_url: pick(&keys::OPENAI_URL, file.openai.url.take(), env, found),
+            openai_model: pick(&keys::OPENAI_MODEL, file.openai.model.take(), env, found),
             account_sid: pick(
                 &keys::TWILIO_ACCOUNT_SID,
                 file.twilio.account_sid.take(),
                 env,
-            )?,
-            auth_token: pick_secret(&keys::TWILIO_AUTH_TOKEN, file.twilio.auth_token.take(), env)?,
+                found,
+            ),
+            auth_token: pick_secret(
+                &keys::TWILIO_AUTH_TOKEN,
+                file.twilio.auth_token.take(),
+                env,
+                found,
+            ),
             auth_token_secondary: pick_secret(
                 &keys::TWILIO_AUTH_TOKEN_SECONDARY,
                 file.twilio.auth_token_secondary.take(),
                 env,
-            )?,
-            api_key: pick_secret(&keys::TWILIO_API_KEY, file.twilio.api_key.take(), env)?,
-            api_secret: pick_secret(&keys::TWILIO_API_SECRET, file.twilio.api_secret.take(), env)?,
-            api_url: pick(&keys::TWILIO_API_URL, file.twilio.api_url.take(), env)?,
-            log_filter: pick(&keys::RUST_LOG, None, env)?,
-            log_format: pick(&keys::LOG_FORMAT, file.log.format.take(), env)?,
+                found,
+            ),
+            api_key: pick_secret(
+                &keys::TWILIO_API_KEY,
+                file.twilio.api_key.take(),
+                env,
+                found,
+            ),
+            api_secret: pick_secret(
+                &keys::TWILIO_API_SECRET,
+                file.twilio.api_secret.take(),
+                env,
+                found,
+            ),
+            api_url: pick(
+                &keys::TWILIO_API_URL,
+                file.twilio.api_url.take(),
+                env,
+                found,
+            ),
+            log_filter: pick(&keys::RUST_LOG, None, env, found),
+            log_format: pick(&keys::LOG_FORMAT, file.log.format.take(), env, found),
             file,
-        })
+            problems,
+        }
     }
 
     /// One line a key of the table: name, value, where it came from. Secrets are masked.
@@ -220,8 +265,8 @@ impl std::fmt::Display for Source {
     }
 }
 
-fn pick(key: &Key, file: Option<String>, env: &dyn Env) -> Result<Option<Given>, SettingsError> {
-    text(key, key.env, file, env)
+fn pick(key: &Key, file: Option<String>, env: &dyn Env, problems: &mut Problems) -> Option<Given> {
+    text(key, key.env, file, env, problems)
 }
 
 fn text(
@@ -229,50 +274,64 @@ fn text(
     variables: &[&str],
     file: Option<String>,
     env: &dyn Env,
-) -> Result<Option<Given>, SettingsError> {
+    problems: &mut Problems,
+) -> Option<Given> {
     for variable in variables {
-        if let Some(text) = env::non_empty(env, variable)? {
-            return Ok(Some(Given {
-                key: *key,
-                text,
-                source: Source::Environment((*variable).to_owned()),
-            }));
+        match env::non_empty(env, variable) {
+            Ok(Some(text)) => {
+                return Some(Given {
+                    key: *key,
+                    text,
+                    source: Source::Environment((*variable).to_owned()),
+                });
+            }
+            Ok(None) => {}
+            Err(error) => {
+                problems.said(key.key);
+                problems.add(error);
+            }
         }
     }
     if let Some(text) = file {
-        return Ok(Some(Given {
+        return Some(Given {
             key: *key,
             text: text.trim().to_owned(),
             source: Source::File,
-        }));
+        });
     }
-    Ok(match key.default {
+    match key.default {
         keys::Default::Text(text) => Some(Given {
             key: *key,
             text: text.to_owned(),
             source: Source::Default,
         }),
         keys::Default::Computed(_) | keys::Default::Absent => None,
-    })
+    }
 }
 
 fn pick_secret(
     key: &Key,
     file: Option<SecretString>,
     env: &dyn Env,
-) -> Result<Option<GivenSecret>, SettingsError> {
-    if let Some((text, variable)) = env::secret(env, key)? {
-        return Ok(Some(GivenSecret {
+    problems: &mut Problems,
+) -> Option<GivenSecret> {
+    match env::secret(env, key) {
+        Ok(Some((text, variable))) => Some(GivenSecret {
             key: *key,
             text,
             source: Source::Environment(variable),
-        }));
+        }),
+        Ok(None) => file.map(|text| GivenSecret {
+            key: *key,
+            text,
+            source: Source::File,
+        }),
+        Err(error) => {
+            problems.said(key.key);
+            problems.add(error);
+            None
+        }
     }
-    Ok(file.map(|text| GivenSecret {
-        key: *key,
-        text,
-        source: Source::File,
-    }))
 }
 
 /// A store's or a model's URL may carry a password or a key in its query.

@@ -14,6 +14,7 @@ mod inputs;
 pub mod keys;
 mod model_rules;
 pub mod models;
+mod problems;
 mod read;
 mod reload;
 mod rules;
@@ -43,6 +44,7 @@ pub use agents::{
 pub use built_in::BuiltIn;
 pub use env::{Env, ProcessEnv};
 pub use error::SettingsError;
+pub use problems::SettingsErrors;
 pub use reload::Changes;
 pub use tools::{Fallback, Tool, ToolKind, Transfer, TransferMode};
 pub(crate) use types::as_socket;
@@ -50,6 +52,7 @@ pub use types::{PublicUrl, Secrets};
 
 use fragments::File;
 use inputs::Inputs;
+use problems::Problems;
 
 /// The validated configuration.
 #[derive(Clone)]
@@ -296,6 +299,14 @@ impl Settings {
     /// # Errors
     /// The first thing found wrong, as a sentence for the operator.
     pub fn load(config: Option<&Path>, env: &dyn Env) -> Result<Self, SettingsError> {
+        Self::load_all(config, env).map_err(SettingsErrors::into_first)
+    }
+
+    /// The same, and all that is wrong.
+    ///
+    /// # Errors
+    /// Each thing found wrong, as a sentence for the operator.
+    pub fn load_all(config: Option<&Path>, env: &dyn Env) -> Result<Self, SettingsErrors> {
         rules::validate(inputs(config, env)?)
     }
 
@@ -304,7 +315,11 @@ impl Settings {
     /// # Errors
     /// As [`load`](Self::load), but only for what can be read at all and for the data's own keys.
     pub fn data_only(config: Option<&Path>, env: &dyn Env) -> Result<Data, SettingsError> {
-        rules::data(&inputs(config, env)?)
+        let inputs = inputs(config, env).map_err(SettingsErrors::into_first)?;
+        match inputs.problems.first() {
+            Some(error) => Err(error.clone()),
+            None => rules::data(&inputs),
+        }
     }
 
     /// The same from text in memory. `path` stands for the file: in messages, and as the place where relative file
@@ -313,8 +328,15 @@ impl Settings {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn from_toml(text: &str, path: &Path, env: &dyn Env) -> Result<Self, SettingsError> {
-        let file = fragments::parse(text, path)?;
-        rules::validate(Inputs::merge(file, Some(path), env)?)
+        Self::from_toml_all(text, path, env).map_err(SettingsErrors::into_first)
+    }
+
+    /// The same, and all that is wrong.
+    ///
+    /// # Errors
+    /// As [`load_all`](Self::load_all).
+    pub fn from_toml_all(text: &str, path: &Path, env: &dyn Env) -> Result<Self, SettingsErrors> {
+        rules::validate(of_text(text, path, env)?)
     }
 
     /// Whether the service believes everybody.
@@ -380,16 +402,29 @@ impl RestCredentials {
     }
 }
 
-fn inputs(config: Option<&Path>, env: &dyn Env) -> Result<Inputs, SettingsError> {
+fn inputs(config: Option<&Path>, env: &dyn Env) -> Result<Inputs, SettingsErrors> {
     let Some(path) = config_path(config, env)? else {
-        return Inputs::merge(File::default(), None, env);
+        return Ok(Inputs::merge(
+            File::default(),
+            None,
+            env,
+            Problems::default(),
+        ));
     };
     let text = std::fs::read_to_string(&path).map_err(|error| SettingsError::FileUnreadable {
         path: path.clone(),
         cause: error.to_string(),
     })?;
-    let file = fragments::parse(&text, &path)?;
-    Inputs::merge(file, Some(&path), env)
+    of_text(&text, &path, env)
+}
+
+/// A file that is no TOML says nothing of what else is wrong.
+fn of_text(text: &str, path: &Path, env: &dyn Env) -> Result<Inputs, SettingsErrors> {
+    let mut problems = Problems::default();
+    match fragments::parse(text, path, &mut problems) {
+        Some(file) => Ok(Inputs::merge(file, Some(path), env, problems)),
+        None => problems.end(None),
+    }
 }
 
 fn config_path(config: Option<&Path>, env: &dyn Env) -> Result<Option<PathBuf>, SettingsError> {

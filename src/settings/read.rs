@@ -8,6 +8,7 @@ use super::error::SettingsError;
 use super::inputs::Given;
 use super::keys;
 use crate::number::PhoneNumber;
+use crate::profile;
 
 /// The smallest sum that can be counted: a hundredth of a cent.
 const LEAST_DOLLARS: f64 = 0.0001;
@@ -134,8 +135,21 @@ pub(super) fn one_of<T>(
     })
 }
 
+/// A recording that can be played: it is read as calls will read it.
+pub(super) fn clip(key: &str, path: PathBuf) -> Result<PathBuf, SettingsError> {
+    let path = file(key, path)?;
+    match profile::sound(&path) {
+        Ok(_) => Ok(path),
+        Err(trouble) => Err(SettingsError::invalid(
+            key,
+            format!("names {}, which {trouble}", path.display()),
+            "give a WAV file",
+        )),
+    }
+}
+
 /// Finds out now rather than at the first call that a file is not there.
-pub(super) fn file(key: &str, path: PathBuf) -> Result<PathBuf, SettingsError> {
+fn file(key: &str, path: PathBuf) -> Result<PathBuf, SettingsError> {
     match std::fs::File::open(&path).and_then(|file| file.metadata()) {
         Ok(metadata) if metadata.is_file() => Ok(path),
         Ok(_) => Err(SettingsError::NamedFile {

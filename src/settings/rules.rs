@@ -15,6 +15,7 @@ use super::error::SettingsError;
 use super::inputs::{Given, GivenSecret, Inputs};
 use super::keys::{self, Key};
 use super::model_rules::{check_standing, model_name};
+use super::problems::{Problems, SettingsErrors};
 use super::tools::{self, Fallback};
 use super::types::{PublicUrl, is_loopback};
 use super::{
@@ -25,47 +26,46 @@ use super::{
 /// Shorter tokens can be guessed.
 const MIN_ADMIN_TOKEN_CHARS: usize = 16;
 
+/// Agents are read against it where the model of the settings is wrong.
+const USUAL_MODEL: &str = "gpt-realtime-2.1";
+
 /// Applies every rule.
-pub(super) fn validate(inputs: Inputs) -> Result<Settings, SettingsError> {
+pub(super) fn validate(mut inputs: Inputs) -> Result<Settings, SettingsErrors> {
+    let mut problems = std::mem::take(&mut inputs.problems);
+    let settings = settings(inputs, &mut problems);
+    problems.end(settings)
+}
+
+/// Reads everything, also where something before it is wrong: then what depends on it is read against the defaults.
+fn settings(inputs: Inputs, problems: &mut Problems) -> Option<Settings> {
     let summary = inputs.summary();
     let mut warnings = Vec::new();
-    let dev = read::switch(required(&inputs.dev, &keys::DEV)?)?;
-    let listen = public_listener(&inputs)?;
-    let admin_listen = listener(required(&inputs.admin_listen, &keys::ADMIN_LISTEN)?)?;
-    if listen == admin_listen && listen.port() != 0 {
-        return Err(SettingsError::invalid(
+    let dev = problems.keep(required(&inputs.dev, &keys::DEV).and_then(read::switch));
+    let listen = problems.keep(public_listener(&inputs));
+    let admin_listen =
+        problems.keep(required(&inputs.admin_listen, &keys::ADMIN_LISTEN).and_then(listener));
+    if let (Some(public), Some(admin)) = (listen, admin_listen)
+        && public == admin
+        && public.port() != 0
+    {
+        problems.add(SettingsError::invalid(
             keys::ADMIN_LISTEN.name(),
-            format!("is {admin_listen}, the address of the public listener"),
+            format!("is {admin}, the address of the public listener"),
             "give it another port",
         ));
     }
-    let openai = openai(&inputs, dev, &mut warnings)?;
-    let trust = trust(&inputs, dev, listen, admin_listen)?;
-    if let Trust::Dev {
+    let openai = dev.and_then(|dev| openai(&inputs, dev, &mut warnings, problems));
+    let trust = dev.and_then(|dev| trust(&inputs, dev, (listen, admin_listen), problems));
+    if let Some(Trust::Dev {
         public_url: Some(public_url),
-    } = &trust
+    }) = &trust
         && !public_url.is_loopback()
     {
         warnings.push(Warning::DevInPublic {
             public_url: public_url.as_str().to_owned(),
         });
     }
-    let limits = Limits {
-        max_calls: read::number_in(required(&inputs.max_calls, &keys::MAX_CALLS)?, 1, 100_000)?,
-        max_call: seconds(
-            required(&inputs.max_call_seconds, &keys::MAX_CALL_SECONDS)?,
-            10,
-        )?,
-        drain: seconds(required(&inputs.drain_seconds, &keys::DRAIN_SECONDS)?, 0)?,
-        max_call_cost_usd: read::dollars(
-            "limits.max_call_cost_usd",
-            inputs.file.limits.max_call_cost_usd,
-        )?,
-        max_day_cost_usd: read::dollars(
-            "limits.max_day_cost_usd",
-            inputs.file.limits.max_day_cost_usd,
-        )?,
-    };
+    let limits = limits(&inputs, problems);
 
     let folder = inputs
         .file_path
@@ -73,47 +73,77 @@ pub(super) fn validate(inputs: Inputs) -> Result<Settings, SettingsError> {
         .and_then(Path::parent)
         .unwrap_or(Path::new(""))
         .to_owned();
-    let (tools, built_ins) = tools::tools(&inputs.file.tools, &folder)?;
-    let transfer_targets = tools::targets(&inputs.file.transfer.targets)?;
-    let transfer = tools::Transfer::read(&inputs.file.transfer)?;
-    let fallback = Fallback::read("fallback", Some(&inputs.file.fallback), None)?;
+    let (tools, built_ins) = tools::tools(&inputs.file.tools, &folder, problems);
+    let transfer_targets = tools::targets(&inputs.file.transfer.targets, problems);
+    let transfer = problems.keep(tools::Transfer::read(&inputs.file.transfer));
+    let fallback = problems.keep(Fallback::read(
+        "fallback",
+        Some(&inputs.file.fallback),
+        None,
+    ));
+    let stand_in = Fallback::read("fallback", None, None).ok();
     let around = Surroundings {
         folder: &folder,
-        model: &openai.model,
-        max_call: limits.max_call,
-        fallback: &fallback,
+        model: openai.as_ref().map_or(USUAL_MODEL, |openai| &openai.model),
+        max_call: limits.map_or(Duration::MAX, |limits| limits.max_call),
+        fallback: fallback.as_ref().or(stand_in.as_ref())?,
         tools: &tools,
         built_ins: &built_ins,
-        targets: &transfer_targets,
+        written: &inputs.file,
     };
-    let agents = agents(&inputs, &around, &mut warnings)?;
-    let default_agent = default_agent(&inputs, &agents)?;
-    let agent_by_number = numbers(&agents)?;
+    let agents = agents(&inputs, &around, &mut warnings, problems);
+    let default_agent = default_agent(&inputs, &agents, problems);
+    let agent_by_number = numbers(&agents, problems);
+    let workers = problems.keep(workers(inputs.workers.as_ref()));
+    let fleet_url = dev.and_then(|dev| problems.keep(fleet_url(&inputs, dev)));
+    let data = problems.keep(data(&inputs));
+    let twilio = twilio(&inputs, problems);
+    let log = problems.keep(log(&inputs));
 
-    Ok(Settings {
+    Some(Settings {
         server: Server {
-            listen,
-            workers: workers(inputs.workers.as_ref())?,
-            trust,
-            fleet_url: fleet_url(&inputs, dev)?,
+            listen: listen?,
+            workers: workers?,
+            trust: trust?,
+            fleet_url: fleet_url?,
         },
-        admin_listen,
-        data: data(&inputs)?,
-        limits,
-        twilio: twilio(&inputs)?,
-        log: log(&inputs)?,
-        openai,
+        admin_listen: admin_listen?,
+        data: data?,
+        limits: limits?,
+        twilio: twilio?,
+        log: log?,
+        openai: openai?,
         tools,
         built_ins,
-        fallback,
+        fallback: fallback?,
         transfer_targets,
-        transfer,
+        transfer: transfer?,
         warnings,
         agents,
-        default_agent,
+        default_agent: default_agent?,
         agent_by_number,
         file_path: inputs.file_path,
         summary,
+    })
+}
+
+fn limits(inputs: &Inputs, problems: &mut Problems) -> Option<Limits> {
+    let file = &inputs.file.limits;
+    let max_calls = required(&inputs.max_calls, &keys::MAX_CALLS);
+    let max_calls = problems.keep(max_calls.and_then(|given| read::number_in(given, 1, 100_000)));
+    let max_call = required(&inputs.max_call_seconds, &keys::MAX_CALL_SECONDS);
+    let max_call = problems.keep(max_call.and_then(|given| seconds(given, 10)));
+    let drain = required(&inputs.drain_seconds, &keys::DRAIN_SECONDS);
+    let drain = problems.keep(drain.and_then(|given| seconds(given, 0)));
+    let mut dollars = |key, given| problems.keep(read::dollars(key, given));
+    let max_call_cost_usd = dollars("limits.max_call_cost_usd", file.max_call_cost_usd);
+    let max_day_cost_usd = dollars("limits.max_day_cost_usd", file.max_day_cost_usd);
+    Some(Limits {
+        max_calls: max_calls?,
+        max_call: max_call?,
+        drain: drain?,
+        max_call_cost_usd: max_call_cost_usd?,
+        max_day_cost_usd: max_day_cost_usd?,
     })
 }
 
@@ -154,54 +184,53 @@ fn fleet_url(inputs: &Inputs, dev: bool) -> Result<Option<PublicUrl>, SettingsEr
 fn trust(
     inputs: &Inputs,
     dev: bool,
-    listen: SocketAddr,
-    admin_listen: SocketAddr,
-) -> Result<Trust, SettingsError> {
-    let public_url = match &inputs.public_url {
-        Some(given) => Some(
-            PublicUrl::parse(&given.text, dev)
-                .map_err(|(trouble, mend)| SettingsError::invalid(given.name(), trouble, mend))?,
-        ),
-        None => None,
+    (listen, admin_listen): (Option<SocketAddr>, Option<SocketAddr>),
+    problems: &mut Problems,
+) -> Option<Trust> {
+    let parse = |given: &Given| {
+        PublicUrl::parse(&given.text, dev)
+            .map_err(|(trouble, mend)| SettingsError::invalid(given.name(), trouble, mend))
     };
+    let given_url = inputs.public_url.as_ref();
+    let public_url = given_url.and_then(|given| problems.keep(parse(given)));
     if dev {
-        for (key, address) in [(keys::LISTEN, listen), (keys::ADMIN_LISTEN, admin_listen)] {
+        for (key, address) in [(keys::LISTEN, listen?), (keys::ADMIN_LISTEN, admin_listen?)] {
             if !address.ip().is_loopback() {
-                return Err(SettingsError::DevNotOnLoopback {
+                problems.add(SettingsError::DevNotOnLoopback {
                     key: keys::DEV.name(),
                     listener: key.name(),
                     address: address.to_string(),
                 });
             }
         }
-        return Ok(Trust::Dev { public_url });
+        return Some(Trust::Dev { public_url });
     }
     let dev_hint = "or set SWITCHBOARD_DEV=1 on loopback";
-    let public_url = public_url.ok_or_else(|| {
-        SettingsError::missing(
+    if given_url.is_none() {
+        problems.add(SettingsError::missing(
             keys::PUBLIC_URL.name(),
             format!("set it to the https:// address Twilio reaches, {dev_hint}"),
-        )
-    })?;
-    let auth_token = secret(&inputs.auth_token)?.ok_or_else(|| {
-        SettingsError::missing(
-            keys::TWILIO_AUTH_TOKEN.name(),
-            format!("set it to the account's auth token, which verifies webhooks, {dev_hint}"),
-        )
-    })?;
-    let secondary = secret(&inputs.auth_token_secondary)?;
-    let admin_tokens = admin_tokens(inputs)?.ok_or_else(|| {
-        SettingsError::missing(
-            keys::ADMIN_TOKEN.name(),
-            format!(
-                "set it to a random text of at least {MIN_ADMIN_TOKEN_CHARS} characters, {dev_hint}"
-            ),
-        )
-    })?;
-    Ok(Trust::Verified {
-        public_url,
-        auth_tokens: Secrets::new(auth_token, Vec::from_iter(secondary)),
-        admin_tokens,
+        ));
+    }
+    let missing = |key: &Key, mend: String| SettingsError::missing(key.name(), mend);
+    let auth_token = secret(&inputs.auth_token).and_then(|token| {
+        let mend =
+            format!("set it to the account's auth token, which verifies webhooks, {dev_hint}");
+        token.ok_or_else(|| missing(&keys::TWILIO_AUTH_TOKEN, mend))
+    });
+    let auth_token = problems.keep(auth_token);
+    let secondary = problems.keep(secret(&inputs.auth_token_secondary));
+    let admin_tokens = admin_tokens(inputs).and_then(|tokens| {
+        let mend = format!(
+            "set it to a random text of at least {MIN_ADMIN_TOKEN_CHARS} characters, {dev_hint}"
+        );
+        tokens.ok_or_else(|| missing(&keys::ADMIN_TOKEN, mend))
+    });
+    let admin_tokens = problems.keep(admin_tokens);
+    Some(Trust::Verified {
+        public_url: public_url?,
+        auth_tokens: Secrets::new(auth_token?, Vec::from_iter(secondary?)),
+        admin_tokens: admin_tokens?,
     })
 }
 
@@ -256,20 +285,44 @@ fn openai(
     inputs: &Inputs,
     dev: bool,
     warnings: &mut Vec<Warning>,
-) -> Result<OpenAi, SettingsError> {
-    let url = model_url(required(&inputs.openai_url, &keys::OPENAI_URL)?)?;
-    let given_model = required(&inputs.openai_model, &keys::OPENAI_MODEL)?;
-    let model = model_name(&given_model.name(), &given_model.text)?;
-    check_standing(
-        &given_model.name(),
-        &model,
-        models::realtime(&model),
-        warnings,
-    )?;
+    problems: &mut Problems,
+) -> Option<OpenAi> {
+    let url = required(&inputs.openai_url, &keys::OPENAI_URL).and_then(model_url);
+    let url = problems.keep(url);
+    let model = problems.keep(usual_model(inputs, warnings));
+    let api_key = url
+        .as_ref()
+        .and_then(|url| problems.keep(api_key(inputs, dev, url)));
+    let dial = match inputs.file.openai.dial.as_deref() {
+        None | Some("socket") => Ok(DialAt::Socket),
+        Some("webhook") => Ok(DialAt::Webhook),
+        Some(other) => Err(SettingsError::invalid(
+            "openai.dial",
+            format!("is {other:?}"),
+            "use socket or webhook",
+        )),
+    };
+    let dial = problems.keep(dial);
+    Some(OpenAi {
+        api_key: api_key?,
+        url: url?,
+        model: model?,
+        dial: dial?,
+    })
+}
+
+fn usual_model(inputs: &Inputs, warnings: &mut Vec<Warning>) -> Result<String, SettingsError> {
+    let given = required(&inputs.openai_model, &keys::OPENAI_MODEL)?;
+    let model = model_name(&given.name(), &given.text)?;
+    check_standing(&given.name(), &model, models::realtime(&model), warnings)?;
+    Ok(model)
+}
+
+fn api_key(inputs: &Inputs, dev: bool, url: &Url) -> Result<SecretString, SettingsError> {
     let is_openai = url
         .host_str()
         .is_some_and(|host| host == "openai.com" || host.ends_with(".openai.com"));
-    let given_key = if is_openai {
+    let given = if is_openai {
         secret(&inputs.openai_api_key)?
     } else {
         // Compatible servers have keys of their own making.
@@ -277,34 +330,15 @@ fn openai(
             byte.is_ascii_graphic() || byte == b' '
         })?
     };
-    let api_key = match given_key {
-        Some(api_key) => api_key,
+    match given {
+        Some(api_key) => Ok(api_key),
         // An emulated model asks for no key.
-        None if dev && is_loopback(&url) => "dev".to_owned().into(),
-        None => {
-            return Err(SettingsError::missing(
-                keys::OPENAI_API_KEY.name(),
-                "set it to the key of the model's server",
-            ));
-        }
-    };
-    let dial = match inputs.file.openai.dial.as_deref() {
-        None | Some("socket") => DialAt::Socket,
-        Some("webhook") => DialAt::Webhook,
-        Some(other) => {
-            return Err(SettingsError::invalid(
-                "openai.dial",
-                format!("is {other:?}"),
-                "use socket or webhook",
-            ));
-        }
-    };
-    Ok(OpenAi {
-        api_key,
-        url,
-        model,
-        dial,
-    })
+        None if dev && is_loopback(url) => Ok("dev".to_owned().into()),
+        None => Err(SettingsError::missing(
+            keys::OPENAI_API_KEY.name(),
+            "set it to the key of the model's server",
+        )),
+    }
 }
 
 fn model_url(given: &Given) -> Result<Url, SettingsError> {
@@ -341,39 +375,43 @@ fn model_url(given: &Given) -> Result<Url, SettingsError> {
     Ok(url)
 }
 
-fn twilio(inputs: &Inputs) -> Result<Twilio, SettingsError> {
-    let given = required(&inputs.api_url, &keys::TWILIO_API_URL)?;
+fn twilio(inputs: &Inputs, problems: &mut Problems) -> Option<Twilio> {
+    let api_url = required(&inputs.api_url, &keys::TWILIO_API_URL).and_then(api_url);
+    let api_url = problems.keep(api_url);
+    let stream_signature = match inputs.file.twilio.stream_signature.as_deref() {
+        None | Some("require") => Ok(StreamSignature::Require),
+        Some("log") => Ok(StreamSignature::Log),
+        Some("off") => Ok(StreamSignature::Off),
+        Some(other) => Err(SettingsError::invalid(
+            "twilio.stream_signature",
+            format!("is {other:?}"),
+            "use require, log or off",
+        )),
+    };
+    let stream_signature = problems.keep(stream_signature);
+    let rest = problems.keep(rest_credentials(inputs));
+    Some(Twilio {
+        api_url: api_url?,
+        rest: rest?,
+        stream_signature: stream_signature?,
+    })
+}
+
+fn api_url(given: &Given) -> Result<Url, SettingsError> {
     let mend = "write it like https://api.twilio.com";
     let invalid = |trouble: &str| SettingsError::invalid(given.name(), trouble, mend);
-    let api_url =
+    let url =
         Url::parse(&given.text).map_err(|error| invalid(&format!("is not a URL ({error})")))?;
-    let scheme_fits =
-        api_url.scheme() == "https" || (api_url.scheme() == "http" && is_loopback(&api_url));
-    if api_url.host().is_none() || !scheme_fits {
+    let scheme_fits = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
+    if url.host().is_none() || !scheme_fits {
         return Err(invalid(
             "is not an https:// address (http:// is for loopback only)",
         ));
     }
-    if !api_url.username().is_empty() || api_url.query().is_some() || api_url.fragment().is_some() {
+    if !url.username().is_empty() || url.query().is_some() || url.fragment().is_some() {
         return Err(invalid("carries a user name, a query or a fragment"));
     }
-    let stream_signature = match inputs.file.twilio.stream_signature.as_deref() {
-        None | Some("require") => StreamSignature::Require,
-        Some("log") => StreamSignature::Log,
-        Some("off") => StreamSignature::Off,
-        Some(other) => {
-            return Err(SettingsError::invalid(
-                "twilio.stream_signature",
-                format!("is {other:?}"),
-                "use require, log or off",
-            ));
-        }
-    };
-    Ok(Twilio {
-        api_url,
-        rest: rest_credentials(inputs)?,
-        stream_signature,
-    })
+    Ok(url)
 }
 
 fn rest_credentials(inputs: &Inputs) -> Result<Option<RestCredentials>, SettingsError> {
@@ -510,51 +548,64 @@ fn agents(
     inputs: &Inputs,
     around: &Surroundings<'_>,
     warnings: &mut Vec<Warning>,
-) -> Result<BTreeMap<String, Arc<Agent>>, SettingsError> {
+    problems: &mut Problems,
+) -> BTreeMap<String, Arc<Agent>> {
     let mut agents = BTreeMap::new();
     for (name, given) in &inputs.file.agents {
-        agents.insert(
-            name.clone(),
-            Arc::new(agent_rules::agent(name, given, around, warnings)?),
-        );
+        if let Some(agent) = agent_rules::agent(name, given, around, warnings, problems) {
+            agents.insert(name.clone(), Arc::new(agent));
+        }
     }
-    if agents.is_empty() {
+    if inputs.file.agents.is_empty() {
         let agent = Agent::built_in(around.model, around.max_call, around.fallback.clone());
         agents.insert(BUILT_IN_AGENT.to_owned(), Arc::new(agent));
     }
-    Ok(agents)
+    agents
 }
 
+/// The agent that takes every other number; `None`, too, for one in which something is wrong.
 fn default_agent(
     inputs: &Inputs,
     agents: &BTreeMap<String, Arc<Agent>>,
-) -> Result<Arc<Agent>, SettingsError> {
-    let names = || agents.keys().cloned().collect::<Vec<_>>().join(", ");
+    problems: &mut Problems,
+) -> Option<Arc<Agent>> {
+    let written = &inputs.file.agents;
+    let names = || {
+        let names = written
+            .keys()
+            .chain(agents.keys().filter(|name| !written.contains_key(*name)));
+        names.cloned().collect::<Vec<_>>().join(", ")
+    };
     match &inputs.file.default_agent {
-        Some(name) => agents
-            .get(name)
-            .cloned()
-            .ok_or_else(|| SettingsError::UnknownName {
-                key: "default_agent".to_owned(),
-                name: name.clone(),
-                mend: format!("use one of {}", names()),
-            }),
-        None => match agents.values().next() {
-            Some(only) if agents.len() == 1 => Ok(Arc::clone(only)),
-            _ => Err(SettingsError::missing(
+        Some(name) => {
+            let found = agents.get(name).cloned();
+            if found.is_none() && !written.contains_key(name) {
+                problems.add(SettingsError::UnknownName {
+                    key: "default_agent".to_owned(),
+                    name: name.clone(),
+                    mend: format!("use one of {}", names()),
+                });
+            }
+            found
+        }
+        None if written.len() <= 1 => agents.values().next().cloned(),
+        None => {
+            problems.add(SettingsError::missing(
                 "default_agent",
                 format!(
                     "name the agent that takes every other number, one of {}",
                     names()
                 ),
-            )),
-        },
+            ));
+            None
+        }
     }
 }
 
 fn numbers(
     agents: &BTreeMap<String, Arc<Agent>>,
-) -> Result<HashMap<String, Arc<Agent>>, SettingsError> {
+    problems: &mut Problems,
+) -> HashMap<String, Arc<Agent>> {
     let mut by_number: HashMap<String, Arc<Agent>> = HashMap::new();
     for agent in agents.values() {
         for number in &agent.numbers {
@@ -562,15 +613,14 @@ fn numbers(
             else {
                 continue;
             };
-            if other.name == agent.name {
-                continue;
+            if other.name != agent.name {
+                problems.add(SettingsError::NumberClaimedTwice {
+                    first: other.name.clone(),
+                    second: agent.name.clone(),
+                    number: number.masked(),
+                });
             }
-            return Err(SettingsError::NumberClaimedTwice {
-                first: other.name.clone(),
-                second: agent.name.clone(),
-                number: number.masked(),
-            });
         }
     }
-    Ok(by_number)
+    by_number
 }

@@ -127,7 +127,7 @@ fn filler(
             text: text.unwrap_or_else(|| DEFAULT_FILLER.to_owned()),
         },
         ("clip", Some(clip)) => FillerVoice::Clip {
-            file: read::file(&key("clip"), folder.join(clip))?,
+            file: read::clip(&key("clip"), folder.join(clip))?,
             text,
         },
         ("clip", None) => {

@@ -13,6 +13,7 @@ use super::built_in::{self, BuiltIn};
 use super::env::secret_file;
 use super::error::SettingsError;
 use super::fragments;
+use super::problems::Problems;
 use super::read;
 use super::tool_headers;
 use super::types::is_loopback;
@@ -115,14 +116,17 @@ impl Fallback {
 /// Reads `[transfer.targets]`.
 pub(super) fn targets(
     given: &BTreeMap<String, String>,
-) -> Result<BTreeMap<String, PhoneNumber>, SettingsError> {
+    problems: &mut Problems,
+) -> BTreeMap<String, PhoneNumber> {
     let mut targets = BTreeMap::new();
     for (name, number) in given {
         let key = format!("transfer.targets.{name}");
-        read::name(&key, name)?;
-        targets.insert(name.clone(), read::number(&key, number)?);
+        let number = read::name(&key, name).and_then(|()| read::number(&key, number));
+        if let Some(number) = problems.keep(number) {
+            targets.insert(name.clone(), number);
+        }
     }
-    Ok(targets)
+    targets
 }
 
 /// How callers are transferred.
@@ -184,44 +188,69 @@ pub(super) type Tools = (BTreeMap<String, Tool>, BTreeMap<String, BuiltIn>);
 pub(super) fn tools(
     given: &BTreeMap<String, fragments::Tool>,
     folder: &Path,
-) -> Result<Tools, SettingsError> {
+    problems: &mut Problems,
+) -> Tools {
     let (mut tools, mut built_ins) = (BTreeMap::new(), BTreeMap::new());
     for (name, fragment) in given {
         if fragment.kind.as_deref() == Some(built_in::KIND) {
-            built_ins.insert(name.clone(), built_in::read(name, fragment)?);
+            let built_in = problems.keep(built_in::read(name, fragment));
+            built_ins.extend(built_in.map(|built_in| (name.clone(), built_in)));
         } else {
-            tools.insert(name.clone(), tool(name, fragment, folder)?);
+            let tool = tool(name, fragment, folder, problems);
+            tools.extend(tool.map(|tool| (name.clone(), tool)));
         }
     }
-    Ok((tools, built_ins))
+    (tools, built_ins)
 }
 
-fn tool(name: &str, given: &fragments::Tool, folder: &Path) -> Result<Tool, SettingsError> {
-    let key = |field: &str| format!("tools.{name}.{field}");
-    read::name(&format!("tools.{name}"), name)?;
+fn tool_name(name: &str) -> Result<(), SettingsError> {
+    let key = format!("tools.{name}");
+    read::name(&key, name)?;
     if CALL_TOOLS.contains(&name) {
         return Err(SettingsError::invalid(
-            format!("tools.{name}"),
+            key,
             "takes the name of a built-in tool",
             "give it another name, or set kind = \"builtin\" to describe the built-in one",
         ));
     }
-    let description = description(&key("description"), given)?.ok_or_else(|| {
-        SettingsError::missing(key("description"), "say in a sentence what the tool does")
-    })?;
+    Ok(())
+}
+
+fn tool(
+    name: &str,
+    given: &fragments::Tool,
+    folder: &Path,
+    problems: &mut Problems,
+) -> Option<Tool> {
+    let key = |field: &str| format!("tools.{name}.{field}");
+    problems.keep(tool_name(name))?;
+    let description = description(&key("description"), given).and_then(|description| {
+        let mend = "say in a sentence what the tool does";
+        description.ok_or_else(|| SettingsError::missing(key("description"), mend))
+    });
     let allow_private = given.allow_private.unwrap_or(false);
-    Ok(Tool {
+    let description = problems.keep(description);
+    let kind = problems.keep(kind(&key, given));
+    let url = problems.keep(tool_url(&key("url"), given.url.as_deref(), allow_private));
+    let timeout = problems.keep(timeout(&key("timeout_ms"), given));
+    let secret = problems.keep(tool_secret(&key, given, folder));
+    let headers = problems.keep(tool_headers::read(&key("headers"), &given.headers, folder));
+    let hosts = problems.keep(redirect_hosts(
+        &key("redirect_hosts"),
+        &given.redirect_hosts,
+    ));
+    Some(Tool {
         name: name.to_owned(),
-        kind: kind(&key, given)?,
-        description,
-        url: tool_url(&key("url"), given.url.as_deref(), allow_private)?,
+        kind: kind?,
+        description: description?,
+        url: url?,
         effects: given.effects.unwrap_or(false),
-        timeout: timeout(&key("timeout_ms"), given)?.unwrap_or(DEFAULT_TIMEOUT),
+        timeout: timeout?.unwrap_or(DEFAULT_TIMEOUT),
         allow_private,
-        secret: tool_secret(&key, given, folder)?,
-        headers: tool_headers::read(&key("headers"), &given.headers, folder)?,
+        secret: secret?,
+        headers: headers?,
         idempotent: given.idempotent.unwrap_or(false),
-        redirect_hosts: redirect_hosts(&key("redirect_hosts"), &given.redirect_hosts)?,
+        redirect_hosts: hosts?,
     })
 }
 

@@ -313,21 +313,122 @@ fn a_wrong_configuration_is_one_sentence_and_binds_nothing() {
     assert!(TcpListener::bind(("127.0.0.1", port)).is_ok());
 }
 
+/// The exit code, and what is complained of.
+fn complaints(
+    command: &[&str],
+    variables: &BTreeMap<String, String>,
+) -> (Option<i32>, Vec<String>) {
+    let output = run(command, variables);
+    let said = String::from_utf8(output.stderr).unwrap();
+    let complaints = said
+        .lines()
+        .filter(|line| line.starts_with("switchboard: "));
+    (
+        output.status.code(),
+        complaints.map(str::to_owned).collect(),
+    )
+}
+
 #[test]
-fn a_port_that_is_taken_is_a_failure_that_names_it() {
+fn what_a_start_cannot_open_check_complains_of_in_the_same_words() {
+    let folder = std::env::temp_dir().join(format!("switchboard-opens-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let listen = [("SWITCHBOARD_ADMIN_LISTEN", address.clone())];
-    let output = run(
-        &["serve"],
-        &environment("ws://127.0.0.1:9/v1/realtime", &listen),
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let agent = |lines: &str| format!("[agents.spa]\ninstructions = \"You answer.\"\n{lines}\n");
+    write(
+        "welcome.wav",
+        b"ID3\x04\0\0\0\0\0\0\xFF\xFB\x90\x44 no sound of ours",
     );
-    assert_eq!(output.status.code(), Some(1));
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        text.contains(&address) && text.contains("admin.listen"),
-        "{text}"
+    let clip = write(
+        "clip.toml",
+        agent("greeting = { clip = \"welcome.wav\" }").as_bytes(),
     );
+    let book = write("book.toml", agent("tools = [\"find_times\"]").as_bytes());
+    write(
+        "damaged/book.sqlite",
+        b"what was a book and is none any more",
+    );
+    let file = write("file", b"");
+    let damaged = folder.join("damaged").to_str().unwrap().to_owned();
+    for (changes, about) in [
+        (
+            vec![("SWITCHBOARD_CONFIG", clip)],
+            "agents.spa.greeting.clip names ",
+        ),
+        (
+            vec![("SWITCHBOARD_LISTEN", address.clone())],
+            "server.listen",
+        ),
+        (vec![("SWITCHBOARD_ADMIN_LISTEN", address)], "admin.listen"),
+        // An address of documentation, which is not this machine's.
+        (
+            vec![("SWITCHBOARD_LISTEN", "192.0.2.1:5050".to_owned())],
+            "server.listen",
+        ),
+        (
+            vec![
+                ("SWITCHBOARD_CONFIG", book.clone()),
+                ("SWITCHBOARD_DATA_DIR", damaged),
+            ],
+            "data.dir (SWITCHBOARD_DATA_DIR)",
+        ),
+        (
+            vec![
+                ("SWITCHBOARD_CONFIG", book.clone()),
+                ("SWITCHBOARD_DATA_DIR", format!("{file}/data")),
+            ],
+            "data.dir (SWITCHBOARD_DATA_DIR)",
+        ),
+    ] {
+        let variables = environment("ws://127.0.0.1:9/v1/realtime", &changes);
+        let (code, serve) = complaints(&["serve"], &variables);
+        assert_eq!((code, serve.len()), (Some(64), 1), "{changes:?}: {serve:?}");
+        assert!(serve[0].contains(about), "{serve:?}");
+        let (code, check) = complaints(&["check", "--offline"], &variables);
+        assert_eq!((code, &check), (Some(64), &serve), "{changes:?}");
+    }
+    // A check begins nothing.
+    let fresh = folder.join("fresh/data");
+    let changes = [
+        ("SWITCHBOARD_CONFIG", book),
+        ("SWITCHBOARD_DATA_DIR", fresh.to_str().unwrap().to_owned()),
+    ];
+    let variables = environment("ws://127.0.0.1:9/v1/realtime", &changes);
+    assert_eq!(
+        complaints(&["check", "--offline"], &variables),
+        (Some(0), vec![])
+    );
+    assert!(!folder.join("fresh").exists());
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_lists_all_that_is_wrong_and_is_content_beside_the_running_service() {
+    let mut variables = environment("ws://127.0.0.1:9/v1/realtime", &[]);
+    let serving = Serving::start(&variables).await;
+    variables.insert("SWITCHBOARD_LISTEN".to_owned(), serving.public.to_string());
+    variables.insert(
+        "SWITCHBOARD_ADMIN_LISTEN".to_owned(),
+        serving.admin.to_string(),
+    );
+    let check = ["check", "--offline"];
+    let (code, said) = complaints(&check, &variables);
+    assert_eq!((code, said), (Some(0), vec![]));
+    serving.stop().await;
+    variables.insert("SWITCHBOARD_MAX_CALLS".to_owned(), "none".to_owned());
+    variables.insert("SWITCHBOARD_ADMIN_TOKEN".to_owned(), "short".to_owned());
+    variables.remove("TWILIO_AUTH_TOKEN");
+    let (code, said) = complaints(&check, &variables);
+    assert_eq!((code, said.len()), (Some(64), 3), "{said:?}");
+    let (code, first) = complaints(&["serve"], &variables);
+    assert_eq!((code, &first[..]), (Some(64), &said[..1]), "{said:?}");
 }
 
 #[test]
