@@ -84,7 +84,7 @@ fn what_is_wrong_in_many_places_is_told_in_one_go() {
     ]);
     let told = all(toml, &env);
     for expected in [
-        "unknown key agents.spa.greting at line 17; did you mean agents.spa.greeting?",
+        "unknown key agents.spa.greting at line 16; did you mean agents.spa.greeting?",
         "unknown key colour at line 3",
         "server.workers in spa/switchboard.toml at line 5 has the wrong type",
         "SWITCHBOARD_MAXCALLS is not a setting of switchboard; did you mean SWITCHBOARD_MAX_CALLS?",
@@ -114,7 +114,7 @@ fn what_is_wrong_in_many_places_is_told_in_one_go() {
         "twilio.api_url (TWILIO_API_URL) is not an https:// address",
         "twilio.stream_signature is \"perhaps\"",
         "twilio.account_sid (TWILIO_ACCOUNT_SID) is not an account SID",
-        "log.format is \"xml\"",
+        "log.format (SWITCHBOARD_LOG_FORMAT) is \"xml\"",
     ] {
         let times = told.iter().filter(|told| told.contains(expected)).count();
         assert_eq!(times, 1, "{expected}\n{}", told.join("\n"));
