@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use switchboard_actors::tools::is_public;
 use url::{Host, Url};
 
@@ -374,6 +374,8 @@ fn is_inside(url: &Url) -> bool {
     }
 }
 
+/// What signs a tool's requests. Of several lines it is the first: a file with the secrets of a rotation can be one for
+/// both ends, and the tool's server accepts them all.
 fn tool_secret(
     key: &dyn Fn(&str) -> String,
     given: &fragments::Tool,
@@ -385,8 +387,17 @@ fn tool_secret(
             "and secret_file are both set",
             "remove one of them",
         )),
-        (Some(secret), None) => Ok(Some(secret.clone())),
-        (None, Some(file)) => Ok(Some(secret_file(&key("secret_file"), &folder.join(file))?)),
+        (Some(secret), None) => Ok(Some(first_line(secret))),
+        (None, Some(file)) => {
+            let secrets = secret_file(&key("secret_file"), &folder.join(file))?;
+            Ok(Some(first_line(&secrets)))
+        }
         (None, None) => Ok(None),
     }
+}
+
+fn first_line(secrets: &SecretString) -> SecretString {
+    let mut lines = secrets.expose_secret().lines();
+    let first = lines.find(|line| !line.trim().is_empty());
+    first.unwrap_or_default().to_owned().into()
 }

@@ -101,6 +101,28 @@ fn fillers_and_limits_are_read_and_refused() {
 }
 
 #[test]
+fn of_several_secrets_the_first_signs() {
+    let folder = std::env::temp_dir().join(format!("switchboard-secrets-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("crm.secret");
+    let signs = |lines: &str| {
+        let secret = accepted(&tool(lines), &dev()).tools["crm"].secret.clone();
+        secret.unwrap().expose_secret().to_owned()
+    };
+    let named = format!("secret_file = \"{}\"", file.display());
+    for (text, first) in [
+        ("canary-new\ncanary-old\n", "canary-new"),
+        ("\n canary-new\r\ncanary-old", "canary-new"),
+        ("canary with blanks\n", "canary with blanks"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        assert_eq!(signs(&named), first, "{text:?}");
+    }
+    assert_eq!(signs("secret = \"canary-new\\ncanary-old\""), "canary-new");
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+#[test]
 fn headers_are_secrets_under_names_that_are_free() {
     let usual = &accepted(&tool(""), &dev()).tools["crm"];
     assert!(usual.headers.is_empty() && !usual.idempotent && usual.redirect_hosts.is_empty());
