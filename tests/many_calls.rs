@@ -10,7 +10,7 @@ use call_protocol::ids::CallSid;
 use serde_json::Value;
 use support::phone::closed_with;
 use support::process::processor_time;
-use support::{House, Options, SOON, brief_with, caller, listen, say, tone, until};
+use support::{House, Options, SOON, brief_with, caller, listen, say, times, tone, until};
 use switchboard_actors::fault::{Break, Fault};
 use switchboard_kit::realtime::{Ended, Realtime};
 use switchboard_kit::twilio::load::{LoadPlan, LoadReport, load};
@@ -214,7 +214,7 @@ async fn is_a_pause(fault: Fault) -> String {
     let session = talking_session(&house);
     let gap =
         longest_silence(&house, session, broken_at).max(Duration::from_millis(stream.underruns.ms));
-    assert!(gap <= Duration::from_millis(500), "{gap:?}");
+    times::within(gap, Duration::from_millis(500), "gap");
 
     let report = others.await.unwrap();
     nothing_was_lost(&report);
@@ -297,7 +297,7 @@ async fn the_death_of_one_calls_actor_brings_the_caller_back_and_is_nothing_to_t
     assert_eq!(first.end, closed_with(1011));
     assert_eq!(second.end, StreamEnd::CallerHungUp);
     let away = second.started_ms - (first.started_ms + first.duration_ms);
-    assert!(away <= 1_000, "{away} ms");
+    times::within_ms(away, 1_000, "away");
     assert!(!second.agent_speech.is_empty(), "the agent is there again");
 
     let report = others.await.unwrap();
@@ -358,7 +358,7 @@ async fn a_call_that_faults_again_and_again_goes_to_the_fallback() {
     let last = Instant::now();
     let outcome = victim.await.unwrap();
     let took = last.elapsed();
-    assert!(took <= Duration::from_secs(1), "{took:?}");
+    times::within(took, Duration::from_secs(1), "took");
     assert_eq!(outcome.complaints(), []);
     assert_eq!(outcome.said_by_twiml(), ["We have a technical problem."]);
     assert_eq!(outcome.streams.len(), 1, "the stream was kept until then");
@@ -387,7 +387,7 @@ async fn a_call_that_fails_at_every_start_goes_to_the_fallback_at_once_and_costs
     let since = Instant::now();
     let outcome = victim.await.unwrap();
     let took = since.elapsed();
-    assert!(took <= Duration::from_secs(1), "{took:?}");
+    times::within(took, Duration::from_secs(1), "took");
     assert_eq!(outcome.complaints(), []);
     assert_eq!(outcome.said_by_twiml(), ["We have a technical problem."]);
     assert_eq!(outcome.streams.len(), 1);
@@ -406,7 +406,7 @@ async fn a_call_that_fails_at_every_start_goes_to_the_fallback_at_once_and_costs
     let before = processor_time(std::process::id());
     tokio::time::sleep(Duration::from_secs(2)).await;
     let busy = processor_time(std::process::id()) - before;
-    assert!(busy <= Duration::from_millis(200), "{busy:?} of 2 s");
+    times::within(busy, Duration::from_millis(200), "busy");
     house.stop().await;
     println!(
         "F10 a call that panics at every start: 3 restarts, the fallback after {} ms (bar 1,000); processor time of the 2 s \
@@ -524,7 +524,7 @@ async fn past_the_limit_callers_hear_the_busy_tone_at_once() {
         }
     }
     assert_eq!((taken, refused), (5, 7));
-    assert!(slowest <= 100, "{slowest} ms");
+    times::within_ms(slowest, 100, "slowest");
     assert_eq!(house.model.sessions().len(), 5);
     assert_eq!(
         house
@@ -593,8 +593,9 @@ async fn a_hundred_interrupted_agents_fall_silent_at_once() {
         }
     }
     let in_time = clears_within(&house, "0.005").await;
+    // Without the control group of a gate a bucket of five milliseconds says nothing.
     assert!(
-        in_time >= cleared * 0.99,
+        !times::asserted() || in_time >= cleared * 0.99,
         "{in_time} of {cleared} within 5 ms"
     );
     for session in house.model.sessions() {
@@ -647,7 +648,7 @@ async fn two_hundred_callers_hear_long_answers_without_a_gap() {
     assert!(heard_ms > u64::from(CALLS) * 4_000, "{heard_ms}");
     let late = clock.await.unwrap();
     // Where the machine does not even let a timer run, the answers of the emulators were late, too.
-    if late < Duration::from_millis(50) {
+    if times::asserted() && late < Duration::from_millis(50) {
         assert_eq!((gaps, gap_ms), (0, 0), "underruns and their length");
     }
     house.empty().await;
@@ -657,4 +658,10 @@ async fn two_hundred_callers_hear_long_answers_without_a_gap() {
         heard_ms / 1_000,
         late.as_millis()
     );
+}
+
+#[tokio::test]
+#[ignore = "release gate: the bars of all tests here"]
+async fn the_times_of_these_tests_are_kept() {
+    support::times::of_this_program().await;
 }

@@ -19,7 +19,9 @@ use tokio_tungstenite::tungstenite::Message;
 
 use support::http::Request;
 use support::phone::sid;
-use support::{ACCOUNT, House, Options, SOON, brief, brief_with, caller, listen, say, tone, until};
+use support::{
+    ACCOUNT, House, Options, SOON, brief, brief_with, caller, listen, say, times, tone, until,
+};
 
 /// Files are counted for the whole process.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -164,10 +166,7 @@ impl Watch {
         let longest = pairs.map(|(session, call)| session.saturating_duration_since(*call));
         let longest = longest.max().unwrap_or_default();
         let late = self.late;
-        assert!(
-            longest <= CLOSED + late,
-            "{longest:?}, looked {late:?} late"
-        );
+        times::within(longest, CLOSED + late, ("looked late by", late));
         longest
     }
 }
@@ -359,6 +358,13 @@ async fn f19_two_hundred_calls_ended_in_every_way_leave_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the release gate's size"]
 async fn f19_a_thousand_calls_ended_in_every_way_leave_nothing() {
+    let _gate = times::release_gate().await;
     let _alone = ONE_AT_A_TIME.lock().await;
     println!("{}", leaves_nothing(1_012).await);
+}
+
+#[tokio::test]
+#[ignore = "release gate: the bars of all tests here"]
+async fn the_times_of_these_tests_are_kept() {
+    support::times::of_this_program().await;
 }

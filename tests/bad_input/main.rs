@@ -15,3 +15,9 @@ mod torture;
 #[allow(dead_code)] // a part of it
 #[path = "../faults/weather.rs"]
 mod weather;
+
+#[tokio::test]
+#[ignore = "release gate: the bars of all tests here"]
+async fn the_times_of_these_tests_are_kept() {
+    support::times::of_this_program().await;
+}

@@ -17,3 +17,9 @@ mod victim;
 #[path = "../faults/weather.rs"]
 mod weather;
 mod wishes;
+
+#[tokio::test]
+#[ignore = "release gate: the bars of all tests here"]
+async fn the_times_of_these_tests_are_kept() {
+    support::times::of_this_program().await;
+}

@@ -7,7 +7,7 @@ use switchboard_kit::twilio::{CallEnd, Step};
 
 use crate::support::http::{Reply, Request};
 use crate::support::phone::sid;
-use crate::support::{House, Options, SOON, brief, caller, listen, say, until};
+use crate::support::{House, Options, SOON, brief, caller, listen, say, times, until};
 
 fn slowest<'a>(replies: impl Iterator<Item = &'a Reply>) -> Duration {
     replies.map(|reply| reply.took).max().unwrap()
@@ -35,14 +35,14 @@ async fn l4_of_a_hundred_and_fifty_calls_at_once_exactly_a_hundred_are_taken() {
     // Alone, without the burst's own queue: the time it takes to be refused.
     let alone = house.ring(&sid("CA")).await;
     assert!(!alone.text().contains("<Connect"));
-    assert!(alone.took <= Duration::from_millis(100), "{:?}", alone.took);
+    times::within(alone.took, Duration::from_millis(100), "alone took");
     let burst = slowest(refused.iter().copied());
     // The control group: as many at once for an answer that costs nothing.
     let ask = || Request::new("GET", "/healthz").send(house.public);
     let healthy = futures_util::future::join_all((0..150).map(|_| ask())).await;
     let control = slowest(healthy.iter());
     let bar = Duration::from_millis(100).max(control * 3);
-    assert!(burst <= bar, "{burst:?}, /healthz {control:?}");
+    times::within(burst, bar, ("/healthz", control));
     assert_eq!(house.model.sessions().len(), 0, "nobody was dialled for");
     house.stop().await;
     println!(
@@ -152,7 +152,7 @@ async fn f3_an_account_near_its_limit_shuts_the_door_before_a_caller_meets_silen
     .await;
     let lasted = shut.elapsed();
     assert!(lasted >= Duration::from_millis(2_500), "{lasted:?}");
-    assert!(lasted <= Duration::from_millis(3_500), "{lasted:?}");
+    times::within(lasted, Duration::from_millis(3_500), "lasted");
     assert!(house.ring(&sid("CA")).await.text().contains("<Connect"));
     // With five in a hundred left they come one a second.
     house.model.faults().live(Fault::ScarceTokens {
@@ -162,12 +162,14 @@ async fn f3_an_account_near_its_limit_shuts_the_door_before_a_caller_meets_silen
     let outcome = call.await.unwrap();
     assert_eq!(outcome.end, CallEnd::CallerHungUp, "the live call goes on");
     assert_eq!(outcome.streams[0].agent_speech.len(), 3);
-    let (mut let_in, began) = (0, Instant::now());
+    let (mut let_in, began) = (0_u64, Instant::now());
     while began.elapsed() < Duration::from_millis(2_900) {
-        let_in += u32::from(house.ring(&sid("CA")).await.text().contains("<Connect"));
+        let_in += u64::from(house.ring(&sid("CA")).await.text().contains("<Connect"));
         tokio::time::sleep(Duration::from_millis(40)).await;
     }
-    assert!((2..=4).contains(&let_in), "{let_in}");
+    // One a second of however long it took.
+    let seconds = began.elapsed().as_secs() + 1;
+    assert!((2..=seconds + 1).contains(&let_in), "{let_in}");
     house.stop().await;
     println!(
         "F3 rate_limits.updated over the socket: 1 % left for 3 s shuts the door for {} ms, live call undisturbed; 5 % left: \

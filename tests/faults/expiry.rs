@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use switchboard_kit::realtime::Fault;
 use switchboard_kit::twilio::{CallEnd, Step};
 
-use crate::support::{House, Options, SOON, brief, caller, listen, say, until};
+use crate::support::{House, Options, SOON, brief, caller, listen, say, times, until};
 use crate::weather::longest_silence_ms;
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn f14_three_sessions_in_a_row_expire_and_the_caller_hears_nothing_of_it()
     }
     appends.sort();
     let gap = appends.windows(2).map(|two| two[1] - two[0]).max().unwrap();
-    assert!(gap <= Duration::from_millis(300), "{gap:?}");
+    times::within(gap, Duration::from_millis(300), "gap");
     for session in &sessions[1..] {
         let told = session.replayed();
         let briefing = told.first().map_or("", |item| item.text.as_str());
@@ -122,7 +122,7 @@ async fn f14_a_session_that_expires_before_the_next_one_is_there_costs_a_pause()
     assert_eq!(outcome.complaints(), []);
     assert_eq!(outcome.streams.len(), 1, "the media socket is the same");
     let silence_ms = longest_silence_ms(&outcome);
-    assert!(silence_ms <= 2_300, "{silence_ms} ms without a sound");
+    times::within_ms(silence_ms, 2_300, "silence");
     let scrape = house.metrics().await;
     assert_eq!(
         scrape.get("switchboard_model_reconnect_seconds_count"),
@@ -138,7 +138,7 @@ async fn f14_a_session_that_expires_before_the_next_one_is_there_costs_a_pause()
         "{told:?}"
     );
     let again = next.opened().saturating_duration_since(expired);
-    assert!(again <= Duration::from_millis(2_500), "{again:?}");
+    times::within(again, Duration::from_millis(2_500), "again");
     house.stop().await;
     println!(
         "F14 the next session refused {refused} times until the old one expired: another {again:?} after that, told the \

@@ -16,3 +16,9 @@ mod refused;
 mod replaced;
 mod silent;
 mod weather;
+
+#[tokio::test]
+#[ignore = "release gate: the bars of all tests here"]
+async fn the_times_of_these_tests_are_kept() {
+    support::times::of_this_program().await;
+}

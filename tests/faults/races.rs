@@ -6,7 +6,7 @@ use switchboard_kit::realtime::{Fault, When};
 
 use crate::support::http::Request;
 use crate::support::phone::{Closed, Leg, sid};
-use crate::support::{ADMIN_TOKEN, House, Options, SOON, brief_with, tone, until};
+use crate::support::{ADMIN_TOKEN, House, Options, SOON, brief_with, times, tone, until};
 
 /// How a call was ended, and how long its model sessions outlived that.
 struct Race {
@@ -45,7 +45,7 @@ async fn ended_once(house: House, what: &'static str, since: Instant) -> Race {
     })
     .await;
     let freed = since.elapsed();
-    assert!(freed <= Duration::from_secs(1), "{what}: {freed:?}");
+    times::within(freed, Duration::from_secs(1), what);
     house.empty().await;
     let scrape = house.metrics().await;
     assert_eq!(

@@ -10,7 +10,7 @@ use switchboard_kit::twilio::{CallEnd, CallOutcome, DialAnswer, Step};
 use crate::support::http::Request;
 use crate::support::phone::sid;
 use crate::support::{
-    House, MODEL_KEY, Options, SOON, brief, caller, fallback_after_ms, listen, say, until,
+    House, MODEL_KEY, Options, SOON, brief, caller, fallback_after_ms, listen, say, times, until,
 };
 use crate::weather::{
     TURNS, longest_silence_ms, neighbours, noticed_nothing, stormy, talking_line,
@@ -45,7 +45,7 @@ async fn f2_a_refused_key_is_final_and_turns_new_calls_away_until_it_is_taken_ag
     };
     let house = House::start(Options::default().model(brief().fault(fault))).await;
     let (_, after_ms) = falls_back(&house).await;
-    assert!(after_ms <= 1_000, "{after_ms} ms");
+    times::within_ms(after_ms, 1_000, "after");
     assert_eq!(house.model.sessions().len(), 1, "no retry");
     let (status, reasons) = ready(&house).await;
     assert_eq!(status, 503);
@@ -61,7 +61,7 @@ async fn f2_a_refused_key_is_final_and_turns_new_calls_away_until_it_is_taken_ag
         "{text}"
     );
     assert!(text.contains("+15550199"), "{text}");
-    assert!(reply.took <= Duration::from_millis(100), "{:?}", reply.took);
+    times::within(reply.took, Duration::from_millis(100), "reply took");
     assert_eq!(house.metric(&rejected("model_refused")).await, 1.0);
     assert_eq!(house.model.sessions().len(), 1);
     house.stop().await;
@@ -108,9 +108,9 @@ async fn f3_retry_after_is_kept_and_the_door_is_shut_meanwhile() {
     );
     let waited = sessions[1].opened() - sessions[0].opened();
     assert!(waited >= Duration::from_secs(3), "{waited:?}");
-    assert!(waited <= Duration::from_millis(4_200), "{waited:?}");
+    times::within(waited, Duration::from_millis(4_200), "waited");
     let silence_ms = longest_silence_ms(&outcome);
-    assert!(silence_ms <= 2_300, "{silence_ms} ms without a sound");
+    times::within_ms(silence_ms, 2_300, "silence");
     house.stop().await;
     println!(
         "F3 429 with Retry-After 3: next attempt after {waited:?}; 1 new call turned away meanwhile, then let in"
@@ -125,7 +125,7 @@ async fn f3_a_wait_longer_than_a_caller_holds_the_line_is_not_waited_for() {
     };
     let house = House::start(Options::default().model(brief().fault(fault))).await;
     let (_, after_ms) = falls_back(&house).await;
-    assert!(after_ms <= 1_500, "{after_ms} ms");
+    times::within_ms(after_ms, 1_500, "after");
     assert_eq!(house.model.sessions().len(), 1);
     house.stop().await;
     println!("F3 429 with Retry-After 60: fallback {after_ms} ms after start, 1 attempt");
@@ -160,7 +160,7 @@ async fn f3_limits_that_name_no_time_are_tried_again_less_and_less_often_and_not
                 message = leg.heard() => if message.is_none() { break began.elapsed() },
             }
         };
-        assert!(ended <= Duration::from_secs(16), "{ended:?}");
+        times::within(ended, Duration::from_secs(16), "ended");
         let (status, reasons) = ready(&house).await;
         assert!(
             status == 503 && reasons.contains("\"model_rate_limited\""),
@@ -177,10 +177,8 @@ async fn f3_limits_that_name_no_time_are_tried_again_less_and_less_often_and_not
         for (number, gap) in gaps.iter().enumerate() {
             let most = Duration::from_millis(250 << number);
             // Half of it at least; a busy machine may add to it.
-            assert!(
-                *gap >= most / 2 && *gap <= most + Duration::from_millis(150),
-                "{gaps:?}"
-            );
+            assert!(*gap >= most / 2, "{gaps:?}");
+            times::within(*gap, most + Duration::from_millis(150), &gaps);
         }
         waits.push(gaps);
     }
@@ -228,7 +226,7 @@ async fn f3_an_answer_that_meets_the_limit_shuts_the_door_for_as_long_as_it_says
     .await;
     let lasted = shut.elapsed();
     assert!(lasted >= Duration::from_millis(1_300), "{lasted:?}");
-    assert!(lasted <= Duration::from_millis(2_000), "{lasted:?}");
+    times::within(lasted, Duration::from_millis(2_000), "lasted");
     let outcome = call.await.unwrap();
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     assert_eq!(
@@ -309,11 +307,8 @@ async fn f4_f5_a_model_away_for_good_is_filled_and_given_up_within_sixteen_secon
         ("a certificate of its own making", certificate),
         ("no such name", dns),
     ] {
-        assert!(after_ms <= 16_000, "{what}: {after_ms} ms");
-        assert!(
-            silence_ms <= 2_300,
-            "{what}: {silence_ms} ms without a sound"
-        );
+        times::within_ms(after_ms, 16_000, what);
+        times::within_ms(silence_ms, 2_300, what);
         println!(
             "F4/F5 {what}: fallback {after_ms} ms after start (bar 16,000); longest silence {silence_ms} ms (bar 2,000 and \
              the pattern's pause); upgrades tried {attempts}"
@@ -330,7 +325,7 @@ async fn an_agent_whose_model_does_not_exist_falls_back_and_shuts_no_door_for_ot
     );
     let house = House::start(options).await;
     let (_, after_ms) = falls_back(&house).await;
-    assert!(after_ms <= 1_500, "{after_ms} ms");
+    times::within_ms(after_ms, 1_500, "after");
     assert_eq!(ready(&house).await.0, 200);
     house.stop().await;
     println!("bad agent configuration: fallback {after_ms} ms after start");
@@ -367,11 +362,7 @@ async fn f2_f3_f4_a_refusal_is_the_business_of_the_call_it_meets() {
         house.model.faults().clear();
         assert_eq!(outcome.said_by_twiml(), ["We have a technical problem."]);
         let stream = &outcome.streams[0];
-        assert!(
-            stream.duration_ms <= 16_000,
-            "{what}: {} ms",
-            stream.duration_ms
-        );
+        times::within_ms(stream.duration_ms, 16_000, what);
         after.push(format!("{what} {} ms", stream.duration_ms));
     }
     let others = noticed_nothing(&others.await.unwrap());

@@ -6,7 +6,9 @@ use switchboard_kit::twilio::{CallEnd, Fault, Step};
 
 use crate::support::http::{Request, ring};
 use crate::support::phone::{Closed, Leg, sid};
-use crate::support::{ACCOUNT, House, Options, SOON, brief_with, caller, listen, say, tone, until};
+use crate::support::{
+    ACCOUNT, House, Options, SOON, brief_with, caller, listen, say, times, tone, until,
+};
 use crate::weather::{TURNS, neighbours, noticed_nothing, stormy, talking_line};
 
 /// A house whose agent greets for so long that a line can break in the middle of it.
@@ -121,13 +123,14 @@ async fn f20_a_socket_that_comes_in_time_takes_the_lost_ones_place_and_the_sessi
         leg.begin().await;
         let begun = lost.elapsed();
         let mut waited = None;
-        for _ in 0..100 {
+        for _ in 0..500 {
             if stay_on(&mut leg, Duration::from_millis(20)).await > 0 {
                 waited = Some(lost.elapsed());
                 break;
             }
         }
         let waited = waited.expect("the agent is heard again");
+        times::within(waited, Duration::from_secs(2), "the agent again");
         assert_eq!(
             house.model.sessions().len(),
             before + 1,
@@ -237,7 +240,7 @@ async fn f20_callers_whose_sockets_break_hear_a_pause_and_the_others_nothing() {
         pauses.push(heard - (first.started_ms + first.duration_ms));
     }
     pauses.sort_unstable();
-    assert!(pauses[VICTIMS - 1] <= 2_000, "{pauses:?}");
+    times::within_ms(pauses[VICTIMS - 1], 2_000, &pauses);
     assert_eq!(
         house.model.sessions().len(),
         45 + VICTIMS,
@@ -292,10 +295,12 @@ async fn f20_the_session_is_closed_within_a_second_and_after_two_the_old_ticket_
     })
     .await;
     let freed = lost.elapsed();
-    assert!(freed <= Duration::from_secs(1), "{freed:?}");
+    times::within(freed, Duration::from_secs(1), "freed");
     house.empty().await;
     let over = lost.elapsed();
-    assert!((1_900..2_600).contains(&over.as_millis()), "{over:?}");
+    // Its place is kept for two seconds, noticed a moment after they began.
+    assert!(over >= Duration::from_millis(1_500), "{over:?}");
+    times::within(over, Duration::from_millis(2_600), "the call's end");
     assert_eq!(house.open(&ticket).await.err(), Some(403), "used");
     let ended = "switchboard_calls_total{outcome=\"phone_lost\"}";
     assert_eq!(house.metric(ended).await, 1.0);

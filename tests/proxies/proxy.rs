@@ -12,7 +12,7 @@ use crate::support::{SOON, until};
 use crate::town::{Folder, lasting_address};
 
 /// How long a proxy may take to end.
-const ENDS_WITHIN: Duration = Duration::from_secs(5);
+const ENDS_WITHIN: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

@@ -8,7 +8,9 @@ use switchboard_kit::twilio::{CallEnd, Scripted, Step};
 use crate::support::child::Serving;
 use crate::support::http::{Request, ring};
 use crate::support::phone::{closed_with, sid};
-use crate::support::{AGENT, House, MODEL_KEY, Options, SOON, brief, line_to, listen, until};
+use crate::support::{
+    AGENT, House, MODEL_KEY, Options, SOON, brief, line_to, listen, times, until,
+};
 use crate::town::{Folder, operator};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -66,7 +68,7 @@ async fn ask(house: &House, path: &str, call: &str) -> String {
         .send(house.public)
         .await;
     assert_eq!(reply.status, 200, "{path}");
-    assert!(reply.took <= AT_ONCE, "{path}: {:?}", reply.took);
+    times::within(reply.took, AT_ONCE, path);
     reply.text()
 }
 

@@ -20,3 +20,9 @@ mod support;
 mod town;
 mod transferred;
 mod trouble;
+
+#[tokio::test]
+#[ignore = "release gate: the bars of all tests here"]
+async fn the_times_of_these_tests_are_kept() {
+    support::times::of_this_program().await;
+}

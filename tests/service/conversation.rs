@@ -12,7 +12,7 @@ use switchboard_kit::twilio::{
     StreamOutcome, wav,
 };
 
-use crate::support::{House, Options, brief, brief_with, caller, listen, say, tone};
+use crate::support::{House, Options, brief, brief_with, caller, listen, say, times, tone};
 
 /// A model that greets briefly and then says something long, to be interrupted.
 fn long_winded() -> Realtime {
@@ -53,6 +53,14 @@ fn heard_before_clear(stream: &StreamOutcome, nth: usize) -> (u64, u64) {
         }
     }
     panic!("no clear number {nth}");
+}
+
+/// The model's memory was cut in the middle of what was said, at what was heard of it.
+#[track_caller]
+fn is_what_was_heard(cut_ms: u64, heard_ms: u64, said_ms: u64) {
+    let about = format!("cut at {cut_ms} ms, heard {heard_ms} ms of {said_ms}");
+    assert!((1..said_ms).contains(&cut_ms), "{about}");
+    times::within_ms(cut_ms.abs_diff(heard_ms), 40, about);
 }
 
 async fn house(model: Realtime, agent: &str) -> House {
@@ -98,10 +106,7 @@ async fn an_interruption_cuts_the_model_s_memory_at_what_was_heard() {
     assert_eq!(cut.len(), 2, "{cut:?}");
     for (nth, cut_ms) in cut.iter().enumerate() {
         let (heard_ms, _) = heard_before_clear(stream, nth);
-        assert!(
-            cut_ms.abs_diff(heard_ms) <= 40,
-            "cut at {cut_ms} ms, heard {heard_ms} ms"
-        );
+        is_what_was_heard(*cut_ms, heard_ms, 9_000);
         println!(
             "truncation error: {} ms (cut at {cut_ms} ms, heard {heard_ms} ms)",
             cut_ms.abs_diff(heard_ms)
@@ -113,11 +118,7 @@ async fn an_interruption_cuts_the_model_s_memory_at_what_was_heard() {
         "clear came {} ms after the caller's first sound (voice activity needs 60 ms of it)",
         cleared_at - speech
     );
-    assert!(
-        stream.overlaps()[0] <= 300,
-        "the agent went on for {} ms",
-        stream.overlaps()[0]
-    );
+    times::within_ms(stream.overlaps()[0], 300, "the agent went on");
     house.stop().await;
 }
 
@@ -142,10 +143,7 @@ async fn the_greeting_can_be_interrupted() {
         .iter()
         .find_map(|item| item.truncated_to_ms)
         .expect("the greeting was cut");
-    assert!(
-        cut_ms.abs_diff(heard_ms) <= 40,
-        "cut at {cut_ms} ms, heard {heard_ms} ms"
-    );
+    is_what_was_heard(cut_ms, heard_ms, 6_000);
     println!("greeting cut at {cut_ms} ms, heard {heard_ms} ms");
     house.stop().await;
 }
@@ -212,7 +210,7 @@ async fn the_line_is_cut_when_the_farewell_was_heard_and_not_before() {
         "farewell: {heard_ms} of 2000 ms heard, closed {} ms later",
         stream.duration_ms - farewell.to_ms
     );
-    assert!(stream.duration_ms - farewell.to_ms <= 500);
+    times::within_ms(stream.duration_ms - farewell.to_ms, 500, "farewell");
     house.stop().await;
 }
 
@@ -254,7 +252,9 @@ async fn a_silent_caller_is_asked_and_then_taken_leave_of() {
     // The greeting, the question, the goodbye.
     assert_eq!(stream.agent_speech.len(), 3, "{:?}", stream.agent_speech);
     let waited = stream.agent_speech[1].from_ms - stream.agent_speech[0].to_ms;
-    assert!((3_000..3_600).contains(&waited), "asked after {waited} ms");
+    // Counted from the last word heard, not from the call's begin.
+    assert!(waited >= 3_000, "asked after {waited} ms");
+    times::within_ms(waited, 3_600, "asked");
     println!("asked {waited} ms after the caller had heard the last word");
     house.stop().await;
 }
@@ -330,9 +330,10 @@ async fn frames_that_are_lost_while_the_caller_speaks_do_not_leave_the_turn_open
     );
     // Frames that are only late (a busy machine) are not missing: silence may be sent for them, too.
     assert!(
-        (sent_ms - 400..sent_ms + 1_500).contains(&appended_ms),
+        appended_ms + 400 >= sent_ms,
         "{sent_ms} ms against {appended_ms} ms"
     );
+    times::within_ms(appended_ms.saturating_sub(sent_ms), 1_500, "silence sent");
     house.stop().await;
 }
 
@@ -428,7 +429,7 @@ async fn a_stored_greeting_plays_at_once_and_the_model_knows_of_it() {
         .await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     let first = outcome.streams[0].first_audio_ms.unwrap();
-    assert!(first <= 50, "first audio after {first} ms");
+    times::within_ms(first, 50, "first audio");
     let session = house.model.session(1).unwrap();
     let told = session
         .items()
@@ -467,7 +468,12 @@ async fn a_session_dialled_at_the_webhook_speaks_earlier() {
     println!(
         "first audio after start, 300 ms handshake: dialled at the socket {socket} ms, at the webhook {webhook} ms"
     );
-    assert!(webhook + 80 <= socket, "{webhook} ms against {socket} ms");
+    // The handshake takes 300 ms; half of them are over when the socket opens.
+    assert!(webhook < socket, "{webhook} ms against {socket} ms");
+    assert!(
+        !times::asserted() || webhook + 80 <= socket,
+        "{webhook} ms against {socket} ms"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -484,7 +490,9 @@ async fn a_session_nobody_comes_for_is_closed() {
     let began = std::time::Instant::now();
     assert!(
         session
-            .until(Duration::from_secs(17), |session| session.ended().is_some())
+            .until(times::allowed(Duration::from_secs(17)), |session| {
+                session.ended().is_some()
+            })
             .await
     );
     println!(

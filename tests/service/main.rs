@@ -23,3 +23,9 @@ mod tools;
 #[path = "../resume/town.rs"]
 mod town;
 mod transfer;
+
+#[tokio::test]
+#[ignore = "release gate: the bars of all tests here"]
+async fn the_times_of_these_tests_are_kept() {
+    support::times::of_this_program().await;
+}

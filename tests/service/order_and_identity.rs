@@ -6,7 +6,7 @@ use serde_json::json;
 use switchboard_kit::twilio::{CallEnd, Opening, Step};
 
 use crate::support::phone::{Closed, Leg, sid};
-use crate::support::{House, Options, SOON, brief, caller, listen, until};
+use crate::support::{House, Options, SOON, brief, caller, listen, times, until};
 
 async fn house() -> House {
     House::start(Options::default().model(brief())).await
@@ -124,6 +124,7 @@ async fn a_socket_without_start_is_closed_after_five_seconds() {
         (Closed::Code(Some(1008)), Closed::Code(Some(1008)))
     );
     assert!(took >= Duration::from_millis(4_500), "{took:?}");
+    times::within(took, Duration::from_secs(6), "no start");
     house.empty().await;
     assert_eq!(
         house

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::House;
 use crate::support::phone::sid;
+use crate::support::{House, times};
 
 /// Sends this, then a byte a second until the connection is closed; gives the answer's status, 0 for none, and how long
 /// the service put up with it.
@@ -28,7 +28,7 @@ async fn dribble(to: SocketAddr, opening: &str) -> (u16, Duration) {
     tokio::select! {
         () = dribble => {}
         _ = read.read_to_end(&mut answer) => {}
-        () = tokio::time::sleep(Duration::from_secs(15)) => panic!("still open after 15 s: {opening:?}"),
+        () = tokio::time::sleep(Duration::from_secs(40)) => panic!("still open after 40 s: {opening:?}"),
     }
     let status = String::from_utf8_lossy(&answer)
         .split(' ')
@@ -57,7 +57,7 @@ async fn a_request_that_does_not_come_to_an_end_is_given_up() {
         ("half a head for the operator", admin),
     ] {
         assert!(matches!(status, 408 | 400 | 0), "{what}: {status}");
-        assert!(took <= bar, "{what}: {took:?}");
+        times::within(took, bar, what);
     }
     assert_eq!(
         house.ring(&sid("CA")).await.status,

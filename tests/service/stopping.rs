@@ -19,7 +19,7 @@ use crate::support::http::{Request, ring};
 use crate::support::phone::{closed_with, sid};
 use crate::support::{
     ADMIN_TOKEN, AUTH_TOKEN, MODEL_KEY, PUBLIC, SOON, brief, caller, environment, line_to, listen,
-    say, until,
+    say, times, until,
 };
 
 /// The model and a service of its own process.
@@ -81,7 +81,7 @@ async fn a_service_that_is_told_to_stop_takes_no_more_calls_and_lets_the_live_on
 
     serving.signal("TERM");
     let unready = until_unready(serving.public).await;
-    assert!(unready <= Duration::from_millis(100), "{unready:?}");
+    times::within(unready, Duration::from_millis(100), "unready");
     let (_, why) = readiness(serving.public).await;
     assert_eq!(
         (&why["ready"], &why["reasons"][0]),
@@ -104,7 +104,7 @@ async fn a_service_that_is_told_to_stop_takes_no_more_calls_and_lets_the_live_on
         "{}",
         busy.text()
     );
-    assert!(busy.took <= Duration::from_millis(500), "{:?}", busy.took);
+    times::within(busy.took, Duration::from_millis(500), "busy took");
 
     let outcome = call.await.unwrap();
     let (code, took) = serving.ended(SOON).await;
@@ -117,7 +117,7 @@ async fn a_service_that_is_told_to_stop_takes_no_more_calls_and_lets_the_live_on
         "the call went on as if nothing were"
     );
     assert_eq!(code, 0);
-    assert!(took <= Duration::from_secs(1), "{took:?}");
+    times::within(took, Duration::from_secs(1), "took");
     println!(
         "D1 SIGTERM with a live call: not ready after {} ms (bar 100), call undisturbed, exit 0 {} ms after its end (bar 1,000)",
         unready.as_millis(),
@@ -144,7 +144,7 @@ async fn d1_of_fifty_calls_none_is_dropped_and_the_process_leaves_behind_the_las
     is_live(&serving, CALLS as usize).await;
     serving.signal("TERM");
     let unready = until_unready(serving.public).await;
-    assert!(unready <= Duration::from_millis(100), "{unready:?}");
+    times::within(unready, Duration::from_millis(100), "unready");
     for call in calls {
         let outcome = call.await.unwrap();
         assert_eq!(outcome.end, CallEnd::CallerHungUp);
@@ -153,7 +153,7 @@ async fn d1_of_fifty_calls_none_is_dropped_and_the_process_leaves_behind_the_las
     }
     let (code, took) = serving.ended(SOON).await;
     assert_eq!(code, 0);
-    assert!(took <= Duration::from_secs(1), "{took:?}");
+    times::within(took, Duration::from_secs(1), "took");
     println!(
         "D1 SIGTERM with {CALLS} calls that end by themselves over 30 s: not ready after {} ms (bar 100), 0 dropped, exit 0 {} ms \
          after the last one's end (bar 1,000)",
@@ -174,7 +174,7 @@ async fn at_the_drain_deadline_live_calls_are_handed_over() {
     let (code, took) = serving.ended(SOON).await;
     assert_eq!(code, 0);
     assert!(took >= Duration::from_millis(1_900), "{took:?}");
-    assert!(took <= Duration::from_millis(4_000), "{took:?}");
+    times::within(took, Duration::from_millis(4_000), "took");
     for call in calls {
         let outcome = call.await.unwrap();
         assert_eq!(outcome.streams[0].end, closed_with(1001));
@@ -185,7 +185,7 @@ async fn at_the_drain_deadline_live_calls_are_handed_over() {
             outcome.documents
         );
     }
-    assert!(began.elapsed() <= SOON);
+    times::within(began.elapsed(), SOON, "all of it");
     println!(
         "D2 drain deadline 2 s: 3 calls closed with 1001, exit 0 after {} ms (bar 4,000)",
         took.as_millis()
@@ -209,7 +209,7 @@ async fn d2_at_the_deadline_fifty_calls_are_written_down_and_handed_over() {
     serving.signal("TERM");
     let (code, took) = serving.ended(SOON).await;
     assert_eq!(code, 0);
-    assert!(took <= Duration::from_millis(4_000), "{took:?}");
+    times::within(took, Duration::from_millis(4_000), "took");
     let mut sids = Vec::new();
     for call in calls {
         let outcome = call.await.unwrap();
@@ -245,7 +245,7 @@ async fn a_second_signal_ends_the_service_at_once() {
         serving.signal(second);
         let (code, took) = serving.ended(SOON).await;
         assert_eq!(code, 0);
-        assert!(took <= Duration::from_secs(1), "{second}: {took:?}");
+        times::within(took, Duration::from_secs(1), second);
         let outcome = call.await.unwrap();
         assert_eq!(
             outcome.streams[0].end,
@@ -266,7 +266,7 @@ async fn an_idle_service_stops_at_once() {
         serving.signal(signal);
         let (code, took) = serving.ended(SOON).await;
         assert_eq!(code, 0);
-        assert!(took <= Duration::from_secs(1), "{signal}: {took:?}");
+        times::within(took, Duration::from_secs(1), signal);
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{SOON, until};
+use super::{SOON, times, until};
 
 /// The binary with nothing of our own environment that it would read.
 pub(crate) fn switchboard(arguments: &[&str]) -> Command {
@@ -73,6 +73,7 @@ impl Serving {
         mut command: Command,
         environment: &BTreeMap<String, String>,
     ) -> Self {
+        times::watch();
         let mut child = command
             .envs(environment)
             .env("SWITCHBOARD_LOG_FORMAT", "json")
@@ -171,10 +172,10 @@ impl Serving {
         self.lines()
     }
 
-    /// Ends it the usual way; gives how long that took.
+    /// Ends it the usual way, for which there is this bar; gives how long that took.
     pub(crate) async fn stop_within(mut self, within: Duration) -> Duration {
         self.signal("TERM");
-        let (code, took) = self.ended(within).await;
+        let (code, took) = self.ended(times::allowed(within)).await;
         assert_eq!(code, 0);
         took
     }

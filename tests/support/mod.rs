@@ -10,6 +10,7 @@ pub(crate) mod http;
 pub(crate) mod phone;
 pub(crate) mod process;
 pub(crate) mod socket;
+pub(crate) mod times;
 pub(crate) mod tool_server;
 
 use std::borrow::Cow;
@@ -57,8 +58,8 @@ say = "We have a technical problem."
 dial = "+15550199"
 "#;
 
-/// How long anything may take that is expected to happen; the machine may be busy with a build.
-pub(crate) const SOON: Duration = Duration::from_secs(10);
+/// How long anything may take that is expected to happen; the machine may be busy with a build, or with several.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// What a house is made of.
 pub(crate) struct Options {
@@ -155,6 +156,7 @@ fn panic_in_one_line() {
 impl House {
     pub(crate) async fn start(options: Options) -> Self {
         ONE_LINE_PANICS.call_once(panic_in_one_line);
+        times::watch();
         let model = options.model.start().await.expect("the model listens");
         let environment = environment(&model.url(), &options.environment);
         let settings = Settings::from_toml(&options.toml, Path::new("itest.toml"), &environment)

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use crate::support::child::{Serving, serve_in};
 use crate::support::http::Request;
 use crate::support::process::processor_time;
-use crate::support::{MODEL_KEY, SOON, brief, environment, until};
+use crate::support::{MODEL_KEY, SOON, brief, environment, times, until};
 use crate::town::have_turns;
 use crate::{talks, was_undisturbed};
 
@@ -41,7 +41,8 @@ async fn f18_at_the_limit_of_files_the_door_waits_and_opens_again() {
     tokio::time::sleep(Duration::from_secs(4)).await;
     let used = (processor_time(serving.id()) - before).as_millis();
     let share = used as f64 / since.elapsed().as_millis() as f64;
-    assert!(share <= 0.05, "{used} ms of CPU in {:?}", since.elapsed());
+    assert!(share <= 0.3, "{used} ms of CPU in {:?}", since.elapsed());
+    assert!(!times::asserted() || share <= 0.05, "{used} ms of CPU");
     let complaints = serving.count("ccepting connection");
     assert_eq!(complaints, 1, "once a minute: {:?}", serving.lines());
     drop(idle);
@@ -49,7 +50,7 @@ async fn f18_at_the_limit_of_files_the_door_waits_and_opens_again() {
     let health = Request::new("GET", "/healthz").send(serving.public).await;
     assert_eq!(health.status, 200);
     let resumed = freed.elapsed();
-    assert!(resumed <= Duration::from_secs(3), "{resumed:?}");
+    times::within(resumed, Duration::from_secs(3), "resumed");
     was_undisturbed(&call.await.unwrap(), 5);
     was_undisturbed(&talks(&serving, 1, 0).await.unwrap(), 1);
     serving.stop_within(SOON).await;

@@ -45,3 +45,9 @@ fn was_undisturbed(outcome: &CallOutcome, questions: usize) {
     let spoken = &outcome.streams[0].agent_speech;
     assert_eq!(spoken.len(), questions + 1, "{spoken:?}");
 }
+
+#[tokio::test]
+#[ignore = "release gate: the bars of all tests here"]
+async fn the_times_of_these_tests_are_kept() {
+    support::times::of_this_program().await;
+}

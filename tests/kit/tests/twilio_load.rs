@@ -1,6 +1,9 @@
 //! The load generator against a small service that sends probes back.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+#[allow(dead_code)] // a part of it
+#[path = "../../support/times.rs"]
+mod times;
 mod twilio_support;
 
 use std::time::Duration;
@@ -88,7 +91,8 @@ async fn every_frame_comes_home_and_is_measured() {
     assert_eq!(report.warnings, Default::default());
     let latency = report.added_latency_ms;
     // Part of each frame waits for the next one to fill a piece of 93 bytes.
-    assert!(latency.p50 > 0.0 && latency.p50 < 60.0, "{latency:?}");
+    assert!(latency.p50 > 0.0, "{latency:?}");
+    times::within_ms(latency.p50.ceil() as u64, 60, latency);
     assert!(latency.p50 <= latency.p99 && latency.p99 <= latency.p999);
     assert!(latency.max >= latency.p999 * 0.99);
 
@@ -189,4 +193,10 @@ async fn failures_are_counted_by_kind() {
     // What was sent before counts, and none of it came back.
     assert!(report.frames_sent > 0);
     assert_eq!(report.frames_lost, report.frames_sent);
+}
+
+#[tokio::test]
+#[ignore = "release gate: the bars of all tests here"]
+async fn the_times_of_these_tests_are_kept() {
+    times::of_this_program().await;
 }
