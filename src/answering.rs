@@ -64,7 +64,10 @@ impl Reading {
         let book = match book {
             Some(book) => Some(book),
             None if wants_book(&settings) => {
-                Some(Arc::new(Book::open(first.data.dir.join(booking::FILE))?))
+                let book = Book::open(first.data.dir.join(booking::FILE))?;
+                book.count_with(workshop.metrics.faults_of("book"));
+                book.announce(jiff::Timestamp::now())?;
+                Some(Arc::new(book))
             }
             None => None,
         };
@@ -197,6 +200,11 @@ impl Readings {
         let readings = self.readings.read().unwrap_or_else(PoisonError::into_inner);
         // There is always one: the first, or what took its place.
         readings[readings.len() - 1].clone()
+    }
+
+    /// The appointment book, if an agent has a use for it now.
+    pub(crate) fn book(&self) -> Option<Arc<Book>> {
+        self.newest().1.book.clone()
     }
 
     /// How callers are transferred now.

@@ -22,6 +22,7 @@ use switchboard_actors::store::CallStore;
 use switchboard_actors::twilio::rest::Rest;
 
 use crate::answering::{Answering, AnsweringError, Readings};
+use crate::booking::Book;
 use crate::phone::openers::{Opener, Openers};
 use crate::phone::person;
 use crate::settings::{Settings, Transfer, TransferMode};
@@ -136,6 +137,11 @@ impl House {
     /// Who answers a call that is known.
     pub(crate) fn answering(&self, visit: &Visit) -> Answering {
         self.readings.answering(visit.reading, &visit.agent.name)
+    }
+
+    /// The appointment book, if an agent has a use for it now.
+    pub(crate) fn book(&self) -> Option<Arc<Book>> {
+        self.readings.book()
     }
 
     /// How callers are transferred now.

@@ -24,7 +24,7 @@ use switchboard_actors::openai::{Dialler, Endpoint};
 use switchboard_actors::registry::Registry;
 use switchboard_actors::store::CallStore;
 use switchboard_actors::store::memory::MemoryStore;
-use switchboard_actors::store::sqlite::SqliteStore;
+use switchboard_actors::store::sqlite::{Counters, SqliteStore};
 use switchboard_actors::twilio::rest::Rest;
 
 use crate::answering::AnsweringError;
@@ -51,6 +51,12 @@ const LINGER: Duration = Duration::from_millis(150);
 
 /// Between two looks for what has outlived its time in the store.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
+
+/// Between two looks at the appointment book's file.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// A store that does not answer by then keeps its files as they are.
+const TIDYING: Duration = Duration::from_millis(300);
 
 /// The file of the call store, in the data directory.
 const STORE_FILE: &str = "calls.sqlite";
@@ -193,6 +199,7 @@ impl Service {
         };
         let house = House::new(settings, base, ground, workshop)?;
         let house = web::Data::new(house);
+        watch_book(house.clone());
         let servers = vec![
             serve_public(public, workers, house.clone(), endpoint)?,
             serve_admin(admin, house.clone())?,
@@ -235,11 +242,14 @@ impl Service {
         crate::drain::hand_over(&self.house).await;
     }
 
-    /// Stops listening. Live sockets should be closed by now.
+    /// Stops listening, and has the store's files hold nothing of calls that are over. Live sockets should be closed by
+    /// now.
     pub async fn stop(&self) {
         for server in &self.servers {
             server.stop(false).await;
         }
+        // What fails, the store complains of itself.
+        let _ = actix::clock::timeout(TIDYING, self.house.store.tidy()).await;
     }
 }
 
@@ -261,8 +271,12 @@ fn open_store(settings: &Settings, metrics: &Metrics) -> Result<Arc<dyn CallStor
     match settings.data.store {
         Store::Memory => Ok(Arc::new(MemoryStore::default())),
         Store::Sqlite => {
-            let store = SqliteStore::open(&settings.data.dir.join(STORE_FILE))?;
-            Ok(Arc::new(store.counting(metrics.store_overflow.clone())))
+            let counters = Counters {
+                overflow: metrics.store_overflow.clone(),
+                faults: metrics.faults_of("calls"),
+            };
+            let path = settings.data.dir.join(STORE_FILE);
+            Ok(Arc::new(SqliteStore::open_counting(&path, counters)?))
         }
     }
 }
@@ -276,6 +290,20 @@ fn keep_clean(store: Arc<dyn CallStore>) {
             // What fails, the store complains of itself.
             if let Ok(dropped @ 1..) = store.purge(unix_now()).await {
                 log::debug!(target: "switchboard::store", dropped; "old checkpoints and journal lines dropped");
+            }
+        }
+    });
+}
+
+/// Looks at the appointment book's file when nobody asks it anything, as long as the service lives.
+fn watch_book(house: web::Data<House>) {
+    actix::spawn(async move {
+        let mut tick = actix::clock::interval(LOOK_EVERY);
+        loop {
+            tick.tick().await;
+            if let Some(book) = house.book() {
+                // Off the thread of the registry. What is wrong, the book complains of itself.
+                let _ = web::block(move || book.look()).await;
             }
         }
     });

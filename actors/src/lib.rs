@@ -83,6 +83,7 @@ pub mod admission;
 mod alarm;
 pub mod budget;
 pub mod call;
+pub mod data_file;
 pub mod down;
 #[cfg(feature = "fault-hook")]
 pub mod fault;

@@ -42,6 +42,11 @@ pub(crate) const STUCK: &str = "stuck";
 pub(crate) const PANIC: &str = "panic";
 /// What tokens were billed as.
 pub const TOKEN_KINDS: [&str; 5] = ["text_in", "audio_in", "cached_in", "text_out", "audio_out"];
+/// The files of the data directory.
+pub const DATA_FILES: [&str; 2] = ["book", "calls"];
+/// What can befall one of them: it is not there any more, another has its place, its content is spoilt, a newer version
+/// wrote it, or it cannot be used for what the system or its tables say.
+pub const FILE_FAULTS: [&str; 5] = ["gone", "replaced", "damaged", "newer", "unusable"];
 /// Which socket broke its protocol.
 pub const PEERS: [&str; 2] = ["twilio", "model"];
 
@@ -109,6 +114,7 @@ pub struct Metrics {
     tool_seconds: HistogramVec,
     tokens: IntCounterVec,
     cost_usd: Counter,
+    file_faults: IntCounterVec,
     #[cfg(feature = "fault-hook")]
     breaks: std::sync::Arc<std::sync::atomic::AtomicBool>,
 }
@@ -120,6 +126,20 @@ pub struct FrameCounters {
     pub forwarded: IntCounter,
     /// Lost to a full queue or a bad payload.
     pub dropped: IntCounter,
+}
+
+/// Counts what befalls one of [`DATA_FILES`].
+#[derive(Clone, Debug)]
+pub struct FileFaults {
+    file: &'static str,
+    faults: IntCounterVec,
+}
+
+impl FileFaults {
+    /// One of [`FILE_FAULTS`] befell it.
+    pub fn count(&self, fault: &'static str) {
+        self.faults.with_label_values(&[self.file, fault]).inc();
+    }
 }
 
 #[derive(Clone)]
@@ -275,6 +295,11 @@ impl Metrics {
                 "switchboard_cost_usd_total",
                 "Estimated cost of the model in US dollars",
             )?,
+            file_faults: make.counters(
+                "switchboard_data_file_faults_total",
+                "What befell the files of the data directory by file and fault",
+                &["file", "fault"],
+            )?,
             #[cfg(feature = "fault-hook")]
             breaks: std::sync::Arc::default(),
             registry: make.registry,
@@ -306,6 +331,20 @@ impl Metrics {
         }
         for reason in EndReason::ALL {
             self.calls.with_label_values(&[reason.label()]);
+        }
+        for file in DATA_FILES {
+            for fault in FILE_FAULTS {
+                self.file_faults.with_label_values(&[file, fault]);
+            }
+        }
+    }
+
+    /// Counts what befalls one of [`DATA_FILES`].
+    #[must_use]
+    pub fn faults_of(&self, file: &'static str) -> FileFaults {
+        FileFaults {
+            file,
+            faults: self.file_faults.clone(),
         }
     }
 
@@ -561,6 +600,7 @@ mod tests {
                 "switchboard_calls_active gauge",
                 "switchboard_calls_total counter",
                 "switchboard_cost_usd_total counter",
+                "switchboard_data_file_faults_total counter",
                 "switchboard_first_audio_seconds histogram",
                 "switchboard_model_connects_total counter",
                 "switchboard_model_latency_seconds histogram",
@@ -599,6 +639,7 @@ mod tests {
             "switchboard_calls_total{outcome=\"gone_meanwhile\"} 0",
             "switchboard_tokens_total{kind=\"cached_in\"} 0",
             "switchboard_cost_usd_total 0",
+            "switchboard_data_file_faults_total{fault=\"damaged\",file=\"calls\"} 0",
             "switchboard_panics_total 0",
             "switchboard_queue_overflow_total{queue=\"store\"} 0",
             "switchboard_queue_overflow_total{queue=\"tap\"} 0",
@@ -666,6 +707,7 @@ mod tests {
         metrics.spent_usd(0.5);
         metrics.spent_usd(f64::NAN);
         metrics.spent_usd(-1.0);
+        metrics.faults_of("book").count("replaced");
         let text = metrics.render();
         for line in [
             "switchboard_audio_frames_total{direction=\"from_caller\",result=\"forwarded\"} 1",
@@ -687,6 +729,7 @@ mod tests {
             "switchboard_tool_seconds_count{result=\"ok\",tool=\"end_call\"} 1",
             "switchboard_tokens_total{kind=\"audio_out\"} 120",
             "switchboard_cost_usd_total 0.5",
+            "switchboard_data_file_faults_total{fault=\"replaced\",file=\"book\"} 1",
         ] {
             assert!(
                 text.lines().any(|shown| shown == line),

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)] // tests, where a panic is the report
 
+#[path = "store/files.rs"]
+mod files;
 #[allow(dead_code)] // a part of it
 #[path = "../../tests/support/times.rs"]
 mod times;
@@ -13,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use call_protocol::ids::CallSid;
+use switchboard_actors::metrics::Metrics;
 use switchboard_actors::store::memory::MemoryStore;
-use switchboard_actors::store::sqlite::SqliteStore;
+use switchboard_actors::store::sqlite::{Counters, SqliteStore};
 use switchboard_actors::store::{
     Begun, CHECKPOINT_LIFE, CallStore, DAY, Effect, Forgotten, JOURNAL_LIFE, MAX_CHECKPOINT,
     MAX_EFFECT_TEXT, Saved, StoreError,
@@ -454,20 +457,6 @@ async fn a_file_that_is_gone_is_made_again_without_a_restart() {
 }
 
 #[tokio::test]
-async fn a_file_of_a_newer_version_is_left_alone() {
-    let folder = Folder::new();
-    let newer = rusqlite::Connection::open(folder.file()).unwrap();
-    newer.pragma_update(None, "user_version", 2).unwrap();
-    drop(newer);
-    let store = SqliteStore::open(&folder.file()).unwrap();
-    let refused = store.look(call(1), 100).await.unwrap_err();
-    assert!(
-        refused.to_string().contains("newer switchboard"),
-        "{refused}"
-    );
-}
-
-#[tokio::test]
 async fn a_full_house_of_checkpoints_is_written_in_a_moment() {
     let folder = Folder::new();
     let store = SqliteStore::open(&folder.file()).unwrap();
@@ -492,10 +481,13 @@ async fn a_full_house_of_checkpoints_is_written_in_a_moment() {
 #[tokio::test]
 async fn work_a_full_queue_has_no_room_for_is_refused_at_once_and_counted() {
     let folder = Folder::new();
-    let overflow = prometheus::IntCounter::new("overflow", "overflow").unwrap();
-    let store = SqliteStore::open(&folder.file())
-        .unwrap()
-        .counting(overflow.clone());
+    let metrics = Metrics::new("0").unwrap();
+    let overflow = metrics.store_overflow.clone();
+    let counters = Counters {
+        overflow: overflow.clone(),
+        faults: metrics.faults_of("calls"),
+    };
+    let store = SqliteStore::open_counting(&folder.file(), counters).unwrap();
     // The file is there, with its tables.
     store.look(call(1), 0).await.unwrap();
     assert_eq!(overflow.get(), 0);

@@ -10,6 +10,7 @@
 //! | [`hours`], `when` | hours of a week, days and times as people say them |
 //! | `free` | who is free, where and when; pure |
 //! | [`appointment`], `schema` | rows, tables, and the rules in the database |
+//! | `file` | whether the file is still the one that was opened |
 //! | [`mod@tools`] | what the model may call, and the answers |
 //! | [`calendar`] | iCalendar, both ways |
 //! | `desk` | what people at the desk do |
@@ -22,6 +23,7 @@ pub mod appointment;
 pub mod calendar;
 mod code;
 mod desk;
+mod file;
 mod free;
 pub mod hours;
 pub mod premises;
@@ -34,26 +36,24 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use serde_json::Value;
+use switchboard_actors::metrics::FileFaults;
 
 pub use appointment::{Appointment, State};
 pub use calendar::Imported;
 pub use premises::Premises;
 pub use tools::{Answer, BookTool, tools};
 
+use file::BookFile;
+
 /// Its file in the data directory.
 pub const FILE: &str = "book.sqlite";
 
-/// Connections kept for readers; more are opened when more read at once.
-const IDLE_READERS: usize = 4;
-
 /// An open appointment book. Shared by threads; every method blocks.
 pub struct Book {
-    path: PathBuf,
-    /// One writer at a time in this process, first come first served; SQLite's own lock keeps other processes out.
-    writer: Mutex<Connection>,
-    readers: Mutex<Vec<Connection>>,
+    file: BookFile,
+    is_new: bool,
 }
 
 /// Around a tool call: who calls, when, and under which key.
@@ -92,14 +92,75 @@ pub enum BookError {
     /// SQLite failed.
     #[error("the appointment book failed: {0}")]
     Engine(#[from] rusqlite::Error),
-    /// The file was written by another version.
-    #[error(
-        "the appointment book has version {0}, which this program does not know; use a newer one"
-    )]
-    Version(i64),
+    /// The file is of no use, or not there any more.
+    #[error("{sentence}")]
+    Unusable {
+        /// What befell it.
+        fault: Fault,
+        /// Which file, why, and what can be done.
+        sentence: String,
+    },
     /// The house in the book, or in a file, is wrong.
     #[error("{0}")]
     House(String),
+}
+
+/// What can befall the book's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is not there any more.
+    Gone,
+    /// Another file, or another content, has its place.
+    Replaced,
+    /// What is in it cannot be read.
+    Damaged,
+    /// A newer version wrote it.
+    Newer,
+    /// It has other tables, or the system is in the way.
+    Unusable,
+}
+
+impl Fault {
+    /// Its name in metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Replaced => "replaced",
+            Self::Damaged => "damaged",
+            Self::Newer => "newer",
+            Self::Unusable => "unusable",
+        }
+    }
+
+    /// Its name as a reason not to take calls.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Gone => "book_gone",
+            Self::Replaced => "book_replaced",
+            Self::Damaged => "book_damaged",
+            Self::Newer => "book_newer",
+            Self::Unusable => "book_unusable",
+        }
+    }
+}
+
+impl BookError {
+    fn unusable(fault: Fault, path: &Path, why: String) -> Self {
+        let sentence = format!("the appointment book {} {why}", path.display());
+        Self::Unusable { fault, sentence }
+    }
+
+    /// What befell the file; `None` when it may go better the next time, or the book was asked something wrong.
+    #[must_use]
+    pub const fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Unusable { fault, .. } => Some(*fault),
+            Self::File { .. } => Some(Fault::Unusable),
+            Self::Engine(_) | Self::House(_) => None,
+        }
+    }
 }
 
 impl Book {
@@ -109,24 +170,56 @@ impl Book {
     /// # Errors
     /// [`BookError`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, BookError> {
-        let path = path.as_ref().to_owned();
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|cause| BookError::File {
-                path: folder.to_owned(),
-                cause,
-            })?;
-        }
-        schema::touch(&path)?;
-        let mut writer = schema::connect(&path)?;
-        schema::prepare(&mut writer)?;
-        let book = Self {
-            path,
-            writer: Mutex::new(writer),
-            readers: Mutex::default(),
+        let (file, is_new) = BookFile::open(path.as_ref())?;
+        Ok(Self { file, is_new })
+    }
+
+    /// What befalls the file from now on is counted.
+    pub fn count_with(&self, faults: FileFaults) {
+        self.file.count_with(faults);
+    }
+
+    /// Whether it was begun when it was opened.
+    #[must_use]
+    pub const fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Its file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Looks whether the file is still the one that was opened; one that has its place is opened, or refused with a
+    /// line in the log. Whoever asks or changes something looks first, too.
+    ///
+    /// # Errors
+    /// [`BookError`].
+    pub fn look(&self) -> Result<(), BookError> {
+        self.file.look()
+    }
+
+    /// Why the book cannot be used, as far as anybody has noticed. Does not block.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Fault> {
+        self.file.trouble()
+    }
+
+    /// Says in the log what a process begins with.
+    ///
+    /// # Errors
+    /// [`BookError`].
+    pub fn announce(&self, now: Timestamp) -> Result<(), BookError> {
+        let mut coming = self.appointments(now, Timestamp::MAX)?;
+        coming.retain(|appointment| appointment.state == State::Booked);
+        let what = match (self.is_new, coming.len()) {
+            (true, _) => "a new appointment book is begun",
+            (false, 0) => "the appointment book has no coming appointments",
+            (false, _) => "the appointment book is open",
         };
-        // A book that cannot be understood is found out now.
-        book.premises()?;
-        Ok(book)
+        log::info!(target: "switchboard::book", path:% = self.path().display(), coming = coming.len(); "{what}");
+        Ok(())
     }
 
     /// Finds out whether [`open`](Self::open) would succeed; nothing is made, and nothing is changed.
@@ -138,8 +231,15 @@ impl Book {
         if !path.exists() {
             return schema::could_begin(path);
         }
+        if !path.is_file() {
+            let cause = std::io::Error::other("what is there is no file");
+            let path = path.to_owned();
+            return Err(BookError::File { path, cause });
+        }
         let connection = schema::connect(path)?;
-        schema::is_made(&connection)?;
+        if schema::is_begun(&connection, path)? {
+            schema::check(&connection, path)?;
+        }
         Ok(())
     }
 
@@ -187,19 +287,7 @@ impl Book {
         &self,
         question: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Result<T, E> {
-        let idle = lock(&self.readers).pop();
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => schema::connect(&self.path)?,
-        };
-        let transaction = connection.transaction().map_err(BookError::from)?;
-        let answer = question(&transaction)?;
-        transaction.finish().map_err(BookError::from)?;
-        let mut idle = lock(&self.readers);
-        if idle.len() < IDLE_READERS {
-            idle.push(connection);
-        }
-        Ok(answer)
+        self.file.read(question)
     }
 
     /// Writes all or nothing.
@@ -207,13 +295,7 @@ impl Book {
         &self,
         change: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut connection = lock(&self.writer);
-        // Immediate: what is read here is still so when it is written.
-        let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
-        let transaction = begun.map_err(BookError::from)?;
-        let done = change(&transaction)?;
-        transaction.commit().map_err(BookError::from)?;
-        Ok(done)
+        self.file.write(change)
     }
 }
 

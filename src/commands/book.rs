@@ -72,6 +72,13 @@ pub fn run(arguments: &cli::Book, data: &Data, now: Timestamp) -> Exit {
 
 fn carry_out(action: &BookAction, path: &Path, now: Timestamp) -> Result<Told, Trouble> {
     let book = booking::Book::open(path)?;
+    if book.is_new() {
+        // Standard error may be closed.
+        let _ = complain(format_args!(
+            "a new appointment book is begun: {}",
+            path.display()
+        ));
+    }
     match action {
         BookAction::List(list) => show(&book, list, now),
         BookAction::Add(add) => enter(&book, add, now),

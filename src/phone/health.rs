@@ -27,6 +27,12 @@ pub(crate) async fn readyz(house: web::Data<House>) -> HttpResponse {
     if let Some(shut) = house.gate.shut(Instant::now()) {
         reasons.push(shut.label());
     }
+    if let Some(trouble) = house.book().and_then(|book| book.trouble()) {
+        reasons.push(trouble.reason());
+    }
+    if !house.store.is_usable() {
+        reasons.push("store_unusable");
+    }
     if reasons.is_empty() {
         HttpResponse::Ok().json(json!({"ready": true}))
     } else {

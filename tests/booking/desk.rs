@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::support::{NOW, Shelf, at};
 
 /// Runs `switchboard book …` with nothing set but the data directory.
-fn desk(folder: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn desk(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = command(folder, arguments);
     command.output().unwrap()
 }

@@ -4,6 +4,7 @@
 
 mod answers;
 mod desk;
+mod file;
 mod interleavings;
 mod once;
 mod race;

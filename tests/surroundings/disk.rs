@@ -62,7 +62,7 @@ async fn f15_a_full_disk_disturbs_no_call_and_needs_no_restart() {
     assert!(taken < 4 * 1024 * 1024, "it is the small file system");
     let full = Instant::now();
     let during = talks(&serving, QUESTIONS, 300);
-    let fails = "the store fails, calls go on but would not outlive this process";
+    let fails = "the store fails, calls go on but would not outlive this process and their tools with effects are refused";
     until("the store complains", SOON, async || {
         serving.event(fails).is_some()
     })

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)] // tests, where a panic is the report
 
+mod book;
 mod clocks;
 mod disk;
 mod files;

@@ -22,7 +22,7 @@ const AWAY: Duration = Duration::from_secs(15);
 
 const CALLS: u32 = 20;
 
-const FAILS: &str = "the store fails, calls go on but would not outlive this process";
+const FAILS: &str = "the store fails, calls go on but would not outlive this process and their tools with effects are refused";
 
 /// Locks the file; it is free again when this is dropped.
 fn locked(folder: &Folder) -> Connection {

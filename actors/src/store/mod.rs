@@ -74,8 +74,21 @@ pub trait CallStore: Send + Sync + 'static {
     /// Adds to what a day (UTC, counted from the epoch) has cost, in millionths of a US dollar; gives the day's sum.
     fn spend(&self, day: i64, micro_usd: u64) -> Answer<u64>;
 
-    /// Drops what has outlived its time; gives the number of checkpoints and journal lines dropped.
+    /// Drops what has outlived its time; gives the number of checkpoints and journal lines dropped. What was dropped or
+    /// forgotten before is not in any file afterwards, as in [`tidy`](Self::tidy).
     fn purge(&self, now: UnixSeconds) -> Answer<u64>;
+
+    /// Has the files hold what is kept and nothing that was: to be asked before the process leaves. An error when
+    /// another process reads or writes meanwhile.
+    fn tidy(&self) -> Answer<()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Whether what fails may mend by itself: a lock that is given back, room on the disk. False when nothing can be
+    /// kept until somebody sees to it.
+    fn is_usable(&self) -> bool {
+        true
+    }
 
     /// Puts a fault into the store's own thread; false when it has none.
     #[cfg(feature = "fault-hook")]

@@ -4,10 +4,13 @@
 //! in one transaction, so a full house costs a few commits a second. Checkpoints survive the death of the process;
 //! the journal survives the machine's, too (`synchronous = FULL` for transactions with journal lines).
 
+mod opening;
 mod writer;
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
 use bytes::Bytes;
@@ -21,7 +24,9 @@ use super::{
     MAX_CHECKPOINT, MAX_EFFECT_TEXT, SPENDING_LIFE, Saved, StoreError, UnixSeconds, bounded,
     check_effect,
 };
-use writer::{Job, Reply, Writer};
+use crate::data_file;
+use crate::metrics::FileFaults;
+use writer::{Failure, Job, Reply, Writer};
 
 /// Work that waits for the writer. A full house writes a hundred checkpoints a second; more than ten seconds of that
 /// is a disk that does not answer.
@@ -30,12 +35,25 @@ const QUEUE: usize = 1_024;
 /// The file grows no larger: the store must not fill the disk that recordings and the book share.
 const MAX_FILE: u64 = 1024 * 1024 * 1024;
 
+/// Why files are put aside, as their names say it.
+const ASIDE: &[&str] = &["damaged", "newer", "unusable", "left"];
+
 /// Keeps everything in one file.
 #[derive(Debug)]
 pub struct SqliteStore {
+    path: Arc<Path>,
     queue: SyncSender<Job>,
-    /// Counts what the queue had no room for.
-    overflow: Option<IntCounter>,
+    counters: Option<Counters>,
+    usable: Arc<AtomicBool>,
+}
+
+/// What a store counts.
+#[derive(Clone, Debug)]
+pub struct Counters {
+    /// Work its queue had no room for.
+    pub overflow: IntCounter,
+    /// What befell its file.
+    pub faults: FileFaults,
 }
 
 /// Whether a transaction must survive the machine's sudden end.
@@ -47,12 +65,12 @@ enum Durability {
 
 impl SqliteStore {
     /// A store in the file at `path`. The file is opened, and made, by its own thread; when that fails, every answer is
-    /// an error until it succeeds.
+    /// an error until it succeeds. A file that is damaged, or of a newer version, is put aside under another name.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Self::open_bounded(path, MAX_FILE)
+        Self::open_with(path, MAX_FILE, None)
     }
 
     /// The same with a file of at most `max_bytes`.
@@ -60,22 +78,31 @@ impl SqliteStore {
     /// # Errors
     /// When the system gives no thread.
     pub fn open_bounded(path: &Path, max_bytes: u64) -> io::Result<Self> {
+        Self::open_with(path, max_bytes, None)
+    }
+
+    /// The same as [`open`](Self::open), and what goes wrong is counted.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn open_counting(path: &Path, counters: Counters) -> io::Result<Self> {
+        Self::open_with(path, MAX_FILE, Some(counters))
+    }
+
+    fn open_with(path: &Path, max_bytes: u64, counters: Option<Counters>) -> io::Result<Self> {
         let (queue, work) = sync_channel(QUEUE);
-        let writer = Writer::new(path.to_owned(), max_bytes);
+        let usable = Arc::new(AtomicBool::new(true));
+        let faults = counters.as_ref().map(|counters| counters.faults.clone());
+        let writer = Writer::new(path.to_owned(), max_bytes, faults, usable.clone());
         std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run(&work))?;
         Ok(Self {
+            path: path.into(),
             queue,
-            overflow: None,
+            counters,
+            usable,
         })
-    }
-
-    /// The same, and what its queue has no room for is counted here.
-    #[must_use]
-    pub fn counting(mut self, overflow: IntCounter) -> Self {
-        self.overflow = Some(overflow);
-        self
     }
 
     /// Lines `work` up; the answer comes after its transaction was committed.
@@ -84,27 +111,39 @@ impl SqliteStore {
         durability: Durability,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Answer<T> {
+        self.ask_and(false, durability, work)
+    }
+
+    /// The same, and the log is emptied before the answer if it is to be `tidy`.
+    fn ask_and<T: Send + 'static>(
+        &self,
+        tidy: bool,
+        durability: Durability,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Answer<T> {
         let (tell, told) = oneshot::channel::<Result<T, StoreError>>();
         let job = Job {
             durability,
+            tidies: tidy,
             work: Box::new(move |connection| {
                 let done = connection
-                    .and_then(|connection| work(connection).map_err(|error| engine(&error)));
+                    .map_err(Failure::from)
+                    .and_then(|connection| work(connection).map_err(Failure::from));
                 match done {
                     // Whoever asked may have stopped waiting.
                     Ok(value) => Ok(Box::new(move |committed: Result<(), StoreError>| {
                         let _ = tell.send(committed.map(|()| value));
                     }) as Reply),
-                    Err(error) => {
-                        let _ = tell.send(Err(error.clone()));
-                        Err(error)
+                    Err(failure) => {
+                        let _ = tell.send(Err(failure.told.clone()));
+                        Err(failure)
                     }
                 }
             }),
         };
         if let Err(refused) = self.queue.try_send(job) {
-            if let (TrySendError::Full(_), Some(overflow)) = (refused, &self.overflow) {
-                overflow.inc();
+            if let (TrySendError::Full(_), Some(counters)) = (refused, &self.counters) {
+                counters.overflow.inc();
             }
             return fails(StoreError::Away);
         }
@@ -259,7 +298,8 @@ impl CallStore for SqliteStore {
     }
 
     fn purge(&self, now: UnixSeconds) -> Answer<u64> {
-        self.ask(Durability::Process, move |connection| {
+        let path = self.path.clone();
+        self.ask_and(true, Durability::Process, move |connection| {
             let calls = connection.execute(
                 "DELETE FROM calls WHERE saved <= ?1",
                 [now - CHECKPOINT_LIFE],
@@ -270,8 +310,23 @@ impl CallStore for SqliteStore {
                 "DELETE FROM spending WHERE day <= ?1",
                 [now.div_euclid(DAY) - SPENDING_LIFE],
             )?;
+            // Words of calls are in there, too.
+            if let Err(error) = data_file::drop_old(&path, ASIDE, now, JOURNAL_LIFE) {
+                log::warn!(
+                    target: "switchboard::store", path:% = path.display(), error:% = error;
+                    "old files that were put aside cannot be removed"
+                );
+            }
             Ok((calls + lines) as u64)
         })
+    }
+
+    fn tidy(&self) -> Answer<()> {
+        self.ask_and(true, Durability::Process, |_| Ok(()))
+    }
+
+    fn is_usable(&self) -> bool {
+        self.usable.load(Ordering::Relaxed)
     }
 
     #[cfg(feature = "fault-hook")]

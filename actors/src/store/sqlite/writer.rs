@@ -1,79 +1,117 @@
 //! The thread that owns the connection.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::opening::{self, BUSY, Opened, Refusal};
 use super::{Durability, engine};
+use crate::call::unix_now;
+use crate::data_file::{self, Identity};
+use crate::metrics::FileFaults;
 use crate::store::StoreError;
 
 /// Jobs of one transaction: whoever comes first does not wait for a whole queue.
 const BATCH: usize = 64;
 
-/// Another process that writes the same file is waited for so long.
-const BUSY: Duration = Duration::from_millis(500);
-
 /// Between two complaints about the same trouble.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-/// Bytes of a page; SQLite's default.
-const PAGE: u64 = 4_096;
+/// What has failed works again when nothing has failed for so long.
+const STEADY: Duration = Duration::from_secs(2);
 
-/// Version of the tables below.
-const SCHEMA_VERSION: i64 = 1;
+/// Another process that reads or writes is waited for so long before the log is emptied at another time.
+const LOG_BUSY: Duration = Duration::from_millis(50);
 
-const SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS calls (
-        call TEXT PRIMARY KEY, epoch INTEGER NOT NULL, checkpoint BLOB, saved INTEGER NOT NULL);
-    CREATE INDEX IF NOT EXISTS calls_by_age ON calls (saved);
-    CREATE TABLE IF NOT EXISTS journal (
-        key TEXT PRIMARY KEY, call TEXT NOT NULL, tool TEXT NOT NULL, arguments TEXT NOT NULL,
-        output TEXT, at INTEGER NOT NULL);
-    CREATE INDEX IF NOT EXISTS journal_by_age ON journal (at);
-    CREATE TABLE IF NOT EXISTS spending (day INTEGER PRIMARY KEY, micro_usd INTEGER NOT NULL);
-    PRAGMA user_version = 1;";
+/// What goes with a file that is not used any more.
+const LOST: &str =
+    "what live calls said before their next turn, the journal of tool effects, today's cost";
 
 /// Told whether the transaction was committed.
 pub(super) type Reply = Box<dyn FnOnce(Result<(), StoreError>)>;
 
 /// Gets the connection, or why there is none; one that fails has told its asker.
-type Work = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Result<Reply, StoreError> + Send>;
+type Work = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Result<Reply, Failure> + Send>;
 
 /// Something to be done to the tables.
 pub(super) struct Job {
     pub(super) durability: Durability,
+    /// Whether what was dropped is to be gone from the files, too, before the answer.
+    pub(super) tidies: bool,
     pub(super) work: Work,
+}
+
+/// Why something was not done.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) told: StoreError,
+    /// What is in the file cannot be read.
+    is_damage: bool,
+}
+
+impl From<StoreError> for Failure {
+    fn from(told: StoreError) -> Self {
+        Self {
+            told,
+            is_damage: false,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self {
+            told: engine(&error),
+            is_damage: opening::is_damage(&error),
+        }
+    }
 }
 
 /// Owns the connection, and opens it again when it has failed.
 pub(super) struct Writer {
     path: PathBuf,
     max_bytes: u64,
+    faults: Option<FileFaults>,
+    /// Shared with whoever asks: false when nothing can be kept until somebody sees to it.
+    usable: Arc<AtomicBool>,
     open: Option<Open>,
+    /// The file that was used last.
+    known: Option<Identity>,
+    /// The file that was found damaged in use.
+    spoilt: Option<(Identity, String)>,
     /// When trouble was last complained of; `None` while all is well.
     warned: Option<Instant>,
+    /// Since when nothing has failed.
+    well: Option<Instant>,
 }
 
 struct Open {
-    connection: Connection,
-    /// Device and number of the file: one that was deleted or replaced would be written to in vain.
-    file: (u64, u64),
+    opened: Opened,
     durability: Durability,
 }
 
 impl Writer {
-    pub(super) const fn new(path: PathBuf, max_bytes: u64) -> Self {
+    pub(super) const fn new(
+        path: PathBuf,
+        max_bytes: u64,
+        faults: Option<FileFaults>,
+        usable: Arc<AtomicBool>,
+    ) -> Self {
         Self {
             path,
             max_bytes,
+            faults,
+            usable,
             open: None,
+            known: None,
+            spoilt: None,
             warned: None,
+            well: None,
         }
     }
 
@@ -108,6 +146,7 @@ impl Writer {
         } else {
             Durability::Process
         };
+        let tidies = batch.iter().any(|job| job.tidies);
         let open = match self.opened(durability) {
             Ok(open) => open,
             Err(error) => {
@@ -115,26 +154,46 @@ impl Writer {
                 return Err(error);
             }
         };
-        let done = transact(&mut open.connection, batch);
-        if done.is_err() {
-            self.open = None;
+        let file = open.opened.file;
+        let (replies, done) = transact(&mut open.opened.connection, batch);
+        let done = match done {
+            Ok(()) if tidies => {
+                let emptied = empty_log(&open.opened.connection);
+                // Opened again, it is read through: what somebody else did to it is found out now and then.
+                self.open = None;
+                emptied.map_err(Failure::from)
+            }
+            done => done,
+        };
+        let done = done.map_err(|failure| {
+            if let Some(open) = self.open.take() {
+                // What it fails with, the next one will.
+                let _ = opening::stays_as_it_is(&open.opened.connection, true);
+            }
+            if failure.is_damage {
+                self.spoilt = Some((file, failure.told.to_string()));
+            }
+            failure.told
+        });
+        for reply in replies {
+            reply(done.clone());
         }
         done
     }
 
     /// The connection, opened if there is none or the file is another.
     fn opened(&mut self, durability: Durability) -> Result<&mut Open, StoreError> {
-        let file = identity(&self.path);
-        if self
-            .open
-            .as_ref()
-            .is_some_and(|open| Some(open.file) != file)
-        {
-            self.open = None;
+        let there = data_file::look(&self.path).ok().flatten();
+        let there = there.map(|sight| sight.identity);
+        if let Some(open) = self.open.take_if(|open| Some(open.opened.file) != there) {
+            self.leave(open, there.is_some())?;
         }
         let open = match self.open.take() {
             Some(open) => open,
-            None => open(&self.path, self.max_bytes)?,
+            None => Open {
+                opened: self.open_file()?,
+                durability: Durability::Process,
+            },
         };
         let open = self.open.insert(open);
         if open.durability != durability {
@@ -142,7 +201,8 @@ impl Writer {
                 Durability::Process => "NORMAL",
                 Durability::Machine => "FULL",
             };
-            open.connection
+            open.opened
+                .connection
                 .pragma_update(None, "synchronous", level)
                 .map_err(|error| engine(&error))?;
             open.durability = durability;
@@ -150,13 +210,99 @@ impl Writer {
         Ok(open)
     }
 
+    /// The file is not at its path any more; perhaps another is.
+    fn leave(&mut self, open: Open, replaced: bool) -> Result<(), StoreError> {
+        // What was written to it is in it then, wherever it is now; what cannot be stays in the log, which is kept.
+        let _ = data_file::empty_log(&open.opened.connection);
+        let cleared = open.opened.companions.clear(&self.path, unix_now());
+        // SQLite sees that its file has moved, and leaves what lies at the path alone.
+        drop(open);
+        let why = if replaced {
+            self.count("replaced");
+            "another file has its place"
+        } else {
+            self.count("gone");
+            "it was deleted or moved away"
+        };
+        log::error!(
+            target: "switchboard::store", path:% = self.path.display(), why, lost = LOST;
+            "the store's file is not the one that was written to, the one at its path is used or made"
+        );
+        cleared.map(drop).map_err(|error| {
+            let why = format!("the log of the file before is in the way: {error}");
+            StoreError::Engine(why)
+        })
+    }
+
+    fn open_file(&mut self) -> Result<Opened, StoreError> {
+        if let Some((file, why)) = self.spoilt.take() {
+            self.put_aside("damaged", file, &why)?;
+        }
+        loop {
+            match opening::open(&self.path, self.max_bytes, self.known) {
+                Ok(opened) => {
+                    self.known = Some(opened.file);
+                    self.usable.store(true, Ordering::Relaxed);
+                    return Ok(opened);
+                }
+                // The next one is new, or another process's.
+                Err(Refusal::Spoilt(fault, file, why)) => self.put_aside(fault, file, &why)?,
+                Err(Refusal::Denied(why)) => {
+                    if self.usable.swap(false, Ordering::Relaxed) {
+                        self.count("unusable");
+                    }
+                    return Err(StoreError::Engine(why));
+                }
+                Err(Refusal::NotNow(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Makes room for a new file where one is that cannot be used.
+    fn put_aside(
+        &mut self,
+        fault: &'static str,
+        file: Identity,
+        why: &str,
+    ) -> Result<(), StoreError> {
+        match data_file::put_aside(&self.path, file, fault, unix_now()) {
+            Ok(None) => Ok(()),
+            Ok(Some(aside)) => {
+                self.count(fault);
+                log::error!(
+                    target: "switchboard::store", path:% = self.path.display(), why, aside:% = aside.display(), lost = LOST;
+                    "the store's file cannot be used, it was put aside and a new one is begun"
+                );
+                Ok(())
+            }
+            Err(error) => {
+                if self.usable.swap(false, Ordering::Relaxed) {
+                    self.count(fault);
+                }
+                Err(StoreError::Engine(format!(
+                    "{why}; it cannot be put aside: {error}"
+                )))
+            }
+        }
+    }
+
+    fn count(&self, fault: &'static str) {
+        if let Some(faults) = &self.faults {
+            faults.count(fault);
+        }
+    }
+
     fn is_well(&mut self) {
-        if self.warned.take().is_some() {
+        // On a full disk what is small succeeds now and then.
+        let well = *self.well.get_or_insert_with(Instant::now);
+        if self.warned.is_some() && well.elapsed() >= STEADY {
+            self.warned = None;
             log::info!(target: "switchboard::store", path:% = self.path.display(); "the store works again");
         }
     }
 
     fn is_ill(&mut self, error: &StoreError) {
+        self.well = None;
         if self
             .warned
             .is_some_and(|warned| warned.elapsed() < WARN_EVERY)
@@ -166,38 +312,40 @@ impl Writer {
         self.warned = Some(Instant::now());
         log::warn!(
             target: "switchboard::store", path:% = self.path.display(), error:% = error;
-            "the store fails, calls go on but would not outlive this process"
+            "the store fails, calls go on but would not outlive this process and their tools with effects are refused"
         );
     }
 }
 
-/// Runs all jobs in one transaction. One that fails takes the others with it.
-fn transact(connection: &mut Connection, batch: Vec<Job>) -> Result<(), StoreError> {
+/// Runs all jobs in one transaction. One that fails takes the others with it. The replies are for those whose jobs did
+/// not fail by themselves, who are to be told how it ended.
+fn transact(connection: &mut Connection, batch: Vec<Job>) -> (Vec<Reply>, Result<(), Failure>) {
     let begun = Transaction::new(connection, TransactionBehavior::Immediate);
-    let transaction = match begun.map_err(|error| engine(&error)) {
+    let transaction = match begun.map_err(Failure::from) {
         Ok(transaction) => transaction,
-        Err(error) => {
-            refuse(batch, &error);
-            return Err(error);
+        Err(failure) => {
+            refuse(batch, &failure.told);
+            return (Vec::new(), Err(failure));
         }
     };
     let mut replies = Vec::with_capacity(batch.len());
-    let mut failed = None;
+    let mut failed: Option<Failure> = None;
     for job in batch {
-        let given = failed.clone().map_or(Ok(&*transaction), Err);
+        let given = match &failed {
+            Some(failure) => Err(failure.told.clone()),
+            None => Ok(&*transaction),
+        };
         match (job.work)(given) {
             Ok(reply) => replies.push(reply),
-            Err(error) => failed = Some(error),
+            // The first says why.
+            Err(failure) => failed = failed.or(Some(failure)),
         }
     }
     let result = match failed {
-        Some(error) => Err(error),
-        None => transaction.commit().map_err(|error| engine(&error)),
+        Some(failure) => Err(failure),
+        None => transaction.commit().map_err(Failure::from),
     };
-    for reply in replies {
-        reply(result.clone());
-    }
-    result
+    (replies, result)
 }
 
 fn refuse(batch: Vec<Job>, error: &StoreError) {
@@ -207,55 +355,14 @@ fn refuse(batch: Vec<Job>, error: &StoreError) {
     }
 }
 
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let metadata = fs::metadata(path).ok()?;
-    Some((metadata.dev(), metadata.ino()))
-}
-
-fn open(path: &Path, max_bytes: u64) -> Result<Open, StoreError> {
-    make_file(path).map_err(|error| StoreError::Engine(error.to_string()))?;
-    let connection = connect(path, max_bytes).map_err(|error| engine(&error))?;
-    let version: i64 = connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(|error| engine(&error))?;
-    if version > SCHEMA_VERSION {
-        return Err(StoreError::Engine(format!(
-            "the file is of version {version}, made by a newer switchboard"
-        )));
-    }
-    connection
-        .execute_batch(SCHEMA)
-        .map_err(|error| engine(&error))?;
-    let gone = || StoreError::Engine("the file is gone".to_owned());
-    Ok(Open {
-        connection,
-        file: identity(path).ok_or_else(gone)?,
-        durability: Durability::Process,
-    })
-}
-
-/// Conversations are nobody else's business: only the owner may read the file.
-fn make_file(path: &Path) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(path)?;
-    Ok(())
-}
-
-fn connect(path: &Path, max_bytes: u64) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
+/// What is in the log moves into the file, where what was dropped is overwritten. Another process may be in the way; the
+/// next time comes soon.
+fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(LOG_BUSY)?;
+    let emptied = data_file::empty_log(connection);
     connection.busy_timeout(BUSY)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
-    // What was said is not left behind in free pages.
-    connection.pragma_update(None, "secure_delete", "ON")?;
-    let pages = i64::try_from(max_bytes / PAGE).unwrap_or(i64::MAX);
-    connection.pragma_update(None, "max_page_count", pages)?;
-    Ok(connection)
+    if !emptied? {
+        log::debug!(target: "switchboard::store", "another process is in the way of emptying the log");
+    }
+    Ok(())
 }

@@ -1,0 +1,202 @@
+//! Opens the file of the store, and says in a sentence why it cannot be used.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+
+use crate::data_file::{self, Companions, Identity};
+use crate::store::StoreError;
+
+/// Another process that writes the same file is waited for so long.
+pub(super) const BUSY: Duration = Duration::from_millis(500);
+
+/// Bytes of a page; SQLite's default.
+const PAGE: u64 = 4_096;
+
+/// A file up to this size is read through when it is opened; damage in a larger one is found where it is met.
+const READ_THROUGH: u64 = 16 * 1024 * 1024;
+
+/// Version of the tables below.
+const SCHEMA_VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS calls (
+        call TEXT PRIMARY KEY, epoch INTEGER NOT NULL, checkpoint BLOB, saved INTEGER NOT NULL);
+    CREATE INDEX IF NOT EXISTS calls_by_age ON calls (saved);
+    CREATE TABLE IF NOT EXISTS journal (
+        key TEXT PRIMARY KEY, call TEXT NOT NULL, tool TEXT NOT NULL, arguments TEXT NOT NULL,
+        output TEXT, at INTEGER NOT NULL);
+    CREATE INDEX IF NOT EXISTS journal_by_age ON journal (at);
+    CREATE TABLE IF NOT EXISTS spending (day INTEGER PRIMARY KEY, micro_usd INTEGER NOT NULL);
+    PRAGMA user_version = 1;";
+
+/// What is asked of the tables: a file of another origin has some of the same name.
+const COLUMNS: &[&str] = &[
+    "SELECT call, epoch, checkpoint, saved FROM calls",
+    "SELECT key, call, tool, arguments, output, at FROM journal",
+    "SELECT day, micro_usd FROM spending",
+];
+
+/// An open file.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    /// One that was deleted or replaced would be written to in vain.
+    pub(super) file: Identity,
+    pub(super) companions: Companions,
+}
+
+/// Why there is no open file.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// The file is there, and of no use to this program: the fault's name, and the sentence.
+    Spoilt(&'static str, Identity, String),
+    /// The system does not let us have one.
+    Denied(String),
+    /// For the moment.
+    NotNow(StoreError),
+}
+
+/// Opens the file at `path`, which is made if it is not there. The file `known` was in use before: a newer version that
+/// has changed its tables meanwhile has left those of this version in place.
+pub(super) fn open(
+    path: &Path,
+    max_bytes: u64,
+    known: Option<Identity>,
+) -> Result<Opened, Refusal> {
+    let named = path.display();
+    data_file::make(path)
+        .map_err(|error| Refusal::Denied(format!("cannot make {named}: {error}")))?;
+    let tightened = data_file::keep_private(path).map_err(|error| {
+        Refusal::Denied(format!(
+            "{named} is open to others than its owner and stays so: {error}"
+        ))
+    })?;
+    warn_of(&tightened);
+    let denied = |error: std::io::Error| Refusal::Denied(format!("cannot open {named}: {error}"));
+    let gone = || Refusal::NotNow(StoreError::Engine("the file is gone".to_owned()));
+    let sight = data_file::look(path).map_err(denied)?.ok_or_else(gone)?;
+    let file = sight.identity;
+    let refused = |error: rusqlite::Error| refusal(path, file, &error);
+    let connection = connect(path, max_bytes).map_err(refused)?;
+    // One that is given up leaves the log as it is.
+    stays_as_it_is(&connection, true).map_err(refused)?;
+    let version: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(refused)?;
+    if version > SCHEMA_VERSION && known != Some(file) {
+        let why = format!(
+            "{named} was made by a newer switchboard: it has version {version}, this one knows {SCHEMA_VERSION}"
+        );
+        return Err(Refusal::Spoilt("newer", file, why));
+    }
+    // A file that another version has changed in use keeps its version. The others are written to: one that cannot be
+    // written to is found out now.
+    if version <= SCHEMA_VERSION {
+        let making = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate);
+        let making = making.map_err(refused)?;
+        making.execute_batch(SCHEMA).map_err(refused)?;
+        for columns in COLUMNS {
+            making.prepare(columns).map_err(refused)?;
+        }
+        making.commit().map_err(refused)?;
+    }
+    connection
+        .pragma_update(None, "journal_mode", "WAL")
+        .map_err(refused)?;
+    if sight.bytes <= READ_THROUGH {
+        let word: String = connection
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+            .map_err(refused)?;
+        if word != "ok" {
+            return Err(damaged(path, file, &word));
+        }
+    }
+    // Another process may have put this one aside meanwhile.
+    if data_file::look(path)
+        .map_err(denied)?
+        .map(|sight| sight.identity)
+        != Some(file)
+    {
+        return Err(gone());
+    }
+    stays_as_it_is(&connection, false).map_err(refused)?;
+    Ok(Opened {
+        connection,
+        file,
+        companions: Companions::of(path),
+    })
+}
+
+/// Whether the log is left alone when the connection is closed: written into a damaged file it would be lost, and what a
+/// full disk has for it is kept.
+pub(super) fn stays_as_it_is(connection: &Connection, stays: bool) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, stays)?;
+    Ok(())
+}
+
+/// Files that were open to others until now.
+fn warn_of(tightened: &[PathBuf]) {
+    for file in tightened {
+        log::warn!(
+            target: "switchboard::store", path:% = file.display();
+            "this file was open to others than its owner, it is not any more"
+        );
+    }
+}
+
+fn damaged(path: &Path, file: Identity, word: &dyn std::fmt::Display) -> Refusal {
+    let why = format!("{} is damaged: {word}", path.display());
+    Refusal::Spoilt("damaged", file, why)
+}
+
+/// What SQLite says, without the statement it says it of.
+fn words(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        error => error.to_string(),
+    }
+}
+
+/// Whether an error says that what is in the file cannot be read.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    )
+}
+
+fn refusal(path: &Path, file: Identity, error: &rusqlite::Error) -> Refusal {
+    if is_damage(error) {
+        return damaged(path, file, error);
+    }
+    let is_input = matches!(error, rusqlite::Error::SqlInputError { .. });
+    match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            Refusal::Denied(format!("cannot open {}: {error}", path.display()))
+        }
+        // What the tables are asked here, only other tables refuse.
+        code if is_input || code == Some(ErrorCode::Unknown) => {
+            let why = format!(
+                "{} holds other tables than this program's ({})",
+                path.display(),
+                words(error)
+            );
+            Refusal::Spoilt("unusable", file, why)
+        }
+        _ => Refusal::NotNow(StoreError::Engine(error.to_string())),
+    }
+}
+
+fn connect(path: &Path, max_bytes: u64) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    // What was said is not left behind in free pages, nor in files of SQLite's own.
+    connection.pragma_update(None, "secure_delete", "ON")?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    let pages = i64::try_from(max_bytes / PAGE).unwrap_or(i64::MAX);
+    connection.pragma_update(None, "max_page_count", pages)?;
+    Ok(connection)
+}
