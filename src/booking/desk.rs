@@ -8,7 +8,8 @@ use super::calendar::{self, Booked, Entry, Imported};
 use super::free::{Place, Plan, Wish};
 use super::premises::{Closed, Premises};
 use super::values::ClosedDay;
-use super::{Book, BookError, code, premises_in, tools, when};
+use super::when::{self, Unclear};
+use super::{Book, BookError, code, premises_in, tools};
 
 /// Longest run of closed days in one entry of a calendar.
 const MOST_CLOSED_DAYS: usize = 366;
@@ -29,12 +30,8 @@ impl Book {
     /// Reads a day as people write it: `today`, `friday`, `2026-11-23`; gives its first and its last instant.
     ///
     /// # Errors
-    /// [`BookError`]; `None` if it is not a day.
-    pub fn day(
-        &self,
-        said: &str,
-        now: Timestamp,
-    ) -> Result<Option<(Timestamp, Timestamp)>, BookError> {
+    /// [`BookError::House`] with what is wrong with the day, or another [`BookError`].
+    pub fn day(&self, said: &str, now: Timestamp) -> Result<(Timestamp, Timestamp), BookError> {
         let premises = self.premises()?;
         let zone = premises.zone();
         let today = now.to_zoned(zone.clone()).date();
@@ -43,9 +40,17 @@ impl Book {
                 .compatible()
                 .ok()
         };
-        let day = when::read_day(said, today)
-            .and_then(|date| Some((midnight(date)?, midnight(date.tomorrow().ok()?)?)));
-        Ok(day)
+        let day = match when::read_day(said, today) {
+            Ok(day) => day.date,
+            Err(Unclear::Two(sentence)) => return Err(BookError::House(sentence)),
+            Err(Unclear::Unknown) => {
+                let sentence = format!("{said:?} is not a day; write today, friday or 2026-11-23");
+                return Err(BookError::House(sentence));
+            }
+        };
+        let ends = day.tomorrow().ok().and_then(midnight);
+        let bounds = midnight(day).zip(ends);
+        bounds.ok_or_else(|| BookError::House(format!("{said:?} is beyond the calendar")))
     }
 
     /// The appointment with a code, one that stands before all others.

@@ -174,6 +174,25 @@ impl Part {
     /// All names, as the model is told them.
     pub(crate) const NAMES: [&'static str; 4] = ["morning", "afternoon", "evening", "any"];
 
+    /// The part of a name; the night is the end of the evening.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "morning" => Some(Self::Morning),
+            "afternoon" => Some(Self::Afternoon),
+            "evening" | "night" => Some(Self::Evening),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Morning => "morning",
+            Self::Afternoon => "afternoon",
+            Self::Evening => "evening",
+        }
+    }
+
     /// Whether a start at that time belongs to it.
     pub(crate) fn has(self, time: Time) -> bool {
         match self {

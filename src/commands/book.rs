@@ -99,11 +99,10 @@ fn carry_out(action: &BookAction, path: &Path, now: Timestamp) -> Result<Told, T
 
 fn show(book: &booking::Book, list: &cli::BookList, now: Timestamp) -> Result<Told, Trouble> {
     let said = list.day.as_deref().unwrap_or("today");
-    let Some((from, to)) = book.day(said, now)? else {
-        return Err(Trouble::asked(format!(
-            "--day {said:?} is not a day; write today, friday or 2026-11-23"
-        )));
-    };
+    let (from, to) = book.day(said, now).map_err(|error| match error {
+        BookError::House(sentence) => Trouble::asked(format!("--day {sentence}")),
+        error => error.into(),
+    })?;
     let to = if list.day.is_some() {
         to
     } else {

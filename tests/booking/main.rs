@@ -10,3 +10,4 @@ mod once;
 mod race;
 mod readme;
 mod support;
+mod two_statements;

@@ -4,7 +4,8 @@ use jiff::civil::Time;
 use serde_json::{Map, Value, json};
 
 use crate::booking::BookError;
-use crate::booking::when;
+use crate::booking::free::Part;
+use crate::booking::when::{self, Unclear};
 use crate::number::PhoneNumber;
 
 /// Longest text a tool takes; names are shorter.
@@ -62,12 +63,28 @@ impl<'a> Arguments<'a> {
 }
 
 /// Reads a time of the day.
-pub(super) fn time(said: &str) -> Result<Time, Refusal> {
-    when::read_time(said).ok_or_else(|| {
-        refuse(format!(
-            "{said:?} is not a time I understand; say it like 15:30 or 3:30 pm."
-        ))
+fn time(said: &str) -> Result<Time, Refusal> {
+    when::read_time(said).map_err(|unclear| {
+        refuse(match unclear {
+            Unclear::Unknown => {
+                format!("{said:?} is not a time I understand; say it like 15:30 or 3:30 pm.")
+            }
+            Unclear::Two(sentence) => sentence,
+        })
     })
+}
+
+/// Reads a time of the day that is in a part of it, if one was said.
+pub(super) fn time_in(part: Option<Part>, said: &str) -> Result<Time, Refusal> {
+    let time = time(said)?;
+    match part {
+        Some(part) if !part.has(time) => Err(refuse(format!(
+            "{} is not in the {}; which of the two is meant?",
+            when::spoken_time(time),
+            part.name()
+        ))),
+        _ => Ok(time),
+    }
 }
 
 /// A number as it is kept: with its country code if it has one, else the digits alone. `None` for a name, a withheld

@@ -9,6 +9,7 @@ use super::asked::{Arguments, Refusal, refuse, refuse_with};
 use super::counter::Counter;
 use crate::booking::appointment::{self, Appointment, State};
 use crate::booking::code;
+use crate::booking::when::Said;
 
 pub(super) fn find_appointments(
     counter: &Counter<'_>,
@@ -39,14 +40,17 @@ pub(super) fn move_appointment(
     arguments: &Arguments<'_>,
 ) -> Result<Value, Refusal> {
     let current = the_one(counter, arguments)?;
-    let date = match arguments.text("day") {
+    let day = match arguments.text("day") {
         Some(said) => counter.day(&said)?,
-        None => counter.here(current.begins).date(),
+        None => Said {
+            date: counter.here(current.begins).date(),
+            part: None,
+        },
     };
     let said = arguments
         .text("time")
         .ok_or_else(|| refuse("To what time should it be moved?"))?;
-    let begins = counter.begins(date, &said)?;
+    let begins = counter.begins(day, &said)?;
     let Some(service) = counter.premises.service(&current.service) else {
         return Err(refuse(format!(
             "{} is not offered any more; the front desk can help.",
@@ -54,7 +58,7 @@ pub(super) fn move_appointment(
         )));
     };
     let wanted = counter.therapist(arguments.text("therapist").as_deref())?;
-    let busy = counter.busy(date, 1, Some(current.id))?;
+    let busy = counter.busy(day.date, 1, Some(current.id))?;
     // Whoever has it keeps it if they can.
     let usual = counter.premises.therapist(&current.therapist);
     let with_usual = counter

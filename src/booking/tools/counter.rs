@@ -5,13 +5,13 @@ use jiff::{SignedDuration, Timestamp, Zoned};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::asked::{Refusal, refuse, refuse_with, time};
+use super::asked::{Refusal, refuse, refuse_with, time_in};
 
 use crate::booking::appointment::{self, Appointment};
 use crate::booking::code;
 use crate::booking::free::{Busy, Place, Plan, Unfit, Wish, some_of};
 use crate::booking::premises::{Premises, Service, Therapist};
-use crate::booking::when;
+use crate::booking::when::{self, Said, Unclear};
 use crate::settings::keys::nearest;
 
 /// Days that are searched for the next free time.
@@ -36,13 +36,17 @@ impl Counter<'_> {
     }
 
     /// Reads a day that can still be booked.
-    pub(super) fn day(&self, said: &str) -> Result<Date, Refusal> {
+    pub(super) fn day(&self, said: &str) -> Result<Said, Refusal> {
         let today = self.today();
-        let Some(date) = when::read_day(said, today) else {
-            return Err(refuse(format!(
-                "{said:?} is not a day I understand; say today, tomorrow, a weekday, or a date such as {today}."
-            )));
-        };
+        let day = when::read_day(said, today).map_err(|unclear| {
+            refuse(match unclear {
+                Unclear::Unknown => format!(
+                    "{said:?} is not a day I understand; say today, tomorrow, a weekday, or a date such as {today}."
+                ),
+                Unclear::Two(sentence) => sentence,
+            })
+        })?;
+        let date = day.date;
         let spoken = when::spoken_date(date);
         if date < today {
             return Err(refuse(format!(
@@ -63,12 +67,13 @@ impl Counter<'_> {
                 last.year()
             )));
         }
-        Ok(date)
+        Ok(day)
     }
 
     /// Reads a time of a day that is still to come.
-    pub(super) fn begins(&self, date: Date, said: &str) -> Result<Timestamp, Refusal> {
-        let time = time(said)?;
+    pub(super) fn begins(&self, day: Said, said: &str) -> Result<Timestamp, Refusal> {
+        let Said { date, part } = day;
+        let time = time_in(part, said)?;
         if time.minute() % 5 != 0 {
             return Err(refuse(format!(
                 "Appointments begin at full five minutes, not at {}.",

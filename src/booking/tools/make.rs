@@ -19,8 +19,10 @@ pub(super) fn book_appointment(
 ) -> Result<Value, Refusal> {
     let wanted = |name: &str, question: &str| arguments.text(name).ok_or_else(|| refuse(question));
     let service = counter.service(&wanted("service", "Which treatment should it be?")?)?;
-    let date = counter.day(&wanted("day", "On which day?")?)?;
-    let begins = counter.begins(date, &wanted("time", "At what time?")?)?;
+    let day = counter.day(&wanted("day", "On which day?")?)?;
+    let begins = counter.begins(day, &wanted("time", "At what time?")?)?;
+    let therapist = counter.therapist(arguments.text("therapist").as_deref())?;
+    let wish = counter.wish(service, therapist)?;
     let name = match (arguments.text("name"), &counter.caller) {
         (Some(name), _) => Some(name),
         (None, Some(caller)) => appointment::customer(counter.connection, caller)?,
@@ -57,6 +59,12 @@ pub(super) fn book_appointment(
     // People at the desk know what they do.
     let is_phoned = counter.caller.is_some();
     if let Some(made) = coming.iter().find(is_this).filter(|_| is_phoned) {
+        if let Some(wanted) = therapist.filter(|wanted| wanted.name != made.therapist) {
+            return Err(refuse(format!(
+                "It is in the book already, with {}; to have {} instead, move it.",
+                made.therapist, wanted.name
+            )));
+        }
         // Under another key, so a new wish; but nobody lies on two tables at once.
         return Ok(json!({
             "booked": counter.spoken_appointment(made),
@@ -71,9 +79,7 @@ pub(super) fn book_appointment(
             "This number has too many coming appointments; the front desk can help.",
         ));
     }
-    let therapist = counter.therapist(arguments.text("therapist").as_deref())?;
-    let wish = counter.wish(service, therapist)?;
-    let busy = counter.busy(date, 1, None)?;
+    let busy = counter.busy(day.date, 1, None)?;
     let place = counter.place(begins, wish, &busy, None)?;
     let guest = Guest {
         name: &name,

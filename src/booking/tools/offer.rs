@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::asked::{Arguments, Refusal, refuse, refuse_with, time};
+use super::asked::{Arguments, Refusal, refuse, refuse_with, time_in};
 use super::counter::{Counter, spoken_ranges};
 use crate::booking::free::{Part, Place, Plan, Wish, some_of};
 use crate::booking::when;
@@ -57,13 +57,16 @@ pub(super) fn find_times(
     {
         return Err(refusal);
     }
-    let part = part(arguments)?;
-    let near = arguments.text("time").map(|said| time(&said)).transpose()?;
+    let day = arguments.text("day").map(|said| counter.day(&said));
+    let day = day.transpose()?;
+    let part = part(arguments, day.and_then(|day| day.part))?;
+    let near = arguments.text("time");
+    let near = near.map(|said| time_in(part, &said)).transpose()?;
     let fits =
         |place: &Place<'_>| part.is_none_or(|part| part.has(counter.here(place.begins).time()));
 
-    let date = match arguments.text("day") {
-        Some(said) => counter.day(&said)?,
+    let date = match day {
+        Some(day) => day.date,
         None => match counter.next_free_day(counter.today(), &wishes, fits)? {
             Some(date) => date,
             None => return Err(refuse("Nothing is free in the next two weeks.")),
@@ -103,15 +106,23 @@ pub(super) fn find_times(
     Ok(json!({"day": date.to_string(), "when": when::spoken_date(date), "options": options}))
 }
 
-fn part(arguments: &Arguments<'_>) -> Result<Option<Part>, Refusal> {
-    match arguments.text("part_of_day").as_deref() {
-        None | Some("any") => Ok(None),
-        Some("morning") => Ok(Some(Part::Morning)),
-        Some("afternoon") => Ok(Some(Part::Afternoon)),
-        Some("evening") => Ok(Some(Part::Evening)),
-        Some(other) => Err(refuse(format!(
-            "{other:?} is not a part of the day; say morning, afternoon or evening."
+/// The part of the day that is asked for, which the day may have been said with.
+fn part(arguments: &Arguments<'_>, of_day: Option<Part>) -> Result<Option<Part>, Refusal> {
+    let Some(said) = arguments.text("part_of_day").filter(|said| said != "any") else {
+        return Ok(of_day);
+    };
+    let part = Part::named(&said).ok_or_else(|| {
+        refuse(format!(
+            "{said:?} is not a part of the day; say morning, afternoon or evening."
+        ))
+    })?;
+    match of_day {
+        Some(other) if other != part => Err(refuse(format!(
+            "The day was said with {}, and the part of the day is {}; which of the two is meant?",
+            other.name(),
+            part.name()
         ))),
+        _ => Ok(Some(part)),
     }
 }
 
