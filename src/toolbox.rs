@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use switchboard_actors::metrics::Metrics;
 use switchboard_actors::store::CallStore;
 use switchboard_actors::tools::{
-    Blocking, HttpTool, Place, Tool, ToolBox, ToolError, ToolRequest, Web, Why, resolve_by_system,
+    Blocking, HttpTool, Place, SchemaError, Tool, ToolBox, ToolError, ToolRequest, Web, Why,
+    resolve_by_system,
 };
 
 use crate::booking::{self, Answer, Book, BookTool, CallContext};
@@ -38,11 +39,15 @@ pub(crate) struct Workshop {
     pub(crate) metrics: Arc<Metrics>,
 }
 
-/// Whether every tool that the settings say is in this process is in it.
+/// Whether every tool that the settings say is in this process is in it, and says of its arguments what can be checked.
 ///
 /// # Errors
-/// The first that is not.
+/// The first that is not, or does not.
 pub fn check_names(settings: &Settings, own: &OwnTools) -> Result<(), SettingsError> {
+    for (spec, _) in &own.tools {
+        let key = format!("tools.{}.parameters", spec.name);
+        settings::compiled(&key, &spec.parameters)?;
+    }
     let of_process = own.tools.iter().map(|(spec, _)| spec.name.as_str());
     let known: Vec<&str> = BUILT_IN_TOOLS.iter().copied().chain(of_process).collect();
     let mut names = settings.built_ins.keys();
@@ -75,11 +80,11 @@ pub(crate) fn toolbox(
     if let Some(book) = book {
         for tool in booking::tools() {
             let (spec, place) = of_the_book(tool, book.clone());
-            tools.add(spec, place);
+            add(&mut tools, spec, place);
         }
     }
     for (spec, tool) in &workshop.own.tools {
-        tools.add(spec.clone(), Place::Local(tool.clone()));
+        add(&mut tools, spec.clone(), Place::Local(tool.clone()));
     }
     describe_built_ins(&mut tools, settings);
     for tool in settings.tools.values() {
@@ -94,7 +99,7 @@ pub(crate) fn toolbox(
             allow_private: tool.allow_private,
             knows_its_key: tool.idempotent,
         };
-        tools.add(spec, Place::Http(Box::new(place)));
+        add(&mut tools, spec, Place::Http(Box::new(place)));
     }
     Arc::new(tools)
 }
@@ -102,27 +107,41 @@ pub(crate) fn toolbox(
 /// The tools the settings name, for a model to be told of and for nobody to run: no book is opened for it.
 pub(crate) fn for_show(settings: &Settings, metrics: Arc<Metrics>) -> ToolBox {
     let mut tools = ToolBox::new(None, None, metrics);
-    let mut add = |spec| {
+    let mut show = |spec| {
         let idle = |_: ToolRequest| {
             Err(ToolError::Failed(Why::Sentence(
                 "nothing is run here".to_owned(),
             )))
         };
-        tools.add(spec, Place::Local(Arc::new(Blocking::new(false, idle))));
+        let place = Place::Local(Arc::new(Blocking::new(false, idle)));
+        add(&mut tools, spec, place);
     };
     booking::tools()
         .iter()
         .map(spec_of_the_book)
-        .for_each(&mut add);
-    settings.tools.values().filter_map(http).for_each(&mut add);
+        .for_each(&mut show);
+    settings.tools.values().filter_map(http).for_each(&mut show);
     describe_built_ins(&mut tools, settings);
     tools
+}
+
+/// Puts a tool in. All schemas were compiled when they were read; one that does not compile all the same costs its own
+/// tool alone.
+fn add(tools: &mut ToolBox, spec: ToolSpec, place: Place) {
+    let name = spec.name.clone();
+    if let Err(error) = tools.add(spec, place) {
+        left_out(&name, &error);
+    }
+}
+
+fn left_out(tool: &str, error: &SchemaError) {
+    log::error!(target: "switchboard", tool, error:% = error; "parameters are no JSON Schema, tool left out");
 }
 
 /// What the settings say of tools in this process takes the place of their own words.
 fn describe_built_ins(tools: &mut ToolBox, settings: &Settings) {
     for built_in in settings.built_ins.values() {
-        tools.describe(&built_in.name, |spec| {
+        let described = tools.describe(&built_in.name, |spec| {
             let said = built_in.clone();
             spec.description = said
                 .description
@@ -131,6 +150,9 @@ fn describe_built_ins(tools: &mut ToolBox, settings: &Settings) {
             spec.effects = said.effects.unwrap_or(spec.effects);
             spec.timeout = said.timeout.unwrap_or(spec.timeout);
         });
+        if let Err(error) = described {
+            left_out(&built_in.name, &error);
+        }
     }
 }
 

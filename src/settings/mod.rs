@@ -46,7 +46,7 @@ pub use env::{Env, ProcessEnv};
 pub use error::SettingsError;
 pub use problems::SettingsErrors;
 pub use reload::Changes;
-pub use tools::{Fallback, Tool, ToolKind, Transfer, TransferMode};
+pub use tools::{Fallback, Tool, ToolKind, Transfer, TransferMode, compiled};
 pub(crate) use types::as_socket;
 pub use types::{PublicUrl, Secrets};
 
@@ -266,6 +266,13 @@ pub enum Warning {
         /// The address.
         public_url: String,
     },
+    /// A tool whose parameters have a list without a word on what is in it.
+    ListOfAnything {
+        /// The key of the parameters.
+        key: String,
+        /// Where in them.
+        place: String,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -286,6 +293,13 @@ impl fmt::Display for Warning {
                 write!(
                     out,
                     "server.dev (SWITCHBOARD_DEV) is on while {public_url} leads here: no signature is checked"
+                )
+            }
+            Self::ListOfAnything { key, place } => {
+                write!(
+                    out,
+                    "{key} has a list without items at {place}; OpenAI refuses such a tool, and calls go without it; \
+                     say what is in the list, as in items = {{ type = \"string\" }}"
                 )
             }
         }

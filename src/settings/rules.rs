@@ -73,7 +73,9 @@ fn settings(inputs: Inputs, problems: &mut Problems) -> Option<Settings> {
         .and_then(Path::parent)
         .unwrap_or(Path::new(""))
         .to_owned();
-    let (tools, built_ins) = tools::tools(&inputs.file.tools, &folder, problems);
+    let all_tools = tools::tools(&inputs.file.tools, &folder, problems);
+    warnings.extend(tools::doubtful(&all_tools));
+    let (tools, built_ins) = all_tools;
     let transfer_targets = tools::targets(&inputs.file.transfer.targets, problems);
     let transfer = problems.keep(tools::Transfer::read(&inputs.file.transfer));
     let fallback = problems.keep(Fallback::read(

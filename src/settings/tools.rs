@@ -5,18 +5,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use switchboard_actors::tools::is_public;
+use switchboard_actors::tools::{Arguments, is_public, list_of_anything};
 use url::{Host, Url};
 
 use super::agents::CALL_TOOLS;
 use super::built_in::{self, BuiltIn};
 use super::env::secret_file;
 use super::error::SettingsError;
-use super::fragments;
 use super::problems::Problems;
 use super::read;
 use super::tool_headers;
 use super::types::is_loopback;
+use super::{Warning, fragments};
 use crate::number::PhoneNumber;
 
 /// What a caller hears when the configuration says nothing about it.
@@ -292,7 +292,43 @@ pub(super) fn parameters(
             "begin it with type = \"object\"",
         ));
     }
+    compiled(key, &parameters)?;
     Ok(Some(parameters))
+}
+
+/// Whether a tool's parameters are a JSON Schema.
+///
+/// # Errors
+/// The place at which they are none, under the name of `key`.
+pub fn compiled(key: &str, parameters: &serde_json::Value) -> Result<(), SettingsError> {
+    match Arguments::compile(parameters) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(SettingsError::invalid(
+            key,
+            format!("is no JSON Schema: {error}"),
+            "write it as in https://json-schema.org/understanding-json-schema",
+        )),
+    }
+}
+
+/// Tools that a model's server may refuse although their parameters are a JSON Schema.
+pub(super) fn doubtful((tools, built_ins): &Tools) -> impl Iterator<Item = Warning> {
+    let of_others = tools.values().filter_map(|tool| match &tool.kind {
+        ToolKind::Http { parameters } => Some((&tool.name, parameters)),
+        ToolKind::Mcp => None,
+    });
+    let of_process = built_ins
+        .values()
+        .filter_map(|tool| Some((&tool.name, tool.parameters.as_ref()?)));
+    of_others
+        .chain(of_process)
+        .filter_map(|(name, parameters)| {
+            let place = list_of_anything(parameters)?;
+            Some(Warning::ListOfAnything {
+                key: format!("tools.{name}.parameters"),
+                place,
+            })
+        })
 }
 
 fn redirect_hosts(key: &str, given: &[String]) -> Result<Vec<String>, SettingsError> {

@@ -242,3 +242,53 @@ fn an_agent_may_take_fewer_calls_than_the_service() {
     let sentence = refusal(&agent("max_calls = 0"), &dev());
     assert!(sentence.contains("agents.spa.max_calls is 0"), "{sentence}");
 }
+
+#[test]
+fn parameters_that_are_no_json_schema_are_refused_with_the_tool_and_the_place() {
+    for (parameters, words) in [
+        (
+            "{ type = \"object\", properties = { day = { type = \"strin\" } } }",
+            "tools.crm.parameters is no JSON Schema: properties.day.type: ",
+        ),
+        (
+            "{ type = \"object\", required = \"day\" }",
+            "tools.crm.parameters is no JSON Schema: required: ",
+        ),
+        (
+            "{ type = \"object\", properties = { day = { pattern = \"(\" } } }",
+            "tools.crm.parameters is no JSON Schema: properties.day.pattern: ",
+        ),
+        (
+            "{ type = \"object\", properties = { day = { \"$ref\" = \"https://x.example.com/day.json\" } } }",
+            "tools.crm.parameters is no JSON Schema: ",
+        ),
+    ] {
+        let sentence = refusal(&tool(&format!("parameters = {parameters}")), &dev());
+        assert!(sentence.contains(words), "{sentence}");
+    }
+    let built_in = "[tools.find_times]\nkind = \"builtin\"\nparameters = { type = \"object\", properties = 7 }\n";
+    let sentence = refusal(&format!("{}{built_in}", agent("")), &dev());
+    assert!(
+        sentence.contains("tools.find_times.parameters is no JSON Schema: properties: "),
+        "{sentence}"
+    );
+}
+
+#[test]
+fn a_list_without_items_is_a_schema_of_which_the_log_warns() {
+    let wishes = |items: &str| {
+        let list = format!("wishes = {{ type = \"array\"{items} }}");
+        tool(&format!(
+            "parameters = {{ type = \"object\", properties = {{ {list} }} }}"
+        ))
+    };
+    let doubtful = accepted(&wishes(""), &dev());
+    let told: Vec<String> = doubtful.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].starts_with("tools.crm.parameters has a list without items at properties.wishes; "),
+        "{told:?}"
+    );
+    let clear = accepted(&wishes(", items = { type = \"string\" }"), &dev());
+    assert_eq!(clear.warnings, []);
+}

@@ -7,20 +7,21 @@
 //! | `once` | has this effect happened? |
 //! | `http` | a signed POST to somebody's server |
 //! | `address` | which addresses may a tool reach? |
-//! | `schema` | do the arguments fit? |
+//! | `arguments` | do the arguments fit? |
 //! | `stop` | where can a run be stopped, to be killed there? |
 //!
 //! A run belongs to nobody: it goes on when its call is built anew, and when its call is over, so that an effect that
 //! was begun is also written down. Its answer goes to the call along a weak link.
 
 mod address;
+mod arguments;
 mod http;
 mod once;
 mod runner;
-mod schema;
 mod stop;
 
 pub use address::{Resolve, is_public, resolve_by_system};
+pub use arguments::{Arguments, SchemaError, list_of_anything};
 pub use http::{HttpTool, MAX_REPLY, Web, signature};
 pub(crate) use stop::Stop;
 pub use stop::ToolStep;
@@ -178,9 +179,17 @@ impl Place {
     }
 }
 
+/// A tool in the box.
+struct Entry {
+    spec: ToolSpec,
+    /// The schema of `spec`.
+    arguments: Arguments,
+    place: Place,
+}
+
 /// All tools of the process; shared by all threads.
 pub struct ToolBox {
-    tools: BTreeMap<String, (ToolSpec, Place)>,
+    tools: BTreeMap<String, Entry>,
     web: Option<Web>,
     once: once::Once,
     metrics: Arc<Metrics>,
@@ -199,21 +208,43 @@ impl ToolBox {
     }
 
     /// Puts a tool in, in the place of one of the same name.
-    pub fn add(&mut self, spec: ToolSpec, place: Place) {
-        self.tools.insert(spec.name.clone(), (spec, place));
+    ///
+    /// # Errors
+    /// When its parameters are no JSON Schema; the box is as before then.
+    pub fn add(&mut self, spec: ToolSpec, place: Place) -> Result<(), SchemaError> {
+        let arguments = Arguments::compile(&spec.parameters)?;
+        let entry = Entry {
+            spec,
+            arguments,
+            place,
+        };
+        self.tools.insert(entry.spec.name.clone(), entry);
+        Ok(())
     }
 
     /// Changes what is told of a tool, if there is one of that name.
-    pub fn describe(&mut self, name: &str, change: impl FnOnce(&mut ToolSpec)) {
-        if let Some((spec, _)) = self.tools.get_mut(name) {
-            change(spec);
-        }
+    ///
+    /// # Errors
+    /// When its parameters are no JSON Schema any more; the tool is as before then.
+    pub fn describe(
+        &mut self,
+        name: &str,
+        change: impl FnOnce(&mut ToolSpec),
+    ) -> Result<(), SchemaError> {
+        let Some(entry) = self.tools.get_mut(name) else {
+            return Ok(());
+        };
+        let mut spec = entry.spec.clone();
+        change(&mut spec);
+        entry.arguments = Arguments::compile(&spec.parameters)?;
+        entry.spec = spec;
+        Ok(())
     }
 
     /// The tool of that name as the call machine and the model know it.
     #[must_use]
     pub fn spec(&self, name: &str) -> Option<&ToolSpec> {
-        self.tools.get(name).map(|(spec, _)| spec)
+        self.tools.get(name).map(|entry| &entry.spec)
     }
 }
 

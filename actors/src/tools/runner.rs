@@ -10,7 +10,6 @@ use serde_json::Value;
 use super::once::Found;
 use super::{
     Caller, LONGEST_EFFECT, Outcome, Place, Stop, ToolBox, ToolError, ToolRequest, ToolStep, Why,
-    schema,
 };
 use crate::store::Effect;
 
@@ -42,7 +41,7 @@ impl ToolBox {
     }
 
     async fn outcome(&self, run: &ToolRun, caller: Caller, stop: Stop) -> (ToolResult, String) {
-        let Some((spec, place)) = self.tools.get(&run.tool) else {
+        let Some(entry) = self.tools.get(&run.tool) else {
             // An effect that was begun before the tool went away may have happened.
             return if run.effects {
                 (ToolResult::Unknown, outcome_unknown())
@@ -51,7 +50,7 @@ impl ToolBox {
             };
         };
         let arguments = Value::Object(run.arguments.clone());
-        if let Err(why) = schema::check(&spec.parameters, &arguments) {
+        if let Err(why) = entry.arguments.check(&arguments) {
             // The schema may be another than the one it was begun under.
             return if run.effects && run.again {
                 (ToolResult::Unknown, outcome_unknown())
@@ -59,6 +58,7 @@ impl ToolBox {
                 (ToolResult::Refused, failure(&why))
             };
         }
+        let place = &entry.place;
         let request = ToolRequest {
             tool: run.tool.clone(),
             call_id: run.call.as_str().to_owned(),

@@ -63,10 +63,12 @@ impl Made {
         };
         let metrics = Arc::new(Metrics::new("itest").unwrap());
         let mut tools = ToolBox::new(Some(web), self.store, metrics);
-        tools.add(
-            spec("it", self.effects, self.timeout),
-            Place::Http(Box::new(self.http)),
-        );
+        tools
+            .add(
+                spec("it", self.effects, self.timeout),
+                Place::Http(Box::new(self.http)),
+            )
+            .unwrap();
         Arc::new(tools)
     }
 }

@@ -191,10 +191,12 @@ fn counting(panics: bool, journal: impl Into<Option<Journal>>) -> (Arc<ToolBox>,
         count: count.clone(),
         panics,
     };
-    tools.add(
-        spec("it", true, Duration::from_secs(1)),
-        Place::Local(Arc::new(tool)),
-    );
+    tools
+        .add(
+            spec("it", true, Duration::from_secs(1)),
+            Place::Local(Arc::new(tool)),
+        )
+        .unwrap();
     (Arc::new(tools), count)
 }
 
