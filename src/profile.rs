@@ -66,7 +66,7 @@ pub(crate) fn profile(
         agents::Voice::Custom(id) => Voice::Custom(id.clone()),
     };
     let options = SessionOptions {
-        turns: turns(&agent.turn_detection),
+        turns: Some(turns(&agent.turn_detection)),
         transcription: agent.transcription.as_ref().map(transcription),
         noise_reduction: agent
             .model
@@ -78,7 +78,6 @@ pub(crate) fn profile(
             .filter(|_| models::reasons(&agent.model.name))
             .map(|effort| effort.as_str().to_owned()),
         max_output_tokens: agent.model.max_output_tokens.map(u32::from),
-        tools: tools(agent, around),
     };
     let greeting = match &agent.greeting {
         agents::Greeting::Model { text } => Greeting::Model {
@@ -101,9 +100,11 @@ pub(crate) fn profile(
         session: SessionSetup {
             instructions: agent.instructions.clone(),
             voice,
+            tools: tools(agent, around),
             options: Some(options),
         },
         greeting,
+        protected: agent.protected,
         silence,
         longest_monologue: LONGEST_MONOLOGUE,
         answer_within: agent.answer_within,

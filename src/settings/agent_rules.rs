@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use call_protocol::call::Protected;
+
 use super::agents::{
     ANSWER_WITHIN, Agent, BUILT_IN_TOOLS, Filler, Greeting, Silence, ToolRef, TurnDetection,
     VOICES, Voice,
@@ -12,7 +14,7 @@ use super::built_in::BuiltIn;
 use super::error::SettingsError;
 use super::model_rules::{language_tag, model, transcription, turn_detection};
 use super::problems::Problems;
-use super::tool_use::ToolUse;
+use super::tool_use::{FillerVoice, ToolUse};
 use super::tools::{Fallback, Tool};
 use super::{Warning, fragments, read, variables};
 use crate::number::PhoneNumber;
@@ -77,12 +79,13 @@ pub(super) fn agent(
     let fallback = given.fallback.as_ref();
     let fallback = Fallback::read(&key("fallback"), fallback, Some(around.fallback));
     let fallback = problems.keep(fallback);
-    let agent = Agent {
+    let mut agent = Agent {
         name: name.to_owned(),
         numbers: numbers.into_iter().collect::<Option<_>>()?,
         instructions: instructions?,
         voice: voice?,
         greeting: greeting?,
+        protected: Protected::default(),
         tools: tools?,
         tool_use: tool_use?,
         turn_detection: turns?,
@@ -98,6 +101,7 @@ pub(super) fn agent(
         fallback: fallback?,
         language: language?,
     };
+    agent.protected = problems.keep(protected(&key, given, &agent))?;
     let server_asks = matches!(
         agent.turn_detection,
         TurnDetection::ServerVad {
@@ -224,6 +228,54 @@ fn greeting(
             "use model, wait or clip",
         )),
     }
+}
+
+/// Sentences that nothing the caller says cuts. A word on that where it changes nothing is a mistake.
+fn protected(
+    key: &dyn Fn(&str) -> String,
+    given: &fragments::Agent,
+    agent: &Agent,
+) -> Result<Protected, SettingsError> {
+    let is_clip = matches!(agent.filler, Filler::Clip { .. });
+    let tool_clip = agent.tool_use.filler.as_ref();
+    let is_tool_clip =
+        tool_clip.is_some_and(|filler| matches!(filler.says, FillerVoice::Clip { .. }));
+    let greeting = given.greeting.as_ref();
+    let filler = given.filler.as_ref();
+    let tool_filler = given.tool_filler.as_ref();
+    let of = |table: &str, given: Option<bool>, is_said: bool| {
+        let key = key(&format!("{table}.interruptible"));
+        match given {
+            Some(_) if !is_said => Err(SettingsError::invalid(
+                key,
+                "is set, but there is nothing of one's own to be cut",
+                format!("remove it or change {table}.mode"),
+            )),
+            Some(true) if !agent.turn_detection.interrupts() => Err(SettingsError::invalid(
+                key,
+                "is true, but turn_detection.interrupt_response = false lets nothing be cut",
+                "remove one of them",
+            )),
+            given => Ok(given == Some(false)),
+        }
+    };
+    Ok(Protected {
+        greeting: of(
+            "greeting",
+            greeting.and_then(|greeting| greeting.interruptible),
+            agent.greeting != Greeting::Wait,
+        )?,
+        tool_filler: of(
+            "tool_filler",
+            tool_filler.and_then(|filler| filler.interruptible),
+            is_tool_clip,
+        )?,
+        filler: of(
+            "filler",
+            filler.and_then(|filler| filler.interruptible),
+            is_clip,
+        )?,
+    })
 }
 
 fn tools(

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use call_protocol::call::Protected;
+
 use super::tool_use::ToolUse;
 use super::tools::Fallback;
 use crate::number::PhoneNumber;
@@ -59,6 +61,8 @@ pub struct Agent {
     pub language: String,
     /// How a call begins.
     pub greeting: Greeting,
+    /// Sentences that nothing the caller says cuts.
+    pub protected: Protected,
     /// Tools the model may use, in the file's order.
     pub tools: Vec<ToolRef>,
     /// How it uses them.
@@ -163,7 +167,7 @@ pub enum TurnDetection {
         idle_timeout_ms: Option<u32>,
         /// The server answers at the end of a turn.
         create_response: bool,
-        /// The server cancels its response when the caller speaks.
+        /// The caller cuts a response by speaking: the server cancels it, and what was not heard of it is not played.
         interrupt_response: bool,
     },
     /// By what was said.
@@ -172,9 +176,23 @@ pub enum TurnDetection {
         eagerness: Eagerness,
         /// The server answers at the end of a turn.
         create_response: bool,
-        /// The server cancels its response when the caller speaks.
+        /// The caller cuts a response by speaking, as above.
         interrupt_response: bool,
     },
+}
+
+impl TurnDetection {
+    /// Whether callers cut responses by speaking.
+    pub const fn interrupts(&self) -> bool {
+        match self {
+            Self::ServerVad {
+                interrupt_response, ..
+            }
+            | Self::SemanticVad {
+                interrupt_response, ..
+            } => *interrupt_response,
+        }
+    }
 }
 
 impl Default for TurnDetection {
@@ -295,6 +313,7 @@ impl Agent {
             voice: Voice::Named(VOICES[0]),
             language: "en".to_owned(),
             greeting: Greeting::default(),
+            protected: Protected::default(),
             tools: vec![ToolRef::BuiltIn("end_call")],
             tool_use: ToolUse::default(),
             turn_detection: TurnDetection::default(),

@@ -154,6 +154,7 @@ pub(super) struct Greeting {
     pub(super) mode: Option<String>,
     pub(super) text: Option<String>,
     pub(super) clip: Option<PathBuf>,
+    pub(super) interruptible: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -199,6 +200,7 @@ pub(super) struct Silence {
 pub(super) struct Filler {
     pub(super) mode: Option<String>,
     pub(super) clip: Option<PathBuf>,
+    pub(super) interruptible: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -245,6 +247,7 @@ pub(super) struct ToolFiller {
     pub(super) mode: Option<String>,
     pub(super) text: Option<String>,
     pub(super) clip: Option<PathBuf>,
+    pub(super) interruptible: Option<bool>,
     pub(super) after_ms: Option<i64>,
 }
 

@@ -150,11 +150,8 @@ async fn the_greeting_can_be_interrupted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_the_server_does_not_cancel_we_do() {
-    let agent = format!(
-        "{GREETS}\nturn_detection = {{ type = \"server_vad\", silence_duration_ms = 500, interrupt_response = false }}"
-    );
-    let slow = long_winded().speed(1.2);
-    let house = house(slow, &agent).await;
+    let slow = long_winded().speed(1.2).fault(Fault::NeverInterrupts);
+    let house = house(slow, GREETS).await;
     let steps = [
         listen(),
         say("yes"),
@@ -168,6 +165,74 @@ async fn where_the_server_does_not_cancel_we_do() {
     let session = house.model.session(1).unwrap();
     assert_eq!(session.received_of("response.cancel").len(), 1);
     assert_eq!(complaints(&session), Vec::<Value>::new());
+    house.stop().await;
+}
+
+/// How often the phone was told to throw audio away, and how long the agent spoke the first time.
+fn cuts(outcome: &CallOutcome) -> (usize, u64) {
+    let stream = &outcome.streams[0];
+    let is_cut = |step: &PlaybackStep| matches!(step, PlaybackStep::Cleared { .. });
+    let cuts = stream.playback.iter().filter(|entry| is_cut(&entry.what));
+    let first = stream.agent_speech[0];
+    (cuts.count(), first.to_ms - first.from_ms)
+}
+
+/// A greeting of four seconds, and a caller who speaks into it and stays.
+async fn spoken_into(agent: &str) -> (House, CallOutcome) {
+    let model = brief_with(|script| script.greeting = tone(440, 4_000, "A long welcome."));
+    let house = house(model, agent).await;
+    let steps = [
+        Step::WaitToInterrupt { after_ms: 1_000 },
+        say("yes"),
+        listen(),
+        Step::Wait { ms: 1_500 },
+        Step::HangUp,
+    ];
+    let outcome = house.line().call(caller(steps)).await;
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    assert_eq!(outcome.complaints(), []);
+    (house, outcome)
+}
+
+const UNCUT: &str = "turn_detection = { type = \"server_vad\", interrupt_response = false }";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_lets_nothing_be_cut_says_all_of_it_and_then_answers() {
+    let (house, outcome) = spoken_into(&format!("{GREETS}\n{UNCUT}")).await;
+    let (cuts, first_ms) = cuts(&outcome);
+    assert_eq!(cuts, 0);
+    // The answer follows without a pause, so that both may count as one stretch.
+    assert!(first_ms >= 3_900, "{first_ms} ms of 4,000");
+    let session = house.model.session(1).unwrap();
+    assert_eq!(session.received_of("response.cancel"), Vec::<Value>::new());
+    assert!(
+        session
+            .items()
+            .iter()
+            .all(|item| item.truncated_to_ms.is_none())
+    );
+    let answered = session.responses().len();
+    assert!(answered >= 2, "{answered} answers: the turn was answered");
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_greeting_that_is_not_interruptible_is_heard_to_its_end_and_later_answers_are_not() {
+    let agent = GREETS.replace(" }", ", interruptible = false }");
+    let (house, outcome) = spoken_into(&agent).await;
+    let (cuts, first_ms) = cuts(&outcome);
+    assert_eq!(cuts, 0);
+    assert!(first_ms >= 3_900, "{first_ms} ms of 4,000");
+    let session = house.model.session(1).unwrap();
+    let detection = session.config()["audio"]["input"]["turn_detection"].clone();
+    assert_eq!(
+        detection["interrupt_response"], true,
+        "given back: {detection}"
+    );
+    house.stop().await;
+    // The same greeting, as it is by itself.
+    let (house, outcome) = spoken_into(GREETS).await;
+    assert!(self::cuts(&outcome).0 >= 1);
     house.stop().await;
 }
 

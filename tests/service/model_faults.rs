@@ -590,3 +590,73 @@ async fn an_answer_that_fails_is_asked_for_again() {
     assert!(matches!(session.ended(), Some(Ended::ByClient(_))));
     house.stop().await;
 }
+
+// ---- servers that speak the protocol less completely ----
+
+#[tokio::test]
+async fn a_server_that_does_not_say_its_formats_serves_the_call() {
+    let house = House::start(Options::default().model(brief().fault(Fault::SilentOnFormats))).await;
+    let outcome = short_call(&house).await;
+    went_well(&outcome, 2);
+    assert_eq!(house.model.sessions().len(), 1);
+    let scrape = house.metrics().await;
+    assert_eq!(scrape.violations("model", "wrong_format"), 0.0);
+    house.stop().await;
+}
+
+/// The turns of the call that is on, when so many are over.
+async fn turns_of(house: &House, least: usize) -> Vec<Value> {
+    let mut turns = Vec::new();
+    until("the turns are on the call's page", SOON, async || {
+        let calls = house.calls().await;
+        let Some(sid) = calls["calls"][0]["call_sid"].as_str() else {
+            return false;
+        };
+        let path = format!("/admin/calls/{sid}");
+        let page = house.operator("GET", &path).await.json();
+        turns = page["turns"].as_array().cloned().unwrap_or_default();
+        turns.len() >= least
+    })
+    .await;
+    turns
+}
+
+#[tokio::test]
+async fn the_whole_transcript_of_an_answer_wins_over_its_pieces() {
+    let text = "Good day, this is the spa.".to_owned();
+    let fault = Fault::OtherTranscript { text: text.clone() };
+    let house = House::start(Options::default().model(brief().fault(fault))).await;
+    let steps = [listen(), Step::Wait { ms: 3_000 }, Step::HangUp];
+    let line = house.line();
+    let (outcome, turns) = tokio::join!(line.call(caller(steps)), async {
+        let mut turns = Vec::new();
+        until("the greeting is heard", SOON, async || {
+            turns = turns_of(&house, 1).await;
+            turns[0]["heard"] == text.as_str()
+        })
+        .await;
+        turns
+    });
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    assert_eq!(turns[0]["said"], text.as_str());
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_cut_by_tokens_is_counted_and_marked_on_its_turn() {
+    let model = brief_with(|script| script.greeting.status = Ending::MaxOutputTokens);
+    let house = House::start(Options::default().model(model)).await;
+    let steps = [listen(), Step::Wait { ms: 2_000 }, Step::HangUp];
+    let line = house.line();
+    let (outcome, ()) = tokio::join!(
+        line.call(caller(steps)),
+        until("the turn is marked", SOON, async || {
+            turns_of(&house, 1).await[0]["unfinished"] == "tokens"
+        })
+    );
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    house.empty().await;
+    let scrape = house.metrics().await;
+    assert!(scrape.violations("model", "out_of_tokens") >= 1.0);
+    house.stop().await;
+}

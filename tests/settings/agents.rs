@@ -1,12 +1,13 @@
 //! Agents, tools and models in the file.
 
+use std::path::Path;
 use std::time::Duration;
 
 use switchboard::settings::{
     ANSWER_WITHIN, Filler, Greeting, Silence, ToolKind, ToolRef, TurnDetection, Voice,
 };
 
-use crate::support::{REQUIRED, accepted, agent, env, refusal, with};
+use crate::support::{REQUIRED, accepted, agent, dev, env, refusal, with};
 
 #[test]
 fn a_full_agent_reads_as_written() {
@@ -416,4 +417,38 @@ fn models_that_are_gone_are_refused_and_those_that_go_warn() {
             .iter()
             .any(|line| line.contains("transcription.model") && line.contains("2027-02-26"))
     );
+}
+
+#[test]
+fn a_sentence_is_protected_where_there_is_one_to_be_cut() {
+    use call_protocol::call::Protected;
+    let protected = |lines: &str| accepted(&agent(lines), &dev()).default_agent().protected;
+    assert_eq!(protected(""), Protected::default());
+    assert!(protected("greeting = { text = \"Greet.\", interruptible = false }").greeting);
+    assert!(!protected("greeting = { text = \"Greet.\", interruptible = true }").greeting);
+    let wav = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kit/speech/caller/cancel.wav");
+    let clip = |key: &str| format!("{key} = {{ clip = {wav:?}, interruptible = false }}");
+    assert!(protected(&clip("tool_filler")).tool_filler);
+    assert!(protected(&clip("filler")).filler);
+    for (lines, words) in [
+        (
+            "greeting = { mode = \"wait\", interruptible = false }",
+            "agents.spa.greeting.interruptible is set, but",
+        ),
+        (
+            "tool_filler = { text = \"Wait.\", interruptible = false }",
+            "agents.spa.tool_filler.interruptible is set, but",
+        ),
+        (
+            "filler = { mode = \"tone\", interruptible = false }",
+            "agents.spa.filler.interruptible is set, but",
+        ),
+        (
+            "greeting = { text = \"Greet.\", interruptible = true }\nturn_detection = { interrupt_response = false }",
+            "agents.spa.greeting.interruptible is true, but turn_detection.interrupt_response = false",
+        ),
+    ] {
+        let sentence = refusal(&agent(lines), &dev());
+        assert!(sentence.contains(words), "{lines}: {sentence}");
+    }
 }

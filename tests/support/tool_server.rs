@@ -34,6 +34,12 @@ impl Does {
         Self::Answers(status, Vec::new(), body.to_owned())
     }
 
+    /// The body is said to be of this kind; with an empty one nothing is said of it.
+    pub(crate) fn of_kind(status: u16, kind: &str, body: &str) -> Self {
+        let headers = vec![("Content-Type", kind.to_owned())];
+        Self::Answers(status, headers, body.to_owned())
+    }
+
     pub(crate) fn redirects(status: u16, to: &str) -> Self {
         Self::Answers(status, vec![("Location", to.to_owned())], String::new())
     }
@@ -164,11 +170,14 @@ async fn serve(mut socket: TcpStream, books: Arc<Mutex<Books>>) {
         Does::ClosesWhenDone => return,
         Does::HangsWhenDone | Does::Hangs => std::future::pending().await,
     };
-    let mut head = format!(
-        "HTTP/1.1 {status} So\r\nContent-Length: {}\r\nContent-Type: application/json\r\n",
-        body.len()
-    );
-    for (name, value) in headers {
+    let mut head = format!("HTTP/1.1 {status} So\r\n");
+    if status != 204 {
+        head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+    }
+    if !headers.iter().any(|(name, _)| *name == "Content-Type") {
+        head.push_str("Content-Type: application/json\r\n");
+    }
+    for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head.push_str("\r\n");

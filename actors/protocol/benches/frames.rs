@@ -67,6 +67,7 @@ impl Talking {
         let session = SessionSetup {
             instructions: "Be kind.".to_owned(),
             voice: Voice::Keep,
+            tools: Vec::new(),
             options: None,
         };
         let agent = AgentProfile {
@@ -74,6 +75,7 @@ impl Talking {
             model: "gpt-realtime-2.1".to_owned(),
             session,
             greeting: Greeting::Wait,
+            protected: call_protocol::call::Protected::default(),
             silence: None,
             longest_monologue: Duration::from_secs(1 << 40),
             answer_within: Duration::from_secs(8),

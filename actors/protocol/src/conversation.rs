@@ -42,6 +42,9 @@ pub struct Turn {
     pub estimated: bool,
     /// Whether the caller did not hear all of it.
     pub cut: bool,
+    /// Why the model did not come to the end of it: `tokens` or `filter`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<&'static str>,
     /// Milliseconds of audio received from the model.
     pub received_ms: u64,
     /// Milliseconds sent to Twilio.
@@ -59,6 +62,9 @@ pub struct Turn {
     pub caller_silent_since: Option<Time>,
     #[serde(skip)]
     over: bool,
+    /// The content part that is being told, and where in `said` its words begin.
+    #[serde(skip)]
+    part: (u32, usize),
 }
 
 impl Turn {
@@ -71,6 +77,7 @@ impl Turn {
             heard: None,
             estimated: false,
             cut: false,
+            unfinished: None,
             received_ms: 0,
             sent_ms: 0,
             heard_ms: 0,
@@ -79,7 +86,29 @@ impl Turn {
             heard_after_ms: None,
             caller_silent_since: None,
             over: false,
+            part: (0, 0),
         }
+    }
+
+    /// Where the words of a content part begin in what is said; `None` if they were before what is told now.
+    fn begin_part(&mut self, part: u32) -> Option<usize> {
+        let length = self.said.as_ref().map_or(0, String::len);
+        if part > self.part.0 {
+            self.part = (part, length);
+        }
+        (part == self.part.0).then_some(self.part.1)
+    }
+
+    /// What of it was heard, as far as it can be known.
+    fn estimate(&mut self) {
+        self.estimated = self.cut && self.said.is_some();
+        self.heard = self.said.as_deref().map(|said| {
+            if self.cut {
+                heard_part(said, self.heard_ms, self.received_ms)
+            } else {
+                said.to_owned()
+            }
+        });
     }
 }
 
@@ -154,11 +183,39 @@ impl Conversation {
     }
 
     /// More words of an agent's turn.
-    pub fn agent_words(&mut self, item: &ModelId, text: &str, now: Time) {
+    pub fn agent_words(&mut self, item: &ModelId, part: u32, text: &str, now: Time) {
         let turn = self.open(Speaker::Agent, item, now);
+        turn.begin_part(part);
         let said = turn.said.get_or_insert_default();
         let room = KEPT_TEXT.saturating_sub(said.len());
         said.push_str(clip(text, room));
+    }
+
+    /// All words of a part of an agent's turn, in the place of what was told of it bit by bit.
+    pub fn agent_said(&mut self, item: &ModelId, part: u32, text: &str, now: Time) {
+        let turn = self.open(Speaker::Agent, item, now);
+        let Some(begin) = turn.begin_part(part) else {
+            return;
+        };
+        let said = turn.said.get_or_insert_default();
+        said.truncate(begin);
+        let room = KEPT_TEXT.saturating_sub(said.len());
+        said.push_str(clip(text, room));
+        if turn.over {
+            turn.estimate();
+        }
+    }
+
+    /// The model did not come to the end of this item, or of the last it said.
+    pub fn unfinished(&mut self, item: Option<&ModelId>, why: &'static str) {
+        let mut turns = self.turns.iter_mut().rev();
+        let turn = match item {
+            Some(item) => turns.find(|turn| turn.item == *item),
+            None => turns.find(|turn| turn.who == Speaker::Agent),
+        };
+        if let Some(turn) = turn {
+            turn.unfinished = Some(why);
+        }
     }
 
     /// Audio of an agent's turn came; the latencies are those of its response, once.
@@ -179,14 +236,7 @@ impl Conversation {
         {
             turn.heard_after_ms = Some(began.millis_since(silent));
         }
-        turn.estimated = turn.cut && turn.said.is_some();
-        turn.heard = turn.said.as_deref().map(|said| {
-            if turn.cut {
-                heard_part(said, turn.heard_ms, turn.received_ms)
-            } else {
-                said.to_owned()
-            }
-        });
+        turn.estimate();
         turn.clone()
     }
 
@@ -304,12 +354,42 @@ mod tests {
     fn a_cut_turn_keeps_what_was_heard() {
         let mut conversation = Conversation::default();
         let item = ModelId::new("item_1");
-        conversation.agent_words(&item, "We have two o'clock, ", Time::ZERO);
-        conversation.agent_words(&item, "three o'clock and four.", Time::ZERO);
+        conversation.agent_words(&item, 0, "We have two o'clock, ", Time::ZERO);
+        conversation.agent_words(&item, 0, "three o'clock and four.", Time::ZERO);
         let turn = conversation.settle(&settled(&item, 4_000, 2_000), Time::ZERO);
         assert!(turn.cut && turn.estimated);
         assert_eq!(turn.heard.as_deref(), Some("We have two o'clock,"));
         assert_eq!(conversation.count(), 1);
+    }
+
+    #[test]
+    fn the_whole_words_of_a_part_win_over_what_was_told_bit_by_bit() {
+        let mut conversation = Conversation::default();
+        let item = ModelId::new("item_1");
+        let said = |conversation: &Conversation| {
+            let turn = conversation.turns().next_back();
+            turn.and_then(|turn| turn.said.clone()).unwrap_or_default()
+        };
+        conversation.agent_words(&item, 0, "We hav two ", Time::ZERO);
+        conversation.agent_said(&item, 0, "We have two o'clock. ", Time::ZERO);
+        assert_eq!(said(&conversation), "We have two o'clock. ");
+        conversation.agent_words(&item, 1, "And thre", Time::ZERO);
+        conversation.agent_said(&item, 1, "And three.", Time::ZERO);
+        // Told late, and again.
+        conversation.agent_said(&item, 0, "Something else.", Time::ZERO);
+        assert_eq!(said(&conversation), "We have two o'clock. And three.");
+        // A server that tells nothing bit by bit.
+        let item = ModelId::new("item_2");
+        conversation.agent_said(&item, 0, "Good day.", Time::ZERO);
+        let turn = conversation.settle(&settled(&item, 1_000, 1_000), Time::ZERO);
+        assert_eq!(turn.heard.as_deref(), Some("Good day."));
+        // After the caller has cut it, too.
+        let item = ModelId::new("item_3");
+        conversation.agent_words(&item, 0, "one", Time::ZERO);
+        conversation.settle(&settled(&item, 1_000, 500), Time::ZERO);
+        conversation.agent_said(&item, 0, "one two three", Time::ZERO);
+        let turn = conversation.turns().next_back();
+        assert_eq!(turn.and_then(|turn| turn.heard.as_deref()), Some("one"));
     }
 
     #[test]

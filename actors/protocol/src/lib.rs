@@ -36,9 +36,11 @@
 //!     session: SessionSetup {
 //!         instructions: "You answer the phone of a spa.".to_owned(),
 //!         voice: Voice::Named("marin".to_owned()),
+//!         tools: Vec::new(),
 //!         options: None,
 //!     },
 //!     greeting: Greeting::Model { instructions: "Greet the caller.".to_owned() },
+//!     protected: call_protocol::call::Protected::default(),
 //!     silence: None,
 //!     longest_monologue: Duration::from_secs(600),
 //!     answer_within: Duration::from_secs(8),

@@ -283,6 +283,11 @@ impl Playback {
         }
     }
 
+    /// The parts of which something is not settled.
+    pub fn keys(&self) -> impl Iterator<Item = &PartKey> {
+        self.parts.iter().map(|part| &part.key)
+    }
+
     /// The responses of which something is not settled.
     pub fn responses(&self) -> impl Iterator<Item = &ModelId> {
         self.parts.iter().map(|part| &part.key.response)

@@ -6,8 +6,9 @@ use call_protocol::call::effect::{Effect, Peer};
 use call_protocol::call::event::ResponseStatus;
 use call_protocol::model::command::ModelCommand;
 use common::events::{
-    audio_done, complaint, delta, done_as, error, failed, key, response_done, response_started,
-    setup, setup_greeting, speech_started, speech_stopped, tool_call, tool_call_as, voice,
+    agent_words, audio_done, complaint, delta, done_as, error, failed, key, response_done,
+    response_started, setup, setup_greeting, speech_started, speech_stopped, tool_call,
+    tool_call_as, voice,
 };
 use common::rig::Rig;
 
@@ -405,4 +406,32 @@ fn deltas_after_the_end_of_an_answer_are_dropped_and_counted() {
     rig.event(delta("resp_1", "item_1", voice(66, 200)));
     assert_eq!(rig.take(), ["agent_dropped 1600 interrupted"]);
     assert_eq!(rig.call.snapshot(rig.now).frames.dropped, 10);
+}
+
+#[test]
+fn an_answer_cut_by_its_server_is_counted_told_and_marked_on_its_turn() {
+    for (status, why, kind) in [
+        (ResponseStatus::OutOfTokens, "tokens", "out_of_tokens"),
+        (ResponseStatus::Filtered, "filter", "filtered_response"),
+    ] {
+        let mut rig = Rig::live(setup());
+        rig.event(response_started("resp_1"));
+        rig.event(agent_words("item_1", "We have two o'clock, three"));
+        rig.event(delta("resp_1", "item_1", voice(7, 400)));
+        rig.event(done_as("resp_1", status, 1));
+        assert_eq!(
+            rig.take_of(&["violation", "answer_cut"]),
+            [
+                format!("violation model:{kind}"),
+                format!("answer_cut - {why}")
+            ]
+        );
+        let turns: Vec<_> = rig.call.detail(rig.now).turns;
+        assert_eq!(turns.last().and_then(|turn| turn.unfinished), Some(why));
+        // An answer that came to its end is not marked.
+        rig.answers("resp_2", "item_2", 8, 200);
+        rig.pass(2_000);
+        let turns: Vec<_> = rig.call.detail(rig.now).turns;
+        assert_eq!(turns.last().and_then(|turn| turn.unfinished), None);
+    }
 }

@@ -2,16 +2,20 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::events::{
-    delta, done_as, done_with_tools, id, mark, response_done, response_started, setup,
-    setup_greeting, setup_with, speech_started, tool_call, voice,
+    complaint, delta, done_as, done_with_tools, error, id, key, mark, opened, response_done,
+    response_started, session_created, setup, setup_greeting, setup_with, speech_started,
+    speech_stopped, tool_call, voice,
 };
 use common::rig::Rig;
 
-use call_protocol::call::Greeting;
+use call_protocol::call::effect::Effect;
 use call_protocol::call::event::{Event, ModelEvent, ResponseStatus};
+use call_protocol::call::{CallSetup, Greeting};
+use call_protocol::model::command::ModelCommand;
 
 const ACTS: [&str; 6] = [
     "clear",
@@ -274,7 +278,7 @@ fn the_answer_after_an_interruption_is_heard_from_its_first_byte() {
 
 #[test]
 fn a_server_that_interrupts_by_itself_is_not_asked_to() {
-    let mut rig = Rig::live(setup_with(Greeting::Wait, true));
+    let mut rig = Rig::live_with(setup(), Some(true));
     rig.event(response_started("resp_1"));
     rig.event(delta("resp_1", "item_1", voice(7, 400)));
     rig.pass(100);
@@ -284,7 +288,7 @@ fn a_server_that_interrupts_by_itself_is_not_asked_to() {
 
 #[test]
 fn a_server_that_does_not_interrupt_is_asked_to_cancel_what_runs() {
-    let mut rig = Rig::live(setup_with(Greeting::Wait, false));
+    let mut rig = Rig::live_with(setup(), Some(false));
     rig.event(response_started("resp_1"));
     rig.event(delta("resp_1", "item_1", voice(7, 400)));
     rig.pass(100);
@@ -298,7 +302,7 @@ fn a_server_that_does_not_interrupt_is_asked_to_cancel_what_runs() {
 
 #[test]
 fn nothing_is_cancelled_where_nothing_runs() {
-    let mut rig = Rig::live(setup_with(Greeting::Wait, false));
+    let mut rig = Rig::live_with(setup(), Some(false));
     rig.answers("resp_1", "item_1", 7, 4_000);
     rig.pass(1_500);
     rig.take();
@@ -386,7 +390,7 @@ fn an_answer_is_heard_without_gaps_while_the_phone_is_near() {
 #[test]
 fn an_interruption_while_a_tool_runs_leaves_its_answer_to_the_end_of_the_response() {
     for server_cancels in [true, false] {
-        let mut rig = Rig::live(setup_with(Greeting::Wait, server_cancels));
+        let mut rig = Rig::live_with(setup(), Some(server_cancels));
         rig.event(response_started("resp_1"));
         rig.says("resp_1", "item_1", 7, 2_000, 0);
         rig.pass(500);
@@ -501,4 +505,166 @@ fn a_response_that_another_follows_is_over_also_without_a_word() {
     rig.pass(1_000);
     assert_eq!(rig.phone.heard_ms(7, rig.now), 410, "to its last byte");
     assert_eq!(rig.take_of(&["turn"]), ["turn agent item_1 heard=410"]);
+}
+
+#[test]
+fn an_agent_that_lets_nothing_be_cut_is_heard_to_the_end_and_answers_then() {
+    for says in [Some(false), None] {
+        let mut rig = Rig::live_with(setup_with(Greeting::Wait, false), says);
+        rig.answers("resp_1", "item_1", 7, 3_000);
+        rig.pass(900);
+        rig.take();
+        rig.event(speech_started());
+        rig.pass(300);
+        rig.event(speech_stopped());
+        let turn = ModelEvent::CallerTurn {
+            item: id("item_caller"),
+        };
+        rig.event(Event::Model(turn));
+        // The server answers by itself; that is heard after what goes on.
+        rig.answers("resp_2", "item_2", 8, 1_000);
+        rig.pass(1_700);
+        assert_eq!(rig.phone.heard_ms(8, rig.now), 0, "{says:?}");
+        rig.pass(2_500);
+        assert_eq!(rig.phone.heard_ms(7, rig.now), 3_000, "{says:?}");
+        assert_eq!(rig.phone.heard_ms(8, rig.now), 1_000, "{says:?}");
+        let cut = rig.take_of(&["clear", "cancel", "truncate", "delete", "interrupted"]);
+        assert!(cut.is_empty(), "{cut:?}");
+    }
+}
+
+#[test]
+fn a_turn_that_no_server_could_answer_while_it_spoke_is_answered_after_it() {
+    let mut rig = Rig::live_with(setup_with(Greeting::Wait, false), Some(false));
+    rig.event(response_started("resp_1"));
+    rig.says("resp_1", "item_1", 7, 2_000, 0);
+    rig.pass(200);
+    rig.event(speech_started());
+    rig.event(speech_stopped());
+    let busy = complaint("conversation_already_has_active_response", "Wait.", None);
+    rig.event(error(busy));
+    // More of the first answer is no answer to it.
+    rig.pass(300);
+    assert!(rig.take_of(&["respond"]).is_empty());
+    rig.event(response_done("resp_1"));
+    assert_eq!(rig.take_of(&["respond"]), ["respond respond-1"]);
+    rig.event(response_started("resp_2"));
+    rig.event(response_done("resp_2"));
+    rig.pass(3_000);
+    assert!(rig.take_of(&["cancel", "clear"]).is_empty());
+}
+
+/// A call whose greeting, said by the model, nothing cuts.
+fn protected(greeting: Greeting) -> CallSetup {
+    let mut setup = setup_with(greeting, true);
+    Arc::make_mut(&mut setup.agent).protected.greeting = true;
+    setup
+}
+
+#[test]
+fn a_protected_greeting_of_the_model_is_not_cut_and_everything_after_it_is() {
+    let mut rig = Rig::new(protected(Greeting::Model {
+        instructions: "Greet.".to_owned(),
+    }));
+    rig.media();
+    rig.event(opened());
+    let asked = rig.log.iter().find_map(|(_, effect)| match effect {
+        Effect::ToModel(ModelCommand::Configure { setup, .. }) => setup.options.clone(),
+        _ => None,
+    });
+    let turns = asked.and_then(|options| options.turns);
+    assert!(
+        !turns.is_some_and(|turns| turns.interrupts()),
+        "the server would cut it"
+    );
+    rig.event(session_created());
+    rig.event(Event::Model(rig.configured_at(rig.now)));
+    // He speaks before it begins, and into it.
+    rig.event(speech_started());
+    rig.event(speech_stopped());
+    rig.answers("resp_1", "item_1", 7, 2_000);
+    rig.pass(900);
+    rig.event(speech_started());
+    assert!(rig.take_of(&["clear", "cancel", "find_turns"]).is_empty());
+    rig.event(speech_stopped());
+    rig.answers("resp_2", "item_2", 8, 3_000);
+    rig.pass(1_000);
+    assert!(rig.take_of(&["find_turns"]).is_empty(), "it is still heard");
+    rig.pass(1_000);
+    assert_eq!(rig.phone.heard_ms(7, rig.now), 2_000);
+    assert_eq!(
+        rig.take_of(&["find_turns"]),
+        ["find_turns turns-1 interrupt=true"]
+    );
+    rig.event(speech_started());
+    let effects = rig.take_of(&["clear", "interrupted"]);
+    assert_eq!(
+        effects.first().map(String::as_str),
+        Some("clear"),
+        "{effects:?}"
+    );
+    rig.pass(2_000);
+    assert!(rig.phone.heard_ms(8, rig.now) < 1_200);
+}
+
+#[test]
+fn a_protected_clip_is_played_to_its_end_whoever_speaks() {
+    let clip = Greeting::Clip {
+        audio: voice(7, 2_000),
+        text: "Welcome.".to_owned(),
+    };
+    let mut rig = Rig::live(protected(clip.clone()));
+    rig.pass(500);
+    rig.event(speech_started());
+    rig.pass(2_000);
+    assert_eq!(rig.phone.heard_ms(7, rig.now), 2_000);
+    assert!(rig.take_of(&["clear", "find_turns"]).is_empty());
+    // Without that it is cut.
+    let mut rig = Rig::live(setup_with(clip, true));
+    rig.pass(500);
+    rig.event(speech_started());
+    rig.pass(2_000);
+    assert!(rig.phone.heard_ms(7, rig.now) < 700);
+}
+
+#[test]
+fn a_protected_filler_goes_on_while_the_caller_speaks_and_stops_for_the_answer() {
+    for is_protected in [true, false] {
+        let mut setup = setup();
+        let agent = Arc::make_mut(&mut setup.agent);
+        agent.filler = Some(voice(9, 4_000));
+        agent.protected.filler = is_protected;
+        let mut rig = Rig::live(setup);
+        rig.event(speech_started());
+        rig.event(speech_stopped());
+        rig.event(response_started("resp_1"));
+        rig.pass(2_200);
+        let before = rig.phone.heard_ms(9, rig.now);
+        assert!(before > 0, "the caller waits");
+        rig.event(speech_started());
+        rig.pass(1_500);
+        rig.event(speech_stopped());
+        rig.pass(400);
+        let meanwhile = rig.phone.heard_ms(9, rig.now) - before;
+        assert_eq!(meanwhile > 1_500, is_protected, "{meanwhile} ms");
+        assert_eq!(meanwhile < 200, !is_protected, "{meanwhile} ms");
+        rig.event(response_started("resp_2"));
+        rig.says("resp_2", "item_2", 8, 400, 0);
+        rig.pass(1_000);
+        assert_eq!(rig.phone.heard_ms(8, rig.now), 400);
+    }
+}
+
+#[test]
+fn keys_and_operators_cut_what_the_caller_s_voice_does_not() {
+    let mut setup = setup_with(Greeting::Wait, false);
+    let agent = Arc::make_mut(&mut setup.agent);
+    agent.keys.insert('0', "front_desk".to_owned());
+    agent.transfer_targets.push("front_desk".to_owned());
+    let mut rig = Rig::live(setup);
+    rig.answers("resp_1", "item_1", 7, 3_000);
+    rig.pass(500);
+    rig.take();
+    rig.event(key('0'));
+    assert_eq!(rig.take_of(&["clear"]), ["clear"]);
 }

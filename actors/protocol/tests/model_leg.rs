@@ -2,16 +2,21 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use call_protocol::call::event::{Event, ModelEvent, Refusal};
+use call_protocol::call::CallSetup;
+use call_protocol::call::effect::Effect;
+use call_protocol::call::event::{AudioFormat, Event, ModelEvent, Refusal, SessionInfo};
+use call_protocol::model::command::ModelCommand;
 use call_protocol::time::Time;
 use common::events::{
     agent_words, caller_words, complaint, configured, delta, error, failed, model_closed, opened,
-    refused, response_started, session_created, setup, setup_greeting, speech_started,
+    refused, response_started, session, session_created, setup, setup_greeting, speech_started,
     speech_stopped, tool_call, voice,
 };
 use common::rig::Rig;
+use serde_json::json;
 
 /// Milliseconds from a loss to the next dial.
 fn wait_before_dial(rig: &mut Rig) -> u64 {
@@ -409,4 +414,171 @@ fn an_answer_broken_off_with_its_session_is_heard_as_far_as_it_came() {
     rig.pass(2_000);
     assert_eq!(rig.phone.heard_ms(7, rig.now), 1_010);
     assert_eq!(rig.take_of(&["turn"]), ["turn agent item_1 heard=1010 cut"]);
+}
+
+// ---- a part of the configuration that is refused ----
+
+/// A call with these tools, as its session is told of them.
+fn setup_with_tools(names: &[&str]) -> CallSetup {
+    let mut setup = setup();
+    let tools = names
+        .iter()
+        .map(|name| json!({"type": "function", "name": name}));
+    Arc::make_mut(&mut setup.agent).session.tools = tools.collect();
+    setup
+}
+
+fn about(param: &str, request: &str) -> Event {
+    let mut complaint = complaint("invalid_function_parameters", "No.", Some(request));
+    complaint.param = Some(param.to_owned());
+    error(complaint)
+}
+
+/// The tools and the request of the last configuration that was asked for, in use or next.
+fn asked_for(rig: &Rig) -> (String, Vec<String>) {
+    let asked = rig.log.iter().rev().find_map(|(_, effect)| match effect {
+        Effect::ToModel(ModelCommand::Configure { request, setup })
+        | Effect::ToNext(ModelCommand::Configure { request, setup }) => Some((request, setup)),
+        _ => None,
+    });
+    let (request, setup) = asked.expect("configured");
+    let names = setup
+        .tools
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap_or("-").to_owned());
+    (request.clone(), names.collect())
+}
+
+#[test]
+fn a_tool_that_the_server_refuses_is_left_out_and_the_others_stay() {
+    let mut rig = Rig::new(setup_with_tools(&["end_call", "lookup", "book"]));
+    rig.event(opened());
+    rig.take();
+    rig.event(about("session.tools[1].parameters", "configure-1"));
+    assert_eq!(
+        rig.take(),
+        [
+            "complaint invalid_function_parameters",
+            "violation model:refused_tool",
+            "left_out tools.lookup",
+            "configure configure-1-without-1",
+        ]
+    );
+    assert_eq!(asked_for(&rig).1, ["end_call", "book"]);
+    // The place counts in what was asked for now. An answer to the wish before says nothing of this one.
+    rig.event(about("session.tools[0].parameters", "configure-1"));
+    assert_eq!(asked_for(&rig).0, "configure-1-without-1");
+    rig.event(about(
+        "session.tools[1].parameters",
+        "configure-1-without-1",
+    ));
+    assert_eq!(
+        asked_for(&rig),
+        (
+            "configure-1-without-2".to_owned(),
+            vec!["end_call".to_owned()]
+        )
+    );
+    rig.event(configured());
+    assert_eq!(rig.call.snapshot(rig.now).model.state, "ready");
+    // The next session is not asked for them again.
+    rig.obliging = true;
+    rig.media();
+    rig.event(model_closed(None));
+    rig.pass(2_000);
+    assert_eq!(
+        asked_for(&rig),
+        (
+            "configure-2-without-2".to_owned(),
+            vec!["end_call".to_owned()]
+        )
+    );
+    assert_eq!(rig.call.snapshot(rig.now).model.state, "ready");
+}
+
+#[test]
+fn an_option_that_the_server_refuses_costs_no_tool() {
+    for (param, message) in [
+        (Some("session.audio.output.voice"), "No such voice."),
+        (None, "The 'voice' of this session is not known."),
+    ] {
+        let mut rig = Rig::new(setup_with_tools(&["lookup"]));
+        rig.event(opened());
+        let mut refusal = complaint("invalid_value", message, None);
+        refusal.param = param.map(ToOwned::to_owned);
+        rig.event(error(refusal));
+        assert_eq!(
+            rig.take_of(&["left_out", "violation"]),
+            ["violation model:refused_option", "left_out voice"]
+        );
+        assert_eq!(asked_for(&rig).1, ["lookup"]);
+    }
+}
+
+#[test]
+fn a_refusal_that_names_nothing_costs_the_options_first_and_the_tools_last() {
+    let mut rig = Rig::new(setup_with_tools(&["lookup"]));
+    rig.event(opened());
+    rig.take();
+    for (request, next) in [
+        ("configure-1", "configure configure-1-tools (with 1 tools)"),
+        ("configure-1-tools", "configure configure-1-least (least)"),
+    ] {
+        rig.event(error(complaint("unknown_parameter", "No.", Some(request))));
+        assert_eq!(rig.take_of(&["configure"]), [next]);
+    }
+    rig.event(error(complaint(
+        "unknown_parameter",
+        "No.",
+        Some("configure-1-least"),
+    )));
+    assert_eq!(rig.take_of(&["stopped"]), ["stopped model_refused"]);
+}
+
+#[test]
+fn a_server_that_refuses_one_part_after_the_other_is_asked_for_the_least_in_the_end() {
+    let names: Vec<String> = (0..30).map(|number| format!("tool_{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut rig = Rig::new(setup_with_tools(&names));
+    rig.event(opened());
+    let mut rounds = 0;
+    while !rig.call.is_over() {
+        let request = asked_for(&rig).0;
+        rig.event(about("session.tools[0].parameters", &request));
+        rounds += 1;
+        assert!(rounds < 20, "{request}");
+    }
+    assert_eq!(rig.take_of(&["stopped"]), ["stopped model_refused"]);
+    println!("30 tools refused one by one: {rounds} configurations");
+}
+
+#[test]
+fn a_server_that_speaks_pcm_whatever_it_is_asked_costs_no_tools() {
+    let mut rig = Rig::new(setup_with_tools(&["lookup"]));
+    rig.event(opened());
+    let mut pcm = session(AudioFormat::Mulaw);
+    pcm.output = Some(AudioFormat::Pcm24k);
+    for _ in 0..2 {
+        rig.event(Event::Model(ModelEvent::SessionConfigured(pcm.clone())));
+    }
+    assert_eq!(rig.call.snapshot(rig.now).model.state, "ready");
+    assert_eq!(asked_for(&rig).1, ["lookup"]);
+}
+
+#[test]
+fn a_server_that_does_not_say_its_formats_has_those_it_was_asked_for() {
+    let mut rig = Rig::new(setup());
+    rig.media();
+    rig.event(opened());
+    rig.event(Event::Model(ModelEvent::SessionConfigured(
+        SessionInfo::default(),
+    )));
+    assert_eq!(rig.call.snapshot(rig.now).model.state, "ready");
+    rig.answers("resp_1", "item_1", 7, 600);
+    rig.pass(1_500);
+    assert_eq!(rig.phone.heard_ms(7, rig.now), 600);
+    assert!(
+        rig.take_of(&["violation", "lost", "transcoding"])
+            .is_empty()
+    );
 }

@@ -10,7 +10,6 @@ use call_protocol::call::CallSetup;
 use call_protocol::call::effect::Peer;
 use call_protocol::call::event::Event;
 use call_protocol::ids::Interner;
-use call_protocol::model::command::{SessionOptions, TurnDetection};
 use call_protocol::openai;
 use common::events::{response_started, setup};
 use common::rig::Rig;
@@ -20,19 +19,7 @@ use serde_json::{Value, json};
 fn with_weather() -> CallSetup {
     let mut setup = setup();
     let session = &mut Arc::make_mut(&mut setup.agent).session;
-    let options = session.options.get_or_insert_with(|| SessionOptions {
-        turns: TurnDetection::Semantic {
-            eagerness: "auto".to_owned(),
-            answer: true,
-            interrupt: true,
-        },
-        transcription: None,
-        noise_reduction: None,
-        reasoning: None,
-        max_output_tokens: None,
-        tools: Vec::new(),
-    });
-    options
+    session
         .tools
         .push(json!({"type": "mcp", "server_label": "weather"}));
     setup

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use call_protocol::call::CallSetup;
 use call_protocol::call::effect::{Effect, Peer};
-use call_protocol::call::event::ResponseStatus;
+use call_protocol::call::event::{
+    Event, ItemDone, ItemKind, ModelEvent, ResponseDone, ResponseStatus,
+};
 use call_protocol::model::command::ModelCommand;
 use call_protocol::tool::memory::ToolMemory;
 use call_protocol::tool::{Filler, FillerWords, ToolResult, ToolRun};
 use common::events::{
-    caller_turn, done_as, done_with_server_calls, done_with_tools, hang_up, model_closed,
+    caller_turn, done_as, done_with_server_calls, done_with_tools, hang_up, id, model_closed,
     response_started, setup, speech_started, speech_stopped, tool_call_as, tool_finished, voice,
 };
 use common::rig::Rig;
@@ -619,4 +621,121 @@ fn a_clipped_outcome_stays_known_while_the_journal_does_not_answer() {
     let keys: Vec<String> = runs(&next).into_iter().map(|run| run.key).collect();
     assert_eq!(keys.len(), 2);
     assert_eq!(keys[0], keys[1], "never under another key");
+}
+
+// ---- servers that tell of a call in one event alone ----
+
+fn arguments_done(response: &str, call: &str, name: Option<&str>) -> Event {
+    Event::Model(ModelEvent::ToolArguments {
+        response: id(response),
+        item: id("item_of_call"),
+        call: id(call),
+        name: name.map(ToOwned::to_owned),
+        arguments: r#"{"phone":"+15550142"}"#.to_owned(),
+        complete: true,
+    })
+}
+
+fn done_with(response: &str, status: ResponseStatus, calls: &[(&str, bool)]) -> Event {
+    let calls = calls.iter().map(|(call, complete)| ItemDone {
+        id: id("item_of_call"),
+        kind: ItemKind::ToolCall {
+            call: id(call),
+            name: "lookup".to_owned(),
+            arguments: r#"{"phone":"+15550142"}"#.to_owned(),
+            complete: *complete,
+        },
+    });
+    let calls: Vec<ItemDone> = calls.collect();
+    let count = u32::try_from(calls.len()).expect("a few");
+    Event::Model(ModelEvent::ResponseDone(Box::new(ResponseDone {
+        id: id(response),
+        status,
+        items: count,
+        spoken_items: 0,
+        tool_calls: count,
+        calls,
+        last_message: None,
+        server_calls: 0,
+        usage: None,
+    })))
+}
+
+const RUN: &str = r#"run lookup {"phone":"+15550142"}"#;
+
+#[test]
+fn a_call_is_run_once_in_whichever_events_it_is_told() {
+    let item = || tool_call_as("resp_1", "call_1", "lookup", r#"{"phone":"+15550142"}"#);
+    let arguments = || arguments_done("resp_1", "call_1", Some("lookup"));
+    let nothing = || done_with("resp_1", ResponseStatus::Completed, &[]);
+    let whole = || done_with("resp_1", ResponseStatus::Completed, &[("call_1", true)]);
+    for (name, events) in [
+        ("all three", vec![arguments(), item(), whole()]),
+        ("item alone", vec![item(), nothing()]),
+        ("arguments alone", vec![arguments(), nothing()]),
+        ("end alone", vec![whole()]),
+        ("arguments and end", vec![arguments(), whole()]),
+        ("item and end", vec![item(), whole()]),
+        ("the end twice", vec![whole(), whole()]),
+    ] {
+        let mut rig = Rig::live(setup());
+        rig.event(response_started("resp_1"));
+        for event in events {
+            rig.event(event);
+        }
+        let effects = rig.take_of(&["run", "violation", "respond"]);
+        assert_eq!(effects, [RUN], "{name}");
+        rig.event(tool_finished(1, ToolResult::Ok, "{}"));
+        let effects = rig.take_of(&["tool_output", "respond"]);
+        assert_eq!(
+            effects,
+            ["tool_output call_1 {}", "respond respond-1"],
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_name_of_a_call_may_stand_where_its_item_began() {
+    let mut rig = Rig::live(setup());
+    rig.event(response_started("resp_1"));
+    rig.event(Event::Model(ModelEvent::ItemStarted {
+        response: id("resp_1"),
+        item: id("item_of_call"),
+        tool: Some("lookup".to_owned()),
+    }));
+    rig.event(arguments_done("resp_1", "call_1", None));
+    rig.event(done_with("resp_1", ResponseStatus::Completed, &[]));
+    assert_eq!(rig.take_of(&["run", "violation"]), [RUN]);
+    // Nobody said what it is a call of: it is answered, not run.
+    rig.event(response_started("resp_2"));
+    rig.event(Event::Model(ModelEvent::ToolArguments {
+        response: id("resp_2"),
+        item: id("item_elsewhere"),
+        call: id("call_2"),
+        name: None,
+        arguments: "{}".to_owned(),
+        complete: true,
+    }));
+    rig.event(done_with("resp_2", ResponseStatus::Completed, &[]));
+    assert!(rig.take_of(&["run"]).is_empty());
+}
+
+#[test]
+fn a_call_of_an_answer_that_did_not_come_to_its_end_is_not_run() {
+    for status in [
+        ResponseStatus::Interrupted,
+        ResponseStatus::Cancelled,
+        ResponseStatus::OutOfTokens,
+        ResponseStatus::Other,
+    ] {
+        let mut rig = Rig::live(setup());
+        rig.event(response_started("resp_1"));
+        rig.event(arguments_done("resp_1", "call_1", Some("lookup")));
+        rig.event(done_with("resp_1", status.clone(), &[("call_1", false)]));
+        // Nor later, in another's name.
+        rig.event(response_started("resp_2"));
+        rig.event(done_with("resp_2", ResponseStatus::Completed, &[]));
+        assert!(rig.take_of(&["run"]).is_empty(), "{status:?}");
+    }
 }

@@ -120,6 +120,13 @@ impl CallActor {
                 let message = error.message.as_str();
                 line!(warn, self, kind = error.kind.as_str(), code, message; "model refused something");
             }
+            Report::LeftOut { part } => {
+                line!(error, self, part = part.as_str(); "model server refuses a part of the configuration, the call goes on without it");
+            }
+            Report::AnswerCut { item, why } => {
+                let item = item.map(|item| item.to_string()).unwrap_or_default();
+                line!(warn, self, item = item.as_str(), why; "answer cut");
+            }
             Report::FirstAgentAudio { after_start_ms } => {
                 metrics.first_audio(Duration::from_millis(after_start_ms));
                 line!(info, self, after_ms = after_start_ms; "first agent audio");

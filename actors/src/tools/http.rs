@@ -160,8 +160,9 @@ impl HttpTool {
             let mut response = self.post(&client, &url, &found, request, body).await?;
             match response.status() {
                 status if status.is_success() => {
-                    let text = response.body().limit(MAX_REPLY).await;
-                    return read_reply(text);
+                    let promised = promised(response.headers());
+                    let body = response.body().limit(MAX_REPLY).await;
+                    return read_reply(promised, body, request.effects);
                 }
                 StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => {
                     let location = response.headers().get(header::LOCATION);
@@ -297,15 +298,74 @@ fn trouble_of(status: StatusCode, text: &[u8]) -> Trouble {
     }
 }
 
-/// Any JSON is an answer. A 2xx that is none was done, or not: nobody knows.
-fn read_reply(text: Result<Bytes, PayloadError>) -> Result<String, Trouble> {
-    let unknown = |why: &str| Trouble::Final(ToolError::Unknown(why.to_owned()));
-    let text = match text {
-        Ok(text) => text,
-        Err(PayloadError::Overflow) => return Err(unknown("the server's answer is too long")),
+/// What the head of a reply says its body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Promised {
+    Json,
+    Text,
+    /// Pictures, archives and the like: nothing a model can be told.
+    Bytes,
+    Nothing,
+}
+
+fn promised(headers: &header::HeaderMap) -> Promised {
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else {
+        return Promised::Nothing;
+    };
+    let kind = kind.to_str().unwrap_or_default().to_ascii_lowercase();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    match kind {
+        "" => Promised::Nothing,
+        "application/json" | "text/json" => Promised::Json,
+        kind if kind.ends_with("+json") => Promised::Json,
+        kind if kind.starts_with("text/") || kind.ends_with("xml") => Promised::Text,
+        "application/x-www-form-urlencoded" => Promised::Text,
+        _ => Promised::Bytes,
+    }
+}
+
+/// What was done, where the server has no words for it.
+fn done(more: Option<&str>) -> String {
+    match more {
+        None => json!({ "status": "done" }),
+        Some(more) => json!({ "status": "done", "note": more }),
+    }
+    .to_string()
+}
+
+/// A 2xx says that it was done, with or without a body. JSON is passed on as JSON and text as text. JSON that was
+/// promised and is broken says that something went wrong on the way to it: nobody knows what.
+fn read_reply(
+    promised: Promised,
+    body: Result<Bytes, PayloadError>,
+    effects: bool,
+) -> Result<String, Trouble> {
+    let body = match body {
+        Ok(body) => body,
+        Err(PayloadError::Overflow) if effects => {
+            return Ok(done(Some("the server's answer is too long to be read")));
+        }
+        Err(PayloadError::Overflow) => {
+            let why = "the server's answer is too long".to_owned();
+            return Err(Trouble::Final(ToolError::Failed(why.into())));
+        }
         Err(_) => return Err(Trouble::Lost("the connection was lost".to_owned())),
     };
-    let json = serde_json::from_slice::<Value>(&text);
-    let json = json.map_err(|_| unknown("the server's answer is not JSON"))?;
-    Ok(json.to_string())
+    if body.trim_ascii().is_empty() {
+        return Ok(done(None));
+    }
+    if let Ok(json) = serde_json::from_slice::<Value>(&body) {
+        return Ok(json.to_string());
+    }
+    match (promised, std::str::from_utf8(&body)) {
+        (Promised::Json, _) => {
+            let why = "the server's answer is not the JSON it promised".to_owned();
+            Err(Trouble::Final(ToolError::Unknown(why)))
+        }
+        (Promised::Text | Promised::Nothing, Ok(text)) => Ok(text.trim().to_owned()),
+        (Promised::Text, Err(_)) => Ok(String::from_utf8_lossy(&body).trim().to_owned()),
+        (Promised::Bytes, _) | (Promised::Nothing, Err(_)) => {
+            Ok(done(Some("the server's answer is not text")))
+        }
+    }
 }

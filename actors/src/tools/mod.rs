@@ -38,7 +38,7 @@ use serde_json::{Map, Value};
 use crate::metrics::Metrics;
 use crate::store::CallStore;
 
-/// What came of a tool: JSON text for the model of what was done, or found; or why not.
+/// What came of a tool: text for the model of what was done, or found, JSON where there is a shape to it; or why not.
 ///
 /// The class decides what a repeat of the same wish means: what was done is not done again, what certainly changed
 /// nothing may be tried again, and what nobody knows is asked back.

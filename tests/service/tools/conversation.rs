@@ -11,7 +11,7 @@ use switchboard::telemetry::install_panic_hook;
 use switchboard_actors::fault::{Break, Fault as CallFault};
 use switchboard_actors::tools::{Blocking, Outcome, Tool, ToolRequest};
 use switchboard_kit::realtime::{
-    Fault, Realtime, Resume, Script, Session, Step as Answer, ToolCall, When,
+    Fault, Realtime, Resume, Script, Session, Step as Answer, Telling, ToolCall, When,
 };
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
 
@@ -416,5 +416,86 @@ async fn a_tool_of_the_process_is_run_and_one_that_panics_costs_only_itself() {
     assert!(scrape.get("switchboard_panics_total") >= 1.0);
     assert_eq!(scrape.sum("switchboard_call_restarts_total"), 0.0);
     println!("a panic in a tool: counted once, answered, no restart of the call");
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_the_model_s_server_refuses_costs_no_other() {
+    let server = ToolServer::start([Does::json(r#"{"name":"Ann"}"#)]).await;
+    let wishes = format!(
+        "[tools.wishes]\nkind = \"http\"\ndescription = \"Takes wishes.\"\nurl = \"{}\"\nallow_private = true\n\
+         parameters = {{ type = \"object\", properties = {{ wishes = {{ type = \"array\" }} }} }}\n",
+        server.url()
+    );
+    let toml = toml(&server, "", "").replacen(
+        "tools = [\"it\"]",
+        "tools = [\"end_call\", \"wishes\", \"it\"]",
+        1,
+    );
+    let house = house(
+        model_calling(&[("it", json!({}))]),
+        format!("{toml}{wishes}"),
+    )
+    .await;
+    let outcome = ask(&house, []).await;
+    went_well(&outcome, 2);
+    let session = house.model.session(1).unwrap();
+    let refused = session.sent_of("error");
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert_eq!(refused[0]["error"]["code"], "invalid_function_parameters");
+    assert_eq!(refused[0]["error"]["param"], "session.tools[1].parameters");
+    let offered = session.config()["tools"].clone();
+    let offered: Vec<&str> = offered
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|tool| tool["name"].as_str())
+        .collect();
+    assert_eq!(offered, ["end_call", "it"]);
+    assert_eq!(outputs(&session), [json!({"name": "Ann"})]);
+    house.empty().await;
+    assert_eq!(
+        house.metrics().await.violations("model", "refused_tool"),
+        1.0
+    );
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_told_in_one_event_alone_is_run_once() {
+    for telling in [Telling::Arguments, Telling::ResponseDone] {
+        let server = ToolServer::start([Does::json(r#"{"name":"Ann"}"#)]).await;
+        let model = model_calling(&[("it", json!({"at": 9}))]).fault(Fault::CallsToldIn(telling));
+        let house = house(model, toml(&server, "", "")).await;
+        let outcome = ask(&house, []).await;
+        went_well(&outcome, 2);
+        let session = house.model.session(1).unwrap();
+        assert_eq!(outputs(&session), [json!({"name": "Ann"})], "{telling:?}");
+        let asked = server.asked();
+        assert_eq!(asked.len(), 1, "{telling:?}");
+        assert_eq!(asked[0].json()["arguments"], json!({"at": 9}));
+        house.empty().await;
+        let scrape = house.metrics().await;
+        assert_eq!(scrape.violations("model", "empty_response"), 0.0);
+        house.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_effect_that_is_acknowledged_without_a_word_is_told_as_done() {
+    let server = ToolServer::start([Does::of_kind(204, "", "")]).await;
+    let house = house(
+        model_calling(&[("it", json!({}))]),
+        toml(&server, "", "effects = true"),
+    )
+    .await;
+    let outcome = ask(&house, []).await;
+    went_well(&outcome, 2);
+    assert_eq!(
+        outputs(&house.model.session(1).unwrap()),
+        [json!({"status": "done"})]
+    );
+    house.empty().await;
+    assert_eq!(tools_run(&house.metrics().await, "it", "ok"), 1.0);
     house.stop().await;
 }

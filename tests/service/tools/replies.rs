@@ -60,20 +60,27 @@ fn cases() -> Vec<Case> {
         ("200 with JSON", Does::json("{}"), Ok, 1, Ok, 1),
         ("201 with JSON", Does::status(201, "[]"), Ok, 1, Ok, 1),
         (
-            "200 with text",
+            "200 with broken JSON",
+            Does::json("{\"code\":"),
+            Failed,
+            1,
+            Unknown,
+            1,
+        ),
+        (
+            "200 with text in the place of JSON",
             Does::json("fine, thanks"),
             Failed,
             1,
             Unknown,
             1,
         ),
-        ("200 with nothing", Does::json(""), Failed, 1, Unknown, 1),
         (
             "200 with more than 1 MiB",
             Does::json(&long),
             Failed,
             1,
-            Unknown,
+            Ok,
             1,
         ),
         (
@@ -135,6 +142,68 @@ fn every_kind_of_reply_has_its_result_and_a_word_for_the_model() {
             }
         }
         println!("replies: {rows} rows, each with its result");
+    });
+}
+
+#[test]
+fn an_acknowledgement_is_told_as_done_and_text_as_text() {
+    let done = r#"{"status":"done"}"#;
+    let no_text = r#"{"note":"the server's answer is not text","status":"done"}"#;
+    let cases = [
+        ("200, empty", Does::json(""), done),
+        ("201, empty", Does::status(201, ""), done),
+        (
+            "202, blanks",
+            Does::of_kind(202, "text/plain", " \r\n"),
+            done,
+        ),
+        ("204", Does::of_kind(204, "", ""), done),
+        ("200, nothing said of it", Does::of_kind(200, "", ""), done),
+        (
+            "200, text",
+            Does::of_kind(200, "text/plain; charset=utf-8", "Booked: A7.\n"),
+            "Booked: A7.",
+        ),
+        (
+            "201, text of no kind",
+            Does::of_kind(201, "", "{ fine }"),
+            "{ fine }",
+        ),
+        (
+            "202, XML",
+            Does::of_kind(202, "application/xml", "<ok/>"),
+            "<ok/>",
+        ),
+        (
+            "200, JSON under another name",
+            Does::of_kind(200, "text/plain", r#"{ "code" : "A7" }"#),
+            r#"{"code":"A7"}"#,
+        ),
+        (
+            "200, JSON of a kind of its own",
+            Does::of_kind(200, "application/problem+json", "[1]"),
+            "[1]",
+        ),
+        (
+            "200, a picture",
+            Does::of_kind(200, "image/png", "not a picture"),
+            no_text,
+        ),
+    ];
+    on_a_worker(async {
+        for (name, does, told) in cases {
+            for effects in [false, true] {
+                let server = ToolServer::start([does.clone()]).await;
+                let finished = once(crate::tools::box_of_one::Made {
+                    effects,
+                    ..made(&server.url())
+                })
+                .await;
+                assert_eq!(finished.output, told, "{name}, effects {effects}");
+                assert_eq!(finished.result, ToolResult::Ok, "{name}, effects {effects}");
+                assert_eq!(server.asked().len(), 1, "{name}, effects {effects}");
+            }
+        }
     });
 }
 
@@ -207,7 +276,7 @@ fn arguments_that_do_not_fit_the_schema_reach_nobody() {
         assert!(
             finished
                 .output
-                .contains("arguments.at is not of type integer")
+                .contains(r#"arguments.at: it is not of type \"integer\""#)
         );
         assert!(server.asked().is_empty());
     });

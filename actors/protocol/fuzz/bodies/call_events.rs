@@ -23,6 +23,7 @@ fn setup() -> CallSetup {
     let session = SessionSetup {
         instructions: "Be kind.".to_owned(),
         voice: Voice::Keep,
+        tools: Vec::new(),
         options: None,
     };
     let agent = AgentProfile {
@@ -32,6 +33,7 @@ fn setup() -> CallSetup {
         greeting: Greeting::Model {
             instructions: "Greet.".to_owned(),
         },
+        protected: call_protocol::call::Protected::default(),
         silence: Some(Silence {
             after: Duration::from_secs(8),
             instructions: "Ask whether the caller is there.".to_owned(),

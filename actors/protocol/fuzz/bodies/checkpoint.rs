@@ -37,9 +37,11 @@ fn setup() -> CallSetup {
         session: SessionSetup {
             instructions: "You answer the phone of a spa.".to_owned(),
             voice: Voice::Keep,
+            tools: Vec::new(),
             options: None,
         },
         greeting: Greeting::Wait,
+        protected: call_protocol::call::Protected::default(),
         silence: None,
         longest_monologue: Duration::from_secs(600),
         answer_within: Duration::from_secs(8),

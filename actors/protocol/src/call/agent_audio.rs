@@ -45,7 +45,10 @@ impl Call {
                 return;
             }
         }
-        self.responses.speaks(&key.response);
+        if !self.responses.spoke(&key.response) {
+            self.on_first_word(&key.response);
+            self.responses.speaks(&key.response);
+        }
         if let Some(payload) = self.guarded(|guard| guard.pass(&key, payload)) {
             self.book(key, payload, now);
         }
@@ -54,6 +57,7 @@ impl Call {
     /// Books the model's µ-law and sends as much as the lead allows.
     fn book(&mut self, key: PartKey, payload: Payload, now: Time) {
         let bytes = payload.audio_bytes() as u64;
+        let may_answer = self.may_answer(&key.response);
         let turn = self.conversation.agent_audio(&key.item, now);
         if turn.model_ms.is_none()
             && let Some(since) = self.silent_since
@@ -62,7 +66,9 @@ impl Call {
             turn.caller_silent_since = Some(since);
         }
         self.stop_filler(now);
-        self.owes_answer = false;
+        if may_answer {
+            self.owes_answer = false;
+        }
         self.failed_in_a_row = 0;
         self.wait.answered();
         let waited = self.silent_since;

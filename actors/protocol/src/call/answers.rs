@@ -72,7 +72,7 @@ impl Call {
         }
     }
 
-    pub(super) fn on_response_done(&mut self, done: ResponseDone, now: Time) {
+    pub(super) fn on_response_done(&mut self, mut done: ResponseDone, now: Time) {
         if let Some(usage) = done.usage {
             let dollars = cost::dollars(&self.setup.agent.model, &usage);
             self.tally.cost_usd += dollars;
@@ -88,6 +88,7 @@ impl Call {
             .responses
             .wish_of(&done.id)
             .unwrap_or(Wish { instructions: None });
+        let calls = self.take_untold_calls(&mut done, now);
         self.join_tool_answer(&done.id);
         let next = self.responses.done(&done.id);
         self.hand_in_answers();
@@ -105,7 +106,7 @@ impl Call {
                     self.on_server_calls(done.server_calls);
                 }
             }
-            ResponseStatus::Completed if !spoke && done.tool_calls == 0 => {
+            ResponseStatus::Completed if !spoke && !calls => {
                 self.violation(Peer::Model, "empty_response");
                 if wanted {
                     self.mend(wish, 1);
@@ -116,9 +117,14 @@ impl Call {
                 self.mended_in_a_row = 0;
             }
             ResponseStatus::Failed(error) => self.on_answer_failed(error, wish, wanted, now),
-            ResponseStatus::OutOfTokens if wanted => self.mend(Wish::to(CONTINUE), CONTINUATIONS),
+            ResponseStatus::OutOfTokens if wanted => {
+                self.violation(Peer::Model, "out_of_tokens");
+                self.on_answer_cut(done.last_message.as_ref(), "tokens");
+                self.mend(Wish::to(CONTINUE), CONTINUATIONS);
+            }
             ResponseStatus::Filtered if wanted => {
                 self.violation(Peer::Model, "filtered_response");
+                self.on_answer_cut(done.last_message.as_ref(), "filter");
                 self.mend(Wish::to(CLOSING), 1);
             }
             ResponseStatus::OutOfTokens
@@ -128,6 +134,13 @@ impl Call {
             | ResponseStatus::Other => {}
         }
         self.watch_budget(now);
+    }
+
+    /// The server stopped in the middle of an answer: its turn says so, and so does the log.
+    fn on_answer_cut(&mut self, item: Option<&ModelId>, why: &'static str) {
+        let item = item.cloned();
+        self.conversation.unfinished(item.as_ref(), why);
+        self.report(Report::AnswerCut { item, why });
     }
 
     /// A call that has cost as much as it may is let be heard out, and goes to the fallback. One that is about to end

@@ -162,6 +162,18 @@ pub enum Report {
     },
     /// The server refused something.
     ModelComplains(Box<ModelError>),
+    /// The server refused a part of the configuration, and the call goes on without it.
+    LeftOut {
+        /// The tool or the option, as the settings name it.
+        part: String,
+    },
+    /// An answer was cut before its end, and not by the caller.
+    AnswerCut {
+        /// The item that was being said, if one was.
+        item: Option<ModelId>,
+        /// `tokens` or `filter`.
+        why: &'static str,
+    },
     /// The agent's first audio left for Twilio.
     FirstAgentAudio {
         /// Milliseconds since `start`.

@@ -225,6 +225,23 @@ pub enum ModelEvent {
         response: ModelId,
         /// The item.
         item: ModelId,
+        /// The name of the tool, if the item is going to be a tool call.
+        tool: Option<String>,
+    },
+    /// The arguments of a tool call are complete. Its item is told after it, by most servers.
+    ToolArguments {
+        /// The response.
+        response: ModelId,
+        /// The item of the call.
+        item: ModelId,
+        /// Links the answer to the call.
+        call: ModelId,
+        /// The tool's name, where this event has it.
+        name: Option<String>,
+        /// JSON text, not yet checked.
+        arguments: String,
+        /// Whether they are here as a whole.
+        complete: bool,
     },
     /// A stretch of the model's voice.
     Audio {
@@ -250,6 +267,17 @@ pub enum ModelEvent {
     AgentWords {
         /// The item.
         item: ModelId,
+        /// The content part of the item.
+        part: u32,
+        /// The words.
+        text: String,
+    },
+    /// All words of a content part; they win over the sum of what was told bit by bit.
+    AgentSaid {
+        /// The item.
+        item: ModelId,
+        /// The content part of the item.
+        part: u32,
         /// The words.
         text: String,
     },
@@ -318,6 +346,31 @@ pub struct SessionInfo {
     pub interrupts: Option<bool>,
     /// Whether the server answers by itself when the caller falls silent.
     pub answers: Option<bool>,
+}
+
+/// What a session says of its formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Formats {
+    /// As a phone needs them, or not said.
+    Right,
+    /// It hears the caller as it should, and will speak 24 kHz PCM.
+    Bearable,
+    /// Others.
+    Wrong,
+}
+
+impl SessionInfo {
+    /// What it says of its formats. What it leaves out is as it was asked to be.
+    #[must_use]
+    pub const fn formats(&self) -> Formats {
+        match (self.input, self.output) {
+            (None | Some(AudioFormat::Mulaw), None | Some(AudioFormat::Mulaw)) => Formats::Right,
+            (None | Some(AudioFormat::Mulaw), Some(AudioFormat::Pcm24k)) => Formats::Bearable,
+            (_, Some(AudioFormat::Other)) | (Some(AudioFormat::Pcm24k | AudioFormat::Other), _) => {
+                Formats::Wrong
+            }
+        }
+    }
 }
 
 /// Why a session could not be opened.
@@ -389,6 +442,10 @@ pub struct ResponseDone {
     pub spoken_items: u32,
     /// Tool calls in it.
     pub tool_calls: u32,
+    /// Those of them that name what they want: most servers told them before, item by item.
+    pub calls: Vec<ItemDone>,
+    /// The last thing said in it.
+    pub last_message: Option<ModelId>,
     /// Tools the server ran itself, or asked whether it may, after the last thing it said (MCP): what came of them is not
     /// told yet.
     pub server_calls: u32,

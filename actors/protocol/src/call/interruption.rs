@@ -1,4 +1,4 @@
-//! The caller speaks while the agent does: what he has not heard is taken back.
+//! The caller speaks while the agent does: what he has not heard is taken back, unless it is protected.
 
 use super::effect::Report;
 use super::timers::Timer;
@@ -14,6 +14,12 @@ impl Call {
         self.caller_speaks = true;
         self.silent_since = None;
         self.mended_in_a_row = 0;
+        if self.is_filled() && !self.setup.agent.protected.filler {
+            self.stop_filler(now);
+        }
+        if self.is_filled() || self.is_protected(now) {
+            return;
+        }
         let server_cancels = match &self.link {
             Link::Ready(session) => session.interrupts,
             Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting | Link::Lost => true,

@@ -21,6 +21,7 @@ pub mod operator;
 mod patience;
 pub mod person;
 mod phone_leg;
+mod protection;
 mod rebuild;
 mod resume;
 mod rollover;
@@ -40,6 +41,7 @@ mod waiting;
 
 pub use absence::{ADOPT_WITHIN, PARK_AFTER};
 use phone_leg::mark_name;
+pub use protection::Protected;
 pub use rebuild::Remains;
 pub use setup::{AgentProfile, CallSetup, Greeting, Silence};
 pub use tools::{END_CALL, TRANSFER_CALL};
@@ -53,6 +55,7 @@ use crate::ids::ModelId;
 use crate::latency::Histogram;
 use crate::model::command::ModelCommand;
 use crate::model::link::{Link, Patience};
+use crate::model::refused::Part;
 use crate::model::responses::{Responses, Wish};
 use crate::payload::Payload;
 use crate::playback::{Outgoing, PartKey, Playback, Settled};
@@ -87,6 +90,9 @@ pub struct Call {
     sessions: u32,
     /// How often the ledger was begun anew; part of every mark's name, so that an old mark is not taken for a new one.
     epoch: u32,
+    /// Parts of the configuration that a server refused; no session of this call is asked for them again.
+    left_out: Vec<Part>,
+    protection: protection::Protection,
     responses: Responses,
     /// A failed response, to be asked for again.
     retry: Option<Wish>,
@@ -169,6 +175,8 @@ impl Call {
             patience: Patience::new(setup.seed),
             sessions: 0,
             epoch: 0,
+            left_out: Vec::new(),
+            protection: protection::Protection::default(),
             responses: Responses::default(),
             retry: None,
             failed_in_a_row: 0,
@@ -464,7 +472,7 @@ impl Call {
             part: 0,
         };
         self.stop_filler(now);
-        self.conversation.agent_words(&key.item, text, now);
+        self.conversation.agent_words(&key.item, 0, text, now);
         let audio = audio.clone();
         self.with_playback(now, |playback, mut out| {
             playback.play(&key, audio, now, &mut out);

@@ -4,19 +4,26 @@ use std::time::Duration;
 
 use super::effect::{Effect, Peer, Report};
 use super::end::EndReason;
-use super::event::{AudioFormat, ModelError, ModelEvent, RateLimit, Refusal, SessionInfo};
+use super::event::{
+    Formats, ItemDone, ItemKind, ModelError, ModelEvent, RateLimit, Refusal, SessionInfo,
+};
 use super::strikes::Strikes;
 use super::timers::Timer;
 use super::{Call, Greeting};
+use crate::ids::ModelId;
 use crate::model::command::{ModelCommand, Role, SessionSetup, TurnDetection};
 use crate::model::errors::{Class, classify, close_is_fatal, refusal_is_fatal};
-use crate::model::link::{CONFIGURE_TIMEOUT, Configuring, DIAL_TIMEOUT, Link, Session};
+use crate::model::link::{CONFIGURE_TIMEOUT, Configuring, DIAL_TIMEOUT, Extent, Link, Session};
+use crate::model::refused::Part;
 use crate::model::replay::{
     briefing, briefing_after_deafness, briefing_after_silence, briefing_after_transfer,
 };
-use crate::model::responses::Responses;
+use crate::model::responses::{Responses, Wish};
 use crate::playback::PartKey;
 use crate::time::Time;
+
+/// Parts of a configuration left out one by one; a server that refuses more is asked for the least.
+const MOST_LEFT_OUT: usize = 8;
 
 /// What became of a dial, in metrics and logs.
 pub(super) const fn label_of(refusal: &Refusal) -> &'static str {
@@ -82,14 +89,22 @@ impl Call {
                     now,
                 );
             }
-            ModelEvent::AgentWords { item, text } => {
-                self.conversation.agent_words(&item, &text, now)
+            ModelEvent::AgentWords { item, part, text } => {
+                self.conversation.agent_words(&item, part, &text, now);
+            }
+            ModelEvent::AgentSaid { item, part, text } => {
+                self.conversation.agent_said(&item, part, &text, now);
             }
             ModelEvent::SpeechStarted { .. } => self.on_speech_started(now),
             ModelEvent::SpeechStopped { .. } => {
                 self.caller_speaks = false;
-                self.silent_since = Some(now);
                 self.owes_answer = true;
+                if self.is_protected(now) {
+                    // What he hears next is no answer to it, and his wait is not measured by it.
+                    self.on_talked_over();
+                } else {
+                    self.silent_since = Some(now);
+                }
             }
             ModelEvent::CallerTurn { item } => {
                 self.conversation.caller_turn(&item, now);
@@ -113,7 +128,24 @@ impl Call {
             ModelEvent::ResponseStarted { response, format } => {
                 self.on_response_started(&response, format, now)
             }
-            ModelEvent::ItemStarted { item, .. } => self.on_item_started(item, now),
+            ModelEvent::ItemStarted { item, tool, .. } => self.on_item_started(item, tool, now),
+            ModelEvent::ToolArguments {
+                response,
+                item,
+                call,
+                name,
+                arguments,
+                complete,
+            } => {
+                let kind = ItemKind::ToolCall {
+                    call,
+                    name: name.or_else(|| self.tool_of(&item)).unwrap_or_default(),
+                    arguments,
+                    complete,
+                };
+                self.tools
+                    .keep_arguments(response, ItemDone { id: item, kind });
+            }
             ModelEvent::ToolsUnlisted => self.on_tools_unlisted(),
             ModelEvent::Noted => {}
             ModelEvent::ItemDone { response, item } => self.on_item_done(&response, item, now),
@@ -138,7 +170,12 @@ impl Call {
     /// Whether the caller's turns come with words.
     fn transcribes(&self) -> bool {
         let options = self.setup.agent.session.options.as_ref();
-        options.is_some_and(|options| options.transcription.is_some())
+        let is_wanted = options.is_some_and(|options| options.transcription.is_some());
+        let asks = match &self.link {
+            Link::Ready(session) => session.extent == Extent::All,
+            Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting | Link::Lost => true,
+        };
+        is_wanted && asks && !self.left_out.contains(&Part::Transcription)
     }
 
     // ---- the link ----
@@ -159,15 +196,30 @@ impl Call {
         self.timers.stop(Timer::Dial);
         self.report_dialled("ok", None);
         // Ahead of any audio: caller audio read as 24 kHz PCM would start a conversation with a stranger.
-        let setup = self.setup.agent.session.clone();
-        let configuring = Configuring::new(self.sessions + 1, since, None, false);
-        self.configure(configuring, setup, now);
+        self.configure(since, None, Extent::All, now);
     }
 
-    fn configure(&mut self, configuring: Configuring, setup: SessionSetup, now: Time) {
+    /// What sessions of this call are asked for: the agent's wish, without what was refused.
+    pub(super) fn wish(&self) -> SessionSetup {
+        let mut wish = self.setup.agent.session.clone();
+        for part in &self.left_out {
+            part.leave_out(&mut wish);
+        }
+        if self.holds_back() {
+            let options = wish.options.as_mut();
+            if let Some(turns) = options.and_then(|options| options.turns.as_mut()) {
+                turns.never_interrupt();
+            }
+        }
+        wish
+    }
+
+    fn configure(&mut self, dialled: Time, session: Option<ModelId>, extent: Extent, now: Time) {
+        let left_out = self.left_out.len();
+        let configuring = Configuring::new(self.sessions + 1, dialled, session, extent, left_out);
         self.ask_model(ModelCommand::Configure {
             request: configuring.request.clone(),
-            setup: Box::new(setup),
+            setup: Box::new(extent.of(self.wish())),
         });
         let give_up = self.patience.down(now);
         self.timers
@@ -185,10 +237,13 @@ impl Call {
     }
 
     fn on_configured(&mut self, info: SessionInfo, now: Time) {
-        let asked = self.turn_detection();
-        let hears = info.input == Some(AudioFormat::Mulaw);
-        let right = hears && info.output == Some(AudioFormat::Mulaw);
-        let bearable = hears && info.output == Some(AudioFormat::Pcm24k);
+        let mut asked = self.turn_detection();
+        if self.holds_back()
+            && let Some(turns) = &mut asked
+        {
+            turns.never_interrupt();
+        }
+        let formats = info.formats();
         match &mut self.link {
             Link::Configuring(configuring) => {
                 let dialled = configuring.dialled;
@@ -196,11 +251,17 @@ impl Call {
                     Some(session) => self.on_ready(session, dialled, now),
                     None => {
                         self.violation(Peer::Model, "wrong_format");
-                        self.ask_for_least(now);
+                        self.ask_for_less(None, now);
                     }
                 }
             }
-            Link::Ready(session) if right || (bearable && session.guard.is_transcoding()) => {}
+            Link::Ready(session)
+                if formats == Formats::Right
+                    || (formats == Formats::Bearable && session.guard.is_transcoding()) =>
+            {
+                let asked = asked.as_ref().map(TurnDetection::interrupts);
+                session.interrupts = info.interrupts.or(asked).unwrap_or(session.interrupts);
+            }
             Link::Ready(_) => {
                 self.violation(Peer::Model, "wrong_format");
                 self.lose_model("wrong_format", false, now);
@@ -211,25 +272,43 @@ impl Call {
         }
     }
 
-    /// The full wish was refused, or not followed: ask for the least a call can be held with, once.
-    fn ask_for_least(&mut self, now: Time) {
+    /// The wish was refused, or not followed: ask for less.
+    fn ask_for_less(&mut self, error: Option<&ModelError>, now: Time) {
         let Link::Configuring(configuring) = &mut self.link else {
             return;
         };
-        if configuring.least {
-            self.lose_model("configuration_refused", true, now);
-            return;
-        }
         let (dialled, session) = (configuring.dialled, configuring.session.take());
-        let least = Configuring::new(self.sessions + 1, dialled, session, true);
-        let setup = self.setup.agent.session.least();
-        self.configure(least, setup, now);
+        let extent = configuring.extent;
+        match self.less_than(extent, error) {
+            Some(extent) => self.configure(dialled, session, extent, now),
+            None => self.lose_model("configuration_refused", true, now),
+        }
+    }
+
+    /// How much a session is asked for that refused so much: the same without the part its error names, else less.
+    pub(super) fn less_than(
+        &mut self,
+        extent: Extent,
+        error: Option<&ModelError>,
+    ) -> Option<Extent> {
+        let wish = self.wish();
+        let less = extent.less(&wish);
+        let asked = extent.of(wish);
+        let named = error.and_then(|error| Part::named_by(error, &asked));
+        let Some(part) = named.filter(|_| self.left_out.len() < MOST_LEFT_OUT) else {
+            return less;
+        };
+        self.violation(Peer::Model, part.kind());
+        self.report(Report::LeftOut { part: part.name() });
+        self.left_out.push(part);
+        Some(extent)
     }
 
     /// How the caller's turns are asked to be found.
     pub(super) fn turn_detection(&self) -> Option<TurnDetection> {
-        let options = self.setup.agent.session.options.as_ref();
-        options.map(|options| options.turns.clone())
+        let options = self.setup.agent.session.options.as_ref()?;
+        let is_refused = self.left_out.contains(&Part::Turns);
+        options.turns.clone().filter(|_| !is_refused)
     }
 
     fn on_ready(&mut self, session: Session, dialled: Time, now: Time) {
@@ -511,11 +590,15 @@ impl Call {
             .refused(&request, class == Class::AlreadyResponding);
         let benign = class == Class::Benign || class == Class::AlreadyResponding;
         if !benign {
-            self.report(Report::ModelComplains(Box::new(error)));
+            self.report(Report::ModelComplains(Box::new(error.clone())));
         }
         match class {
+            // The server was to answer the caller by itself, and could not while something went on that he did not cut.
+            Class::AlreadyResponding if request.is_empty() && self.owes_answer => {
+                self.responses.owe(Wish { instructions: None });
+            }
             Class::Benign | Class::AlreadyResponding => {}
-            Class::Configuration if about_session => self.ask_for_least(now),
+            Class::Configuration if about_session => self.ask_for_less(Some(&error), now),
             Class::Configuration => {
                 self.violation(Peer::Model, "refused_event");
                 if refused.is_some()

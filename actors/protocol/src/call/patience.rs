@@ -71,6 +71,7 @@ impl Call {
         }
         self.say_next();
         self.tell_news();
+        self.release_greeting(now);
         self.watch_wait(now);
         self.take_next_between_turns(now);
         if let Some(leaving) = &self.leaving {

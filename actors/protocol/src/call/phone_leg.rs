@@ -6,6 +6,7 @@ use super::effect::{Effect, Peer, Report};
 use super::end::EndReason;
 use super::event::{CallerAudio, PhoneEvent, StreamStart};
 use super::gaps::{CallerClock, QUIET_LINE, silence};
+use super::protection::GREETING;
 use super::state::{State, StateName, Stream};
 use super::timers::Timer;
 use super::{Call, Greeting, MEDIA_TIMEOUT};
@@ -135,7 +136,7 @@ impl Call {
         if let Greeting::Clip { audio, text } = &agent.greeting
             && !greeted
         {
-            self.play_clip("greeting", audio, text, now);
+            self.play_clip(GREETING, audio, text, now);
             self.tell_of_clip(text);
         }
         self.pump(now);

@@ -11,10 +11,10 @@ use super::event::{ModelError, ModelEvent, SessionInfo};
 use super::model_leg::{label_of, wait_of};
 use super::strikes::Strikes;
 use super::timers::Timer;
-use crate::model::command::{ModelCommand, Role, SessionSetup};
+use crate::model::command::{ModelCommand, Role};
 use crate::model::errors::{Class, classify, close_is_fatal, refusal_is_fatal};
 use crate::model::handover;
-use crate::model::link::{CONFIGURE_TIMEOUT, Configuring, DIAL_TIMEOUT, Link, Session};
+use crate::model::link::{CONFIGURE_TIMEOUT, Configuring, DIAL_TIMEOUT, Extent, Link, Session};
 use crate::model::replay::DEAF;
 use crate::payload::Payload;
 use crate::preroll::Preroll;
@@ -178,9 +178,11 @@ impl Call {
             | ModelEvent::CallerWords { .. }
             | ModelEvent::ResponseStarted { .. }
             | ModelEvent::ItemStarted { .. }
+            | ModelEvent::ToolArguments { .. }
             | ModelEvent::Audio { .. }
             | ModelEvent::AudioDone { .. }
             | ModelEvent::AgentWords { .. }
+            | ModelEvent::AgentSaid { .. }
             | ModelEvent::ItemDone { .. }
             | ModelEvent::ResponseDone(_) => self.violation(Peer::Model, "outside_session"),
         }
@@ -193,21 +195,21 @@ impl Call {
             return;
         };
         // What the present session refused, the next would, too.
-        let (dialled, least) = (*since, present.least);
+        let (dialled, extent) = (*since, present.extent);
         self.report_dialled("ok", None);
-        self.configure_next(dialled, None, least, now);
+        self.configure_next(dialled, None, extent, now);
     }
 
     fn configure_next(
         &mut self,
         dialled: Time,
         session: Option<crate::ids::ModelId>,
-        least: bool,
+        extent: Extent,
         now: Time,
     ) {
-        let wish = &self.setup.agent.session;
-        let setup = if least { wish.least() } else { wish.clone() };
-        let configuring = Configuring::new(self.sessions + 1, dialled, session, least);
+        let setup = extent.of(self.wish());
+        let left_out = self.left_out.len();
+        let configuring = Configuring::new(self.sessions + 1, dialled, session, extent, left_out);
         let request = configuring.request.clone();
         self.rollover.next = Next::Configuring(configuring);
         self.timers.set(Timer::NextSession, now + CONFIGURE_TIMEOUT);
@@ -224,7 +226,7 @@ impl Call {
         };
         let Some(session) = configuring.taken(info, asked.as_ref()) else {
             self.violation(Peer::Model, "wrong_format");
-            self.ask_next_for_least(now);
+            self.ask_next_for_less(None, now);
             return;
         };
         let told = self.conversation.settled();
@@ -242,22 +244,23 @@ impl Call {
         // `settle_down` takes it when nobody speaks.
     }
 
-    fn ask_next_for_least(&mut self, now: Time) {
-        match &mut self.rollover.next {
-            Next::Configuring(configuring) if !configuring.least => {
-                let (dialled, session) = (configuring.dialled, configuring.session.take());
-                self.configure_next(dialled, session, true, now);
-            }
-            Next::Configuring(_) => self.next_failed("configuration_refused", true, now),
-            Next::Absent | Next::Dialling { .. } | Next::Ready(_) => {}
+    fn ask_next_for_less(&mut self, error: Option<&ModelError>, now: Time) {
+        let Next::Configuring(configuring) = &mut self.rollover.next else {
+            return;
+        };
+        let (dialled, session) = (configuring.dialled, configuring.session.take());
+        let extent = configuring.extent;
+        match self.less_than(extent, error) {
+            Some(extent) => self.configure_next(dialled, session, extent, now),
+            None => self.next_failed("configuration_refused", true, now),
         }
     }
 
     fn on_next_error(&mut self, error: ModelError, now: Time) {
         let class = classify(&error);
-        self.report(Report::ModelComplains(Box::new(error)));
+        self.report(Report::ModelComplains(Box::new(error.clone())));
         match class {
-            Class::Configuration => self.ask_next_for_least(now),
+            Class::Configuration => self.ask_next_for_less(Some(&error), now),
             Class::SessionOver => self.next_failed("session_over", false, now),
             Class::Fatal => self.next_failed("refused", true, now),
             Class::Benign | Class::AlreadyResponding | Class::Transient(_) => {}
@@ -376,17 +379,6 @@ impl Call {
         }
         self.catch_up(now);
         true
-    }
-}
-
-impl SessionSetup {
-    /// The least a call can be held with.
-    pub(super) fn least(&self) -> Self {
-        Self {
-            instructions: self.instructions.clone(),
-            voice: crate::model::command::Voice::Keep,
-            options: None,
-        }
     }
 }
 

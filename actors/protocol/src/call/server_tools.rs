@@ -28,7 +28,7 @@ const UNLISTED: &str = "A server of tools could not be reached, and its tools ca
 /// The tools the server ran.
 #[derive(Debug, Default)]
 pub(super) struct ServerTools {
-    begun: VecDeque<(ModelId, Time)>,
+    begun: VecDeque<(ModelId, Option<String>, Time)>,
     rows: VecDeque<ToolRow>,
     /// Requests to be refused when their response is done: earlier the server does not know them.
     refused: Vec<ModelId>,
@@ -41,20 +41,20 @@ impl ServerTools {
 }
 
 impl Call {
-    /// An item begins, of which it is not told what it will be.
-    pub(super) fn on_item_started(&mut self, item: ModelId, now: Time) {
+    /// An item begins; where it is going to be a call of a tool, that may be told already.
+    pub(super) fn on_item_started(&mut self, item: ModelId, tool: Option<String>, now: Time) {
         let begun = &mut self.server_tools.begun;
         if begun.len() == BEGUN {
             begun.pop_front();
         }
-        begun.push_back((item, now));
+        begun.push_back((item, tool, now));
     }
 
     /// The server has run a tool.
     pub(super) fn on_server_call(&mut self, item: &ModelId, server: &str, failed: bool, now: Time) {
         let begun = self.server_tools.begun.iter();
-        let mut begun = begun.filter(|(begun, _)| begun == item);
-        let since = begun.next().map_or(now, |(_, since)| *since);
+        let mut begun = begun.filter(|(begun, ..)| begun == item);
+        let since = begun.next().map_or(now, |(_, _, since)| *since);
         let ms = now.millis_since(since);
         // A name that becomes a label must be one of the settings'.
         let tool = if self.names_server(server) {
@@ -77,10 +77,14 @@ impl Call {
         self.report(Report::ServerTool { tool, result, ms });
     }
 
+    /// The tool that an item was said to be a call of, when it began.
+    pub(super) fn tool_of(&self, item: &ModelId) -> Option<String> {
+        let mut begun = self.server_tools.begun.iter();
+        begun.find(|(begun, ..)| begun == item)?.1.clone()
+    }
+
     fn names_server(&self, server: &str) -> bool {
-        let options = self.setup.agent.session.options.as_ref();
-        let tools = options.map(|options| options.tools.as_slice());
-        let mut tools = tools.unwrap_or_default().iter();
+        let mut tools = self.setup.agent.session.tools.iter();
         tools.any(|tool| tool["type"] == "mcp" && tool["server_label"] == server)
     }
 

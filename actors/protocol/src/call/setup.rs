@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::choice::Choice;
+use super::protection::Protected;
 use crate::ids::{AccountSid, CallSid};
 use crate::model::command::SessionSetup;
 use crate::payload::Payload;
@@ -21,6 +22,8 @@ pub struct AgentProfile {
     pub session: SessionSetup,
     /// The first word.
     pub greeting: Greeting,
+    /// Sentences that nothing the caller says cuts.
+    pub protected: Protected,
     /// What happens when nobody says anything.
     pub silence: Option<Silence>,
     /// Without a turn of the caller for this long the call ends: hold music and noise keep no call open for ever.

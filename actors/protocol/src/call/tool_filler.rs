@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Call;
+use super::protection::TOOL_FILLER;
 use super::timers::Timer;
 use crate::time::Time;
 use crate::tool::FillerWords;
@@ -44,7 +45,7 @@ impl Call {
                 self.ask_for_answer(Some(instructions.clone()));
             }
             FillerWords::Clip { audio, text } => {
-                let item = format!("filler-{}", now.as_millis());
+                let item = format!("{TOOL_FILLER}{}", now.as_millis());
                 self.play_clip(&item, audio, text, now);
                 self.tell_of_clip(text);
             }

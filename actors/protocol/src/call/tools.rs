@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::Call;
 use super::effect::Peer;
-use super::event::{ItemDone, ItemKind};
+use super::event::{ItemDone, ItemKind, ResponseDone, ResponseStatus};
 use super::leaving::Farewell;
 use super::transfer::Destination;
 use crate::ids::{ModelId, clip};
@@ -46,7 +46,14 @@ pub(super) struct ToolCalls {
     seen: VecDeque<ModelId>,
     /// Answers that wait until the response that made the call is done: earlier the server does not know it.
     waiting: Vec<Answer>,
+    /// Calls whose arguments are complete and whose item has not been told, with their response.
+    announced: VecDeque<(ModelId, ItemDone)>,
+    /// The last response that called something; not every server lists that when the response is done.
+    called_in: Option<ModelId>,
 }
+
+/// Calls announced at a time; a response has a few.
+const ANNOUNCED: usize = 32;
 
 /// The answer to a tool call.
 #[derive(Debug)]
@@ -68,6 +75,44 @@ impl ToolCalls {
         }
         self.seen.push_back(call.clone());
         true
+    }
+
+    /// The arguments of a call are complete; most servers tell the whole of it next.
+    pub(super) fn keep_arguments(&mut self, response: ModelId, item: ItemDone) {
+        if self.announced.len() == ANNOUNCED {
+            self.announced.pop_front();
+        }
+        self.announced.push_back((response, item));
+    }
+
+    fn forget_arguments(&mut self, call: &ModelId) {
+        self.announced.retain(
+            |(_, item)| !matches!(&item.kind, ItemKind::ToolCall { call: of, .. } if of == call),
+        );
+    }
+
+    /// Calls of a response that were announced, or stand in its end, and were never told as items.
+    fn untold(&mut self, done: &mut ResponseDone) -> Vec<ItemDone> {
+        let mut untold = std::mem::take(&mut done.calls);
+        let (of_response, others) = std::mem::take(&mut self.announced)
+            .into_iter()
+            .partition(|(response, _)| *response == done.id);
+        self.announced = others;
+        // Only the end of a response says whether what was announced in it is whole.
+        if done.status == ResponseStatus::Completed {
+            let of_response: VecDeque<(ModelId, ItemDone)> = of_response;
+            untold.extend(of_response.into_iter().map(|(_, item)| item));
+        }
+        let mut calls: Vec<ModelId> = Vec::new();
+        untold.retain(|item| {
+            let ItemKind::ToolCall { call, .. } = &item.kind else {
+                return false;
+            };
+            let is_first = !self.seen.contains(call) && !calls.contains(call);
+            calls.push(call.clone());
+            is_first
+        });
+        untold
     }
 
     /// Whether an answer waits for the end of this response.
@@ -92,6 +137,7 @@ impl Call {
             ItemKind::ApprovalRequest => return self.on_approval_request(item.id),
             ItemKind::Message | ItemKind::Other => return,
         };
+        self.tools.forget_arguments(&call);
         if !complete {
             self.violation(Peer::Model, "incomplete_tool_call");
             return;
@@ -100,6 +146,7 @@ impl Call {
             self.violation(Peer::Model, "tool_call_again");
             return;
         }
+        self.tools.called_in = Some(response.clone());
         // The caller has spoken over this response: what it wanted is no longer sure, and he will be answered anyway.
         let wanted = self.responses.verdict(response) == Verdict::Play;
         let tool = ToolCall {
@@ -113,6 +160,15 @@ impl Call {
             _ if !wanted => self.answer_tool(tool, SPOKEN_OVER.to_owned()),
             _ => self.on_tool_call(tool, &name, &arguments, now),
         }
+    }
+
+    /// A response is over: calls that were told in no item of their own are taken now. Whether it called anything.
+    pub(super) fn take_untold_calls(&mut self, done: &mut ResponseDone, now: Time) -> bool {
+        for item in self.tools.untold(done) {
+            let response = done.id.clone();
+            self.on_item_done(&response, item, now);
+        }
+        done.tool_calls > 0 || self.tools.called_in.as_ref() == Some(&done.id)
     }
 
     fn on_transfer_call(&mut self, tool: ToolCall, arguments: &str, now: Time) {

@@ -92,7 +92,10 @@ impl Call {
         if !self.caller_waits(now) {
             self.timers.stop(Timer::Wait);
             self.timers.stop(Timer::Answer);
-            self.stop_filler(now);
+            let goes_on = self.caller_speaks && self.setup.agent.protected.filler;
+            if !goes_on {
+                self.stop_filler(now);
+            }
             return;
         }
         let is_fillable = self.setup.agent.filler.is_some() && !self.is_filled();
@@ -131,6 +134,7 @@ impl Call {
             return;
         };
         if !self.caller_waits(now) {
+            self.stop_filler(now);
             return;
         }
         if !self.is_filled() {

@@ -15,6 +15,13 @@ pub enum ModelCommand {
         /// What to set; boxed, since every frame of audio is a command, too, and is moved a few times.
         setup: Box<SessionSetup>,
     },
+    /// Find turns like this from now on; answered by `SessionConfigured` or an error that names `request`.
+    FindTurns {
+        /// Comes back in an error.
+        request: String,
+        /// How.
+        turns: TurnDetection,
+    },
     /// More of the caller's voice.
     Append(Payload),
     /// Forget what the caller did not hear of an item.
@@ -95,6 +102,8 @@ pub struct SessionSetup {
     pub instructions: String,
     /// Voice, by name or custom id.
     pub voice: Voice,
+    /// Tools offered, as JSON objects in the provider's form.
+    pub tools: Vec<serde_json::Value>,
     /// Everything else; `None` asks only for what no call can do without, after a fuller wish was refused.
     pub options: Option<SessionOptions>,
 }
@@ -113,8 +122,8 @@ pub enum Voice {
 /// Options of a session beyond the least.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionOptions {
-    /// How turns of the caller are found.
-    pub turns: TurnDetection,
+    /// How turns of the caller are found; `None`: as the server does it by itself.
+    pub turns: Option<TurnDetection>,
     /// Transcription of the caller's voice, if wanted.
     pub transcription: Option<Transcription>,
     /// `near_field` or `far_field`, if wanted.
@@ -123,8 +132,6 @@ pub struct SessionOptions {
     pub reasoning: Option<String>,
     /// Token ceiling of one answer.
     pub max_output_tokens: Option<u32>,
-    /// Tools offered, as JSON objects in the provider's form.
-    pub tools: Vec<serde_json::Value>,
 }
 
 /// How the caller's turns are found.
@@ -174,6 +181,13 @@ impl TurnDetection {
                 ..
             } => *silence_duration_ms,
             Self::Semantic { .. } => 0,
+        }
+    }
+
+    /// Asks the server to leave running answers alone when the caller speaks.
+    pub const fn never_interrupt(&mut self) {
+        match self {
+            Self::Server { interrupt, .. } | Self::Semantic { interrupt, .. } => *interrupt = false,
         }
     }
 

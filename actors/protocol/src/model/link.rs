@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::call::event::{AudioFormat, ModelEvent, SessionInfo};
+use crate::call::event::{Formats, ModelEvent, SessionInfo};
 use crate::codec::Guard;
 use crate::ids::ModelId;
-use crate::model::command::TurnDetection;
+use crate::model::command::{SessionSetup, TurnDetection, Voice};
 use crate::time::Time;
 
 /// A socket that is not open by then is given up.
@@ -46,6 +46,48 @@ pub enum Link {
     Lost,
 }
 
+/// How much of the wish a session is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it.
+    All,
+    /// Instructions, formats and tools: something else was refused, and it was not told what.
+    Tools,
+    /// The least a call can be held with.
+    Least,
+}
+
+impl Extent {
+    /// What is asked for when this much was refused, or not followed.
+    #[must_use]
+    pub fn less(self, wish: &SessionSetup) -> Option<Self> {
+        match self {
+            Self::All if !wish.tools.is_empty() => Some(Self::Tools),
+            Self::All | Self::Tools => Some(Self::Least),
+            Self::Least => None,
+        }
+    }
+
+    /// This much of a wish.
+    #[must_use]
+    pub fn of(self, wish: SessionSetup) -> SessionSetup {
+        match self {
+            Self::All => wish,
+            Self::Tools => SessionSetup {
+                voice: Voice::Keep,
+                options: None,
+                ..wish
+            },
+            Self::Least => SessionSetup {
+                voice: Voice::Keep,
+                tools: Vec::new(),
+                options: None,
+                ..wish
+            },
+        }
+    }
+}
+
 /// A session that is being configured.
 #[derive(Debug)]
 pub struct Configuring {
@@ -55,37 +97,49 @@ pub struct Configuring {
     pub session: Option<ModelId>,
     /// The update we wait for.
     pub request: String,
-    /// Whether the full wish was refused and the least is asked for.
-    pub least: bool,
+    /// How much it is asked for.
+    pub extent: Extent,
 }
 
 impl Configuring {
-    /// Asks the `number`-th session of a call to be configured; `least` asks for the least a call can be held with.
+    /// Asks the `number`-th session of a call to be configured, with so many parts of the wish left out.
     #[must_use]
-    pub fn new(number: u32, dialled: Time, session: Option<ModelId>, least: bool) -> Self {
-        let request = if least {
-            format!("configure-{number}-least")
-        } else {
-            format!("configure-{number}")
+    pub fn new(
+        number: u32,
+        dialled: Time,
+        session: Option<ModelId>,
+        extent: Extent,
+        left_out: usize,
+    ) -> Self {
+        let request = match (extent, left_out) {
+            (Extent::All, 0) => format!("configure-{number}"),
+            (Extent::All, left_out) => format!("configure-{number}-without-{left_out}"),
+            (Extent::Tools, 0) => format!("configure-{number}-tools"),
+            (Extent::Tools, left_out) => format!("configure-{number}-tools-without-{left_out}"),
+            (Extent::Least, _) => format!("configure-{number}-least"),
         };
         Self {
             dialled,
             session,
             request,
-            least,
+            extent,
         }
     }
 
-    /// The session, if it is configured as a call needs it; `asked` is how turns were asked to be found.
+    /// The session, if it is configured as a call needs it; `asked` is how turns were asked to be found. A server that
+    /// does not say which formats it took has taken what it was asked for, until its sound says otherwise.
     pub fn taken(&mut self, info: &SessionInfo, asked: Option<&TurnDetection>) -> Option<Session> {
-        let hears = info.input == Some(AudioFormat::Mulaw);
-        let right = hears && info.output == Some(AudioFormat::Mulaw);
-        // It was asked twice and sends linear audio all the same: better transcoded than not heard.
-        let bearable = hears && info.output == Some(AudioFormat::Pcm24k);
-        let is_taken = right || (self.least && bearable);
+        let asked_twice = self.extent != Extent::All;
+        let is_taken = match info.formats() {
+            Formats::Right => true,
+            // It was asked twice and sends linear audio all the same: better transcoded than not heard.
+            Formats::Bearable => asked_twice,
+            Formats::Wrong => false,
+        };
         if !is_taken {
             return None;
         }
+        let asked = asked.filter(|_| self.extent == Extent::All);
         let mut guard = Guard::default();
         if let Some(format) = info.output {
             guard.declared(format);
@@ -101,7 +155,7 @@ impl Configuring {
                 .unwrap_or_else(|| asked.is_none_or(TurnDetection::answers)),
             expires_at: info.expires_at,
             guard,
-            least: self.least,
+            extent: self.extent,
         })
     }
 }
@@ -119,8 +173,8 @@ pub struct Session {
     pub expires_at: Option<u64>,
     /// Watches over the format of its audio.
     pub guard: Guard,
-    /// Whether it took no more than the least configuration.
-    pub least: bool,
+    /// How much of the wish it took.
+    pub extent: Extent,
 }
 
 impl Link {
@@ -161,9 +215,11 @@ impl Link {
             | ModelEvent::CallerTurn { .. }
             | ModelEvent::ResponseStarted { .. }
             | ModelEvent::ItemStarted { .. }
+            | ModelEvent::ToolArguments { .. }
             | ModelEvent::Audio { .. }
             | ModelEvent::AudioDone { .. }
             | ModelEvent::AgentWords { .. }
+            | ModelEvent::AgentSaid { .. }
             | ModelEvent::ItemDone { .. }
             | ModelEvent::ResponseDone(_) => matches!(self, Self::Ready(_)),
         }

@@ -4,5 +4,6 @@ pub mod command;
 pub mod errors;
 pub mod handover;
 pub mod link;
+pub mod refused;
 pub mod replay;
 pub mod responses;

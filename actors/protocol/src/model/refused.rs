@@ -67,9 +67,9 @@ impl Part {
 
     /// The part at a path in the session object.
     fn at(path: &str, asked: &SessionSetup) -> Option<Self> {
-        let mut steps = path
-            .split(['.', '[', ']'])
-            .filter(|step| !step.is_empty() && !matches!(*step, "session" | "audio" | "input" | "output"));
+        let mut steps = path.split(['.', '[', ']']).filter(|step| {
+            !step.is_empty() && !matches!(*step, "session" | "audio" | "input" | "output")
+        });
         let part = match steps.next()? {
             "tools" => {
                 let number: usize = steps.next()?.parse().ok()?;
@@ -171,18 +171,54 @@ mod tests {
     fn the_part_an_error_is_about_is_found_by_its_param_or_by_its_words() {
         let lookup = Part::Tool("lookup".to_owned());
         for (param, message, part) in [
-            (Some("session.tools[1].parameters"), "No.", Some(lookup.clone())),
+            (
+                Some("session.tools[1].parameters"),
+                "No.",
+                Some(lookup.clone()),
+            ),
             (Some("session.tools.1"), "No.", Some(lookup.clone())),
-            (Some("tools[2].server_url"), "No.", Some(Part::Tool("weather".to_owned()))),
+            (
+                Some("tools[2].server_url"),
+                "No.",
+                Some(Part::Tool("weather".to_owned())),
+            ),
             (Some("session.audio.output.voice"), "No.", Some(Part::Voice)),
-            (Some("session.audio.input.turn_detection.eagerness"), "No.", Some(Part::Turns)),
+            (
+                Some("session.audio.input.turn_detection.eagerness"),
+                "No.",
+                Some(Part::Turns),
+            ),
             (Some("session.turn_detection"), "No.", Some(Part::Turns)),
-            (Some("session.audio.input.noise_reduction.type"), "No.", Some(Part::NoiseReduction)),
-            (Some("session.reasoning.effort"), "No.", Some(Part::Reasoning)),
-            (Some("session.max_output_tokens"), "No.", Some(Part::MaxOutputTokens)),
-            (None, "Invalid schema for function 'lookup': In context=(), array schema missing items.", Some(lookup.clone())),
-            (None, "The 'reasoning' session option is not supported by the model x.", Some(Part::Reasoning)),
-            (None, "Unknown parameter: 'session.tools[1].strict'.", Some(lookup)),
+            (
+                Some("session.audio.input.noise_reduction.type"),
+                "No.",
+                Some(Part::NoiseReduction),
+            ),
+            (
+                Some("session.reasoning.effort"),
+                "No.",
+                Some(Part::Reasoning),
+            ),
+            (
+                Some("session.max_output_tokens"),
+                "No.",
+                Some(Part::MaxOutputTokens),
+            ),
+            (
+                None,
+                "Invalid schema for function 'lookup': In context=(), array schema missing items.",
+                Some(lookup.clone()),
+            ),
+            (
+                None,
+                "The 'reasoning' session option is not supported by the model x.",
+                Some(Part::Reasoning),
+            ),
+            (
+                None,
+                "Unknown parameter: 'session.tools[1].strict'.",
+                Some(lookup),
+            ),
             // Nothing a call can do without, or nothing that was asked for.
             (Some("session.tools[7]"), "No.", None),
             (Some("session.tools"), "No.", None),
@@ -191,7 +227,11 @@ mod tests {
             (Some("session.audio.input.transcription.model"), "No.", None),
             (None, "It isn't 'nothing'.", None),
         ] {
-            assert_eq!(Part::named_by(&error(param, message), &wish()), part, "{param:?} {message}");
+            assert_eq!(
+                Part::named_by(&error(param, message), &wish()),
+                part,
+                "{param:?} {message}"
+            );
         }
     }
 
@@ -200,8 +240,14 @@ mod tests {
         let mut wish = wish();
         let mut left = 0;
         for param in [
-            "session.tools[1]", "session.tools[1]", "session.tools[0]", "session.voice", "session.turn_detection",
-            "session.noise_reduction", "session.reasoning", "session.max_output_tokens",
+            "session.tools[1]",
+            "session.tools[1]",
+            "session.tools[0]",
+            "session.voice",
+            "session.turn_detection",
+            "session.noise_reduction",
+            "session.reasoning",
+            "session.max_output_tokens",
         ] {
             let part = Part::named_by(&error(Some(param), ""), &wish).unwrap();
             part.leave_out(&mut wish);
@@ -210,6 +256,9 @@ mod tests {
         }
         assert_eq!(left, 8);
         assert!(wish.tools.is_empty());
-        assert_eq!(Part::named_by(&error(Some("session.tools[0]"), "'lookup'"), &wish), None);
+        assert_eq!(
+            Part::named_by(&error(Some("session.tools[0]"), "'lookup'"), &wish),
+            None
+        );
     }
 }

@@ -127,7 +127,12 @@ mod tests {
     fn only_what_was_heard_is_told() {
         let mut conversation = Conversation::default();
         let (agent, caller) = (ModelId::new("a"), ModelId::new("c"));
-        conversation.agent_words(&agent, "Hello there, how can I help you today?", Time::ZERO);
+        conversation.agent_words(
+            &agent,
+            0,
+            "Hello there, how can I help you today?",
+            Time::ZERO,
+        );
         let key = PartKey {
             response: ModelId::new("r"),
             item: agent,

@@ -155,11 +155,32 @@ impl Responses {
         served.is_some_and(|(_, wish)| wish.instructions.as_deref() == Some(instructions))
     }
 
+    /// What the response is for that was asked for and is not done, where we know it.
+    #[must_use]
+    pub fn under_way(&self) -> Option<&Wish> {
+        match &self.turn {
+            Turn::Asked { wish, .. } => Some(wish),
+            Turn::Active(_) => self.served.as_ref().map(|(_, wish)| wish),
+            Turn::Free | Turn::Unwanted { .. } | Turn::Cancelling(_) => None,
+        }
+    }
+
+    /// After the response that runs, if one does, another is to be asked for.
+    pub fn owe(&mut self, wish: Wish) {
+        if self.is_busy() {
+            self.owed.get_or_insert(wish);
+        }
+    }
+
+    /// The last response that was heard, or is.
+    #[must_use]
+    pub const fn last_spoken(&self) -> Option<&ModelId> {
+        self.spoken.as_ref()
+    }
+
     /// Audio of a response goes to the caller.
     pub fn speaks(&mut self, response: &ModelId) {
-        if self.spoken.as_ref() != Some(response) {
-            self.spoken = Some(response.clone());
-        }
+        self.spoken = Some(response.clone());
     }
 
     /// Whether audio of a response went to the caller; not every server lists it when the response is done.

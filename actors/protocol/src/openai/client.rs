@@ -18,6 +18,11 @@ pub fn write(out: &mut BytesMut, command: &ModelCommand) {
         ModelCommand::Configure { request, setup } => {
             json!({"type": "session.update", "event_id": request, "session": session(setup)})
         }
+        ModelCommand::FindTurns { request, turns } => {
+            let mut audio = formats();
+            audio["input"]["turn_detection"] = turn_detection(turns);
+            json!({"type": "session.update", "event_id": request, "session": {"type": "realtime", "audio": audio}})
+        }
         ModelCommand::Truncate {
             item,
             part,
@@ -78,16 +83,18 @@ pub fn write_append(out: &mut BytesMut, payload: &Payload) {
 /// The session as the GA interface wants it. The formats stand in every update that touches audio: a server that
 /// forgets them would send 24 kHz PCM, which a phone plays as noise.
 fn session(setup: &SessionSetup) -> Value {
-    let mut input = json!({"format": {"type": "audio/pcmu"}});
-    let mut output = json!({"format": {"type": "audio/pcmu"}});
+    let mut audio = formats();
     match &setup.voice {
         Voice::Keep => {}
-        Voice::Named(name) => output["voice"] = json!(name),
-        Voice::Custom(id) => output["voice"] = json!({"id": id}),
+        Voice::Named(name) => audio["output"]["voice"] = json!(name),
+        Voice::Custom(id) => audio["output"]["voice"] = json!({"id": id}),
     }
     let mut session = json!({"type": "realtime", "instructions": setup.instructions});
     if let Some(options) = &setup.options {
-        input["turn_detection"] = turn_detection(&options.turns);
+        let input = &mut audio["input"];
+        if let Some(turns) = &options.turns {
+            input["turn_detection"] = turn_detection(turns);
+        }
         input["transcription"] = options
             .transcription
             .as_ref()
@@ -98,14 +105,22 @@ fn session(setup: &SessionSetup) -> Value {
             .map_or(Value::Null, |kind| json!({"type": kind}));
         add_options(&mut session, options);
     }
-    session["audio"] = json!({"input": input, "output": output});
+    if setup.options.is_some() || !setup.tools.is_empty() {
+        session["tools"] = json!(setup.tools);
+        session["tool_choice"] = json!("auto");
+    }
+    session["audio"] = audio;
     session
+}
+
+/// The formats both ways.
+fn formats() -> Value {
+    let mulaw = json!({"format": {"type": "audio/pcmu"}});
+    json!({"input": mulaw, "output": mulaw})
 }
 
 fn add_options(session: &mut Value, options: &SessionOptions) {
     session["output_modalities"] = json!(["audio"]);
-    session["tools"] = json!(options.tools);
-    session["tool_choice"] = json!("auto");
     session["tracing"] = Value::Null;
     if let Some(effort) = &options.reasoning {
         session["reasoning"] = json!({"effort": effort});
@@ -187,6 +202,13 @@ mod tests {
             configure(Voice::Keep, Some(options(semantic_vad()))),
             configure(Voice::Keep, None),
         ];
+        ModelCommand::FindTurns { .. } => [
+            "/event_id", "/session/type", "/session/audio/input/turn_detection/type",
+            "/session/audio/input/format/type", "/session/audio/output/format/type",
+        ], [
+            ModelCommand::FindTurns { request: "turns-1".into(), turns: server_vad() },
+            ModelCommand::FindTurns { request: "turns-2".into(), turns: semantic_vad() },
+        ];
         ModelCommand::Append(_) => ["/audio"], [ModelCommand::Append(Payload::from_audio(&[0xFF; 160]))];
         ModelCommand::Truncate { .. } => ["/item_id", "/content_index", "/audio_end_ms"], [
             ModelCommand::Truncate { item: id(), part: 0, heard_ms: 1_840 },
@@ -223,6 +245,9 @@ mod tests {
             setup: Box::new(SessionSetup {
                 instructions: "Be \"kind\".\n".into(),
                 voice,
+                tools: vec![
+                    json!({"type": "function", "name": "n", "description": "d", "parameters": {"type": "object"}}),
+                ],
                 options,
             }),
         }
@@ -230,7 +255,7 @@ mod tests {
 
     fn options(turns: TurnDetection) -> SessionOptions {
         SessionOptions {
-            turns,
+            turns: Some(turns),
             transcription: Some(Transcription {
                 model: "gpt-transcribe".into(),
                 language: Some("en".into()),
@@ -238,9 +263,6 @@ mod tests {
             noise_reduction: None,
             reasoning: Some("low".into()),
             max_output_tokens: Some(1_200),
-            tools: vec![
-                json!({"type": "function", "name": "n", "description": "d", "parameters": {"type": "object"}}),
-            ],
         }
     }
 
@@ -342,6 +364,7 @@ mod tests {
         let setup = SessionSetup {
             instructions: String::new(),
             voice: Voice::Custom("voice_1".into()),
+            tools: Vec::new(),
             options: None,
         };
         assert_eq!(
@@ -355,6 +378,7 @@ mod tests {
         let setup = SessionSetup {
             instructions: "x".into(),
             voice: Voice::Keep,
+            tools: Vec::new(),
             options: None,
         };
         let expected = json!({"type": "realtime", "instructions": "x", "audio": {

@@ -27,6 +27,9 @@ const MAX_WORDS: usize = 16 * 1024;
 /// Bytes kept of a tool call's arguments; longer ones make the call incomplete, so that it is never run.
 const MAX_ARGUMENTS: usize = 64 * 1024;
 
+/// Items of a response that are looked at for calls.
+const MAX_CALLS: usize = 64;
+
 #[derive(Default, Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow, default, rename = "type")]
@@ -41,6 +44,12 @@ struct Envelope<'a> {
     delta: Text<'a>,
     #[serde(borrow, default)]
     transcript: Text<'a>,
+    #[serde(borrow, default)]
+    call_id: Text<'a>,
+    #[serde(borrow, default)]
+    name: Text<'a>,
+    #[serde(borrow, default)]
+    arguments: Text<'a>,
     #[serde(borrow, default)]
     session: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -84,7 +93,8 @@ fn scan_delta(message: &Bytes, ids: &mut Interner) -> Option<ModelEvent> {
             b"content_index" => once(&mut part, scanner.number()?)?,
             b"delta" => once(&mut delta, scanner.audio(MAX_MESSAGE)?)?,
             // These may be of any kind, and are other events'.
-            b"transcript" | b"session" | b"response" | b"item" | b"error" | b"rate_limits" => {
+            b"transcript" | b"call_id" | b"name" | b"arguments" | b"session" | b"response"
+            | b"item" | b"error" | b"rate_limits" => {
                 return None;
             }
             _ => scanner.skip()?,
@@ -140,7 +150,33 @@ fn read_event(
         "response.output_audio_transcript.delta" | "response.audio_transcript.delta" => {
             ModelEvent::AgentWords {
                 item: id(&envelope.item_id, ids)?,
+                part: part(&envelope)?,
                 text: clip(envelope.delta.as_str().unwrap_or_default(), MAX_WORDS).to_owned(),
+            }
+        }
+        "response.output_audio_transcript.done" | "response.audio_transcript.done" => {
+            match envelope.transcript.as_str() {
+                Some(text) => ModelEvent::AgentSaid {
+                    item: id(&envelope.item_id, ids)?,
+                    part: part(&envelope)?,
+                    text: clip(text, MAX_WORDS).to_owned(),
+                },
+                None => ModelEvent::Noted,
+            }
+        }
+        "response.function_call_arguments.done" => {
+            let arguments = envelope.arguments.as_str().unwrap_or_default();
+            let name = envelope.name.as_str();
+            ModelEvent::ToolArguments {
+                response: id(&envelope.response_id, ids)?,
+                item: id(&envelope.item_id, ids)?,
+                call: ModelId::new(clip(
+                    envelope.call_id.as_str().ok_or(ReadError::Incomplete)?,
+                    128,
+                )),
+                name: name.map(|name| clip(name, 128).to_owned()),
+                arguments: clip(arguments, MAX_ARGUMENTS).to_owned(),
+                complete: arguments.len() <= MAX_ARGUMENTS,
             }
         }
         "input_audio_buffer.speech_started" => ModelEvent::SpeechStarted {
@@ -179,6 +215,7 @@ fn read_event(
             ModelEvent::ItemStarted {
                 response: id(&envelope.response_id, ids)?,
                 item: id(&item.id, ids)?,
+                tool: tool_of(&item),
             }
         }
         "response.output_item.done" => {
@@ -230,12 +267,9 @@ const NOTED: &[&str] = &[
     "output_audio_buffer.cleared",
     "response.content_part.added",
     "response.content_part.done",
-    "response.output_audio_transcript.done",
-    "response.audio_transcript.done",
     "response.output_text.delta",
     "response.output_text.done",
     "response.function_call_arguments.delta",
-    "response.function_call_arguments.done",
     "response.mcp_call_arguments.delta",
     "response.mcp_call_arguments.done",
     "response.mcp_call.in_progress",
@@ -261,13 +295,22 @@ fn place(
     envelope: &Envelope<'_>,
     ids: &mut Interner,
 ) -> Result<(ModelId, ModelId, u32), ReadError> {
-    let part =
-        u32::try_from(envelope.content_index.0.unwrap_or(0)).map_err(|_| ReadError::Malformed)?;
     Ok((
         id(&envelope.response_id, ids)?,
         id(&envelope.item_id, ids)?,
-        part,
+        part(envelope)?,
     ))
+}
+
+fn part(envelope: &Envelope<'_>) -> Result<u32, ReadError> {
+    u32::try_from(envelope.content_index.0.unwrap_or(0)).map_err(|_| ReadError::Malformed)
+}
+
+/// The tool an item is a call of, where that is said.
+fn tool_of(item: &Item<'_>) -> Option<String> {
+    let name = item.name.as_str()?;
+    let is_call = item.kind.as_str() == Some("function_call");
+    is_call.then(|| clip(name, 128).to_owned())
 }
 
 #[derive(Deserialize)]
@@ -280,6 +323,13 @@ struct Session<'a> {
     expires_at: Number,
     #[serde(borrow, default)]
     audio: Option<SessionAudio<'a>>,
+    /// Where servers of the interface before this one have them, and some that speak both.
+    #[serde(borrow, default)]
+    input_audio_format: Text<'a>,
+    #[serde(borrow, default)]
+    output_audio_format: Text<'a>,
+    #[serde(default)]
+    turn_detection: Option<TurnDetection>,
 }
 
 #[derive(Deserialize)]
@@ -328,6 +378,15 @@ fn format_of(format: &Format<'_>) -> AudioFormat {
     }
 }
 
+/// A format of the interface before this one.
+fn format_named(name: &Text<'_>) -> Option<AudioFormat> {
+    Some(match name.as_str()? {
+        "g711_ulaw" => AudioFormat::Mulaw,
+        "pcm16" => AudioFormat::Pcm24k,
+        _ => AudioFormat::Other,
+    })
+}
+
 fn session_info(session: Session<'_>) -> SessionInfo {
     let (input, output) = session
         .audio
@@ -335,8 +394,11 @@ fn session_info(session: Session<'_>) -> SessionInfo {
     let input_format = input
         .as_ref()
         .and_then(|input| input.format.as_ref())
-        .map(format_of);
-    let turns = input.and_then(|input| input.turn_detection);
+        .map(format_of)
+        .or_else(|| format_named(&session.input_audio_format));
+    let turns = input
+        .and_then(|input| input.turn_detection)
+        .or(session.turn_detection);
     SessionInfo {
         id: session
             .id
@@ -351,7 +413,8 @@ fn session_info(session: Session<'_>) -> SessionInfo {
         output: output
             .and_then(|output| output.format)
             .as_ref()
-            .map(format_of),
+            .map(format_of)
+            .or_else(|| format_named(&session.output_audio_format)),
         interrupts: turns.as_ref().and_then(|turns| turns.interrupt_response.0),
         answers: turns.as_ref().and_then(|turns| turns.create_response.0),
     }
@@ -397,7 +460,11 @@ fn item_kind(item: &Item<'_>) -> ItemKind {
                 call: ModelId::new(clip(call, 128)),
                 name: clip(name, 128).to_owned(),
                 arguments: clip(arguments, MAX_ARGUMENTS).to_owned(),
-                complete: item.status.as_str() == Some("completed")
+                // Not every server gives an item a status; one that was cut has another.
+                complete: item
+                    .status
+                    .as_str()
+                    .is_none_or(|status| status == "completed")
                     && arguments.len() <= MAX_ARGUMENTS,
             }
         }
@@ -530,7 +597,7 @@ fn response_done(response: Response<'_>, ids: &mut Interner) -> Result<ResponseD
             (details.reason, details.error)
         });
     let status = match (response.status.as_str(), reason.as_str()) {
-        (Some("completed"), _) => ResponseStatus::Completed,
+        (Some("completed") | None, _) => ResponseStatus::Completed,
         (Some("cancelled"), Some("turn_detected")) => ResponseStatus::Interrupted,
         (Some("cancelled"), _) => ResponseStatus::Cancelled,
         (Some("incomplete"), Some("content_filter")) => ResponseStatus::Filtered,
@@ -545,6 +612,19 @@ fn response_done(response: Response<'_>, ids: &mut Interner) -> Result<ResponseD
             .any(|part| matches!(part.kind.as_str(), Some("output_audio" | "audio")))
     };
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let mut calls = Vec::new();
+    for item in output.iter().take(MAX_CALLS) {
+        let kind = item_kind(item);
+        if matches!(kind, ItemKind::ToolCall { .. })
+            && let Ok(id) = id(&item.id, ids)
+        {
+            calls.push(ItemDone { id, kind });
+        }
+    }
+    let last_message = output
+        .iter()
+        .rfind(|item| item.kind.as_str() == Some("message"))
+        .and_then(|item| id(&item.id, ids).ok());
     let tool_calls = output
         .iter()
         .filter(|item| item.kind.as_str() == Some("function_call"))
@@ -564,6 +644,8 @@ fn response_done(response: Response<'_>, ids: &mut Interner) -> Result<ResponseD
         items: count(output.len()),
         spoken_items: count(output.iter().filter(spoken).count()),
         tool_calls: count(tool_calls),
+        calls,
+        last_message,
         server_calls: count(server_calls),
         usage: response.usage.map(|usage| tokens(&usage)),
     })

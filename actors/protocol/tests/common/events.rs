@@ -27,7 +27,7 @@ pub(crate) fn setup_greeting(instructions: &str) -> CallSetup {
     setup_with(Greeting::Model { instructions }, true)
 }
 
-/// A call with this greeting; `interrupts` says whether the server cancels its answers itself.
+/// A call with this greeting; `interrupts` says whether the caller may cut the agent's answers.
 pub(crate) fn setup_with(greeting: Greeting, interrupts: bool) -> CallSetup {
     let turns = TurnDetection::Server {
         threshold: 0.5,
@@ -38,16 +38,16 @@ pub(crate) fn setup_with(greeting: Greeting, interrupts: bool) -> CallSetup {
         interrupt: interrupts,
     };
     let options = SessionOptions {
-        turns,
+        turns: Some(turns),
         transcription: None,
         noise_reduction: None,
         reasoning: None,
         max_output_tokens: None,
-        tools: Vec::new(),
     };
     let session = SessionSetup {
         instructions: "Be kind.".to_owned(),
         voice: Voice::Named("marin".to_owned()),
+        tools: Vec::new(),
         options: Some(options),
     };
     let agent = AgentProfile {
@@ -55,6 +55,7 @@ pub(crate) fn setup_with(greeting: Greeting, interrupts: bool) -> CallSetup {
         model: "gpt-realtime-2.1".to_owned(),
         session,
         greeting,
+        protected: call_protocol::call::Protected::default(),
         silence: None,
         longest_monologue: Duration::from_secs(600),
         // The simulated model says nothing by itself; where that counts, a test says so.
@@ -290,7 +291,8 @@ pub(crate) fn audio_done(response: &str, item: &str) -> Event {
 
 pub(crate) fn agent_words(item: &str, text: &str) -> Event {
     let (item, text) = (id(item), text.to_owned());
-    Event::Model(ModelEvent::AgentWords { item, text })
+    let part = 0;
+    Event::Model(ModelEvent::AgentWords { item, part, text })
 }
 
 pub(crate) fn tool_call(response: &str, name: &str, complete: bool) -> Event {
@@ -335,6 +337,8 @@ pub(crate) fn done_as(response: &str, status: ResponseStatus, spoken_items: u32)
         items: spoken_items,
         spoken_items,
         tool_calls: 0,
+        calls: Vec::new(),
+        last_message: None,
         server_calls: 0,
         usage: None,
     };
@@ -349,6 +353,8 @@ pub(crate) fn done_with_tools(response: &str, tool_calls: u32) -> Event {
         items: tool_calls,
         spoken_items: 0,
         tool_calls,
+        calls: Vec::new(),
+        last_message: None,
         server_calls: 0,
         usage: None,
     };
@@ -363,6 +369,8 @@ pub(crate) fn done_with_server_calls(response: &str, server_calls: u32) -> Event
         items: server_calls,
         spoken_items: 0,
         tool_calls: 0,
+        calls: Vec::new(),
+        last_message: None,
         server_calls,
         usage: None,
     };

@@ -71,6 +71,8 @@ pub(crate) struct Rig {
     pub(crate) latency: Duration,
     /// Whether the model opens and configures sessions by itself.
     pub(crate) obliging: bool,
+    /// Whether the model's server says that it cuts running answers, if it says anything of it.
+    pub(crate) interrupts: Option<bool>,
     /// Seconds that a session lives, if its server says so.
     pub(crate) lifetime: Option<u64>,
     /// Milliseconds of speech with which the model answers each request, if it does so by itself.
@@ -98,6 +100,7 @@ impl Rig {
             phone: SimPhone::default(),
             latency: Duration::ZERO,
             obliging: false,
+            interrupts: None,
             lifetime: None,
             talks: None,
             spoken: 0,
@@ -113,7 +116,13 @@ impl Rig {
 
     /// A call in `media` with a ready session, the caller's frames flowing; its effects so far are taken.
     pub(crate) fn live(setup: CallSetup) -> Self {
+        Self::live_with(setup, None)
+    }
+
+    /// The same with a server that says whether it cuts running answers.
+    pub(crate) fn live_with(setup: CallSetup, interrupts: Option<bool>) -> Self {
         let mut rig = Self::new(setup);
+        rig.interrupts = interrupts;
         rig.ready();
         rig.media();
         rig.take();
@@ -138,7 +147,7 @@ impl Rig {
         for event in [
             events::opened(),
             events::session_created(),
-            events::configured(),
+            Event::Model(self.configured_at(self.now)),
         ] {
             self.event(event);
         }
@@ -352,6 +361,7 @@ impl Rig {
     /// The word of a session that is configured at this moment.
     pub(crate) fn configured_at(&self, at: Time) -> ModelEvent {
         let mut info = events::session(AudioFormat::Mulaw);
+        info.interrupts = self.interrupts;
         let unix = (events::ACCEPTED_AT_MS + at.as_millis()) / 1_000;
         info.expires_at = self.lifetime.map(|seconds| unix + seconds);
         ModelEvent::SessionConfigured(info)

@@ -32,6 +32,9 @@ fn short_command(command: &ModelCommand) -> String {
         ModelCommand::Configure { request, setup } => {
             format!("configure {request}{}", how_much(setup))
         }
+        ModelCommand::FindTurns { request, turns } => {
+            format!("find_turns {request} interrupt={}", turns.interrupts())
+        }
         ModelCommand::Append(payload) => format!("append {}", payload.audio_bytes()),
         ModelCommand::Truncate {
             item,
@@ -60,10 +63,12 @@ fn short_command(command: &ModelCommand) -> String {
     }
 }
 
-fn how_much(setup: &SessionSetup) -> &'static str {
-    match setup.options {
-        Some(_) => "",
-        None => " (least)",
+fn how_much(setup: &SessionSetup) -> String {
+    match (&setup.options, setup.tools.len()) {
+        (Some(options), _) if options.turns.is_none() => " (own turns)".to_owned(),
+        (Some(_), _) => String::new(),
+        (None, 0) => " (least)".to_owned(),
+        (None, tools) => format!(" (with {tools} tools)"),
     }
 }
 
@@ -85,6 +90,11 @@ fn short_report(report: &Report) -> String {
         Report::RolloverFailed { why } => format!("rollover_failed {why}"),
         Report::ModelComplains(error) => {
             format!("complaint {}", error.code.as_deref().unwrap_or("-"))
+        }
+        Report::LeftOut { part } => format!("left_out {part}"),
+        Report::AnswerCut { item, why } => {
+            let item = item.as_ref().map_or("-", |item| item.as_str());
+            format!("answer_cut {item} {why}")
         }
         Report::FirstAgentAudio { .. } => "first_agent_audio".to_owned(),
         Report::Resumed {

@@ -97,7 +97,7 @@ fn setup(opening: Opening) -> CallSetup {
     } else {
         Greeting::Wait
     };
-    let mut setup = setup_with(greeting, opening.server_interrupts);
+    let mut setup = setup_with(greeting, true);
     setup.call = Some(call_sid());
     let agent = Arc::make_mut(&mut setup.agent);
     agent.keys.insert('0', "front_desk".to_owned());
@@ -122,6 +122,7 @@ impl Watched {
         let mut rig = Rig::new(setup(opening));
         rig.latency = Duration::from_millis(opening.latency_ms);
         rig.obliging = opening.usual;
+        rig.interrupts = Some(opening.server_interrupts);
         // Sessions of a few seconds: the next one is opened and taken in the middle of whatever happens.
         rig.lifetime = opening.impatient.then_some(6);
         let mut watched = Self {
@@ -538,6 +539,7 @@ impl Watched {
                 self.tools.answer(call.as_str(), self.running);
             }
             ModelCommand::Configure { .. }
+            | ModelCommand::FindTurns { .. }
             | ModelCommand::Truncate { .. }
             | ModelCommand::Delete { .. }
             | ModelCommand::Refuse { .. }

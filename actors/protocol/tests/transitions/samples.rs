@@ -281,7 +281,13 @@ events! {
         "in PCM": response_started_as("resp_2", Some(AudioFormat::Pcm24k)),
     ],
     Event::Model(ModelEvent::ItemStarted { .. }) => "model.item_started": [
-        "": model(ModelEvent::ItemStarted { response: id("resp_1"), item: id("item_2") }),
+        "": model(ModelEvent::ItemStarted { response: id("resp_1"), item: id("item_2"), tool: None }),
+    ],
+    Event::Model(ModelEvent::ToolArguments { .. }) => "model.tool_arguments": [
+        "": model(ModelEvent::ToolArguments {
+            response: id("resp_1"), item: id("item_2"), call: id("call_1"), name: Some("lookup".to_owned()),
+            arguments: "{}".to_owned(), complete: true,
+        }),
     ],
     Event::Model(ModelEvent::Audio { .. }) => "model.audio": [
         "": delta("resp_1", "item_1", voice(1, 20)),
@@ -294,6 +300,9 @@ events! {
     ],
     Event::Model(ModelEvent::AgentWords { .. }) => "model.agent_words": [
         "": agent_words("item_1", "Good day."),
+    ],
+    Event::Model(ModelEvent::AgentSaid { .. }) => "model.agent_said": [
+        "": model(ModelEvent::AgentSaid { item: id("item_1"), part: 0, text: "Good day.".to_owned() }),
     ],
     Event::Model(ModelEvent::ItemDone { .. }) => "model.item_done": [
         "message": plain_item(),

@@ -23,6 +23,8 @@ pub(crate) struct Quirks {
     pub(crate) withhold_pong: bool,
     pub(crate) wrong_audio: bool,
     pub(crate) other_formats: bool,
+    pub(crate) silent_on_formats: bool,
+    pub(crate) never_interrupts: bool,
     pub(crate) transcription_fails: bool,
     pub(crate) late_deltas: usize,
     failures: Option<(u32, Ending)>,
@@ -91,6 +93,10 @@ impl Engine {
             Fault::BetaNames => self.stage.outbox.beta_names = true,
             Fault::ItemsTwice => self.stage.outbox.items_twice = true,
             Fault::Strangers => self.stage.outbox.strangers = true,
+            Fault::CallsToldIn(telling) => self.stage.outbox.calls_told_in = Some(telling),
+            Fault::OtherTranscript { text } => self.stage.outbox.other_transcript = Some(text),
+            Fault::NeverInterrupts => self.quirks.never_interrupts = true,
+            Fault::SilentOnFormats => self.quirks.silent_on_formats = true,
             // These are over once there is a session.
             Fault::RefuseUpgrade { .. } | Fault::HangHandshake | Fault::SlowHandshake { .. } => {}
             fault if matches!(trigger, Trigger::Events(0) | Trigger::Deltas(0)) => {
@@ -107,6 +113,8 @@ impl Engine {
         self.stage.outbox.beta_names = false;
         self.stage.outbox.strangers = false;
         self.stage.outbox.items_twice = false;
+        self.stage.outbox.calls_told_in = None;
+        self.stage.outbox.other_transcript = None;
         self.armed
             .retain(|armed| matches!(armed.fault, Fault::Expire { .. }));
     }

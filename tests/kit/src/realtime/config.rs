@@ -153,6 +153,15 @@ impl Config {
         self.set_audio("output", "format", format.to_json());
     }
 
+    /// The server ignores the wish and lets no answer be cut.
+    pub(crate) fn never_interrupt(&mut self) {
+        let mut detection = self.audio("input", "turn_detection").clone();
+        if let Some(members) = detection.as_object_mut() {
+            members.insert("interrupt_response".to_owned(), false.into());
+            self.set_audio("input", "turn_detection", detection);
+        }
+    }
+
     fn set_audio(&mut self, side: &str, key: &str, value: Value) {
         let members = self
             .values

@@ -23,6 +23,16 @@ pub enum When {
     AfterDeltas(u64),
 }
 
+/// The one event in which a server tells of a tool call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Telling {
+    /// `response.function_call_arguments.done`.
+    Arguments,
+    /// `response.done`, in its output.
+    ResponseDone,
+}
+
 /// Something that goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -140,6 +150,17 @@ pub enum Fault {
     BetaNames,
     /// Every `response.output_item.done` comes twice.
     ItemsTwice,
+    /// A tool call is told in one event alone.
+    CallsToldIn(Telling),
+    /// Running answers are not cancelled when the caller speaks, whatever was asked for; `session.updated` says so.
+    NeverInterrupts,
+    /// `session.updated` says nothing of audio.
+    SilentOnFormats,
+    /// `….transcript.done` has these words, whatever its deltas had.
+    OtherTranscript {
+        /// The words.
+        text: String,
+    },
     /// Unknown event types between the known ones, unknown fields inside them.
     Strangers,
     /// That many responses end like this; the script does not move on.

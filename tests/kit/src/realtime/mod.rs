@@ -112,7 +112,7 @@ mod vad;
 mod vocabulary;
 mod wire;
 
-pub use faults::{Fault, Faults, When};
+pub use faults::{Fault, Faults, Telling, When};
 pub use inspect::{Ended, Greeting, ItemTruth, Logged, Recording, ResponseTruth, Session};
 pub use plan::DeltaSize;
 pub use prompter::{Resume, Source};

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::check::ApiError;
+use super::faults::Telling;
 use super::mcp::Ask;
 
 /// Every how many events a stranger is mixed in.
@@ -86,6 +87,23 @@ impl Place<'_> {
     }
 }
 
+/// Whether an event is told by a server that tells of tool calls in one event alone; takes them out of others.
+fn is_told(telling: Telling, kind: &str, fields: &mut Value) -> bool {
+    let is_call = |item: &Value| item["type"] == "function_call";
+    match kind {
+        "response.function_call_arguments.done" => telling == Telling::Arguments,
+        "response.function_call_arguments.delta" => false,
+        "response.done" => {
+            let output = fields["response"]["output"].as_array_mut();
+            if let (Telling::Arguments, Some(output)) = (telling, output) {
+                output.retain(|item| !is_call(item));
+            }
+            true
+        }
+        _ => !is_call(&fields["item"]),
+    }
+}
+
 /// Builds events and keeps them in order.
 #[derive(Debug)]
 pub(crate) struct Outbox {
@@ -93,6 +111,8 @@ pub(crate) struct Outbox {
     pub(crate) beta_names: bool,
     pub(crate) strangers: bool,
     pub(crate) items_twice: bool,
+    pub(crate) calls_told_in: Option<Telling>,
+    pub(crate) other_transcript: Option<String>,
     queue: VecDeque<Outgoing>,
     emitted: u64,
 }
@@ -104,6 +124,8 @@ impl Outbox {
             beta_names: false,
             strangers: false,
             items_twice: false,
+            calls_told_in: None,
+            other_transcript: None,
             queue: VecDeque::new(),
             emitted: 0,
         }
@@ -124,6 +146,16 @@ impl Outbox {
 
     /// Queues an event; `fields` is an object.
     pub(crate) fn emit(&mut self, kind: &str, mut fields: Value) {
+        if let Some(telling) = self.calls_told_in
+            && !is_told(telling, kind, &mut fields)
+        {
+            return;
+        }
+        if let Some(text) = &self.other_transcript
+            && kind == "response.output_audio_transcript.done"
+        {
+            fields["transcript"] = text.clone().into();
+        }
         self.stranger();
         if self.strangers
             && let Some(fields) = fields.as_object_mut()

@@ -148,8 +148,16 @@ impl Engine {
         if self.quirks.other_formats {
             self.config.force_output_format(Format::Pcm);
         }
+        if self.quirks.never_interrupts {
+            self.config.never_interrupt();
+        }
         self.took_configuration();
-        let updated = json!({"session": self.config.to_json()});
+        let mut updated = json!({"session": self.config.to_json()});
+        if self.quirks.silent_on_formats
+            && let Some(session) = updated["session"].as_object_mut()
+        {
+            session.remove("audio");
+        }
         self.stage.outbox.emit("session.updated", updated);
         self.list_tools();
         Ok(())

@@ -1,6 +1,8 @@
 //! What `session.update` and `response.create` may say (openai-python 3.54, `types/realtime/*`;
 //! developers.openai.com, *Realtime client events*).
 
+use serde_json::Value;
+
 use super::check::{ApiError, At, Checked};
 
 /// A model name and what it can do.
@@ -339,6 +341,7 @@ fn tool(at: &At<'_>) -> Checked<()> {
         }
         if let Some(parameters) = at.given("parameters") {
             parameters.any_object()?;
+            function_parameters(text, &parameters)?;
         }
         return Ok(());
     }
@@ -364,6 +367,48 @@ fn tool(at: &At<'_>) -> Checked<()> {
         ));
     }
     Ok(())
+}
+
+/// The one rule of the API on a function's parameters that valid JSON Schemas break most: a list says what is in it.
+fn function_parameters(function: &str, at: &At<'_>) -> Checked<()> {
+    fn list_of_anything(schema: &Value, context: &mut Vec<String>) -> bool {
+        let is_list = match &schema["type"] {
+            Value::Array(kinds) => kinds.iter().any(|kind| kind == "array"),
+            kind => kind == "array",
+        };
+        if is_list && schema.get("items").is_none() {
+            return true;
+        }
+        let members = schema["properties"].as_object();
+        for (name, member) in members.into_iter().flatten() {
+            context.extend(["properties".to_owned(), name.clone()]);
+            if list_of_anything(member, context) {
+                return true;
+            }
+            context.truncate(context.len() - 2);
+        }
+        context.push("items".to_owned());
+        let found = schema
+            .get("items")
+            .is_some_and(|items| list_of_anything(items, context));
+        if !found {
+            context.pop();
+        }
+        found
+    }
+    let mut context = Vec::new();
+    if !list_of_anything(at.value(), &mut context) {
+        return Ok(());
+    }
+    let context: Vec<String> = context.iter().map(|step| format!("'{step}'")).collect();
+    let context = context.join(", ");
+    Err(ApiError::new(
+        "invalid_function_parameters",
+        format!(
+            "Invalid schema for function '{function}': In context=({context}), array schema missing items."
+        ),
+    )
+    .at(at.path()))
 }
 
 fn tool_choice(at: &At<'_>) -> Checked<()> {
