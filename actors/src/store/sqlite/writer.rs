@@ -28,6 +28,9 @@ const STEADY: Duration = Duration::from_secs(2);
 /// Another process that reads or writes is waited for so long before the log is emptied at another time.
 const LOG_BUSY: Duration = Duration::from_millis(50);
 
+/// A larger file is not rewritten while calls go on: 8 MiB take a tenth of a second, in which nobody else is answered.
+const REWRITTEN: i64 = 2048;
+
 /// What goes with a file that is not used any more.
 const LOST: &str =
     "what live calls said before their next turn, the journal of tool effects, today's cost";
@@ -355,14 +358,26 @@ fn refuse(batch: Vec<Job>, error: &StoreError) {
     }
 }
 
-/// What is in the log moves into the file, where what was dropped is overwritten. Another process may be in the way; the
-/// next time comes soon.
+/// What was dropped leaves the file and its log. Another process may be in the way, or the disk full; the next time comes
+/// soon.
 fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(LOG_BUSY)?;
+    rewrite(connection);
     let emptied = data_file::empty_log(connection);
     connection.busy_timeout(BUSY)?;
     if !emptied? {
         log::debug!(target: "switchboard::store", "another process is in the way of emptying the log");
     }
     Ok(())
+}
+
+/// `secure_delete` overwrites what is deleted, but not what SQLite left behind when it moved rows between pages.
+fn rewrite(connection: &Connection) {
+    let pages = connection.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0));
+    if !pages.is_ok_and(|pages| pages <= REWRITTEN) {
+        return;
+    }
+    if let Err(error) = connection.execute_batch("VACUUM") {
+        log::debug!(target: "switchboard::store", error:%; "the file is rewritten at another time");
+    }
 }
