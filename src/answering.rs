@@ -16,7 +16,8 @@ use crate::phone::language;
 use crate::profile::{Around, ProfileError, profile, unavailable};
 use crate::settings::variables::{self, Variable};
 use crate::settings::{
-    Agent, Fallback, PhoneNumber, Settings, SettingsError, ToolRef, Transfer, TransferMode,
+    Agent, BookRules, CallerLimits, Fallback, PhoneNumber, Settings, SettingsError, ToolRef,
+    Transfer, TransferMode,
 };
 use crate::toolbox::{Workshop, check_names, toolbox};
 
@@ -66,6 +67,7 @@ impl Reading {
             None if wants_book(&settings) => {
                 let book = Book::open(first.data.dir.join(booking::FILE))?;
                 book.count_with(workshop.metrics.faults_of("book"));
+                book.count_guesses_with(workshop.metrics.code_guesses().clone());
                 book.announce(jiff::Timestamp::now())?;
                 Some(Arc::new(book))
             }
@@ -210,6 +212,16 @@ impl Readings {
     /// How callers are transferred now.
     pub(crate) fn transfer(&self) -> Transfer {
         self.newest().1.settings.transfer.clone()
+    }
+
+    /// What is answered now, as far as that depends on who calls.
+    pub(crate) fn callers(&self) -> CallerLimits {
+        self.newest().1.settings.callers.clone()
+    }
+
+    /// What is believed of a caller now.
+    pub(crate) fn book_rules(&self) -> BookRules {
+        self.newest().1.settings.book
     }
 
     /// The language Twilio speaks an agent's texts in now.

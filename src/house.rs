@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use actix::Addr;
 use actix_web::HttpRequest;
@@ -25,7 +25,7 @@ use crate::answering::{Answering, AnsweringError, Readings};
 use crate::booking::Book;
 use crate::phone::openers::{Opener, Openers};
 use crate::phone::person;
-use crate::settings::{Settings, Transfer, TransferMode};
+use crate::settings::{BookRules, CallerLimits, Settings, Transfer, TransferMode};
 use crate::toolbox::Workshop;
 use crate::trust::Keyring;
 
@@ -149,6 +149,16 @@ impl House {
         self.readings.transfer()
     }
 
+    /// What is answered now, as far as that depends on who calls.
+    pub(crate) fn callers(&self) -> CallerLimits {
+        self.readings.callers()
+    }
+
+    /// What is believed of a caller now.
+    pub(crate) fn book_rules(&self) -> BookRules {
+        self.readings.book_rules()
+    }
+
     /// The language Twilio speaks an agent's texts in now.
     pub(crate) fn language(&self, agent: &str) -> Option<&'static str> {
         self.readings.language(agent)
@@ -252,7 +262,8 @@ impl House {
 
     /// The place of a call that was let in.
     pub(crate) fn place(&self, key: CallKey) -> DownGuard {
-        DownGuard::new(key, self.registry.clone(), self.roll.clone())
+        let line = self.gate.call_began(Instant::now());
+        DownGuard::new(key, self.registry.clone(), self.roll.clone(), line)
     }
 
     /// The next call is answered by a panic.

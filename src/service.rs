@@ -170,10 +170,10 @@ impl Service {
             |url| url.as_str().to_owned(),
         );
         let endpoint = endpoint(keyring.clone())?;
-        let gate = Arc::new(match settings.limits.max_day_cost_usd {
-            Some(most) => Gate::with_day_budget(most),
-            None => Gate::default(),
-        });
+        let gate = Arc::new(Gate::with_limits_of_the_day(
+            settings.limits.max_day_cost_usd,
+            settings.callers.minutes_per_day,
+        ));
         let registry = Registry::new(settings.limits.max_calls, gate.clone()).start();
         let workers = settings.server.workers;
         let store = open_store(&settings, &metrics)?;

@@ -14,7 +14,7 @@ use switchboard_actors::tools::{
     resolve_by_system,
 };
 
-use crate::booking::{self, Answer, Book, BookTool, CallContext};
+use crate::booking::{self, Answer, Asker, Book, BookTool, CallContext, Identify};
 use crate::phone::caller;
 use crate::settings::keys::nearest;
 use crate::settings::{self, BUILT_IN_TOOLS, Settings, SettingsError, ToolKind};
@@ -79,7 +79,7 @@ pub(crate) fn toolbox(
     let mut tools = ToolBox::new(Some(web), journal, workshop.metrics.clone());
     if let Some(book) = book {
         for tool in booking::tools() {
-            let (spec, place) = of_the_book(tool, book.clone());
+            let (spec, place) = of_the_book(tool, book.clone(), settings.book.identify);
             add(&mut tools, spec, place);
         }
     }
@@ -181,11 +181,15 @@ fn spec_of_the_book(tool: &BookTool) -> ToolSpec {
 }
 
 /// A tool of the appointment book. The book keeps keys itself, in one transaction with the effect.
-fn of_the_book(tool: &'static BookTool, book: Arc<Book>) -> (ToolSpec, Place) {
+fn of_the_book(tool: &'static BookTool, book: Arc<Book>, identify: Identify) -> (ToolSpec, Place) {
     let spec = spec_of_the_book(tool);
     let run = move |request: ToolRequest| {
         let context = CallContext {
-            caller: caller::number(Some(&request.caller.number)),
+            asker: Asker::Caller {
+                number: caller::number(Some(&request.caller.number)),
+                call: request.caller.call.as_str(),
+                identify,
+            },
             now: jiff::Timestamp::now(),
             idempotency_key: tool.effects.then_some(request.key.as_str()),
         };

@@ -1,7 +1,7 @@
 //! Whether the model's account can take another call. Every call tells what its server said about keys and limits;
 //! new calls are turned away while a caller would only meet silence, and let in again.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::budget::Purse;
@@ -36,6 +36,8 @@ pub enum Shut {
     RateLimited,
     /// The day has cost as much as it may.
     Budget,
+    /// The day has had as many minutes as it may.
+    Minutes,
 }
 
 impl Shut {
@@ -46,6 +48,7 @@ impl Shut {
             Self::Refused => "model_refused",
             Self::RateLimited => "model_rate_limited",
             Self::Budget => "budget",
+            Self::Minutes => "minutes",
         }
     }
 }
@@ -56,6 +59,21 @@ pub struct Gate {
     state: Mutex<State>,
     /// What the day may cost, if that is limited.
     purse: Option<Purse>,
+    /// How long the day's calls may be, if that is limited.
+    minutes: Option<Purse>,
+}
+
+/// A call that is there: it takes of the day's minutes until it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct OnTheLine(Arc<Gate>);
+
+impl Drop for OnTheLine {
+    fn drop(&mut self) {
+        if let Some(minutes) = &self.0.minutes {
+            minutes.call_ended(Instant::now());
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -86,17 +104,35 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A door that is shut for the rest of a day that has cost so many US dollars.
+    /// A door that is shut for the rest of a day that has cost so many US dollars, or had so many minutes.
     #[must_use]
-    pub fn with_day_budget(most_usd: f64) -> Self {
+    pub fn with_limits_of_the_day(most_usd: Option<f64>, most_minutes: Option<u32>) -> Self {
         Self {
             state: Mutex::default(),
-            purse: Some(Purse::new(most_usd)),
+            purse: most_usd.map(Purse::of_money),
+            minutes: most_minutes.map(Purse::of_time),
         }
     }
 
-    fn is_spent(&self, now: Instant) -> bool {
-        self.purse.as_ref().is_some_and(|purse| purse.is_empty(now))
+    fn spent(&self, now: Instant, exempt: bool) -> Option<Shut> {
+        let is_empty = |purse: &Option<Purse>| purse.as_ref().is_some_and(|it| it.is_empty(now));
+        if is_empty(&self.purse) {
+            return Some(Shut::Budget);
+        }
+        (!exempt && is_empty(&self.minutes)).then_some(Shut::Minutes)
+    }
+
+    /// All that the day has a limit of.
+    pub(crate) fn purses(&self) -> impl Iterator<Item = &Purse> {
+        self.purse.iter().chain(&self.minutes)
+    }
+
+    /// A call begins to take of the day's minutes.
+    pub fn call_began(self: &Arc<Self>, now: Instant) -> OnTheLine {
+        if let Some(minutes) = &self.minutes {
+            minutes.call_began(now);
+        }
+        OnTheLine(self.clone())
     }
 
     /// What the day may cost, if that is limited.
@@ -105,13 +141,13 @@ impl Gate {
         self.purse.as_ref()
     }
 
-    /// Lets a new call in, or says why not.
+    /// Lets a new call in, or says why not. The day's minutes do not bind a number that is `exempt`.
     ///
     /// # Errors
     /// [`Shut`], while a caller would only meet silence.
-    pub fn admit(&self, now: Instant) -> Result<(), Shut> {
-        if self.is_spent(now) {
-            return Err(Shut::Budget);
+    pub fn admit(&self, now: Instant, exempt: bool) -> Result<(), Shut> {
+        if let Some(shut) = self.spent(now, exempt) {
+            return Err(shut);
         }
         let mut state = self.state();
         if let Some(probe_at) = state.probe_at
@@ -135,10 +171,7 @@ impl Gate {
     /// Why new calls are turned away, if they are.
     #[must_use]
     pub fn shut(&self, now: Instant) -> Option<Shut> {
-        if self.is_spent(now) {
-            return Some(Shut::Budget);
-        }
-        self.state().shut(now)
+        self.spent(now, false).or_else(|| self.state().shut(now))
     }
 
     /// The key, the account or its billing was refused.
@@ -194,15 +227,18 @@ mod tests {
     #[test]
     fn a_refused_key_shuts_the_door_but_for_a_call_that_tries_it_until_one_is_taken() {
         let (gate, now) = (Gate::default(), Instant::now());
-        assert_eq!(gate.admit(now), Ok(()));
+        assert_eq!(gate.admit(now, false), Ok(()));
         gate.refused(now);
-        assert_eq!(gate.admit(now + SECOND), Err(Shut::Refused));
+        assert_eq!(gate.admit(now + SECOND, false), Err(Shut::Refused));
         assert_eq!(gate.shut(now + 60 * SECOND), Some(Shut::Refused));
-        assert_eq!(gate.admit(now + PROBE_EVERY), Ok(()), "one tries it");
-        assert_eq!(gate.admit(now + PROBE_EVERY + SECOND), Err(Shut::Refused));
+        assert_eq!(gate.admit(now + PROBE_EVERY, false), Ok(()), "one tries it");
+        assert_eq!(
+            gate.admit(now + PROBE_EVERY + SECOND, false),
+            Err(Shut::Refused)
+        );
         gate.opened();
         assert_eq!(gate.shut(now + PROBE_EVERY + SECOND), None);
-        assert_eq!(gate.admit(now + PROBE_EVERY + SECOND), Ok(()));
+        assert_eq!(gate.admit(now + PROBE_EVERY + SECOND, false), Ok(()));
     }
 
     #[test]
@@ -212,14 +248,14 @@ mod tests {
         gate.rate_limited(Some(SECOND), now);
         gate.opened();
         assert_eq!(
-            gate.admit(now + 6 * SECOND),
+            gate.admit(now + 6 * SECOND, false),
             Err(Shut::RateLimited),
             "the longest counts"
         );
-        assert_eq!(gate.admit(now + 7 * SECOND), Ok(()));
+        assert_eq!(gate.admit(now + 7 * SECOND, false), Ok(()));
         gate.rate_limited(Some(3_600 * SECOND), now);
         assert_eq!(
-            gate.admit(now + LONGEST_SHUT),
+            gate.admit(now + LONGEST_SHUT, false),
             Ok(()),
             "nobody knows what is in an hour"
         );
@@ -231,15 +267,15 @@ mod tests {
         for seconds in [1, 2, 4, 8, 16, 30, 30] {
             gate.rate_limited(None, now);
             assert_eq!(
-                gate.admit(now + (seconds - 1) * SECOND),
+                gate.admit(now + (seconds - 1) * SECOND, false),
                 Err(Shut::RateLimited)
             );
             now += seconds * SECOND;
-            assert_eq!(gate.admit(now), Ok(()));
+            assert_eq!(gate.admit(now, false), Ok(()));
         }
         gate.opened();
         gate.rate_limited(None, now);
-        assert_eq!(gate.admit(now + SECOND), Ok(()), "begins anew");
+        assert_eq!(gate.admit(now + SECOND, false), Ok(()), "begins anew");
     }
 
     #[test]
@@ -247,17 +283,20 @@ mod tests {
         let (gate, now) = (Gate::default(), Instant::now());
         gate.limits(0.05, 20 * SECOND, now);
         let let_in = (0..100u32)
-            .filter(|n| gate.admit(now + *n * SECOND / 10).is_ok())
+            .filter(|n| gate.admit(now + *n * SECOND / 10, false).is_ok())
             .count();
         assert_eq!(let_in, 10, "one a second for ten seconds");
         let now = now + 10 * SECOND;
         gate.limits(0.01, 5 * SECOND, now);
-        assert_eq!(gate.admit(now + 4 * SECOND), Err(Shut::RateLimited));
+        assert_eq!(gate.admit(now + 4 * SECOND, false), Err(Shut::RateLimited));
         assert_eq!(gate.shut(now + 4 * SECOND), Some(Shut::RateLimited));
-        assert!(gate.admit(now + 5 * SECOND).is_ok(), "full again by itself");
+        assert!(
+            gate.admit(now + 5 * SECOND, false).is_ok(),
+            "full again by itself"
+        );
         gate.limits(0.01, 5 * SECOND, now);
         gate.limits(0.8, SECOND, now);
-        let let_in = (0..100).filter(|_| gate.admit(now).is_ok()).count();
+        let let_in = (0..100).filter(|_| gate.admit(now, false).is_ok()).count();
         assert_eq!(let_in, 100);
     }
 }

@@ -1,5 +1,5 @@
-//! What the model may cost in a day. Calls tell what their answers cost; the sum is kept in the store, where other
-//! processes add to it and the next one finds it.
+//! What a day may have: money for the model, and time of calls. Calls tell what their answers cost and how long they
+//! are there; the sums are kept in the store, where other processes add to them and the next one finds them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use crate::admission::{Gate, Shut};
-use crate::store::{CallStore, DAY, UnixSeconds};
+use crate::store::{CallStore, DAY, Spent, UnixSeconds};
 
 /// A dollar in the units of the store.
 const MICRO: f64 = 1e6;
+
+/// A minute in the units of the store.
+const MINUTE_MS: u64 = 60_000;
 
 /// Between two looks at the sum, to which other processes add.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -18,9 +21,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Between two tries to write to a store that fails.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
-/// What is left of a day's money, as far as this process knows.
+/// What is left of a day's money or time, as far as this process knows.
 #[derive(Debug)]
 pub struct Purse {
+    what: Spent,
     most: u64,
     state: Mutex<State>,
     news: Notify,
@@ -30,6 +34,9 @@ pub struct Purse {
 struct State {
     /// Spent and not in the store yet.
     unbooked: u64,
+    /// Calls that are there, and since when their time is not in `unbooked`; none in a purse of money.
+    calls: u32,
+    since: Option<Instant>,
     /// The day's sum, as the store said, and when that day ends.
     booked: Option<(u64, Instant)>,
     told: bool,
@@ -39,14 +46,40 @@ impl State {
     fn sum(&self, now: Instant) -> u64 {
         let booked = self.booked.filter(|(_, day_ends)| now < *day_ends);
         let booked = booked.map_or(0, |(sum, _)| sum);
-        booked.saturating_add(self.unbooked)
+        booked
+            .saturating_add(self.unbooked)
+            .saturating_add(self.running(now))
+    }
+
+    /// Milliseconds that the calls took since they were last counted.
+    fn running(&self, now: Instant) -> u64 {
+        let Some(since) = self.since else { return 0 };
+        let each = now.saturating_duration_since(since).as_millis();
+        let all = each.saturating_mul(u128::from(self.calls));
+        u64::try_from(all).unwrap_or(u64::MAX)
+    }
+
+    fn settle(&mut self, now: Instant) {
+        self.unbooked = self.unbooked.saturating_add(self.running(now));
+        self.since = (self.calls > 0).then_some(now);
     }
 }
 
 impl Purse {
-    pub(crate) fn new(most_usd: f64) -> Self {
+    /// A purse with so many US dollars a day.
+    pub(crate) fn of_money(most_usd: f64) -> Self {
+        Self::new(Spent::MicroUsd, micro(most_usd))
+    }
+
+    /// A purse with so many minutes a day.
+    pub(crate) fn of_time(most_minutes: u32) -> Self {
+        Self::new(Spent::CallMs, u64::from(most_minutes) * MINUTE_MS)
+    }
+
+    fn new(what: Spent, most: u64) -> Self {
         Self {
-            most: micro(most_usd),
+            what,
+            most,
             state: Mutex::default(),
             news: Notify::new(),
         }
@@ -63,7 +96,38 @@ impl Purse {
         self.news.notify_one();
     }
 
-    /// Whether the day has cost as much as it may.
+    /// A call begins, and takes time until [`call_ended`](Self::call_ended).
+    pub(crate) fn call_began(&self, now: Instant) {
+        let mut state = self.state();
+        state.settle(now);
+        state.calls += 1;
+        state.since = Some(now);
+    }
+
+    /// One of the calls is over.
+    pub(crate) fn call_ended(&self, now: Instant) {
+        let mut state = self.state();
+        state.settle(now);
+        state.calls = state.calls.saturating_sub(1);
+        state.since = (state.calls > 0).then_some(now);
+        self.news.notify_one();
+    }
+
+    /// What is not in the store yet.
+    fn unbooked(&self, now: Instant) -> u64 {
+        let mut state = self.state();
+        state.settle(now);
+        state.unbooked
+    }
+
+    const fn reason(&self) -> &'static str {
+        match self.what {
+            Spent::MicroUsd => Shut::Budget.label(),
+            Spent::CallMs => Shut::Minutes.label(),
+        }
+    }
+
+    /// Whether the day has had as much as it may.
     #[must_use]
     pub fn is_empty(&self, now: Instant) -> bool {
         self.state().sum(now) >= self.most
@@ -76,10 +140,18 @@ impl Purse {
         state.booked = Some((sum, day_ends));
         let is_empty = state.sum(now) >= self.most;
         if is_empty && !state.told {
-            log::error!(target: "switchboard::admission", reason = Shut::Budget.label(); "the day has cost as much as it may, new calls are turned away until midnight (UTC)");
+            let reason = self.reason();
+            match self.what {
+                Spent::MicroUsd => {
+                    log::error!(target: "switchboard::admission", reason; "the day has cost as much as it may, new calls are turned away until midnight (UTC)");
+                }
+                Spent::CallMs => {
+                    log::error!(target: "switchboard::admission", reason; "the day has had as many minutes as it may, new calls are turned away until midnight (UTC)");
+                }
+            }
         }
         if !is_empty && state.told {
-            log::info!(target: "switchboard::admission", reason = Shut::Budget.label(); "a new day, calls are taken again");
+            log::info!(target: "switchboard::admission", reason = self.reason(); "a new day, calls are taken again");
         }
         state.told = is_empty;
     }
@@ -91,21 +163,26 @@ fn micro(dollars: f64) -> u64 {
     (dollars * MICRO).round() as u64
 }
 
-/// Brings what is spent to the store, and the day's sum back, as long as the process lives. A store that fails is tried
-/// again: what is not in it counts as well. Without a budget there is nothing to do.
+/// Brings what is spent to the store, and the day's sums back, as long as the process lives. A store that fails is tried
+/// again: what is not in it counts as well. Without a limit of the day there is nothing to do.
 pub async fn keep_books(
     gate: Arc<Gate>,
     store: Arc<dyn CallStore>,
     clock: impl Fn() -> UnixSeconds,
 ) {
-    let Some(purse) = gate.purse() else {
-        return;
-    };
+    let books = gate.purses().map(|purse| keep_book(purse, &store, &clock));
+    futures_util::future::join_all(books).await;
+}
+
+async fn keep_book(purse: &Purse, store: &Arc<dyn CallStore>, clock: &impl Fn() -> UnixSeconds) {
     loop {
-        let unbooked = purse.state().unbooked;
+        let unbooked = purse.unbooked(Instant::now());
         let wall = clock();
         // What fails, the store complains of itself.
-        match store.spend(wall.div_euclid(DAY), unbooked).await {
+        match store
+            .spend(purse.what, wall.div_euclid(DAY), unbooked)
+            .await
+        {
             Ok(sum) => {
                 let now = Instant::now();
                 let left = u64::try_from(DAY - wall.rem_euclid(DAY)).unwrap_or_default();
@@ -126,34 +203,66 @@ mod tests {
 
     #[test]
     fn a_day_that_has_cost_enough_shuts_the_door_until_the_next_one_begins() {
-        let (gate, now) = (Gate::with_day_budget(0.05), Instant::now());
+        let (gate, now) = (
+            Gate::with_limits_of_the_day(Some(0.05), None),
+            Instant::now(),
+        );
         let purse = gate.purse().unwrap();
-        assert_eq!(gate.admit(now), Ok(()));
+        assert_eq!(gate.admit(now, false), Ok(()));
         // What other processes spent, or this one before it was started again.
         purse.booked(0, 30_000, now + 100 * SECOND, now);
-        assert_eq!(gate.admit(now), Ok(()));
+        assert_eq!(gate.admit(now, false), Ok(()));
         purse.spend(0.0199);
-        assert_eq!(gate.admit(now), Ok(()), "a hundredth of a cent is left");
+        assert_eq!(
+            gate.admit(now, false),
+            Ok(()),
+            "a hundredth of a cent is left"
+        );
         purse.spend(0.0002);
         assert_eq!(
-            gate.admit(now),
+            gate.admit(now, false),
             Err(Shut::Budget),
             "also while nothing is written"
         );
         assert_eq!(gate.shut(now), Some(Shut::Budget));
         purse.booked(20_100, 50_100, now + 100 * SECOND, now);
-        assert_eq!(gate.admit(now + 99 * SECOND), Err(Shut::Budget));
-        assert_eq!(gate.admit(now + 100 * SECOND), Ok(()), "a new day");
+        assert_eq!(gate.admit(now + 99 * SECOND, false), Err(Shut::Budget));
+        assert_eq!(gate.admit(now + 100 * SECOND, false), Ok(()), "a new day");
         assert_eq!(gate.shut(now + 100 * SECOND), None);
     }
 
     #[test]
     fn what_is_spent_while_the_store_is_written_is_not_lost() {
-        let (purse, now) = (Purse::new(1.0), Instant::now());
+        let (purse, now) = (Purse::of_money(1.0), Instant::now());
         purse.spend(0.25);
-        let written = purse.state().unbooked;
+        let written = purse.unbooked(now);
         purse.spend(0.5);
         purse.booked(written, 250_000, now + SECOND, now);
         assert_eq!(purse.state().sum(now), 750_000);
+    }
+
+    #[test]
+    fn calls_take_time_while_they_are_there_and_an_exempt_number_is_let_in_all_the_same() {
+        let (gate, now) = (Gate::with_limits_of_the_day(None, Some(2)), Instant::now());
+        let gate = Arc::new(gate);
+        assert!(gate.purse().is_none(), "money is another matter");
+        let first = gate.call_began(now);
+        let second = gate.call_began(now + 30 * SECOND);
+        assert_eq!(gate.admit(now + 74 * SECOND, false), Ok(()));
+        // 75 seconds of the one and 45 of the other, and neither is over.
+        let full = now + 75 * SECOND;
+        assert_eq!(gate.admit(full, false), Err(Shut::Minutes));
+        assert_eq!(gate.admit(full, true), Ok(()));
+        assert_eq!(gate.shut(full), Some(Shut::Minutes));
+        let purse = gate.purses().next().unwrap();
+        assert_eq!(purse.unbooked(full), 120_000);
+        // What was written counts once; a new day begins with what its own minutes bring.
+        purse.booked(120_000, 120_000, full + SECOND, full);
+        assert_eq!(gate.shut(full), Some(Shut::Minutes));
+        assert_eq!(gate.shut(full + SECOND), None, "a new day");
+        drop((first, second));
+        assert_eq!(purse.state().calls, 0);
+        let rest = purse.unbooked(full + SECOND);
+        assert_eq!(purse.unbooked(full + 100 * SECOND), rest, "nobody is there");
     }
 }

@@ -2,6 +2,7 @@
 
 use actix::{Addr, WeakRecipient};
 
+use crate::admission::OnTheLine;
 use crate::messages::{CallKey, Down, Order};
 use crate::registry::Registry;
 use crate::roll::Roll;
@@ -11,16 +12,19 @@ pub struct DownGuard {
     key: CallKey,
     registry: Addr<Registry>,
     roll: Roll,
+    /// Its time counts as long as it has the place.
+    _line: OnTheLine,
 }
 
 impl DownGuard {
     /// Holds the place of a call until it is dropped.
     #[must_use]
-    pub const fn new(key: CallKey, registry: Addr<Registry>, roll: Roll) -> Self {
+    pub const fn new(key: CallKey, registry: Addr<Registry>, roll: Roll, line: OnTheLine) -> Self {
         Self {
             key,
             registry,
             roll,
+            _line: line,
         }
     }
 

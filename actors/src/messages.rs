@@ -159,6 +159,8 @@ pub struct Arrive {
     pub again: bool,
     /// Whether the token the call has already opened a socket elsewhere.
     pub renew: bool,
+    /// Whether the day's minutes do not bind its caller.
+    pub exempt: bool,
     /// Calls its agent takes at once; `None`: as many as there is room for.
     pub most_of_agent: Option<usize>,
 }
@@ -253,6 +255,8 @@ pub enum Refused {
     Draining,
     /// This call came back too often.
     TooOften,
+    /// Its caller has called so often within the hour.
+    NumberCalls,
     /// The model's account takes no more.
     Model(Shut),
 }
@@ -272,6 +276,7 @@ impl Refused {
             Self::AgentFull => "agent_full",
             Self::Draining => "draining",
             Self::TooOften => "too_often",
+            Self::NumberCalls => "number_calls",
             Self::Model(shut) => shut.label(),
         }
     }

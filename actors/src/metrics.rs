@@ -108,6 +108,7 @@ pub struct Metrics {
     session_rollovers: IntCounterVec,
     resumes: IntCounterVec,
     admission_rejected: IntCounterVec,
+    code_guesses: IntCounter,
     webhook_rejected: IntCounterVec,
     stream_rejected: IntCounterVec,
     protocol_violations: IntCounterVec,
@@ -265,6 +266,10 @@ impl Metrics {
                 "Calls answered with busy by reason",
                 &["reason"],
             )?,
+            code_guesses: make.counter(
+                "switchboard_code_guesses_total",
+                "Wrong confirmation codes and names that callers gave for appointments",
+            )?,
             webhook_rejected: make.counters(
                 "switchboard_webhook_rejected_total",
                 "Webhook requests refused by reason",
@@ -419,6 +424,12 @@ impl Metrics {
     /// A call was answered with busy.
     pub fn admission_rejected(&self, reason: &'static str) {
         self.admission_rejected.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts wrong confirmation codes and names.
+    #[must_use]
+    pub const fn code_guesses(&self) -> &IntCounter {
+        &self.code_guesses
     }
 
     /// A webhook request was refused.
@@ -599,6 +610,7 @@ mod tests {
                 "switchboard_call_restarts_total counter",
                 "switchboard_calls_active gauge",
                 "switchboard_calls_total counter",
+                "switchboard_code_guesses_total counter",
                 "switchboard_cost_usd_total counter",
                 "switchboard_data_file_faults_total counter",
                 "switchboard_first_audio_seconds histogram",

@@ -20,7 +20,7 @@ use switchboard_actors::store::memory::MemoryStore;
 use switchboard_actors::store::sqlite::{Counters, SqliteStore};
 use switchboard_actors::store::{
     Begun, CHECKPOINT_LIFE, CallStore, DAY, Effect, Forgotten, JOURNAL_LIFE, MAX_CHECKPOINT,
-    MAX_EFFECT_TEXT, Saved, StoreError,
+    MAX_EFFECT_TEXT, RING_LIFE, Ring, Rung, Saved, Spent, StoreError,
 };
 
 /// Two processes that share what is kept; in memory there is only one, with two handles.
@@ -350,23 +350,192 @@ async fn what_has_outlived_its_time_is_purged_and_nothing_else() {
 async fn what_a_day_has_cost_is_added_up_over_all_processes_and_forgotten_when_it_is_long_over() {
     for (name, engine) in engines() {
         let (one, other) = (&engine.one, &engine.other);
-        assert_eq!(one.spend(20_000, 0).await.unwrap(), 0, "{name}");
-        assert_eq!(one.spend(20_000, 40_000).await.unwrap(), 40_000, "{name}");
-        assert_eq!(other.spend(20_000, 2_500).await.unwrap(), 42_500, "{name}");
-        assert_eq!(one.spend(20_001, 7).await.unwrap(), 7, "{name}: a new day");
+        assert_eq!(
+            one.spend(Spent::MicroUsd, 20_000, 0).await.unwrap(),
+            0,
+            "{name}"
+        );
+        assert_eq!(
+            one.spend(Spent::MicroUsd, 20_000, 40_000).await.unwrap(),
+            40_000,
+            "{name}"
+        );
+        assert_eq!(
+            other.spend(Spent::MicroUsd, 20_000, 2_500).await.unwrap(),
+            42_500,
+            "{name}"
+        );
+        assert_eq!(
+            one.spend(Spent::MicroUsd, 20_001, 7).await.unwrap(),
+            7,
+            "{name}: a new day"
+        );
         // Of many at once none is lost.
-        let spent = (0..40).map(|n| if n % 2 == 0 { one } else { other }.spend(20_001, 10));
+        let spent = (0..40)
+            .map(|n| if n % 2 == 0 { one } else { other }.spend(Spent::MicroUsd, 20_001, 10));
         for sum in futures_util::future::join_all(spent).await {
             sum.unwrap();
         }
-        assert_eq!(other.spend(20_001, 0).await.unwrap(), 407, "{name}");
+        assert_eq!(
+            other.spend(Spent::MicroUsd, 20_001, 0).await.unwrap(),
+            407,
+            "{name}"
+        );
+        // Time has a sum of its own.
+        assert_eq!(
+            one.spend(Spent::CallMs, 20_001, 60_000).await.unwrap(),
+            60_000,
+            "{name}"
+        );
+        assert_eq!(
+            other.spend(Spent::CallMs, 20_001, 1).await.unwrap(),
+            60_001,
+            "{name}"
+        );
         // It is no checkpoint and no line of the journal, and is not counted as one.
         assert_eq!(one.purge(20_001 * DAY).await.unwrap(), 0, "{name}");
-        assert_eq!(one.spend(20_000, 0).await.unwrap(), 42_500, "{name}");
+        assert_eq!(
+            one.spend(Spent::MicroUsd, 20_000, 0).await.unwrap(),
+            42_500,
+            "{name}"
+        );
         one.purge(20_002 * DAY).await.unwrap();
-        assert_eq!(one.spend(20_000, 0).await.unwrap(), 0, "{name}");
-        assert_eq!(one.spend(20_001, 0).await.unwrap(), 407, "{name}");
+        assert_eq!(
+            one.spend(Spent::MicroUsd, 20_000, 0).await.unwrap(),
+            0,
+            "{name}"
+        );
+        assert_eq!(
+            one.spend(Spent::MicroUsd, 20_001, 0).await.unwrap(),
+            407,
+            "{name}"
+        );
     }
+}
+
+fn ring(who: &str, n: u32) -> Ring {
+    Ring {
+        who: who.to_owned(),
+        call: call(n),
+        most: 3,
+    }
+}
+
+#[tokio::test]
+async fn a_caller_is_let_in_so_often_within_an_hour_whichever_process_is_asked() {
+    for (name, engine) in engines() {
+        let (one, other) = (&engine.one, &engine.other);
+        for n in 0..3 {
+            let store = if n % 2 == 0 { one } else { other };
+            assert_eq!(
+                store
+                    .ring(ring("anna", n), 100 + i64::from(n))
+                    .await
+                    .unwrap(),
+                Rung::LetIn,
+                "{name}"
+            );
+        }
+        assert_eq!(
+            other.ring(ring("anna", 3), 200).await.unwrap(),
+            Rung::TurnedAway(1),
+            "{name}"
+        );
+        // The same call again, while Twilio asks twice: the same answer.
+        for _ in 0..10 {
+            assert_eq!(
+                one.ring(ring("anna", 1), 201).await.unwrap(),
+                Rung::LetIn,
+                "{name}"
+            );
+            assert_eq!(
+                one.ring(ring("anna", 3), 201).await.unwrap(),
+                Rung::TurnedAway(1),
+                "{name}"
+            );
+        }
+        // Who keeps on ringing leaves no more behind than that.
+        for n in 4..40 {
+            let turned = one.ring(ring("anna", n), 202).await.unwrap();
+            assert_eq!(turned, Rung::TurnedAway((n - 2).min(4)), "{name}");
+        }
+        assert_eq!(
+            one.ring(ring("bert", 50), 202).await.unwrap(),
+            Rung::LetIn,
+            "{name}: somebody else"
+        );
+        // A call that nobody took does not count.
+        one.unring(call(2)).await.unwrap();
+        assert_eq!(
+            one.ring(ring("anna", 60), 203).await.unwrap(),
+            Rung::LetIn,
+            "{name}"
+        );
+        assert_eq!(
+            one.ring(ring("anna", 61), 204).await.unwrap(),
+            Rung::TurnedAway(4),
+            "{name}"
+        );
+        // An hour later the first of them is forgotten, and not those after it.
+        let later = 100 + RING_LIFE;
+        assert_eq!(one.purge(later).await.unwrap(), 0, "{name}");
+        assert_eq!(
+            one.ring(ring("anna", 70), later).await.unwrap(),
+            Rung::LetIn,
+            "{name}"
+        );
+        assert_eq!(
+            one.ring(ring("anna", 71), later).await.unwrap(),
+            Rung::TurnedAway(4),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn of_many_calls_at_once_no_more_are_let_in_than_may() {
+    for (name, engine) in engines() {
+        let asked = (0..40).map(|n| {
+            let store = if n % 2 == 0 {
+                &engine.one
+            } else {
+                &engine.other
+            };
+            store.ring(ring("anna", n), 100)
+        });
+        let answers = futures_util::future::join_all(asked).await;
+        let let_in = answers.iter().filter(|answer| **answer == Ok(Rung::LetIn));
+        assert_eq!(let_in.count(), 3, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_the_version_before_keeps_what_it_has_and_gets_what_came_later() {
+    let folder = Folder::new();
+    let file = rusqlite::Connection::open(folder.file()).unwrap();
+    file.execute_batch(
+        "CREATE TABLE calls (
+            call TEXT PRIMARY KEY, epoch INTEGER NOT NULL, checkpoint BLOB, saved INTEGER NOT NULL);
+        CREATE INDEX calls_by_age ON calls (saved);
+        CREATE TABLE journal (
+            key TEXT PRIMARY KEY, call TEXT NOT NULL, tool TEXT NOT NULL, arguments TEXT NOT NULL,
+            output TEXT, at INTEGER NOT NULL);
+        CREATE INDEX journal_by_age ON journal (at);
+        CREATE TABLE spending (day INTEGER PRIMARY KEY, micro_usd INTEGER NOT NULL);
+        INSERT INTO spending VALUES (20000, 123);
+        PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    drop(file);
+    let store = SqliteStore::open(&folder.file()).unwrap();
+    assert_eq!(store.spend(Spent::MicroUsd, 20_000, 1).await.unwrap(), 124);
+    assert_eq!(store.spend(Spent::CallMs, 20_000, 5).await.unwrap(), 5);
+    assert_eq!(store.ring(ring("anna", 1), 100).await.unwrap(), Rung::LetIn);
+    let file = rusqlite::Connection::open(folder.file()).unwrap();
+    let version: i64 = file
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap();
+    assert_eq!(version, 2);
 }
 
 #[tokio::test]
@@ -387,13 +556,18 @@ async fn what_one_process_wrote_the_next_one_finds() {
     let store = SqliteStore::open(&folder.file()).unwrap();
     store.save(call(1), 1, bytes("kept"), 100).await.unwrap();
     store.begin(effect("a"), 100).await.unwrap();
-    store.spend(20_000, 123).await.unwrap();
+    store.spend(Spent::MicroUsd, 20_000, 123).await.unwrap();
+    for n in 1..=3 {
+        store.ring(ring("anna", n), 100).await.unwrap();
+    }
     drop(store);
     let store = SqliteStore::open(&folder.file()).unwrap();
     let claim = store.claim(call(1), 101).await.unwrap();
     assert_eq!((claim.epoch, claim.checkpoint), (2, Some(bytes("kept"))));
     assert_eq!(store.begin(effect("a"), 101).await.unwrap(), Begun::Unknown);
-    assert_eq!(store.spend(20_000, 1).await.unwrap(), 124);
+    assert_eq!(store.spend(Spent::MicroUsd, 20_000, 1).await.unwrap(), 124);
+    let again = store.ring(ring("anna", 4), 101).await.unwrap();
+    assert_eq!(again, Rung::TurnedAway(1));
 }
 
 #[tokio::test]

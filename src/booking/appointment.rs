@@ -150,8 +150,22 @@ pub(crate) fn between(
     )
 }
 
-/// Coming appointments a number can have: nobody empties the book of a house by phone.
+/// Coming appointments a number can make, or be left for by others: nobody empties the book of a house by phone.
 pub(crate) const MOST_COMING: usize = 20;
+
+/// How many stand from now on that a number made, or that were made for it to be reached.
+pub(crate) fn count_coming(
+    connection: &Connection,
+    (made_by, left): (Option<&str>, Option<&str>),
+    now: Timestamp,
+) -> rusqlite::Result<usize> {
+    let count: u32 = connection.query_row(
+        "SELECT COUNT(*) FROM appointments WHERE state = 'booked' AND ends > ?3 AND (caller = ?1 OR number = ?2)",
+        params![made_by, left, now.as_second()],
+        |row| row.get(0),
+    )?;
+    Ok(count as usize)
+}
 
 /// What stands from now on for a number: the one that called or the one that was left.
 pub(crate) fn of_number(
@@ -191,7 +205,7 @@ pub(crate) struct Guest<'a> {
     pub(crate) caller: Option<&'a str>,
 }
 
-/// Writes an appointment, or an imported one anew; the number's customer is written down, too.
+/// Writes an appointment, or an imported one anew.
 pub(crate) fn insert(
     connection: &Connection,
     (uid, code): (&str, &str),
@@ -222,6 +236,15 @@ pub(crate) fn insert(
         guest.caller,
         now.as_second(),
     ])?;
+    Ok(())
+}
+
+/// Keeps the name a number last booked under: for the desk, or for whoever calls from that number, and nobody else.
+pub(crate) fn remember(
+    connection: &Connection,
+    guest: &Guest<'_>,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     if !guest.number.is_empty() {
         connection.execute(
             "INSERT INTO customers (number, name, since, last) VALUES (?1, ?2, ?3, ?3) \

@@ -1,13 +1,18 @@
-//! Confirmation codes: four characters that survive a telephone.
+//! Confirmation codes: six characters that survive a telephone.
 
 use getrandom::fill;
 
 /// One of each family that sounds or looks alike on the phone: of B C D E G P T V Z 3 only T, of A H J K 8 only K, of
 /// M N only M, of F S X only F, of I Y 5 9 only 9, of Q U 2 only 2; no O, 0 and 1. What is left of the rest: L R W 4 6 7.
 const ALPHABET: &[u8; 12] = b"FKLMRTW24679";
-const LENGTH: usize = 4;
 
-/// A new code, one of 20,736; the database refuses one that a live appointment has.
+/// Characters of a new code; why so many is said in [`tally`](super::tally).
+pub(crate) const LENGTH: usize = 6;
+
+/// Characters of codes that were given before.
+const FORMER_LENGTH: usize = 4;
+
+/// A new code, one of 2,985,984; the database refuses one that a live appointment has.
 ///
 /// # Errors
 /// When the system has no randomness.
@@ -44,7 +49,17 @@ pub(crate) fn read(heard: &str) -> Option<String> {
         }
         code.push(character);
     }
-    (code.len() == LENGTH).then_some(code)
+    [LENGTH, FORMER_LENGTH]
+        .contains(&code.len())
+        .then_some(code)
+}
+
+/// How many codes of a length there are.
+#[cfg(test)]
+pub(crate) fn of_length(length: usize) -> f64 {
+    let mut codes = 1.0;
+    (0..length).for_each(|_| codes *= 12.0);
+    codes
 }
 
 /// The code as it is said: `K, 7, M, 4`.
@@ -66,9 +81,10 @@ mod tests {
             assert_eq!(read(&code), Some(code.clone()));
             assert_eq!(read(&spelled(&code).to_lowercase()), Some(code));
         }
-        assert_eq!(read("k-7 n4").as_deref(), Some("K7M4"));
+        assert_eq!(read("k-7 n4").as_deref(), Some("K7M4"), "one of before");
+        assert_eq!(read("k 7 n 4, 2 l").as_deref(), Some("K7M42L"));
         assert_eq!(read("J 7 N, 4.").as_deref(), Some("K7M4"));
-        for wrong in ["", "K7M", "K7M44", "K7O4", "K7M1", "ÄÖÜß"] {
+        for wrong in ["", "K7M", "K7M44", "K7M42LL", "K7O4", "K7M1", "ÄÖÜß"] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
     }

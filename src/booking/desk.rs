@@ -261,7 +261,8 @@ fn enter(
         } else {
             error.into()
         }
-    })
+    })?;
+    Ok(appointment::remember(connection, &guest, now)?)
 }
 
 fn is_live(connection: &Connection, code: &str) -> Result<bool, BookError> {

@@ -1,7 +1,7 @@
 //! The appointment book: services, therapists, rooms and hours, and who comes when. SQLite in the data directory.
 //!
 //! It is the example of tools with effects, and whole: a fresh machine books. It knows nothing of calls and models;
-//! whoever runs tools hands in the arguments, the caller's number, the time and the idempotency key, and gets an
+//! whoever runs tools hands in the arguments, who asks, the time and the idempotency key, and gets an
 //! answer that a model can speak, whatever was asked ([`Book::call`]).
 //!
 //! | file | question it answers |
@@ -9,6 +9,7 @@
 //! | [`premises`], [`values`] | the house: services, therapists, rooms, opening days; its file format |
 //! | [`hours`], `when` | hours of a week, days and times as people say them |
 //! | `free` | who is free, where and when; pure |
+//! | [`identity`], `tally` | who asks and what they must show; what may be tried how often |
 //! | [`appointment`], `schema` | rows, tables, and the rules in the database |
 //! | `file` | whether the file is still the one that was opened |
 //! | [`mod@tools`] | what the model may call, and the answers |
@@ -26,22 +27,26 @@ mod desk;
 mod file;
 mod free;
 pub mod hours;
+pub mod identity;
 pub mod premises;
 mod schema;
+mod tally;
 pub mod tools;
 pub mod values;
 mod when;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jiff::Timestamp;
+use prometheus::IntCounter;
 use rusqlite::Connection;
 use serde_json::Value;
 use switchboard_actors::metrics::FileFaults;
 
 pub use appointment::{Appointment, State};
 pub use calendar::Imported;
+pub use identity::{Asker, Identify};
 pub use premises::Premises;
 pub use tools::{Answer, BookTool, tools};
 
@@ -54,13 +59,15 @@ pub const FILE: &str = "book.sqlite";
 pub struct Book {
     file: BookFile,
     is_new: bool,
+    /// Counts wrong codes and names.
+    guesses: OnceLock<IntCounter>,
 }
 
-/// Around a tool call: who calls, when, and under which key.
+/// Around a tool call: who asks, when, and under which key.
 #[derive(Clone, Copy, Debug)]
 pub struct CallContext<'a> {
-    /// The caller's number in full; `None` when it is withheld.
-    pub caller: Option<&'a str>,
+    /// Who asks.
+    pub asker: Asker<'a>,
     /// The time.
     pub now: Timestamp,
     /// A call with effects under a key that was used before gets the answer of that time, and no effect.
@@ -171,7 +178,11 @@ impl Book {
     /// [`BookError`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, BookError> {
         let (file, is_new) = BookFile::open(path.as_ref())?;
-        Ok(Self { file, is_new })
+        Ok(Self {
+            file,
+            is_new,
+            guesses: OnceLock::new(),
+        })
     }
 
     /// What befalls the file from now on is counted.
@@ -241,6 +252,11 @@ impl Book {
             schema::check(&connection, path)?;
         }
         Ok(())
+    }
+
+    /// Wrong codes and names are counted here from now on.
+    pub fn count_guesses_with(&self, guesses: IntCounter) {
+        let _ = self.guesses.set(guesses);
     }
 
     /// Runs a tool. Always an answer that a model can speak: what went wrong is in `error`, with what else could be

@@ -12,7 +12,7 @@ use super::{BookError, Fault};
 
 /// What makes the tables of each version from those of the one before; how many have been run is kept in SQLite's
 /// `user_version`. A change of the tables is another line.
-const STEPS: &[&str] = &[TABLES, EDITION];
+const STEPS: &[&str] = &[TABLES, EDITION, TRIES];
 
 /// How long a writer waits for another one, of this process or of a command at the desk: shorter than a model waits for
 /// its tool, so that it is told that nothing was changed, and not that nobody knows.
@@ -96,6 +96,19 @@ CREATE TABLE edition (
     writes INTEGER NOT NULL
 ) STRICT;
 INSERT INTO edition VALUES (1, lower(hex(randomblob(16))), 0);
+";
+
+/// What makes a book of version 2 from one of version 1: what callers tried, see [`tally`](super::tally).
+const TRIES: &str = "
+CREATE TABLE tries (
+    kind TEXT NOT NULL CHECK (kind IN ('guess', 'booking')),
+    who TEXT NOT NULL,
+    call TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX tries_by_who ON tries (kind, who, at);
+CREATE INDEX tries_by_call ON tries (kind, call);
+CREATE INDEX tries_by_age ON tries (at);
 ";
 
 /// Finds out whether a book could be begun there; what is made for that is gone again.

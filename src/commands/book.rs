@@ -8,7 +8,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::booking::{self, Appointment, BookError, CallContext, State};
+use crate::booking::{self, Appointment, Asker, BookError, CallContext, State};
 use crate::cli::{self, BookAction, Exit, complain};
 use crate::settings::Data;
 
@@ -124,7 +124,7 @@ fn enter(book: &booking::Book, add: &cli::BookAdd, now: Timestamp) -> Result<Tol
         wish["therapist"] = json!(therapist);
     }
     let context = CallContext {
-        caller: None,
+        asker: Asker::Desk,
         now,
         idempotency_key: None,
     };

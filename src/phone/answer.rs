@@ -112,6 +112,11 @@ pub(crate) fn elsewhere(house: &House, agent: &Answering, path: &str, waited: u8
     Response::new().pause(1).redirect(&again)
 }
 
+/// The busy tone, at once: the call is not answered and costs nothing.
+pub(crate) fn busy() -> Response {
+    Response::new().busy()
+}
+
 /// No room, or no new calls: the fleet if there is one, a person if there is one, else the busy tone, at once.
 pub(crate) fn turned_away(house: &House, agent: &Answering, reason: &str) -> Response {
     if let Some(fleet) = &house.settings.server.fleet_url
@@ -121,6 +126,6 @@ pub(crate) fn turned_away(house: &House, agent: &Answering, reason: &str) -> Res
     }
     match &agent.fallback().dial {
         Some(_) => fall_back(Response::new(), agent),
-        None => Response::new().busy(),
+        None => busy(),
     }
 }

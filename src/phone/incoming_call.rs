@@ -10,7 +10,7 @@ use switchboard_actors::openai::ModelLine;
 use super::form::Form;
 use super::media_stream::DiallerOfThread;
 use super::webhook::Webhook;
-use super::{after_dial, after_stream, answer, caller, takeover};
+use super::{after_dial, after_stream, answer, caller, limit, takeover};
 use crate::answering::Answering;
 use crate::house::House;
 use crate::settings::DialAt;
@@ -34,6 +34,16 @@ pub(crate) async fn handle(
     }
     let visit = visit(&house, &request, &webhook).await;
     let agent = house.answering(&visit);
+    if let Err(too_many) = limit::ring(&house, &visit).await {
+        let reason = Refused::NumberCalls.label();
+        house.metrics.admission_rejected(reason);
+        log::debug!(target: "switchboard::phone", call_sid = webhook.call.as_str(), reason; "call turned away");
+        return answer::twiml(&if too_many.is_flood {
+            answer::busy()
+        } else {
+            answer::turned_away(&house, &agent, reason)
+        });
+    }
     match arrive(&house, visit).await {
         Ok(arrived) => {
             if arrived.first && house.settings.openai.dial == DialAt::Webhook {
@@ -42,6 +52,7 @@ pub(crate) async fn handle(
             answer::twiml(&answer::connect(&house, &agent, &arrived.token))
         }
         Err(reason) => {
+            limit::unring(&house, webhook.call);
             house.metrics.admission_rejected(reason);
             log::warn!(target: "switchboard::phone", call_sid = webhook.call.as_str(), reason; "call turned away");
             answer::twiml(&answer::turned_away(&house, &agent, reason))
@@ -61,24 +72,38 @@ fn dial_early(house: &House, dialler: &DiallerOfThread, call: CallSid, agent: &A
 pub(crate) async fn visit(house: &House, request: &HttpRequest, webhook: &Webhook) -> Visit {
     let to = webhook.form.get("To");
     let from = webhook.form.get("From");
-    let outbound = webhook
-        .form
-        .get("Direction")
-        .is_some_and(|direction| direction.starts_with("outbound"));
+    let outbound = is_outbound(webhook);
     let query = Form::from_query(request.query_string()).ok();
     let named = query.as_ref().and_then(|query| query.get("agent"));
     let called = to.unwrap_or_default();
-    let (agent, reading) = house.who_answers(called, named, caller::number(from)).await;
+    let believed = believed(house, webhook);
+    let (agent, reading) = house
+        .who_answers(called, named, caller::number(believed))
+        .await;
     Visit {
         call: webhook.call,
         from: from.map(mask_number),
-        number: CallerNumber(clean(from.unwrap_or_default())),
+        number: CallerNumber(clean(believed.unwrap_or_default())),
         to: to.map(clean),
         direction: if outbound { "outbound" } else { "inbound" },
         agent,
         reading,
         tenure: Tenure::First,
     }
+}
+
+/// The number the call comes from, unless the settings want one that somebody vouches for: any other can be written by
+/// anybody.
+pub(crate) fn believed<'a>(house: &House, webhook: &'a Webhook) -> Option<&'a str> {
+    let is_believed = is_outbound(webhook)
+        || !house.book_rules().verified_only
+        || caller::is_attested(webhook.form.get("StirVerstat"));
+    webhook.form.get("From").filter(|_| is_believed)
+}
+
+fn is_outbound(webhook: &Webhook) -> bool {
+    let direction = webhook.form.get("Direction");
+    direction.is_some_and(|direction| direction.starts_with("outbound"))
 }
 
 /// A number as Twilio wrote it, without what cannot stand in one.
@@ -125,7 +150,11 @@ async fn keep_place(
         "no_ticket"
     })?;
     let most_of_agent = house.answering(&visit).max_calls();
+    let exempt = house
+        .callers()
+        .is_exempt(caller::number(Some(&visit.number.0)));
     let question = Arrive {
+        exempt,
         visit,
         token,
         again,

@@ -14,6 +14,7 @@ pub mod form;
 mod health;
 mod incoming_call;
 pub(crate) mod language;
+mod limit;
 pub(crate) mod media_stream;
 pub(crate) mod openers;
 pub(crate) mod person;

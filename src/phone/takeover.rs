@@ -15,7 +15,7 @@ use switchboard_actors::store::{Answer, CallStore, Claim, StoreError};
 use tokio::sync::watch;
 
 use super::webhook::Webhook;
-use super::{caller, ticket};
+use super::{caller, incoming_call, ticket};
 use crate::house::House;
 
 /// Longest wait for the store before the caller is answered without it.
@@ -57,7 +57,7 @@ pub(crate) async fn same_agent(house: &House, webhook: &Webhook, visit: &mut Vis
     if visit.agent.name == agent {
         return;
     }
-    let from = caller::number(webhook.form.get("From"));
+    let from = caller::number(incoming_call::believed(house, webhook));
     let called = webhook.form.get("To").unwrap_or_default();
     (visit.agent, visit.reading) = house.who_answers(called, Some(agent), from).await;
 }

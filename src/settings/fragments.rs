@@ -26,6 +26,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) limits: Limits,
     #[serde(default)]
+    pub(super) book: Book,
+    #[serde(default)]
     pub(super) openai: OpenAi,
     #[serde(default)]
     pub(super) twilio: Twilio,
@@ -74,6 +76,16 @@ pub(super) struct Limits {
     pub(super) drain_seconds: Option<i64>,
     pub(super) max_call_cost_usd: Option<f64>,
     pub(super) max_day_cost_usd: Option<f64>,
+    pub(super) number_calls_per_hour: Option<i64>,
+    pub(super) minutes_per_day: Option<i64>,
+    pub(super) exempt_numbers: Option<Vec<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Book {
+    pub(super) identify: Option<String>,
+    pub(super) verified_only: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]

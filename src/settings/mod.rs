@@ -7,6 +7,7 @@
 mod agent_rules;
 pub(crate) mod agents;
 mod built_in;
+mod callers;
 mod env;
 mod error;
 mod fragments;
@@ -42,6 +43,7 @@ pub use agents::{
     Transcription, TurnDetection, VOICES, Voice,
 };
 pub use built_in::BuiltIn;
+pub use callers::{BookRules, CallerLimits};
 pub use env::{Env, ProcessEnv};
 pub use error::SettingsError;
 pub use problems::SettingsErrors;
@@ -65,6 +67,10 @@ pub struct Settings {
     pub data: Data,
     /// Bounds of the whole service.
     pub limits: Limits,
+    /// What is answered, as far as that depends on who calls.
+    pub callers: CallerLimits,
+    /// What the appointment book believes of a caller.
+    pub book: BookRules,
     /// The model's server.
     pub openai: OpenAi,
     /// Twilio's REST API and stream checks.

@@ -89,6 +89,10 @@ impl Settings {
                 "limits.max_day_cost_usd",
                 self.limits.max_day_cost_usd != new.limits.max_day_cost_usd,
             ),
+            (
+                "limits.minutes_per_day",
+                self.callers.minutes_per_day != new.callers.minutes_per_day,
+            ),
             (keys::OPENAI_URL.key, self.openai.url != new.openai.url),
             ("openai.dial", self.openai.dial != new.openai.dial),
             (

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::agent_rules::{self, Surroundings};
 use super::agents::{Agent, BUILT_IN_AGENT};
+use super::callers::{BookRules, CallerLimits};
 use super::error::SettingsError;
 use super::inputs::{Given, GivenSecret, Inputs};
 use super::keys::{self, Key};
@@ -66,6 +67,8 @@ fn settings(inputs: Inputs, problems: &mut Problems) -> Option<Settings> {
         });
     }
     let limits = limits(&inputs, problems);
+    let callers = problems.keep(CallerLimits::read(&inputs.file.limits));
+    let book = problems.keep(BookRules::read(&inputs.file.book));
 
     let folder = inputs
         .file_path
@@ -112,6 +115,8 @@ fn settings(inputs: Inputs, problems: &mut Problems) -> Option<Settings> {
         admin_listen: admin_listen?,
         data: data?,
         limits: limits?,
+        callers: callers?,
+        book: book?,
         twilio: twilio?,
         log: log?,
         openai: openai?,

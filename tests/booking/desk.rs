@@ -346,9 +346,9 @@ fn another_house_takes_the_place_of_the_first_and_appointments_stay() {
     assert_eq!(shelf.standing().len(), 1, "what was booked stands");
     let moved = shelf.book.call(
         "move_appointment",
-        &json!({"time": "16:00"}),
+        &json!({"time": "16:00", "name": "Weber"}),
         &switchboard::booking::CallContext {
-            caller: Some("+15550142"),
+            asker: super::support::anna(),
             now: jiff::Timestamp::now(),
             idempotency_key: None,
         },

@@ -9,5 +9,6 @@ mod interleavings;
 mod once;
 mod race;
 mod readme;
+mod strangers;
 mod support;
 mod two_statements;

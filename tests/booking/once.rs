@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde_json::json;
 use switchboard::booking::{Book, CallContext, FILE};
 
-use super::support::{ANNA, NOW, Shelf, at, refusal};
+use super::support::{NOW, Shelf, anna, at, refusal};
 
 #[test]
 fn the_same_key_gives_the_same_answer_and_no_second_appointment() {
@@ -17,22 +17,30 @@ fn the_same_key_gives_the_same_answer_and_no_second_appointment() {
     // Another process, after a crash of the first.
     let reopened = Book::open(shelf.folder.join(FILE)).unwrap();
     let context = CallContext {
-        caller: Some(ANNA),
+        asker: anna(),
         now: at(NOW),
         idempotency_key: Some("k1"),
     };
     assert_eq!(reopened.call("book_appointment", &wish, &context), first);
     assert_eq!(shelf.standing().len(), 1);
 
-    let moved = shelf.keyed("k2", "move_appointment", &json!({"time": "16:00"}));
+    let moved = shelf.keyed(
+        "k2",
+        "move_appointment",
+        &json!({"time": "16:00", "name": "Anna"}),
+    );
     assert_eq!(
-        shelf.keyed("k2", "move_appointment", &json!({"time": "16:00"})),
+        shelf.keyed(
+            "k2",
+            "move_appointment",
+            &json!({"time": "16:00", "name": "Anna"})
+        ),
         moved
     );
     assert_eq!(moved["was"], "Monday 23 November at 15:00");
-    let cancelled = shelf.keyed("k3", "cancel_appointment", &json!({}));
+    let cancelled = shelf.keyed("k3", "cancel_appointment", &json!({"name": "Anna"}));
     assert_eq!(
-        shelf.keyed("k3", "cancel_appointment", &json!({})),
+        shelf.keyed("k3", "cancel_appointment", &json!({"name": "Anna"})),
         cancelled
     );
     assert!(cancelled["cancelled"].is_object());
@@ -53,7 +61,7 @@ fn a_refusal_is_kept_under_its_key_too() {
     hers["name"] = json!("Berta");
     let refused = shelf.keyed("k2", "book_appointment", &hers);
     assert!(refusal(&refused).contains("is taken"));
-    shelf.keyed("k3", "cancel_appointment", &json!({}));
+    shelf.keyed("k3", "cancel_appointment", &json!({"name": "Anna"}));
     // The time is free by now, but the caller was told no: whoever repeats the question hears the same.
     assert_eq!(shelf.keyed("k2", "book_appointment", &hers), refused);
     assert_eq!(shelf.standing(), []);

@@ -4,7 +4,7 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use switchboard::booking::{Book, CallContext, FILE};
+use switchboard::booking::{Asker, Book, CallContext, FILE, Identify};
 
 use super::support::{NOW, Shelf, at, double_bookings};
 
@@ -12,7 +12,11 @@ fn book(book: &Book, number: usize, arguments: &Value) -> Value {
     let caller = format!("+1555600{number:04}");
     let key = format!("call-{number}");
     let context = CallContext {
-        caller: Some(&caller),
+        asker: Asker::Caller {
+            number: Some(&caller),
+            call: &key,
+            identify: Identify::default(),
+        },
         now: at(NOW),
         idempotency_key: Some(&key),
     };

@@ -37,6 +37,7 @@ fn asked() -> Vec<(&'static str, &'static str, Value)> {
         ("book_appointment", "taken", massage("14:00")),
         ("book_appointment", "not understood", massage("noonish")),
         ("find_appointments", "", json!({})),
+        ("find_appointments", "", json!({"name": "Anna Weber"})),
         (
             "find_appointments",
             "nothing found",
@@ -45,14 +46,14 @@ fn asked() -> Vec<(&'static str, &'static str, Value)> {
         (
             "move_appointment",
             "",
-            json!({"day": "tuesday", "time": "15:30"}),
+            json!({"day": "tuesday", "time": "15:30", "name": "Anna Weber"}),
         ),
         (
             "move_appointment",
             "past",
-            json!({"day": "2026-11-20", "time": "15:30"}),
+            json!({"day": "2026-11-20", "time": "15:30", "name": "Anna Weber"}),
         ),
-        ("cancel_appointment", "", json!({})),
+        ("cancel_appointment", "", json!({"name": "Anna Weber"})),
         ("cancel_appointment", "nothing to cancel", json!({})),
     ]
 }
@@ -90,8 +91,8 @@ fn page() -> String {
         let mut answer = answer.to_string();
         if !code.is_empty() {
             answer = answer
-                .replace(&code, "K7M4")
-                .replace(&spelled.join(", "), "K, 7, M, 4");
+                .replace(&code, "K7M4FL")
+                .replace(&spelled.join(", "), "K, 7, M, 4, F, L");
         }
         if last != tool {
             let _ = writeln!(page, "{tool}");

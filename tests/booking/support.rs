@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use jiff::Timestamp;
 use serde_json::Value;
-use switchboard::booking::{Book, CallContext, FILE};
+use switchboard::booking::{Asker, Book, CallContext, FILE, Identify};
 
 /// A Sunday, four in the afternoon in Berlin.
 pub(crate) const NOW: &str = "2026-11-22T15:00:00Z";
@@ -14,6 +14,15 @@ pub(crate) const NOW: &str = "2026-11-22T15:00:00Z";
 pub(crate) const ANNA: &str = "+15550142";
 /// Somebody else's.
 pub(crate) const BERT: &str = "+15550143";
+
+/// Anna's call.
+pub(crate) const fn anna() -> Asker<'static> {
+    Asker::Caller {
+        number: Some(ANNA),
+        call: ANNA,
+        identify: Identify::NumberAndName,
+    }
+}
 
 pub(crate) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -48,10 +57,29 @@ impl Shelf {
         self.call(Some(ANNA), tool, arguments)
     }
 
+    /// Somebody's call; each number has one.
     pub(crate) fn call(&self, caller: Option<&str>, tool: &str, arguments: Value) -> Value {
+        let call = caller.unwrap_or("withheld");
+        self.ask(caller, call, Identify::default(), at(NOW), tool, arguments)
+    }
+
+    /// The same with a call of its own, under another rule, at another time.
+    pub(crate) fn ask(
+        &self,
+        number: Option<&str>,
+        call: &str,
+        identify: Identify,
+        now: Timestamp,
+        tool: &str,
+        arguments: Value,
+    ) -> Value {
         let context = CallContext {
-            caller,
-            now: at(NOW),
+            asker: Asker::Caller {
+                number,
+                call,
+                identify,
+            },
+            now,
             idempotency_key: None,
         };
         self.book.call(tool, &arguments, &context)
@@ -59,7 +87,7 @@ impl Shelf {
 
     pub(crate) fn keyed(&self, key: &str, tool: &str, arguments: &Value) -> Value {
         let context = CallContext {
-            caller: Some(ANNA),
+            asker: anna(),
             now: at(NOW),
             idempotency_key: Some(key),
         };

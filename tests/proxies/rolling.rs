@@ -8,7 +8,9 @@ use tokio::task::JoinHandle;
 use crate::number;
 use crate::proxy::{Kind, Proxy};
 use crate::support::child::Serving;
-use crate::support::{AGENT, MODEL_KEY, PUBLIC, SOON, brief, line_to, listen, say, until};
+use crate::support::{
+    AGENT, MODEL_KEY, PUBLIC, SOON, brief, line_to, listen, say, unlimited, until,
+};
 use crate::town::{Folder, Timed, at, lasting_address, percentile, turned};
 
 /// A deadline that no call here reaches.
@@ -68,7 +70,7 @@ async fn roll(deadline: u64, number: usize) -> String {
     let file = folder.0.join("switchboard.toml");
     std::fs::write(
         &file,
-        format!("[server]\nfleet_url = \"{PUBLIC}\"\n{AGENT}"),
+        unlimited(&format!("[server]\nfleet_url = \"{PUBLIC}\"\n{AGENT}")),
     )
     .unwrap();
     let more = [

@@ -6,7 +6,7 @@ use switchboard_kit::twilio::{CallEnd, Scripted, Step, StreamEnd};
 
 use crate::proxy::{Kind, Proxy};
 use crate::support::child::Serving;
-use crate::support::{MODEL_KEY, brief, line_to};
+use crate::support::{MODEL_KEY, brief, line_to, unlimited};
 use crate::town::{Folder, Timed};
 use crate::{installed, number};
 
@@ -43,7 +43,7 @@ async fn d7_no_proxy_closes_a_socket_that_is_silent_for_ten_minutes() {
 async fn silent(kind: Kind, seconds: u64, calls: usize) -> String {
     let folder = Folder::new();
     let file = folder.0.join("switchboard.toml");
-    std::fs::write(&file, AGENT).unwrap();
+    std::fs::write(&file, unlimited(AGENT)).unwrap();
     let model = brief().keys([MODEL_KEY]).start().await.unwrap();
     let config = [("SWITCHBOARD_CONFIG", file.display().to_string())];
     let serving = Serving::start(&folder.variables(&model.url(), &config)).await;

@@ -20,6 +20,8 @@ const DRAIN: u64 = 1;
 const FILES: usize = 8;
 
 const CONFIG: &str = r#"
+[limits]
+number_calls_per_hour = 0
 [agents.spa]
 instructions = "You answer the phone of a spa."
 greeting = { mode = "model", text = "Greet the caller." }

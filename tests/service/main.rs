@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // tests, where a panic is the report
 
 mod budget;
+mod callers;
 mod conversation;
 mod demo;
 mod endings;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
 
 mod agents;
+mod callers;
 mod problems;
 mod reload;
 mod support;

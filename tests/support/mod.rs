@@ -94,7 +94,23 @@ impl Options {
     }
 }
 
-/// The variables that make a service of the options, whether in this process or in another one.
+/// A file that says nothing but that.
+const UNLIMITED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/unlimited.toml");
+
+/// Settings whose callers may all have the same number, unless they say what a number may.
+pub(crate) fn unlimited(toml: &str) -> String {
+    const ALL: &str = "number_calls_per_hour = 0\n";
+    if toml.contains("number_calls_per_hour") {
+        toml.to_owned()
+    } else if let Some((before, after)) = toml.split_once("[limits]\n") {
+        format!("{before}[limits]\n{ALL}{after}")
+    } else {
+        format!("{toml}\n[limits]\n{ALL}")
+    }
+}
+
+/// The variables that make a service of the options, whether in this process or in another one. A process without a
+/// configuration file of its own takes the same number as often as it calls.
 pub(crate) fn environment(
     model: &str,
     more: &[(&'static str, String)],
@@ -109,6 +125,7 @@ pub(crate) fn environment(
         ("TWILIO_AUTH_TOKEN", AUTH_TOKEN),
         ("OPENAI_API_KEY", MODEL_KEY),
         ("OPENAI_REALTIME_URL", model),
+        ("SWITCHBOARD_CONFIG", UNLIMITED),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
@@ -159,8 +176,12 @@ impl House {
         times::watch();
         let model = options.model.start().await.expect("the model listens");
         let environment = environment(&model.url(), &options.environment);
-        let settings = Settings::from_toml(&options.toml, Path::new("itest.toml"), &environment)
-            .expect("the configuration is valid");
+        let settings = Settings::from_toml(
+            &unlimited(&options.toml),
+            Path::new("itest.toml"),
+            &environment,
+        )
+        .expect("the configuration is valid");
         let (up, is_up) = oneshot::channel();
         let (leave, leaves) = oneshot::channel::<()>();
         let own = options.own;

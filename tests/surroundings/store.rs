@@ -101,10 +101,11 @@ async fn f16_a_store_that_does_not_answer_for_fifteen_seconds_costs_no_call() {
     let works = free.elapsed();
     let report = others.await.unwrap();
     assert_eq!((report.failures, report.frames_lost), (0, 0), "{report:#?}");
-    // 200 ms for an announcement, 250 ms for a question, both for the second; the rest is this machine's noise.
+    // 200 ms to be counted, 200 ms for an announcement, 250 ms for a question and an announcement for the second; the rest
+    // is this machine's noise.
     times::within(
         slowest_webhook,
-        Duration::from_millis(450),
+        Duration::from_millis(650),
         "slowest webhook",
     );
     times::within(
@@ -116,7 +117,7 @@ async fn f16_a_store_that_does_not_answer_for_fifteen_seconds_costs_no_call() {
     serving.stop_within(SOON).await;
     println!(
         "F16 store locked by another process for {} s: {CALLS} calls, {} frames, 0 lost; /healthz and /readyz 200 in {looks} of \
-         {looks} looks; slowest webhook {} ms (store given up after 200), /after-stream {} ms (250, then 200); works again {} ms \
+         {looks} looks; slowest webhook {} ms (store given up after 200, twice), /after-stream {} ms (250, then 200); works again {} ms \
          after it was free (bar 5 s)",
         AWAY.as_secs(),
         report.frames_returned,

@@ -48,7 +48,7 @@ impl Registry {
                 return Err(Refused::AgentFull);
             }
             // Whoever comes back is on the line already: for him it is tried in any case.
-            self.gate.admit(now)?;
+            self.gate.admit(now, message.exempt)?;
         }
         let until = now + TICKET_LIFE;
         self.waiting += 1;
@@ -142,7 +142,7 @@ impl Registry {
         let now = Instant::now();
         self.expire(now);
         self.has_room(None)?;
-        self.gate.admit(now)?;
+        self.gate.admit(now, false)?;
         Ok(self.enter(None, None))
     }
 }

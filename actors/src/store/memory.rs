@@ -8,8 +8,8 @@ use call_protocol::ids::CallSid;
 
 use super::{
     Answer, Begun, CHECKPOINT_LIFE, CallStore, Claim, DAY, Effect, Forgotten, JOURNAL_LIFE,
-    MAX_CHECKPOINT, MAX_EFFECT_TEXT, SPENDING_LIFE, Saved, StoreError, UnixSeconds, bounded,
-    check_effect,
+    MAX_CHECKPOINT, MAX_EFFECT_TEXT, RING_LIFE, Ring, Rung, SPENDING_LIFE, Saved, Spent,
+    StoreError, UnixSeconds, bounded, check_effect,
 };
 
 /// Keeps everything in this process.
@@ -22,7 +22,9 @@ pub struct MemoryStore {
 struct Shelves {
     calls: HashMap<CallSid, Kept>,
     journal: HashMap<String, Line>,
-    spending: HashMap<i64, u64>,
+    spending: HashMap<(Spent, i64), u64>,
+    /// Calls of a caller, oldest first.
+    rings: HashMap<String, Vec<Ringing>>,
 }
 
 #[derive(Debug)]
@@ -38,6 +40,13 @@ impl Kept {
             .clone()
             .filter(|_| self.saved + CHECKPOINT_LIFE > now)
     }
+}
+
+#[derive(Debug)]
+struct Ringing {
+    call: CallSid,
+    answer: Rung,
+    at: UnixSeconds,
 }
 
 #[derive(Debug)]
@@ -161,11 +170,45 @@ impl CallStore for MemoryStore {
         answer(Ok(()))
     }
 
-    fn spend(&self, day: i64, micro_usd: u64) -> Answer<u64> {
+    fn spend(&self, what: Spent, day: i64, amount: u64) -> Answer<u64> {
         let mut shelves = self.shelves();
-        let sum = shelves.spending.entry(day).or_default();
-        *sum = sum.saturating_add(micro_usd);
+        let sum = shelves.spending.entry((what, day)).or_default();
+        *sum = sum.saturating_add(amount);
         answer(Ok(*sum))
+    }
+
+    fn ring(&self, ring: Ring, now: UnixSeconds) -> Answer<Rung> {
+        let mut shelves = self.shelves();
+        let rings = shelves.rings.entry(ring.who).or_default();
+        rings.retain(|ringing| ringing.at + RING_LIFE > now);
+        if let Some(known) = rings.iter().find(|ringing| ringing.call == ring.call) {
+            return answer(Ok(known.answer));
+        }
+        let all = u32::try_from(rings.len()).unwrap_or(u32::MAX);
+        let let_in = rings.iter().filter(|known| known.answer == Rung::LetIn);
+        let let_in = u32::try_from(let_in.count()).unwrap_or(u32::MAX);
+        let turned_away = all - let_in;
+        let given = if let_in < ring.most {
+            Rung::LetIn
+        } else {
+            Rung::TurnedAway(turned_away + 1)
+        };
+        if given == Rung::LetIn || turned_away < ring.most {
+            rings.push(Ringing {
+                call: ring.call,
+                answer: given,
+                at: now,
+            });
+        }
+        answer(Ok(given))
+    }
+
+    fn unring(&self, call: CallSid) -> Answer<()> {
+        let mut shelves = self.shelves();
+        for rings in shelves.rings.values_mut() {
+            rings.retain(|ringing| ringing.call != call || ringing.answer != Rung::LetIn);
+        }
+        answer(Ok(()))
     }
 
     fn purge(&self, now: UnixSeconds) -> Answer<u64> {
@@ -179,7 +222,11 @@ impl CallStore for MemoryStore {
             .retain(|_, line| line.at + JOURNAL_LIFE > now);
         shelves
             .spending
-            .retain(|day, _| *day + SPENDING_LIFE > now.div_euclid(DAY));
+            .retain(|(_, day), _| *day + SPENDING_LIFE > now.div_euclid(DAY));
+        shelves.rings.retain(|_, rings| {
+            rings.retain(|ringing| ringing.at + RING_LIFE > now);
+            !rings.is_empty()
+        });
         let after = shelves.calls.len() + shelves.journal.len();
         answer(Ok((before - after) as u64))
     }

@@ -1,4 +1,4 @@
-//! What outlives a process: checkpoints of live calls, the journal of tool effects, and what the day has cost.
+//! What outlives a process: checkpoints of live calls, the journal of tool effects, who rang, and what the day has had.
 //!
 //! The trait knows no engine. Every method answers with a future that does not block the thread it is polled on; a
 //! call never waits for its checkpoint. Wall-clock times are handed in, as seconds since the epoch.
@@ -45,7 +45,10 @@ pub const DAY: i64 = 24 * 60 * 60;
 /// Days whose spending is kept: yesterday's may still be asked for by whoever has another clock.
 const SPENDING_LIFE: i64 = 2;
 
-/// Keeps checkpoints, the journal, and what the day has cost.
+/// Seconds for which a caller's new calls are counted together.
+pub const RING_LIFE: i64 = 60 * 60;
+
+/// Keeps checkpoints, the journal, who rang, and what the day has had.
 ///
 /// What a method asks for is lined up when the method is called, in the order of the calls; the future only waits for
 /// the answer and may be dropped.
@@ -71,8 +74,15 @@ pub trait CallStore: Send + Sync + 'static {
     /// Writes down what an effect came to, after it did. An effect that was never announced is not written down.
     fn finish(&self, key: String, output: String, now: UnixSeconds) -> Answer<()>;
 
-    /// Adds to what a day (UTC, counted from the epoch) has cost, in millionths of a US dollar; gives the day's sum.
-    fn spend(&self, day: i64, micro_usd: u64) -> Answer<u64>;
+    /// Adds to what a day (UTC, counted from the epoch) has had of something; gives the day's sum.
+    fn spend(&self, what: Spent, day: i64, amount: u64) -> Answer<u64>;
+
+    /// A new call. It is let in if fewer than `most` of the same caller were within [`RING_LIFE`]; the same call again
+    /// gets the same answer and is not counted again.
+    fn ring(&self, ring: Ring, now: UnixSeconds) -> Answer<Rung>;
+
+    /// A call that was let in was not taken after all, and does not count.
+    fn unring(&self, call: CallSid) -> Answer<()>;
 
     /// Drops what has outlived its time; gives the number of checkpoints and journal lines dropped. What was dropped or
     /// forgotten before is not in any file afterwards, as in [`tidy`](Self::tidy).
@@ -96,6 +106,35 @@ pub trait CallStore: Send + Sync + 'static {
         let _ = fault;
         false
     }
+}
+
+/// What a day has a limit of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Spent {
+    /// Money, in millionths of a US dollar.
+    MicroUsd,
+    /// Time of calls, in milliseconds.
+    CallMs,
+}
+
+/// A new call, as its caller's limit sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ring {
+    /// Stands for the caller; whoever withholds their number has the same as all others who do.
+    pub who: String,
+    /// The call.
+    pub call: CallSid,
+    /// Calls that are let in within [`RING_LIFE`].
+    pub most: u32,
+}
+
+/// Answer to a [`Ring`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rung {
+    /// It is within the limit.
+    LetIn,
+    /// It is over the limit: the so-manieth such call, from one. Those over twice the limit are not counted any more.
+    TurnedAway(u32),
 }
 
 /// A call taken over.

@@ -21,8 +21,8 @@ use tokio::sync::oneshot;
 
 use super::{
     Answer, Begun, CHECKPOINT_LIFE, CallStore, Claim, DAY, Effect, Forgotten, JOURNAL_LIFE,
-    MAX_CHECKPOINT, MAX_EFFECT_TEXT, SPENDING_LIFE, Saved, StoreError, UnixSeconds, bounded,
-    check_effect,
+    MAX_CHECKPOINT, MAX_EFFECT_TEXT, RING_LIFE, Ring, Rung, SPENDING_LIFE, Saved, Spent,
+    StoreError, UnixSeconds, bounded, check_effect,
 };
 use crate::data_file;
 use crate::metrics::FileFaults;
@@ -286,14 +286,66 @@ impl CallStore for SqliteStore {
         })
     }
 
-    fn spend(&self, day: i64, micro_usd: u64) -> Answer<u64> {
+    fn spend(&self, what: Spent, day: i64, amount: u64) -> Answer<u64> {
         self.ask(Durability::Process, move |connection| {
-            let sql = "INSERT INTO spending (day, micro_usd) VALUES (?1, ?2)
-                ON CONFLICT (day) DO UPDATE SET micro_usd = micro_usd + excluded.micro_usd RETURNING micro_usd";
+            let sql = match what {
+                Spent::MicroUsd => {
+                    "INSERT INTO spending (day, micro_usd) VALUES (?1, ?2)
+                    ON CONFLICT (day) DO UPDATE SET micro_usd = micro_usd + excluded.micro_usd RETURNING micro_usd"
+                }
+                Spent::CallMs => {
+                    "INSERT INTO spending (day, micro_usd, call_ms) VALUES (?1, 0, ?2)
+                    ON CONFLICT (day) DO UPDATE SET call_ms = call_ms + excluded.call_ms RETURNING call_ms"
+                }
+            };
             let sum: i64 = connection
                 .prepare_cached(sql)?
-                .query_row(params![day, signed(micro_usd)], |row| row.get(0))?;
+                .query_row(params![day, signed(amount)], |row| row.get(0))?;
             Ok(sum.unsigned_abs())
+        })
+    }
+
+    fn ring(&self, ring: Ring, now: UnixSeconds) -> Answer<Rung> {
+        self.ask(Durability::Process, move |connection| {
+            let Ring { who, call, most } = ring;
+            let since = now - RING_LIFE;
+            let known: Option<u32> = connection
+                .prepare_cached("SELECT turn FROM rings WHERE call = ?1 AND at > ?2")?
+                .query_row(params![call.as_str(), since], |row| row.get(0))
+                .optional()?;
+            let (turn, is_new) = match known {
+                Some(turn) => (turn, false),
+                None => {
+                    let sql = "SELECT COUNT(*) FILTER (WHERE turn = 0), COUNT(*) FILTER (WHERE turn > 0)
+                        FROM rings WHERE who = ?1 AND at > ?2";
+                    let (let_in, turned_away): (u32, u32) = connection
+                        .prepare_cached(sql)?
+                        .query_row(params![who, since], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                    if let_in < most {
+                        (0, true)
+                    } else {
+                        (turned_away + 1, turned_away < most)
+                    }
+                }
+            };
+            if is_new {
+                connection
+                    .prepare_cached("INSERT OR REPLACE INTO rings (call, who, turn, at) VALUES (?1, ?2, ?3, ?4)")?
+                    .execute(params![call.as_str(), who, turn, now])?;
+            }
+            Ok(match turn {
+                0 => Rung::LetIn,
+                turn => Rung::TurnedAway(turn),
+            })
+        })
+    }
+
+    fn unring(&self, call: CallSid) -> Answer<()> {
+        self.ask(Durability::Process, move |connection| {
+            connection
+                .prepare_cached("DELETE FROM rings WHERE call = ?1 AND turn = 0")?
+                .execute([call.as_str()])?;
+            Ok(())
         })
     }
 
@@ -317,6 +369,7 @@ impl CallStore for SqliteStore {
                     "old files that were put aside cannot be removed"
                 );
             }
+            connection.execute("DELETE FROM rings WHERE at <= ?1", [now - RING_LIFE])?;
             Ok((calls + lines) as u64)
         })
     }

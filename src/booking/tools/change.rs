@@ -1,38 +1,56 @@
 //! The caller's own appointments: find, move, cancel.
 //!
-//! An appointment is the caller's if it was made from the number they call from or left that number, or if they know
-//! both its code and the name it was made under.
+//! An appointment is the caller's if it was made from the number they call from or left that number, and they show what
+//! the settings ask for besides ([`Identify`]); or if they know both its code and the name it was made under.
 
 use serde_json::{Value, json};
 
 use super::asked::{Arguments, Refusal, refuse, refuse_with};
-use super::counter::Counter;
+use super::counter::{self, Counter};
 use crate::booking::appointment::{self, Appointment, State};
 use crate::booking::code;
+use crate::booking::identity::{Identify, same_person, told_name};
 use crate::booking::when::Said;
 
 pub(super) fn find_appointments(
     counter: &Counter<'_>,
     arguments: &Arguments<'_>,
 ) -> Result<Value, Refusal> {
-    let found = match arguments.text("code") {
-        Some(said) => vec![by_code(counter, &said, arguments.text("name").as_deref())?],
-        None => mine(counter)?,
+    let name = arguments.text("name");
+    if let Some(said) = arguments.text("code") {
+        let found = by_code(counter, &said, name.as_deref())?;
+        return Ok(json!({"appointments": [counter.spoken_appointment(&found)]}));
+    }
+    let mine = mine(counter)?;
+    if mine.is_empty() {
+        return Ok(json!({"appointments": [], "note": nothing_here(counter)}));
+    }
+    if counter.identify() == Identify::Code {
+        return Ok(json!({"appointments": [], "note": ASK_CODE}));
+    }
+    let told = |found: &[Appointment]| -> Vec<Value> {
+        let told = found.iter();
+        told.map(|found| counter.spoken_appointment(found))
+            .collect()
     };
-    let told: Vec<Value> = found
-        .iter()
-        .map(|found| counter.spoken_appointment(found))
-        .collect();
-    let mut answer = json!({"appointments": told});
-    if found.is_empty() {
-        answer["note"] = nothing_here(counter).into();
+    if counter.identify() == Identify::Number {
+        let mut answer = json!({"appointments": told(&mine)});
+        if let Some(number) = &counter.caller
+            && let Some(name) = appointment::customer(counter.connection, number)?
+        {
+            answer["caller_name"] = told_name(&name).into();
+        }
+        return Ok(answer);
     }
-    if let Some(number) = &counter.caller
-        && let Some(name) = appointment::customer(counter.connection, number)?
-    {
-        answer["caller_name"] = name.into();
+    if let Some(name) = &name {
+        return Ok(json!({"appointments": told(&of_name(counter, mine, name)?)}));
     }
-    Ok(answer)
+    // Who has a number may not be its owner: names and codes are for those who know the one.
+    let mut partly = told(&mine);
+    for told in &mut partly {
+        counter::without(told, &["code", "code_spelled", "name"]);
+    }
+    Ok(json!({"appointments": partly, "note": ASK_NAME}))
 }
 
 pub(super) fn move_appointment(
@@ -89,6 +107,11 @@ pub(super) fn cancel_appointment(
     Ok(json!({"cancelled": counter.spoken_appointment(&current)}))
 }
 
+/// What a caller is asked for who has but their number.
+const ASK_NAME: &str = "Before one is moved or cancelled, ask under which name it was made.";
+/// The same where the number tells nothing.
+const ASK_CODE: &str = "Ask for the confirmation code.";
+
 fn mine(counter: &Counter<'_>) -> Result<Vec<Appointment>, Refusal> {
     match &counter.caller {
         Some(number) => Ok(appointment::of_number(
@@ -109,12 +132,42 @@ fn nothing_here(counter: &Counter<'_>) -> &'static str {
     }
 }
 
+/// Those of the caller's appointments that were made under a name they said.
+fn of_name(
+    counter: &Counter<'_>,
+    mut mine: Vec<Appointment>,
+    said: &str,
+) -> Result<Vec<Appointment>, Refusal> {
+    counter.may_guess()?;
+    mine.retain(|found| same_person(said, &found.name));
+    if mine.is_empty() {
+        counter.guessed_wrong()?;
+        return Err(refuse(
+            "None of this number's appointments was made under that name; ask for the name again, or for the \
+             confirmation code.",
+        ));
+    }
+    Ok(mine)
+}
+
 /// The appointment a change is about: by code, or the only one the caller has.
 fn the_one(counter: &Counter<'_>, arguments: &Arguments<'_>) -> Result<Appointment, Refusal> {
+    let name = arguments.text("name");
     if let Some(said) = arguments.text("code") {
-        return by_code(counter, &said, arguments.text("name").as_deref());
+        return by_code(counter, &said, name.as_deref());
     }
     let mut mine = mine(counter)?;
+    if mine.is_empty() {
+        return Err(refuse(nothing_here(counter)));
+    }
+    match (counter.identify(), &name) {
+        (Identify::Number, _) => {}
+        (Identify::NumberAndName, Some(name)) => mine = of_name(counter, mine, name)?,
+        (Identify::NumberAndName, None) => {
+            return Err(refuse("Under which name was the appointment made?"));
+        }
+        (Identify::Code, _) => return Err(refuse(ASK_CODE)),
+    }
     match (mine.pop(), mine.is_empty()) {
         (None, _) => Err(refuse(nothing_here(counter))),
         (Some(only), true) => begun(counter, only),
@@ -133,21 +186,27 @@ fn the_one(counter: &Counter<'_>, arguments: &Arguments<'_>) -> Result<Appointme
     }
 }
 
+/// An appointment by its code: from its own number, or together with the name it was made under.
 fn by_code(counter: &Counter<'_>, said: &str, name: Option<&str>) -> Result<Appointment, Refusal> {
-    // One sentence for a wrong code and a wrong name: codes cannot be tried out.
-    let unknown = || {
-        refuse(format!(
-            "There is no appointment with the code {said} for this caller; ask for the code and the name again."
-        ))
+    counter.may_guess()?;
+    let found = match code::read(said) {
+        Some(code) => appointment::by_code(counter.connection, &code)?,
+        None => None,
     };
-    let code = code::read(said).ok_or_else(unknown)?;
-    let found = appointment::by_code(counter.connection, &code)?.ok_or_else(unknown)?;
     let number = counter.caller.as_deref();
-    let calls_from_it = number
-        .is_some_and(|number| number == found.number || Some(number) == found.caller.as_deref());
-    if !calls_from_it && !name.is_some_and(|said| same_person(said, &found.name)) {
-        return Err(unknown());
-    }
+    let is_theirs = |found: &Appointment| {
+        let calls_from_it = number.is_some_and(|number| {
+            number == found.number || Some(number) == found.caller.as_deref()
+        });
+        calls_from_it || name.is_some_and(|said| same_person(said, &found.name))
+    };
+    let Some(found) = found.filter(is_theirs) else {
+        counter.guessed_wrong()?;
+        // One sentence for a wrong code and a wrong name: codes cannot be tried out.
+        return Err(refuse(format!(
+            "There is no appointment with the code {said} for this caller; ask for the code and the name again."
+        )));
+    };
     match found.state {
         State::Booked => begun(counter, found),
         State::Cancelled => Err(refuse(format!(
@@ -169,10 +228,4 @@ fn begun(counter: &Counter<'_>, found: Appointment) -> Result<Appointment, Refus
         "The appointment {} has begun or is over; the front desk can help.",
         code::spelled(&found.code)
     )))
-}
-
-/// Whether a name that was said is the one that was written: the same last word, or more of it.
-fn same_person(said: &str, written: &str) -> bool {
-    let last = |name: &str| name.split_whitespace().next_back().map(str::to_lowercase);
-    last(said).is_some() && last(said) == last(written)
 }

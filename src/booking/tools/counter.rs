@@ -2,6 +2,7 @@
 
 use jiff::civil::{Date, Time};
 use jiff::{SignedDuration, Timestamp, Zoned};
+use prometheus::IntCounter;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -10,6 +11,7 @@ use super::asked::{Refusal, refuse, refuse_with, time_in};
 use crate::booking::appointment::{self, Appointment};
 use crate::booking::code;
 use crate::booking::free::{Busy, Place, Plan, Unfit, Wish, some_of};
+use crate::booking::identity::{Asker, Identify, told_name};
 use crate::booking::premises::{Premises, Service, Therapist};
 use crate::booking::when::{self, Said, Unclear};
 use crate::settings::keys::nearest;
@@ -22,11 +24,27 @@ pub(super) struct Counter<'a> {
     pub(super) connection: &'a Connection,
     pub(super) premises: Premises,
     pub(super) now: Timestamp,
+    /// Who asks.
+    pub(super) asker: Asker<'a>,
     /// The number that calls, as it is kept.
     pub(super) caller: Option<String>,
+    /// Counts wrong codes and names.
+    pub(super) guesses: Option<&'a IntCounter>,
 }
 
 impl Counter<'_> {
+    pub(super) const fn is_desk(&self) -> bool {
+        matches!(self.asker, Asker::Desk)
+    }
+
+    /// What a change asks for.
+    pub(super) const fn identify(&self) -> Identify {
+        match self.asker {
+            Asker::Desk => Identify::Number,
+            Asker::Caller { identify, .. } => identify,
+        }
+    }
+
     pub(super) fn here(&self, at: Timestamp) -> Zoned {
         at.to_zoned(self.premises.zone().clone())
     }
@@ -330,8 +348,15 @@ impl Counter<'_> {
             "when": when::spoken(&begins),
             "day": begins.date().to_string(),
             "time": when::spoken_time(begins.time()),
-            "name": appointment.name,
+            "name": told_name(&appointment.name),
         })
+    }
+}
+
+/// An answer without some of its members.
+pub(super) fn without(answer: &mut Value, names: &[&str]) {
+    if let Some(members) = answer.as_object_mut() {
+        members.retain(|name, _| !names.contains(&name.as_str()));
     }
 }
 

@@ -4,13 +4,14 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::asked::{Arguments, Refusal, read_number, refuse};
-use super::counter::Counter;
+use super::counter::{self, Counter};
 use crate::booking::appointment::{self, Appointment, Guest};
 use crate::booking::free::Place;
+use crate::booking::identity::{Identify, read_name};
 use crate::booking::premises::Service;
 use crate::booking::{BookError, code};
 
-/// Codes tried before giving up; one in ten is taken at most, in a house with 2,000 coming appointments.
+/// Codes tried before giving up; one in a thousand is taken, in a house with 3,000 coming appointments.
 const CODE_TRIES: usize = 50;
 
 pub(super) fn book_appointment(
@@ -25,10 +26,16 @@ pub(super) fn book_appointment(
     let wish = counter.wish(service, therapist)?;
     let name = match (arguments.text("name"), &counter.caller) {
         (Some(name), _) => Some(name),
-        (None, Some(caller)) => appointment::customer(counter.connection, caller)?,
-        (None, None) => None,
+        // A name that is asked for elsewhere is not told to whoever leaves it out here.
+        (None, Some(caller)) if counter.identify() == Identify::Number => {
+            appointment::customer(counter.connection, caller)?
+        }
+        (None, _) => None,
     };
     let name = name.ok_or_else(|| refuse("Under which name should it be booked?"))?;
+    let name = read_name(&name).ok_or_else(|| {
+        refuse("That is no name that can be booked; ask for the name alone, 60 letters at most.")
+    })?;
     let number = match (arguments.text("phone"), &counter.caller) {
         (Some(said), caller) => match read_number(&said) {
             Some(number) => number,
@@ -50,46 +57,74 @@ pub(super) fn book_appointment(
             ));
         }
     };
-    let coming = appointment::of_number(counter.connection, &number, counter.now)?;
+    // Whose it is, the number says that calls: the one that is left is but said.
+    let own = match &counter.caller {
+        Some(caller) => appointment::of_number(counter.connection, caller, counter.now)?,
+        None => Vec::new(),
+    };
     let is_this = |made: &&Appointment| {
         made.begins == begins
             && made.service == service.name
-            && made.name.eq_ignore_ascii_case(&name)
+            && made.name.eq_ignore_ascii_case(name)
     };
-    // People at the desk know what they do.
-    let is_phoned = counter.caller.is_some();
-    if let Some(made) = coming.iter().find(is_this).filter(|_| is_phoned) {
+    if let Some(made) = own.iter().find(is_this) {
         if let Some(wanted) = therapist.filter(|wanted| wanted.name != made.therapist) {
             return Err(refuse(format!(
                 "It is in the book already, with {}; to have {} instead, move it.",
                 made.therapist, wanted.name
             )));
         }
+        let mut told = counter.spoken_appointment(made);
+        if counter.identify() == Identify::Code {
+            counter::without(&mut told, &["code", "code_spelled"]);
+        }
         // Under another key, so a new wish; but nobody lies on two tables at once.
         return Ok(json!({
-            "booked": counter.spoken_appointment(made),
+            "booked": told,
             "note": "It was in the book already. For a second person, book under that person's name.",
         }));
     }
-    if let Some(caller) = &counter.caller
-        && appointment::of_number(counter.connection, caller, counter.now)?.len()
-            >= appointment::MOST_COMING
-    {
-        return Err(refuse(
-            "This number has too many coming appointments; the front desk can help.",
-        ));
-    }
+    may_book(counter, &number)?;
     let busy = counter.busy(day.date, 1, None)?;
     let place = counter.place(begins, wish, &busy, None)?;
     let guest = Guest {
-        name: &name,
+        name,
         number: &number,
         caller: counter.caller.as_deref(),
     };
     let code = enter(counter.connection, service, place, &guest, counter.now)?;
+    if counter.is_desk() || counter.caller.as_ref() == Some(&number) {
+        appointment::remember(counter.connection, &guest, counter.now)?;
+    }
+    if let Some(tally) = counter.tally() {
+        tally.add_booking()?;
+    }
     let made = appointment::by_code(counter.connection, &code)?;
     let made = made.map(|made| counter.spoken_appointment(&made));
     Ok(json!({"booked": made}))
+}
+
+/// Nobody fills the book by phone: neither from one number, nor in the name of another one, nor from a withheld one.
+fn may_book(counter: &Counter<'_>, number: &str) -> Result<(), Refusal> {
+    let Some(tally) = counter.tally() else {
+        return Ok(());
+    };
+    let caller = counter.caller.as_deref();
+    // What others left this number for does not keep its owner from booking.
+    let left = (caller != Some(number)).then_some(number);
+    let count = |who| appointment::count_coming(counter.connection, who, counter.now);
+    let is_full = |coming: usize| coming >= appointment::MOST_COMING;
+    if is_full(count((caller, None))?) || is_full(count((None, left))?) {
+        return Err(refuse(
+            "This number has too many coming appointments; the front desk can help.",
+        ));
+    }
+    if !tally.may_book()? {
+        return Err(refuse(
+            "With a withheld number no more can be booked at the moment; the front desk can help.",
+        ));
+    }
+    Ok(())
 }
 
 /// Writes a new appointment under a code nobody has.

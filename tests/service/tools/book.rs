@@ -120,7 +120,11 @@ async fn a_time_that_is_taken_counts_as_refused_and_others_are_told() {
     let book = booking::Book::open(folder.0.join(booking::FILE)).unwrap();
     for caller in ["+15550201", "+15550202"] {
         let context = booking::CallContext {
-            caller: Some(caller),
+            asker: booking::Asker::Caller {
+                number: Some(caller),
+                call: caller,
+                identify: booking::Identify::default(),
+            },
             now: jiff::Timestamp::now(),
             idempotency_key: None,
         };

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use call_protocol::ids::CallSid;
 use switchboard_actors::store::{
-    Answer, Begun, CallStore, Claim, Effect, Forgotten, Saved, StoreError, UnixSeconds,
+    Answer, Begun, CallStore, Claim, Effect, Forgotten, Ring, Rung, Saved, Spent, StoreError,
+    UnixSeconds,
 };
 
 /// Where the process that uses the journal dies.
@@ -111,7 +112,15 @@ impl CallStore for Journal {
         })
     }
 
-    fn spend(&self, _: i64, _: u64) -> Answer<u64> {
+    fn spend(&self, _: Spent, _: i64, _: u64) -> Answer<u64> {
+        not_used()
+    }
+
+    fn ring(&self, _: Ring, _: UnixSeconds) -> Answer<Rung> {
+        not_used()
+    }
+
+    fn unring(&self, _: CallSid) -> Answer<()> {
         not_used()
     }
 

@@ -18,10 +18,13 @@ const PAGE: u64 = 4_096;
 /// A file up to this size is read through when it is opened; damage in a larger one is found where it is met.
 const READ_THROUGH: u64 = 16 * 1024 * 1024;
 
-/// Version of the tables below.
-const SCHEMA_VERSION: i64 = 1;
+/// Version of the tables that all steps below make.
+const SCHEMA_VERSION: i64 = 2;
 
-const SCHEMA: &str = "
+/// What makes a file of each version from one of the version before, from an empty one on.
+const STEPS: [&str; SCHEMA_VERSION as usize] = [FIRST, RINGS];
+
+const FIRST: &str = "
     CREATE TABLE IF NOT EXISTS calls (
         call TEXT PRIMARY KEY, epoch INTEGER NOT NULL, checkpoint BLOB, saved INTEGER NOT NULL);
     CREATE INDEX IF NOT EXISTS calls_by_age ON calls (saved);
@@ -29,14 +32,23 @@ const SCHEMA: &str = "
         key TEXT PRIMARY KEY, call TEXT NOT NULL, tool TEXT NOT NULL, arguments TEXT NOT NULL,
         output TEXT, at INTEGER NOT NULL);
     CREATE INDEX IF NOT EXISTS journal_by_age ON journal (at);
-    CREATE TABLE IF NOT EXISTS spending (day INTEGER PRIMARY KEY, micro_usd INTEGER NOT NULL);
-    PRAGMA user_version = 1;";
+    CREATE TABLE IF NOT EXISTS spending (day INTEGER PRIMARY KEY, micro_usd INTEGER NOT NULL);";
+
+/// Who rang, and how long the day's calls were. `turn`: 0 for a call that was let in, else its number among those of
+/// its caller that were not.
+const RINGS: &str = "
+    ALTER TABLE spending ADD COLUMN call_ms INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE rings (
+        call TEXT PRIMARY KEY, who TEXT NOT NULL, turn INTEGER NOT NULL, at INTEGER NOT NULL);
+    CREATE INDEX rings_by_who ON rings (who, at);
+    CREATE INDEX rings_by_age ON rings (at);";
 
 /// What is asked of the tables: a file of another origin has some of the same name.
 const COLUMNS: &[&str] = &[
     "SELECT call, epoch, checkpoint, saved FROM calls",
     "SELECT key, call, tool, arguments, output, at FROM journal",
-    "SELECT day, micro_usd FROM spending",
+    "SELECT day, micro_usd, call_ms FROM spending",
+    "SELECT call, who, turn, at FROM rings",
 ];
 
 /// An open file.
@@ -82,9 +94,7 @@ pub(super) fn open(
     let connection = connect(path, max_bytes).map_err(refused)?;
     // One that is given up leaves the log as it is.
     stays_as_it_is(&connection, true).map_err(refused)?;
-    let version: i64 = connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(refused)?;
+    let version = version_of(&connection).map_err(refused)?;
     if version > SCHEMA_VERSION && known != Some(file) {
         let why = format!(
             "{named} was made by a newer switchboard: it has version {version}, this one knows {SCHEMA_VERSION}"
@@ -96,7 +106,16 @@ pub(super) fn open(
     if version <= SCHEMA_VERSION {
         let making = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate);
         let making = making.map_err(refused)?;
-        making.execute_batch(SCHEMA).map_err(refused)?;
+        // Two processes may open the file at the same time: what is read in here stays so.
+        let from = version_of(&making).map_err(refused)?;
+        for step in STEPS.iter().skip(usize::try_from(from).unwrap_or_default()) {
+            making.execute_batch(step).map_err(refused)?;
+        }
+        if from <= SCHEMA_VERSION {
+            making
+                .pragma_update(None, "user_version", SCHEMA_VERSION)
+                .map_err(refused)?;
+        }
         for columns in COLUMNS {
             making.prepare(columns).map_err(refused)?;
         }
@@ -127,6 +146,10 @@ pub(super) fn open(
         file,
         companions: Companions::of(path),
     })
+}
+
+fn version_of(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 /// Whether the log is left alone when the connection is closed: written into a damaged file it would be lost, and what a

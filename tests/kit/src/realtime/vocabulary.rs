@@ -116,10 +116,10 @@ fn weekday(date: Date) -> &'static str {
     }
 }
 
-/// The characters of a code: four capitals and digits, together or one by one.
+/// The characters of a code: four capitals and digits, or six, together or one by one.
 fn code(value: &str) -> Option<Vec<char>> {
     let characters: Vec<char> = value.chars().filter(|c| !matches!(c, ',' | ' ')).collect();
-    let is_code = characters.len() == 4
+    let is_code = matches!(characters.len(), 4 | 6)
         && characters
             .iter()
             .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
@@ -152,6 +152,7 @@ mod tests {
             ("2028-02-29", "Tuesday"),
             ("K7M4", "K, 7, M, 4"),
             ("2, 2, F, W", "2, 2, F, W"),
+            ("K7M4FL", "K, 7, M, 4, F, L"),
             ("Maria", "Maria"),
         ] {
             let spoken = spoken(value).unwrap_or_else(|| panic!("{value} cannot be said"));

@@ -1,0 +1,70 @@
+//! How often a number is answered within an hour. Counted in the store, which other processes share and a restart finds.
+
+use std::time::Duration;
+
+use call_protocol::ids::CallSid;
+use sha2::{Digest as _, Sha256};
+use switchboard_actors::call::unix_now;
+use switchboard_actors::messages::{Refused, Visit};
+use switchboard_actors::store::{Ring, Rung};
+
+use super::caller;
+use crate::house::House;
+
+/// A caller is not kept waiting for a store that does not answer, but let in.
+const STORE_ANSWERS: Duration = Duration::from_millis(200);
+
+/// A call that is not answered because its number has called so often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMany {
+    /// Whether it may cost nothing more: those over twice the limit meet the busy tone.
+    pub(crate) is_flood: bool,
+}
+
+/// Counts a new call.
+pub(crate) async fn ring(house: &House, visit: &Visit) -> Result<(), TooMany> {
+    if visit.direction != "inbound" {
+        return Ok(());
+    }
+    let number = caller::number(Some(&visit.number.0));
+    let Some(most) = house.callers().most_calls(number) else {
+        return Ok(());
+    };
+    let ring = Ring {
+        who: who(number),
+        call: visit.call,
+        most,
+    };
+    let rung = house.store.ring(ring, unix_now());
+    match actix::clock::timeout(STORE_ANSWERS, rung).await {
+        Ok(Ok(Rung::TurnedAway(turn))) => {
+            if turn == 1 {
+                let from = visit.from.as_deref().unwrap_or_default();
+                log::warn!(
+                    target: "switchboard::phone", call_sid = visit.call.as_str(), from, most,
+                    reason = Refused::NumberCalls.label(); "a number calls too often, its calls are turned away"
+                );
+            }
+            Err(TooMany {
+                is_flood: turn > most,
+            })
+        }
+        // What fails, the store complains of itself.
+        Ok(Ok(Rung::LetIn) | Err(_)) | Err(_) => Ok(()),
+    }
+}
+
+/// A call that was counted is not taken for another reason.
+pub(crate) fn unring(house: &House, call: CallSid) {
+    // Nobody waits for it.
+    drop(house.store.unring(call));
+}
+
+/// Stands for a number in the store, where numbers are not written down. All that are withheld are one.
+fn who(number: Option<&str>) -> String {
+    let Some(number) = number else {
+        return String::new();
+    };
+    let digest = Sha256::digest(format!("switchboard caller 1 {number}"));
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
