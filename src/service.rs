@@ -245,6 +245,8 @@ impl Service {
     /// Stops listening, and has the store's files hold nothing of calls that are over. Live sockets should be closed by
     /// now.
     pub async fn stop(&self) {
+        // Calls that are over have waited for the store as long as there was time.
+        self.house.roll.tell_the_rest();
         for server in &self.servers {
             server.stop(false).await;
         }

@@ -3,6 +3,7 @@
 use actix::{Addr, WeakRecipient};
 
 use crate::admission::OnTheLine;
+use crate::call::LastLines;
 use crate::messages::{CallKey, Down, Order};
 use crate::registry::Registry;
 use crate::roll::Roll;
@@ -32,6 +33,11 @@ impl DownGuard {
     #[must_use]
     pub const fn key(&self) -> CallKey {
         self.key
+    }
+
+    /// Where the call's last line waits for the store.
+    pub(crate) const fn last_lines(&self) -> &LastLines {
+        self.roll.last_lines()
     }
 
     /// The call lives, and takes orders there.

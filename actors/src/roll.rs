@@ -6,11 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use actix::WeakRecipient;
 use call_protocol::call::event::OperatorEvent;
 
+use crate::call::LastLines;
 use crate::messages::{CallKey, Order};
 
 /// Where each live call takes orders; clones are the same roll. A call is on it from its actor's first moment to its last.
 #[derive(Clone, Default)]
-pub struct Roll(Arc<Mutex<BTreeMap<CallKey, WeakRecipient<Order>>>>);
+pub struct Roll {
+    calls: Arc<Mutex<BTreeMap<CallKey, WeakRecipient<Order>>>>,
+    last_lines: LastLines,
+}
 
 impl Roll {
     pub(crate) fn enter(&self, key: CallKey, orders: WeakRecipient<Order>) {
@@ -30,6 +34,17 @@ impl Roll {
         told.count()
     }
 
+    /// Last lines of calls that are over here.
+    pub(crate) const fn last_lines(&self) -> &LastLines {
+        &self.last_lines
+    }
+
+    /// The process leaves: calls that are over, and of which the store has not said yet whose they were, are told as
+    /// that. Gives their number.
+    pub fn tell_the_rest(&self) -> usize {
+        self.last_lines.tell_the_rest()
+    }
+
     /// Calls that live.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -38,6 +53,6 @@ impl Roll {
 
     /// A map is whole after each of its operations, whoever panicked.
     fn calls(&self) -> MutexGuard<'_, BTreeMap<CallKey, WeakRecipient<Order>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -109,22 +109,31 @@ async fn a_checkpoint_is_there_for_whoever_takes_the_call_over() {
         let looked = other.look(call(1), 102).await.unwrap();
         assert_eq!(looked, Some(bytes("second")), "{name}");
         let claim = other.claim(call(1), 102).await.unwrap();
-        assert_eq!(claim.epoch, 2, "{name}");
+        assert_eq!(claim.epoch, 102, "{name}");
         assert_eq!(claim.checkpoint, Some(bytes("second")), "{name}");
         // Looking takes nothing away, and claiming leaves the checkpoint until the new owner writes one.
         assert_eq!(one.look(call(1), 102).await.unwrap(), Some(bytes("second")));
-        let claim = other.claim(call(1), 103).await.unwrap();
-        assert_eq!((claim.epoch, claim.checkpoint), (3, Some(bytes("second"))));
+        // A clock that went back gives no number twice.
+        let claim = other.claim(call(1), 1).await.unwrap();
+        assert_eq!(claim.epoch, 103, "{name}");
+        assert_eq!(claim.checkpoint, Some(bytes("second")));
     }
 }
 
 #[tokio::test]
-async fn the_first_owner_of_an_unknown_call_has_epoch_one_and_no_checkpoint() {
+async fn whoever_takes_an_unknown_call_over_has_a_number_nobody_had_and_no_checkpoint() {
     for (name, engine) in engines() {
         let claim = engine.one.claim(call(7), 100).await.unwrap();
-        assert_eq!((claim.epoch, claim.checkpoint), (1, None), "{name}");
-        let claim = engine.other.claim(call(7), 101).await.unwrap();
-        assert_eq!((claim.epoch, claim.checkpoint), (2, None), "{name}");
+        assert_eq!((claim.epoch, claim.checkpoint), (100, None), "{name}");
+        let claim = engine.other.claim(call(7), 100).await.unwrap();
+        assert_eq!((claim.epoch, claim.checkpoint), (101, None), "{name}");
+        // Whoever had it before anybody wrote it down has one.
+        let late = engine
+            .one
+            .save(call(7), 1, bytes("late"), 102)
+            .await
+            .unwrap();
+        assert_eq!(late, Saved::Superseded, "{name}");
     }
 }
 
@@ -158,8 +167,8 @@ async fn a_call_that_was_forgotten_leaves_no_checkpoint_and_no_way_back_for_an_o
     for (name, engine) in engines() {
         let (one, other) = (&engine.one, &engine.other);
         one.save(call(1), 1, bytes("old"), 100).await.unwrap();
-        other.claim(call(1), 101).await.unwrap();
-        let forgotten = other.forget(call(1), 2).await.unwrap();
+        let epoch = other.claim(call(1), 101).await.unwrap().epoch;
+        let forgotten = other.forget(call(1), epoch).await.unwrap();
         assert_eq!(forgotten, Forgotten::Gone, "{name}");
         let unknown = other.forget(call(2), 1).await.unwrap();
         assert_eq!(unknown, Forgotten::Gone, "{name}: nobody else's");
@@ -167,7 +176,7 @@ async fn a_call_that_was_forgotten_leaves_no_checkpoint_and_no_way_back_for_an_o
         let late = one.save(call(1), 1, bytes("late"), 103).await.unwrap();
         assert_eq!(late, Saved::Superseded, "{name}");
         let claim = one.claim(call(1), 104).await.unwrap();
-        assert_eq!((claim.epoch, claim.checkpoint), (3, None), "{name}");
+        assert_eq!((claim.epoch, claim.checkpoint), (104, None), "{name}");
     }
 }
 
@@ -279,7 +288,7 @@ async fn owners_that_claim_at_once_get_different_epochs() {
             epochs.push(claim.unwrap().epoch);
         }
         epochs.sort_unstable();
-        assert_eq!(epochs, (1..=40).collect::<Vec<_>>(), "{name}");
+        assert_eq!(epochs, (100..140).collect::<Vec<_>>(), "{name}");
     }
 }
 
@@ -563,7 +572,7 @@ async fn what_one_process_wrote_the_next_one_finds() {
     drop(store);
     let store = SqliteStore::open(&folder.file()).unwrap();
     let claim = store.claim(call(1), 101).await.unwrap();
-    assert_eq!((claim.epoch, claim.checkpoint), (2, Some(bytes("kept"))));
+    assert_eq!((claim.epoch, claim.checkpoint), (101, Some(bytes("kept"))));
     assert_eq!(store.begin(effect("a"), 101).await.unwrap(), Begun::Unknown);
     assert_eq!(store.spend(Spent::MicroUsd, 20_000, 1).await.unwrap(), 124);
     let again = store.ring(ring("anna", 4), 101).await.unwrap();
@@ -628,6 +637,21 @@ async fn a_file_that_is_gone_is_made_again_without_a_restart() {
         store.look(call(1), 103).await.unwrap(),
         Some(bytes("after"))
     );
+}
+
+#[tokio::test]
+async fn a_number_is_not_given_twice_where_the_file_was_lost_in_between() {
+    let folder = Folder::new();
+    let store = SqliteStore::open(&folder.file()).unwrap();
+    store.save(call(1), 1, bytes("first"), 100).await.unwrap();
+    let one = store.claim(call(1), 101).await.unwrap().epoch;
+    std::fs::remove_dir_all(&folder.0).unwrap();
+    let other = store.claim(call(1), 102).await.unwrap().epoch;
+    assert!(other > one, "{one}, then {other}");
+    let late = store.save(call(1), one, bytes("late"), 103).await.unwrap();
+    assert_eq!(late, Saved::Superseded);
+    let late = store.forget(call(1), one).await.unwrap();
+    assert_eq!(late, Forgotten::Superseded, "not its end to tell");
 }
 
 #[tokio::test]

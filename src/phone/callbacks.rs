@@ -22,8 +22,11 @@ const SOCKET_FIRST: Duration = Duration::from_millis(200);
 /// Between two looks whether a call of this process that is over at Twilio has come to its end here, too.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// So often it is looked: a call whose actor stands still ends late, and Twilio waits fifteen seconds for an answer.
-const LOOKS: u32 = 100;
+/// So often it is looked: a call whose actor stands still ends late.
+const LOOKS: u32 = 9_000;
+
+/// Twilio waits fifteen seconds for an answer; what is not done by then goes on without it.
+const ANSWERED: Duration = Duration::from_secs(10);
 
 pub(crate) async fn stream_status(house: web::Data<House>, webhook: Webhook) -> HttpResponse {
     let event = webhook.form.get("StreamEvent").unwrap_or_default();
@@ -49,12 +52,17 @@ pub(crate) async fn call_status(house: web::Data<House>, webhook: Webhook) -> Ht
     if let Some(status) = webhook.final_status() {
         // Twilio's count of it, where there was anything to count.
         let duration_s = webhook.form.get("CallDuration").and_then(whole_number);
-        // A media socket that outlived its call only costs money.
-        if order(&house, webhook.call, OperatorEvent::CallOver).await {
-            see_off(&house, webhook.call).await;
-        } else {
-            takeover::conclude(&house, webhook.call, LAST_WORD).await;
-        }
+        let call = webhook.call;
+        let told = actix::spawn(async move {
+            // A media socket that outlived its call only costs money.
+            if order(&house, call, OperatorEvent::CallOver).await {
+                see_off(&house, call).await;
+            } else {
+                takeover::conclude(&house, call, LAST_WORD).await;
+            }
+        });
+        // Twilio says it once: the task is done with it whether somebody waits or not.
+        let _ = actix::clock::timeout(ANSWERED, told).await;
         log::info!(
             target: "switchboard::call", call_sid = webhook.call.as_str(), status, duration_s = duration_s.unwrap_or(0);
             "completed"

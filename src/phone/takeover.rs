@@ -4,14 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use call_protocol::call::end::{Aftermath, EndReason};
+use call_protocol::call::end::EndReason;
 use call_protocol::checkpoint::{Checkpoint, Standing};
 use call_protocol::ids::CallSid;
 use switchboard_actors::call::unix_now;
-use switchboard_actors::messages::{
-    Adopt, CallerNumber, Claimed, HowEnded, Refused, Tenure, Visit,
-};
-use switchboard_actors::store::{Answer, CallStore, Claim, StoreError};
+use switchboard_actors::messages::{Adopt, CallerNumber, Claimed, Refused, Tenure, Visit};
+use switchboard_actors::store::{Answer, CallStore, Claim, Forgotten, StoreError, insist};
 use tokio::sync::watch;
 
 use super::webhook::Webhook;
@@ -20,9 +18,6 @@ use crate::house::House;
 
 /// Longest wait for the store before the caller is answered without it.
 const STORE_ANSWERS: Duration = Duration::from_millis(250);
-
-/// The caller is gone: nobody waits for the store but Twilio's callback, which has fifteen seconds.
-const CONCLUDED: Duration = Duration::from_secs(6);
 
 /// An announcement is not worth waiting for any longer: only another process would read it.
 const ANNOUNCED: Duration = Duration::from_millis(200);
@@ -118,6 +113,8 @@ fn late(store: Arc<dyn CallStore>, call: CallSid, mut claim: Answer<Claim>) -> T
 /// A call is over at Twilio that does not live here. If its owner was lost, and the caller hung up before another one took
 /// over, its end is told here, and what was written down of it goes. Its owner may be another process, which has this
 /// long to end it first.
+///
+/// A store that does not answer is asked until it does: Twilio says this once.
 pub(crate) async fn conclude(house: &House, call: CallSid, grace: Duration) {
     // Looked at first: most calls have ended where they lived and were forgotten, and are not to be claimed.
     let Some(left) = left_behind(house, call).await else {
@@ -125,25 +122,32 @@ pub(crate) async fn conclude(house: &House, call: CallSid, grace: Duration) {
     };
     if !is_told(&left) {
         actix::clock::sleep(grace).await;
-        if left_behind(house, call).await.is_none() {
+        let Some(left) = left_behind(house, call).await else {
+            return;
+        };
+        if !left.has_begun() {
+            // Announced, and no more: there is no end to tell, and an owner that has written nothing yet tells its own.
+            let forget = || house.store.forget(call, left.epoch);
+            insist(forget(), forget).await;
             return;
         }
     }
-    // From here on nobody else ends it.
-    let claimed = within(CONCLUDED, house.store.claim(call, unix_now())).await;
-    let Ok(Claim {
+    // From here on nobody else ends it, unless somebody else claims it, too.
+    let claim = || house.store.claim(call, unix_now());
+    let Some(Claim {
         epoch,
         checkpoint: Some(document),
-    }) = claimed
+    }) = insist(claim(), claim).await
     else {
         return;
     };
+    let forget = || house.store.forget(call, epoch);
+    let forgotten = insist(forget(), forget).await;
     let Ok(left) = Checkpoint::decode(&document) else {
         return;
     };
-    // Nobody waits for it.
-    drop(house.store.forget(call, epoch));
-    if is_told(&left) || !left.has_begun() || ended_here(house, call).await {
+    // Whoever ended it where it lived has the store's word for it, and nothing is left: this is a call that nobody ended.
+    if is_told(&left) || !left.has_begun() || forgotten != Some(Forgotten::Gone) {
         return;
     }
     let reason = EndReason::GoneMeanwhile;
@@ -154,22 +158,11 @@ pub(crate) async fn conclude(house: &House, call: CallSid, grace: Duration) {
     );
 }
 
-/// What is written down of a call, which a store that is busy is asked twice.
+/// What is written down of a call.
 async fn left_behind(house: &House, call: CallSid) -> Option<Checkpoint> {
-    let mut found = within(CONCLUDED, house.store.look(call, unix_now())).await;
-    if found.is_err() {
-        actix::clock::sleep(STORE_ANSWERS).await;
-        found = within(CONCLUDED, house.store.look(call, unix_now())).await;
-    }
-    let document = found.ok().flatten()?;
+    let look = || house.store.look(call, unix_now());
+    let document = insist(look(), look).await.flatten()?;
     Checkpoint::decode(&document).ok()
-}
-
-/// Whether the call came to its end in this process, and was to be forgotten by a store that failed just then.
-async fn ended_here(house: &House, call: CallSid) -> bool {
-    let ending = house.ask(HowEnded(call)).await.flatten();
-    let reason = ending.and_then(|ending| ending.reason);
-    reason.is_some_and(|reason| reason.aftermath() != Aftermath::Reconnect)
 }
 
 /// Whoever wrote that a call is over has said so.

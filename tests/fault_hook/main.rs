@@ -5,6 +5,7 @@
 #![cfg(feature = "fault-hook")]
 #![allow(clippy::unwrap_used)] // tests, where a panic is the report
 
+mod ends;
 mod panics;
 mod stalls;
 #[path = "../support/mod.rs"]

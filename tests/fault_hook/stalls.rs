@@ -7,7 +7,6 @@ use switchboard_kit::realtime::{Ended, Realtime, Session};
 use switchboard_kit::twilio::load::LoadReport;
 use switchboard_kit::twilio::{CallEnd, CallOutcome, CallProgress, Step, StreamEnd};
 
-use crate::support::http::{Request, call_over};
 use crate::support::phone::{Closed, closed_with, sid};
 use crate::support::{
     House, Options, PUBLIC, SOON, brief, brief_with, listen, say, times, tone, until,
@@ -26,7 +25,7 @@ struct Struck {
 }
 
 /// A house that keeps its calls in that folder.
-async fn kept_in(folder: &Folder, model: Realtime) -> House {
+pub(crate) async fn kept_in(folder: &Folder, model: Realtime) -> House {
     let options = Options::default()
         .model(model)
         .with("SWITCHBOARD_STORE", "sqlite")
@@ -156,40 +155,6 @@ async fn a_call_that_stands_still_when_it_is_over_has_one_end() {
     assert_eq!(house.metric(&ends("gone_meanwhile")).await, 0.0);
     assert_eq!(house.metric(&ends("caller_hung_up")).await, 1.0);
     house.stop().await;
-}
-
-/// The same, and Twilio's word meets another process, which cannot know whether the call's own one still lives.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_whose_end_another_process_has_told_meanwhile_tells_none() {
-    let _turn = TURNS.acquire().await.unwrap();
-    let folder = Folder::new();
-    let greeting = || brief_with(|script| script.greeting = tone(440, 500, "Hello."));
-    let (house, other) = (
-        kept_in(&folder, greeting()).await,
-        kept_in(&folder, greeting()).await,
-    );
-    let steps = [listen(), Step::Wait { ms: 1_500 }, Step::HangUp];
-    let victim = Victim::on(house.line(), house.admin, "+15550142", steps).await;
-    until("the greeting is written down", SOON, async || {
-        house.calls().await["calls"][0]["turns"] == 1
-    })
-    .await;
-    victim
-        .breaks("{\"kind\":\"stall_actor\",\"ms\":4500}")
-        .await;
-    let call = victim.call.clone();
-    assert_eq!(victim.outcome().await.end, CallEnd::CallerHungUp);
-    let told = Request::signed("/call-status", &call_over(&call)).send(other.public);
-    assert_eq!(told.await.status, 204);
-    let outcome = |reason: &str| format!("switchboard_calls_total{{outcome=\"{reason}\"}}");
-    assert_eq!(other.metric(&outcome("gone_meanwhile")).await, 1.0);
-    house.empty().await;
-    let ends = ["superseded", "caller_hung_up"].map(outcome);
-    assert_eq!(house.metric(&ends[0]).await, 1.0);
-    assert_eq!(house.metric(&ends[1]).await, 0.0);
-    assert_eq!(house.metrics().await.sum("switchboard_calls_active"), 0.0);
-    house.stop().await;
-    other.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

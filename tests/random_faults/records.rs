@@ -9,14 +9,18 @@ use switchboard_kit::twilio::CallOutcome;
 use crate::process::Past;
 
 /// Ends of an owner after which another one goes on with the call.
-const GOES_ON: [&str; 6] = [
+const GOES_ON: [&str; 7] = [
     "handed_over",
     "phone_lost",
     "stream_failed",
     "superseded",
+    UNCONFIRMED,
     "panicked",
     "killed",
 ];
+
+/// The reason of an owner that left before the store had said whose the call was.
+const UNCONFIRMED: &str = "unconfirmed";
 
 /// The reason of the last line of a call that nobody had any more.
 const GONE: &str = "gone_meanwhile";
@@ -28,7 +32,6 @@ struct Owner {
     accepted: String,
     stream: Option<String>,
     end: Option<String>,
-    ended: String,
     /// It was ordered to take no messages, and may not have heard that its process leaves.
     stalled: bool,
     /// Its stream was lost, and another one may take its place.
@@ -49,6 +52,7 @@ pub(crate) struct Records {
     pub(crate) answered: usize,
     pub(crate) owners: usize,
     pub(crate) unreported: usize,
+    pub(crate) unconfirmed: usize,
     pub(crate) ends: BTreeMap<String, usize>,
     pub(crate) trouble: Vec<String>,
     /// Lines of warnings and errors by their words.
@@ -139,7 +143,6 @@ impl Records {
                 accepted: text("ts").to_owned(),
                 stream: None,
                 end: None,
-                ended: String::new(),
                 stalled: false,
                 away: false,
             }),
@@ -168,7 +171,6 @@ impl Records {
                 match owners.find(|owner| owner.stream == stream) {
                     Some(owner) => {
                         owner.end = Some(reason.to_owned());
-                        text("ts").clone_into(&mut owner.ended);
                     }
                     None => {
                         let words =
@@ -208,10 +210,9 @@ impl Records {
                 .push(format!("I1 {call}: no stop line of {owner:?}"));
             return;
         }
-        // One that slept while another took over may find any reason to end when it wakes.
-        for two in begun.windows(2) {
-            let (owner, next) = (two[0], two[1]);
-            if !goes_on(owner) && owner.ended <= next.accepted {
+        // One that slept while another took over may find any reason to end when it wakes; it is not its own to tell.
+        for owner in &begun[..begun.len() - 1] {
+            if !goes_on(owner) {
                 self.trouble.push(format!(
                     "I1 {call}: it went on after {owner:?}: {lineage:?}"
                 ));
@@ -221,6 +222,7 @@ impl Records {
         match finals {
             1 => {}
             0 if unheard => self.unreported += 1,
+            0 if last.end.as_deref() == Some(UNCONFIRMED) => self.unconfirmed += 1,
             _ => self
                 .trouble
                 .push(format!("I1 {call}: {finals} final lines: {lineage:?}")),

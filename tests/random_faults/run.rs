@@ -294,8 +294,8 @@ pub(crate) async fn run(seed: u64, at_once: usize, length: Duration) {
     println!("ends of owners: {:?}", records.ends);
     println!("what the log complained of: {:?}", records.complaints);
     println!(
-        "I1 one record each; {} whose callback met no process",
-        records.unreported
+        "I1 one record each; {} whose callback met no process; {} whose owner left before the store had agreed",
+        records.unreported, records.unconfirmed
     );
     println!("I3 {clerk:?}; {booked:?} appointments");
     let over = silences.iter().filter(|ms| **ms > BAR_MS).count();

@@ -10,7 +10,7 @@ use switchboard_kit::twilio::Step;
 use switchboard_kit::twilio::load::{LoadPlan, load};
 
 use crate::support::child::Serving;
-use crate::support::http::{Request, ring};
+use crate::support::http::{Request, call_over, ring};
 use crate::support::phone::{closed_with, sid};
 use crate::support::{AGENT, MODEL_KEY, SOON, brief, caller, line_to, listen, say, times, until};
 use crate::talks;
@@ -266,5 +266,50 @@ async fn d4_a_drain_ends_in_time_with_the_store_away() {
     println!(
         "D4 SIGTERM with the store locked, drain deadline 2 s: 10 calls closed with 1001, exit 0 after {} ms (bar 4,000)",
         took.as_millis()
+    );
+}
+
+/// A process that cannot ask whose a call was does not tell its end as the last word: whoever finds the call does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_the_store_has_not_agreed_to_is_told_as_that_when_the_process_leaves() {
+    let folder = Folder::new();
+    let model = brief().keys([MODEL_KEY]).start().await.unwrap();
+    let drain = ("SWITCHBOARD_DRAIN_SECONDS", "2".to_owned());
+    let variables = folder.variables(&model.url(), &[drain]);
+    let mut leaving = Serving::start(&variables).await;
+    let line = line_to(leaving.public);
+    let steps = [listen(), Step::Wait { ms: 1_500 }, Step::HangUp];
+    let call = tokio::spawn(async move { line.call(caller(steps)).await });
+    have_turns(&leaving, 1, 1).await;
+    until("the greeting is written down", SOON, async || {
+        turns_kept(&folder) == 1
+    })
+    .await;
+    let lock = locked(&folder);
+    let call = call.await.unwrap().call_sid;
+    until("the store complains", SOON, async || {
+        leaving.event(FAILS).is_some()
+    })
+    .await;
+    assert_eq!(leaving.event("stop"), None, "not before the store has said");
+    leaving.signal("TERM");
+    let (code, _) = leaving.ended(SOON).await;
+    assert_eq!(code, 0);
+    leaving.lines_to_the_end();
+    assert_eq!(leaving.count("\"stop\""), 1);
+    let stop = leaving.event("stop").unwrap();
+    assert_eq!(stop["reason"], "unconfirmed", "{stop}");
+    let why = leaving.event("over here, but the store has not said whose the call was");
+    assert_eq!(why.unwrap()["own_reason"], "caller_hung_up");
+    drop(lock);
+    let next = Serving::start(&variables).await;
+    let over = Request::signed("/call-status", &call_over(&call));
+    assert_eq!(over.send(next.public).await.status, 204);
+    assert_eq!(next.event("stop").unwrap()["reason"], "gone_meanwhile");
+    assert_eq!(turns_kept(&folder), 0);
+    next.stop_within(SOON).await;
+    println!(
+        "a call that ended while the store was locked, and its process with it: told as unconfirmed, and once as the end by \
+         the next one"
     );
 }

@@ -154,7 +154,7 @@ fn brought_to(reason: EndReason) -> Rig {
         EndReason::OperatorHangUp => rig.event(hang_up()),
         EndReason::CallOver => rig.event(Event::Operator(OperatorEvent::CallOver)),
         // What is said of a call that has no machine any more.
-        EndReason::GoneMeanwhile | EndReason::Panicked => {
+        EndReason::GoneMeanwhile | EndReason::Unconfirmed | EndReason::Panicked => {
             let now = rig.now;
             rig.call.end(reason, now);
             rig.pass(0);
@@ -190,7 +190,7 @@ fn brought_to(reason: EndReason) -> Rig {
 }
 
 /// Every reason with its close code (RFC 6455, section 7.4.1) and what the caller meets next.
-const ENDINGS: [(EndReason, u16, Aftermath); 33] = [
+const ENDINGS: [(EndReason, u16, Aftermath); 34] = [
     (EndReason::CallerHungUp, 1_000, Aftermath::HangUp),
     (EndReason::PhoneLost, 1_000, Aftermath::Reconnect),
     (EndReason::PhoneStalled, 1_013, Aftermath::Fallback),
@@ -240,6 +240,7 @@ const ENDINGS: [(EndReason, u16, Aftermath); 33] = [
     (EndReason::GoneMeanwhile, 1_000, Aftermath::HangUp),
     (EndReason::HandedOver, 1_001, Aftermath::Reconnect),
     (EndReason::Superseded, 1_001, Aftermath::Reconnect),
+    (EndReason::Unconfirmed, 1_001, Aftermath::Reconnect),
     (EndReason::TooLong, 1_000, Aftermath::HangUp),
     (EndReason::BudgetReached, 1_000, Aftermath::Fallback),
     (EndReason::Fault, 1_011, Aftermath::Fallback),

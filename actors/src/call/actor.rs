@@ -75,7 +75,8 @@ pub(crate) struct CallActor {
     pub(super) budget: Budget,
     #[cfg(feature = "fault-hook")]
     pub(super) planned: crate::fault::Planned,
-    _guard: DownGuard,
+    /// The call's place, given back when this is dropped.
+    pub(super) place: DownGuard,
 }
 
 impl CallActor {
@@ -129,7 +130,7 @@ impl CallActor {
                 tools: seed.tools,
                 people: seed.people,
                 number,
-                _guard: seed.place,
+                place: seed.place,
                 registry: seed.registry,
                 shared: seed.shared,
                 log,

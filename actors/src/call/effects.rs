@@ -9,6 +9,7 @@ use call_protocol::call::end::EndReason;
 use call_protocol::call::event::{Event, ModelEvent, OperatorEvent};
 use call_protocol::call::person::{PersonCall, PersonEvent};
 use call_protocol::call::transfer::Unreached;
+use call_protocol::checkpoint::Standing;
 use call_protocol::model::command::ModelCommand;
 use call_protocol::tool::ToolRun;
 
@@ -83,6 +84,11 @@ impl CallActor {
     pub(super) fn write_checkpoint(&mut self, ctx: &mut Context<Self>) {
         if let Some(call) = self.log.call {
             let checkpoint = self.call.checkpoint(self.now());
+            if matches!(checkpoint.standing, Standing::Over { .. }) {
+                let parting = self.keeper.conclude(call, checkpoint);
+                self.parting = Some((parting, ctx.address()));
+                return;
+            }
             let owner = ctx.address().downgrade();
             #[cfg(feature = "fault-hook")]
             let stops = self.planned.take_checkpoint(&checkpoint);

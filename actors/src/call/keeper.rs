@@ -1,5 +1,6 @@
 //! Writes a call's checkpoints down, off the call's path.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,12 +9,13 @@ use bytes::Bytes;
 use call_protocol::call::event::OperatorEvent;
 use call_protocol::checkpoint::Checkpoint;
 use call_protocol::ids::CallSid;
+use futures_util::TryFutureExt as _;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{oneshot, watch};
 
 use super::CallActor;
 use crate::messages::{Order, Tenure, ToPhone, Visit};
-use crate::store::{Answer, CallStore, Forgotten, Saved, StoreError, UnixSeconds};
+use crate::store::{Answer, CallStore, Forgotten, Saved, StoreError, UnixSeconds, insist};
 use crate::twilio::TwilioSession;
 
 /// The media socket stays open this long for the last checkpoint: Twilio asks what follows as soon as it is closed, and
@@ -29,9 +31,6 @@ pub fn unix_now() -> UnixSeconds {
     })
 }
 
-/// Between two tries to have a call forgotten: another process may hold the file for a moment.
-const AGAIN: Duration = Duration::from_millis(300);
-
 /// After a checkpoint that could not be written down: who says nothing for long must not stay as he was before the store
 /// failed.
 const SAVE_AGAIN: Duration = Duration::from_millis(1_500);
@@ -40,28 +39,6 @@ const SAVE_AGAIN: Duration = Duration::from_millis(1_500);
 #[derive(actix::Message)]
 #[rtype(result = "()")]
 pub(super) struct SaveAgain(pub(super) u64);
-
-/// Tries; what is left then outlives its time.
-const TRIES: u32 = 8;
-
-async fn forget_after(
-    mut answer: Answer<Forgotten>,
-    store: Arc<dyn CallStore>,
-    call: CallSid,
-    epoch: u64,
-    tell: oneshot::Sender<Forgotten>,
-) {
-    for _ in 1..TRIES {
-        // The store complains of itself.
-        if let Ok(forgotten) = answer.await {
-            // Whoever waited may have lost patience.
-            let _ = tell.send(forgotten);
-            return;
-        }
-        actix_rt::time::sleep(AGAIN).await;
-        answer = store.forget(call, epoch);
-    }
-}
 
 /// The owner's number in the store.
 #[derive(Clone)]
@@ -95,14 +72,40 @@ impl Epoch {
     }
 }
 
+/// Whose a call was when it came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// This owner's: nobody else tells its end.
+    Own,
+    /// Another's, who tells its end or goes on with it.
+    Superseded,
+}
+
+impl From<Forgotten> for Verdict {
+    fn from(forgotten: Forgotten) -> Self {
+        match forgotten {
+            Forgotten::Gone => Self::Own,
+            Forgotten::Superseded => Self::Superseded,
+        }
+    }
+}
+
+impl From<Saved> for Verdict {
+    fn from(saved: Saved) -> Self {
+        match saved {
+            Saved::Kept => Self::Own,
+            Saved::Superseded => Self::Superseded,
+        }
+    }
+}
+
 /// The store's word on a call that is over.
-pub(super) struct Parting(oneshot::Receiver<Forgotten>);
+pub(super) struct Parting(oneshot::Receiver<Verdict>);
 
 impl Parting {
-    /// Whether the end is somebody else's to tell. A store that does not answer soon knows of nobody else.
-    pub(super) async fn superseded(self) -> bool {
-        let told = actix_rt::time::timeout(LAST_CHECKPOINT, self.0).await;
-        matches!(told, Ok(Ok(Forgotten::Superseded)))
+    /// Waits for it, however long that takes; `None` if it will not come.
+    pub(super) async fn verdict(&mut self) -> Option<Verdict> {
+        (&mut self.0).await.ok()
     }
 }
 
@@ -218,22 +221,63 @@ impl Keeper {
 
     /// Nobody will ask for the call. Gives what the store says to that.
     pub(super) fn forget(&mut self, call: CallSid) -> Parting {
+        let store = self.store.clone();
+        self.part(move |epoch| verdict(store.forget(call, epoch)))
+    }
+
+    /// Writes down that the call is over, for whoever is asked what follows. Gives what the store says to that.
+    pub(super) fn conclude(&mut self, call: CallSid, mut checkpoint: Checkpoint) -> Parting {
+        checkpoint.from.clone_from(&self.from);
+        checkpoint.to.clone_from(&self.to);
+        let store = self.store.clone();
+        let (tell, told) = oneshot::channel();
+        self.last = Some(told);
+        let mut tell = Some(tell);
+        self.part(move |epoch| {
+            checkpoint.epoch = epoch;
+            let document = match checkpoint.clone().encode() {
+                Ok(document) => Bytes::from(document),
+                Err(error) => {
+                    log::warn!(target: "switchboard::call", call_sid = call.as_str(), error:% = error; "checkpoint not written");
+                    return Box::pin(ready(Err(StoreError::TooLarge("a checkpoint"))));
+                }
+            };
+            let saved = verdict(store.save(call, epoch, document, unix_now()));
+            // The socket waits for one answer, whatever it is.
+            let tell = tell.take();
+            Box::pin(async move {
+                let saved = saved.await;
+                if let Some(tell) = tell {
+                    let _ = tell.send(());
+                }
+                saved
+            })
+        })
+    }
+
+    /// Asks the store until it says whose the call was. The first question is lined up now, before anybody can ask for
+    /// the call, if the owner's number is known.
+    fn part(&mut self, mut ask: impl FnMut(u64) -> Answer<Verdict> + 'static) -> Parting {
         // What was to be written down again is not.
         self.number += 1;
-        let (tell, told) = oneshot::channel();
-        let (store, epoch) = (self.store.clone(), self.epoch.clone());
-        if let Some(epoch) = epoch.now() {
-            // Lined up now, before anybody can ask for the call.
-            let answer = store.forget(call, epoch);
-            actix_rt::spawn(forget_after(answer, store, call, epoch, tell));
-        } else {
-            actix_rt::spawn(async move {
-                if let Some(epoch) = epoch.known().await {
-                    let answer = store.forget(call, epoch);
-                    forget_after(answer, store, call, epoch, tell).await;
-                }
-            });
-        }
+        let (mut tell, told) = oneshot::channel();
+        let epoch = self.epoch.clone();
+        let asked = epoch.now().map(&mut ask);
+        actix_rt::spawn(async move {
+            let asking = async {
+                let epoch = epoch.known().await?;
+                let answer = asked.unwrap_or_else(|| ask(epoch));
+                insist(answer, || ask(epoch)).await
+            };
+            let verdict = tokio::select! {
+                verdict = asking => verdict,
+                // Another word of this owner has taken its place: it must not be undone by a late try.
+                () = tell.closed() => None,
+            };
+            if let Some(verdict) = verdict {
+                let _ = tell.send(verdict);
+            }
+        });
         Parting(told)
     }
 
@@ -251,4 +295,9 @@ impl Keeper {
         });
         true
     }
+}
+
+/// The store's answer as whose the call was.
+fn verdict<T: Into<Verdict> + 'static>(answer: Answer<T>) -> Answer<Verdict> {
+    Box::pin(answer.map_ok(Into::into))
 }

@@ -9,6 +9,7 @@ mod effects;
 mod fault;
 mod guard;
 mod keeper;
+mod last_line;
 mod people;
 mod report;
 mod shared;
@@ -18,4 +19,5 @@ pub use people::People;
 pub use shared::{Bridge, BridgeLatency, CallSeed, Opener, Shared, Tap, TapLine, Wire};
 
 pub(crate) use actor::CallActor;
+pub(crate) use last_line::LastLines;
 pub(crate) use shared::LogContext;

@@ -1,18 +1,14 @@
 //! Reports of the machine as log lines and counters.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use call_protocol::call::ADOPT_WITHIN;
 use call_protocol::call::effect::{Report, Summary};
-use call_protocol::call::end::EndReason;
-use call_protocol::call::state::StateName;
 use call_protocol::conversation::{Speaker, Turn};
 use call_protocol::model::errors::{is_of_the_account, rate_limit};
 
 use super::actor::CallActor;
-use super::shared::LogContext;
-use crate::metrics::Metrics;
+use super::last_line::LastLine;
 
 /// Target of every line about a call.
 const TARGET: &str = "switchboard::call";
@@ -239,45 +235,19 @@ impl CallActor {
         self.vacant = false;
         self.away = None;
         self.push();
-        let last = LastLine {
+        let line = LastLine {
             log: self.log.clone(),
             metrics: self.shared.metrics.clone(),
             state: self.state,
+            summary: summary.clone(),
         };
-        let Some((parting, held)) = self.parting.take() else {
-            last.tell(summary, summary.reason);
-            return;
-        };
-        // Whoever stood still while Twilio said that the call is over may find that another process has told its end.
-        let summary = summary.clone();
-        actix_rt::spawn(async move {
-            let reason = if parting.superseded().await {
-                EndReason::Superseded
-            } else {
-                summary.reason
-            };
-            last.tell(&summary, reason);
-            drop(held);
-        });
-    }
-}
-
-/// The record of one owner's call: one line, one count.
-struct LastLine {
-    log: LogContext,
-    metrics: Arc<Metrics>,
-    state: StateName,
-}
-
-impl LastLine {
-    fn tell(&self, summary: &Summary, reason: EndReason) {
-        let duration = Duration::from_millis(summary.duration_ms);
-        self.metrics
-            .call_ended(self.state.label(), reason, duration);
-        line!(
-            info, self, reason = reason.label(), duration_ms = summary.duration_ms, frames_from_caller = summary.frames_from_caller,
-            frames_to_caller = summary.frames_to_caller, turns = summary.turns, cost_usd = summary.cost_usd; "stop"
-        );
+        match self.parting.take() {
+            None => line.tell(summary.reason),
+            Some((parting, held)) => self
+                .place
+                .last_lines()
+                .tell_when_agreed(line, parting, held),
+        }
     }
 }
 

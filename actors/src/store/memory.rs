@@ -82,7 +82,7 @@ impl CallStore for MemoryStore {
             checkpoint: None,
             saved: now,
         });
-        kept.epoch += 1;
+        kept.epoch = (kept.epoch + 1).max(super::first_epoch(now));
         let checkpoint = kept.living(now);
         if checkpoint.is_none() {
             kept.checkpoint = None;

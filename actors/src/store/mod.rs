@@ -7,19 +7,23 @@
 //!
 //! Whoever takes a call over claims it, and gets the next epoch. What an earlier owner still writes is refused, so a
 //! process that was stopped and wakes up late learns that the call is no longer its own. The epoch outlives the
-//! checkpoint: a call that was forgotten cannot be taken back by an old owner, until [`purge`](CallStore::purge).
+//! checkpoint: a call that was forgotten cannot be taken back by an old owner, until [`purge`](CallStore::purge). It is
+//! never below the time it was given out at, so that no number is given twice where the file was lost in between.
 //!
 //! | engine | for |
 //! | --- | --- |
 //! | [`memory`] | one process, nothing outlives it |
 //! | [`sqlite`] | one machine: what is written outlives the process, and other processes may open the same file |
 
+mod insist;
 pub mod memory;
 pub mod sqlite;
 
 use bytes::Bytes;
 use call_protocol::ids::CallSid;
 use futures_util::future::BoxFuture;
+
+pub use insist::insist;
 
 /// An answer of the store, when it comes.
 pub type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
@@ -56,8 +60,8 @@ pub trait CallStore: Send + Sync + 'static {
     /// The last checkpoint, if there is one that still lives; the call stays whose it is.
     fn look(&self, call: CallSid, now: UnixSeconds) -> Answer<Option<Bytes>>;
 
-    /// Takes a call over: the epoch counts up, and writers of an earlier one are refused from here on. Gives back the
-    /// last checkpoint if there is one that still lives.
+    /// Takes a call over: the epoch goes up, and writers of an earlier one are refused from here on. Gives back the last
+    /// checkpoint if there is one that still lives.
     fn claim(&self, call: CallSid, now: UnixSeconds) -> Answer<Claim>;
 
     /// Keeps a checkpoint, in the place of the one before.
@@ -140,7 +144,7 @@ pub enum Rung {
 /// A call taken over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// The new owner's number; one for the first.
+    /// The new owner's number. Who was never replaced has one.
     pub epoch: u64,
     /// What the owner before left.
     pub checkpoint: Option<Bytes>,
@@ -200,6 +204,11 @@ pub enum StoreError {
     /// The store is busy or gone.
     #[error("the store does not answer")]
     Away,
+}
+
+/// The least number of an owner who takes a call over at that time.
+fn first_epoch(now: UnixSeconds) -> u64 {
+    u64::try_from(now).unwrap_or(0)
 }
 
 /// Refuses what is larger than the store takes.

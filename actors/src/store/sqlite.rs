@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use super::{
     Answer, Begun, CHECKPOINT_LIFE, CallStore, Claim, DAY, Effect, Forgotten, JOURNAL_LIFE,
     MAX_CHECKPOINT, MAX_EFFECT_TEXT, RING_LIFE, Ring, Rung, SPENDING_LIFE, Saved, Spent,
-    StoreError, UnixSeconds, bounded, check_effect,
+    StoreError, UnixSeconds, bounded, check_effect, first_epoch,
 };
 use crate::data_file;
 use crate::metrics::FileFaults;
@@ -181,13 +181,18 @@ impl CallStore for SqliteStore {
     fn claim(&self, call: CallSid, now: UnixSeconds) -> Answer<Claim> {
         self.ask(Durability::Process, move |connection| {
             // A checkpoint that has outlived its time is dropped here; the epoch goes on counting.
-            let sql = "INSERT INTO calls (call, epoch, checkpoint, saved) VALUES (?1, 1, NULL, ?2)
-                ON CONFLICT (call) DO UPDATE SET epoch = epoch + 1,
+            let sql = "INSERT INTO calls (call, epoch, checkpoint, saved) VALUES (?1, ?4, NULL, ?2)
+                ON CONFLICT (call) DO UPDATE SET epoch = max(epoch + 1, ?4),
                     checkpoint = CASE WHEN saved > ?3 THEN checkpoint END,
                     saved = CASE WHEN saved > ?3 AND checkpoint IS NOT NULL THEN saved ELSE ?2 END
                 RETURNING epoch, checkpoint";
             connection.prepare_cached(sql)?.query_row(
-                params![call.as_str(), now, now - CHECKPOINT_LIFE],
+                params![
+                    call.as_str(),
+                    now,
+                    now - CHECKPOINT_LIFE,
+                    signed(first_epoch(now))
+                ],
                 |row| {
                     let epoch: i64 = row.get(0)?;
                     let checkpoint: Option<Vec<u8>> = row.get(1)?;

@@ -57,6 +57,9 @@ pub enum EndReason {
     HandedOver,
     /// Another process took the call over while this one stood still: whoever speaks now is one too many.
     Superseded,
+    /// The call ended here, and the store did not say whether it was still this owner's: whoever took it over tells its
+    /// end.
+    Unconfirmed,
     /// The call lasted as long as it may.
     TooLong,
     /// The call cost as much as it may; somebody cheaper goes on with the caller.
@@ -82,7 +85,7 @@ pub enum Aftermath {
 
 impl EndReason {
     /// Every reason.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::CallerHungUp,
         Self::PhoneLost,
         Self::PhoneStalled,
@@ -112,6 +115,7 @@ impl EndReason {
         Self::GoneMeanwhile,
         Self::HandedOver,
         Self::Superseded,
+        Self::Unconfirmed,
         Self::TooLong,
         Self::BudgetReached,
         Self::Fault,
@@ -147,6 +151,7 @@ impl EndReason {
             Self::GoneMeanwhile => "gone_meanwhile",
             Self::HandedOver => "handed_over",
             Self::Superseded => "superseded",
+            Self::Unconfirmed => "unconfirmed",
             Self::TooLong => "too_long",
             Self::BudgetReached => "budget_reached",
             Self::Fault => "fault",
@@ -179,7 +184,7 @@ impl EndReason {
             | Self::GoneMeanwhile
             | Self::TooLong
             | Self::BudgetReached => 1000,
-            Self::HandedOver | Self::Superseded => 1001,
+            Self::HandedOver | Self::Superseded | Self::Unconfirmed => 1001,
             Self::UnsupportedFormat => 1003,
             Self::TooManyBadMessages => 1007,
             Self::NoStart
@@ -233,9 +238,11 @@ impl EndReason {
             | Self::GoneMeanwhile
             | Self::TooLong => Aftermath::HangUp,
             Self::Transferred => Aftermath::Transfer,
-            Self::HandedOver | Self::Superseded | Self::PhoneLost | Self::StreamFailed => {
-                Aftermath::Reconnect
-            }
+            Self::HandedOver
+            | Self::Superseded
+            | Self::Unconfirmed
+            | Self::PhoneLost
+            | Self::StreamFailed => Aftermath::Reconnect,
             Self::PhoneStalled
             | Self::NotPlayed
             | Self::NoStart

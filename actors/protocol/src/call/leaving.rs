@@ -99,6 +99,7 @@ const fn words_for(reason: EndReason) -> &'static str {
         | EndReason::GoneMeanwhile
         | EndReason::HandedOver
         | EndReason::Superseded
+        | EndReason::Unconfirmed
         | EndReason::TooLong
         | EndReason::BudgetReached
         | EndReason::Fault

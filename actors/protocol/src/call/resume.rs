@@ -203,7 +203,7 @@ impl Call {
         }
         match reason {
             // The checkpoint is another's.
-            EndReason::Superseded => {}
+            EndReason::Superseded | EndReason::Unconfirmed => {}
             // There is nobody left whom Twilio could ask for.
             EndReason::CallerHungUp | EndReason::CallOver | EndReason::GoneMeanwhile => {
                 self.effects.push_back(Effect::Forget);

@@ -1,0 +1,108 @@
+//! The last line of a call: told once, when the store has said whose call it was.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use actix::Addr;
+use call_protocol::call::effect::Summary;
+use call_protocol::call::end::EndReason;
+use call_protocol::call::state::StateName;
+
+use super::CallActor;
+use super::keeper::{Parting, Verdict};
+use super::shared::LogContext;
+use crate::messages::CallKey;
+use crate::metrics::Metrics;
+
+/// A call that is over keeps its place so long for the store's word. A store that is away longer must not fill the house
+/// with calls that are over; their last lines wait on.
+const KEEPS_PLACE: Duration = Duration::from_secs(5);
+
+/// The record of one owner's call: one line, one count.
+pub(crate) struct LastLine {
+    pub(super) log: LogContext,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) state: StateName,
+    pub(super) summary: Summary,
+}
+
+impl LastLine {
+    pub(super) fn tell(self, reason: EndReason) {
+        let summary = &self.summary;
+        let duration = Duration::from_millis(summary.duration_ms);
+        self.metrics
+            .call_ended(self.state.label(), reason, duration);
+        if reason == EndReason::Unconfirmed {
+            log::warn!(
+                target: "switchboard::call", call_sid = self.log.call(), stream_sid = self.log.stream(),
+                own_reason = summary.reason.label();
+                "over here, but the store has not said whose the call was"
+            );
+        }
+        log::info!(
+            target: "switchboard::call", call_sid = self.log.call(), stream_sid = self.log.stream(), reason = reason.label(),
+            duration_ms = summary.duration_ms, frames_from_caller = summary.frames_from_caller,
+            frames_to_caller = summary.frames_to_caller, turns = summary.turns, cost_usd = summary.cost_usd; "stop"
+        );
+    }
+
+    fn tell_as(self, verdict: Option<Verdict>) {
+        let reason = match verdict {
+            Some(Verdict::Own) => self.summary.reason,
+            Some(Verdict::Superseded) => EndReason::Superseded,
+            None => EndReason::Unconfirmed,
+        };
+        self.tell(reason);
+    }
+}
+
+/// Last lines of this process that wait for the store; clones are the same.
+#[derive(Clone, Default)]
+pub(crate) struct LastLines(Arc<Mutex<BTreeMap<CallKey, LastLine>>>);
+
+impl LastLines {
+    /// Whoever stood still while Twilio said that the call is over, or while another process went on with it, may find
+    /// that its end is not its own to tell: the store says. `held` keeps the call's place meanwhile, but not for ever.
+    pub(super) fn tell_when_agreed(
+        &self,
+        line: LastLine,
+        mut parting: Parting,
+        held: Addr<CallActor>,
+    ) {
+        let key = line.log.key;
+        self.lines().insert(key, line);
+        let lines = self.clone();
+        actix_rt::spawn(async move {
+            let (verdict, held) =
+                match actix_rt::time::timeout(KEEPS_PLACE, parting.verdict()).await {
+                    Ok(verdict) => (verdict, Some(held)),
+                    Err(_) => {
+                        drop(held);
+                        (parting.verdict().await, None)
+                    }
+                };
+            if let Some(line) = lines.take(key) {
+                line.tell_as(verdict);
+            }
+            drop(held);
+        });
+    }
+
+    /// The process leaves: what the store has not agreed to is told as that. Gives how many lines.
+    pub(crate) fn tell_the_rest(&self) -> usize {
+        let rest = std::mem::take(&mut *self.lines());
+        let count = rest.len();
+        rest.into_values().for_each(|line| line.tell_as(None));
+        count
+    }
+
+    fn take(&self, key: CallKey) -> Option<LastLine> {
+        self.lines().remove(&key)
+    }
+
+    /// A map is whole after each of its operations, whoever panicked.
+    fn lines(&self) -> MutexGuard<'_, BTreeMap<CallKey, LastLine>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
