@@ -1,7 +1,8 @@
 //! `/healthcheck` of the image: asks the service in the same container for `/healthz`. Exit 0 when it answers 200
 //! within three seconds, else 1 and one line on standard error, which `docker inspect` shows.
 //!
-//! Knows the environment only (`SWITCHBOARD_LISTEN`, `PORT`); the image sets the first, which beats the file.
+//! Knows the environment only, by the rule of the service: `SWITCHBOARD_LISTEN` is the whole address; without it `PORT`
+//! changes the port of the default. The image sets `PORT`, which beats the file, and a platform may set another one.
 #![forbid(unsafe_code)]
 
 use std::env;
@@ -31,15 +32,15 @@ fn main() -> ExitCode {
 
 /// Where to ask: the listener's address, by loopback when it listens on every interface. Empty counts as unset.
 fn address(listen: &str, port: &str) -> Result<SocketAddr, String> {
-    let listen = match listen.trim() {
-        "" => LISTEN,
-        text => text,
+    let (listen, is_whole) = match listen.trim() {
+        "" => (LISTEN, false),
+        text => (text, true),
     };
     let mut address: SocketAddr = listen
         .parse()
         .map_err(|_| format!("SWITCHBOARD_LISTEN is {listen:?}, not an address with a port"))?;
     let port = port.trim();
-    if !port.is_empty() {
+    if !port.is_empty() && !is_whole {
         address.set_port(
             port.parse()
                 .map_err(|_| format!("PORT is {port:?}, not a port"))?,
@@ -97,10 +98,12 @@ fn is_timeout(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
+    use std::collections::BTreeMap;
     use std::net::TcpListener;
+    use std::path::Path;
     use std::thread;
 
-    use switchboard::settings::keys;
+    use switchboard::settings::{Settings, keys};
 
     /// A service that answers one request with these bytes, one write each, and then closes.
     fn answering(parts: &'static [&'static str]) -> SocketAddr {
@@ -131,7 +134,7 @@ mod tests {
         assert_eq!(at("", "").as_deref(), Ok("127.0.0.1:5050"));
         assert_eq!(at("0.0.0.0:80", "").as_deref(), Ok("127.0.0.1:80"));
         assert_eq!(at("[::]:80", " ").as_deref(), Ok("[::1]:80"));
-        assert_eq!(at("10.0.0.1:80", "81").as_deref(), Ok("10.0.0.1:81"));
+        assert_eq!(at("10.0.0.1:80", "81").as_deref(), Ok("10.0.0.1:80"));
         assert_eq!(at("", "8080").as_deref(), Ok("127.0.0.1:8080"));
         assert!(
             at("5050", "")
@@ -145,6 +148,36 @@ mod tests {
     fn the_default_is_that_of_the_settings() {
         assert_eq!(keys::LISTEN.default, keys::Default::Text(LISTEN));
         assert_eq!(keys::LISTEN.env, ["SWITCHBOARD_LISTEN", "PORT"]);
+    }
+
+    #[test]
+    fn the_rule_is_that_of_the_service() {
+        for listen in ["", " ", "0.0.0.0:5050", "127.0.0.1:7000", "[::1]:7001"] {
+            for port in ["", " ", "8080", "65535"] {
+                let given = [
+                    ("SWITCHBOARD_LISTEN", listen),
+                    ("PORT", port),
+                    ("SWITCHBOARD_PUBLIC_URL", "https://voice.example.com"),
+                    ("SWITCHBOARD_ADMIN_TOKEN", "sixteen-or-more!"),
+                    ("TWILIO_AUTH_TOKEN", "0123456789abcdef"),
+                    ("OPENAI_API_KEY", "any"),
+                ];
+                let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
+                let given = BTreeMap::from(given);
+                let settings = Settings::from_toml("", Path::new("none"), &given).unwrap();
+                let asked = address(listen, port).unwrap();
+                assert_eq!(
+                    settings.server.listen.port(),
+                    asked.port(),
+                    "{listen:?} {port:?}"
+                );
+                let ip = settings.server.listen.ip();
+                assert!(
+                    ip == asked.ip() || ip.is_unspecified() && asked.ip().is_loopback(),
+                    "{listen:?} {port:?}: {asked}"
+                );
+            }
+        }
     }
 
     #[test]

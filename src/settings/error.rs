@@ -1,6 +1,7 @@
 //! What can be wrong with the configuration. Each message is one sentence: the key, the trouble, the way to mend it.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// A configuration the service refuses to start with. The command line ends with exit code 64.
 ///
@@ -71,7 +72,10 @@ pub enum SettingsError {
         name: String,
     },
     /// The file named by `NAME_FILE` (or a `…_file` key) cannot be used.
-    #[error("{key} names {}, which cannot be used: {cause}; name a readable file that holds it", path.display())]
+    #[error(
+        "{key} names {}, which cannot be used: {cause}; name a readable file that holds it",
+        NotAKey(path)
+    )]
     NamedFile {
         /// The variable or key.
         key: String,
@@ -166,6 +170,33 @@ pub enum SettingsError {
     },
 }
 
+/// A file's name for a message, unless it looks like the secret itself, put where the name of its file belongs.
+struct NotAKey<'a>(&'a Path);
+
+impl fmt::Display for NotAKey<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.exists() || !looks_like_a_key(&self.0.to_string_lossy()) {
+            return self.0.display().fmt(out);
+        }
+        out.write_str("something that looks like the key itself and is not shown")
+    }
+}
+
+/// Whether a part of it begins as the keys of OpenAI, Twilio or Standard Webhooks do, or is a long run of letters and
+/// digits without the marks that names of files have between their words.
+fn looks_like_a_key(text: &str) -> bool {
+    const PREFIXES: [&str; 3] = ["sk-", "whsec_", "Bearer "];
+    text.split('/').any(|part| {
+        let longest = part
+            .split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '+' | '='))
+            .max_by_key(|run| run.len())
+            .unwrap_or_default();
+        let digits = longest.bytes().filter(u8::is_ascii_digit).count();
+        let is_random = longest.len() >= 16 && digits > 0 && digits < longest.len();
+        PREFIXES.iter().any(|prefix| part.starts_with(prefix)) || is_random || longest.len() >= 32
+    })
+}
+
 impl SettingsError {
     pub(crate) fn invalid(
         key: impl Into<String>,
@@ -184,5 +215,61 @@ impl SettingsError {
             key: key.into(),
             mend: mend.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(path: &str) -> String {
+        SettingsError::NamedFile {
+            key: "OPENAI_API_KEY_FILE".to_owned(),
+            path: path.into(),
+            cause: "No such file or directory (os error 2)".to_owned(),
+        }
+        .to_string()
+    }
+
+    #[test]
+    fn a_key_in_the_place_of_its_files_name_is_not_repeated() {
+        for key in [
+            "sk-proj-abc_DEF-123",
+            "sk-short",
+            "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
+            "0123456789abcdef0123456789abcdef",
+            "/9j4AAQSkZJRgABAQAAAQ/ABcdefghij",
+            "a1B2c3D4e5F6g7H8+i9J0/K==",
+            "AC00000000000000000000000000000001",
+            "abcdefghijklmnopqrstuvwxyzabcdef",
+            "relative/sk-proj-1",
+        ] {
+            let sentence = told(key);
+            assert!(!sentence.contains(key), "{sentence}");
+            assert!(sentence.contains("OPENAI_API_KEY_FILE"), "{sentence}");
+            assert!(sentence.contains("looks like the key itself"), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_told() {
+        for name in [
+            "/run/secrets/openai_api_key",
+            "secrets/admin_token.txt",
+            "./twilio-auth-token-of-2026",
+            "/etc/switchboard/tls/fullchain.pem",
+            "missing",
+        ] {
+            assert!(told(name).contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_told_whatever_its_name() {
+        let folder = std::env::temp_dir().join("0123456789abcdef0123456789abcdef");
+        std::fs::create_dir_all(&folder).unwrap();
+        let name = folder.display().to_string();
+        assert!(told(&name).contains(&name));
+        std::fs::remove_dir(&folder).unwrap();
     }
 }

@@ -58,7 +58,7 @@ pub const LISTEN: Key = key(
     &["SWITCHBOARD_LISTEN", "PORT"],
     "server.listen",
     Default::Text("0.0.0.0:5050"),
-    "the public listener, what Twilio reaches; `PORT` changes the port alone",
+    "the public listener, what Twilio reaches; `PORT` changes the port alone, where the first is not set",
 );
 /// The address callers' requests are signed for.
 pub const PUBLIC_URL: Key = key(

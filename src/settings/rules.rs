@@ -1,6 +1,6 @@
 //! Third stage: the rules that make [`Settings`] from merged inputs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +29,9 @@ const MIN_ADMIN_TOKEN_CHARS: usize = 16;
 
 /// Agents are read against it where the model of the settings is wrong.
 const USUAL_MODEL: &str = "gpt-realtime-2.1";
+
+/// Different characters of a token. A random one of sixteen hexadecimal digits has fewer once in seven million times.
+const MIN_ADMIN_TOKEN_KINDS: usize = 5;
 
 /// Applies every rule.
 pub(super) fn validate(mut inputs: Inputs) -> Result<Settings, SettingsErrors> {
@@ -261,7 +264,19 @@ fn admin_token(text: &str) -> Result<SecretString, SettingsError> {
             "use a longer random text",
         ));
     }
+    if is_repetition(text) {
+        return Err(SettingsError::invalid(
+            keys::ADMIN_TOKEN.name(),
+            "repeats the same few characters",
+            "use a random text, such as `openssl rand -hex 32` gives",
+        ));
+    }
     Ok(text.to_owned().into())
+}
+
+/// Whether a token has fewer different characters than any random one of its length: it was typed to fill the field.
+fn is_repetition(token: &str) -> bool {
+    token.chars().collect::<BTreeSet<char>>().len() < MIN_ADMIN_TOKEN_KINDS
 }
 
 /// A secret that can stand in a header: visible ASCII, as all of Twilio's and OpenAI's are.

@@ -101,6 +101,11 @@ fn every_container_is_hardened() {
             service.get("privileged").is_none() && service.get("user").is_none(),
             "{name}"
         );
+        assert_eq!(service["ulimits"]["core"], 0, "{name}");
+        let processes = service["pids_limit"].as_u64().unwrap();
+        assert!((64..=1_024).contains(&processes), "{name}");
+        let memory = mebibytes(service["mem_limit"].as_str().unwrap());
+        assert!((256..=4_096).contains(&memory), "{name}");
         let added = words(&service["cap_add"]);
         // The proxy's ports are below 1024.
         let allowed: &[&str] = if name == "proxy" {
@@ -114,6 +119,17 @@ fn every_container_is_hardened() {
             service["build"].is_object(),
             "{name}"
         );
+    }
+}
+
+/// A size of Compose in MiB, such as `512m` or `1g`.
+fn mebibytes(text: &str) -> u64 {
+    let (digits, unit) = text.split_at(text.len() - 1);
+    let number: u64 = digits.parse().unwrap();
+    match unit {
+        "m" => number,
+        "g" => number * 1_024,
+        _ => panic!("{text:?} has no unit"),
     }
 }
 

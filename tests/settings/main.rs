@@ -301,6 +301,11 @@ fn values_off_their_range_are_refused_by_name() {
         ("SWITCHBOARD_STORE", "mysql"),
         ("SWITCHBOARD_LOG_FORMAT", "xml"),
         ("SWITCHBOARD_ADMIN_TOKEN", "15-characters.."),
+        (
+            "SWITCHBOARD_ADMIN_TOKEN",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        ),
+        ("SWITCHBOARD_ADMIN_TOKEN", "abcdabcdabcdabcd"),
         ("SWITCHBOARD_ADMIN_TOKEN", "sixteen characters with spaces"),
         ("SWITCHBOARD_PUBLIC_URL", "http://voice.example.com"),
         ("SWITCHBOARD_PUBLIC_URL", "https://voice.example.com/twilio"),
