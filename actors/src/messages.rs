@@ -257,6 +257,8 @@ pub enum Refused {
     TooOften,
     /// Its caller has called so often within the hour.
     NumberCalls,
+    /// Its ticket has opened a socket here just now.
+    TicketUsed,
     /// The model's account takes no more.
     Model(Shut),
 }
@@ -277,6 +279,7 @@ impl Refused {
             Self::Draining => "draining",
             Self::TooOften => "too_often",
             Self::NumberCalls => "number_calls",
+            Self::TicketUsed => "used_ticket",
             Self::Model(shut) => shut.label(),
         }
     }

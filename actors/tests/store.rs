@@ -20,7 +20,7 @@ use switchboard_actors::store::memory::MemoryStore;
 use switchboard_actors::store::sqlite::{Counters, SqliteStore};
 use switchboard_actors::store::{
     Begun, CHECKPOINT_LIFE, CallStore, DAY, Effect, Forgotten, JOURNAL_LIFE, MAX_CHECKPOINT,
-    MAX_EFFECT_TEXT, RING_LIFE, Ring, Rung, Saved, Spent, StoreError,
+    MAX_EFFECT_TEXT, RING_LIFE, Ring, Rung, Saved, Spent, StoreError, TICKET_LIFE,
 };
 
 /// Two processes that share what is kept; in memory there is only one, with two handles.
@@ -544,7 +544,41 @@ async fn a_file_of_the_version_before_keeps_what_it_has_and_gets_what_came_later
     let version: i64 = file
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .unwrap();
-    assert_eq!(version, 2);
+    assert_eq!(version, 3);
+}
+
+#[tokio::test]
+async fn a_ticket_is_redeemed_by_one_process_however_many_try() {
+    for (name, engine) in engines() {
+        let ticket = |number: u32| format!("ticket-{number}");
+        let mut redeemed = 0;
+        for number in 0..50 {
+            let tries = (0..8).map(|process: i64| {
+                let store = if process % 2 == 0 {
+                    &engine.one
+                } else {
+                    &engine.other
+                };
+                store.redeem(ticket(number), process, 100)
+            });
+            for redeems in futures_util::future::join_all(tries).await {
+                redeemed += u32::from(redeems.unwrap());
+            }
+        }
+        assert_eq!(redeemed, 50, "{name}");
+        // The socket of a process that has it may be lost and come again.
+        let again = engine.one.redeem(ticket(50), 7, 100);
+        assert!(again.await.unwrap(), "{name}");
+        assert!(engine.one.redeem(ticket(50), 7, 101).await.unwrap());
+        assert!(!engine.other.redeem(ticket(50), 8, 101).await.unwrap());
+        engine.one.purge(100 + TICKET_LIFE - 1).await.unwrap();
+        assert!(!engine.other.redeem(ticket(50), 8, 102).await.unwrap());
+        engine.one.purge(100 + TICKET_LIFE).await.unwrap();
+        assert!(
+            engine.other.redeem(ticket(50), 8, 103).await.unwrap(),
+            "{name}: forgotten"
+        );
+    }
 }
 
 #[tokio::test]

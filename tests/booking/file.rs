@@ -95,7 +95,7 @@ fn another(shelf: &Shelf) -> (PathBuf, String) {
     let path = shelf.folder.join("another.sqlite");
     let book = Book::open(&path).unwrap();
     let context = switchboard::booking::CallContext {
-        caller: Some("+15550177"),
+        asker: super::support::caller("+15550177"),
         now: super::support::at(super::support::NOW),
         idempotency_key: None,
     };
@@ -287,7 +287,7 @@ fn what_other_processes_write_is_no_fault_of_the_file() {
     for day in ["2026-12-01", "2026-12-02", "2026-12-03"] {
         let other = Book::open(folder.join(FILE)).unwrap();
         let context = switchboard::booking::CallContext {
-            caller: Some(super::support::BERT),
+            asker: super::support::caller(super::support::BERT),
             now: super::support::at(super::support::NOW),
             idempotency_key: None,
         };
@@ -317,7 +317,7 @@ fn a_book_of_the_first_version_is_taken_over_with_its_appointments() {
     fs::copy(shelf.path(), &earlier).unwrap();
     let tables = Connection::open(&earlier).unwrap();
     tables
-        .execute_batch("DROP TABLE edition; PRAGMA user_version = 1")
+        .execute_batch("DROP TABLE tries; DROP TABLE edition; PRAGMA user_version = 1")
         .unwrap();
     drop(tables);
     let book = Book::open(&earlier).unwrap();

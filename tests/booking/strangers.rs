@@ -174,9 +174,8 @@ fn a_number_has_ten_wrong_codes_an_hour_in_all_its_calls_and_a_restart_forgets_n
 fn a_wrong_name_is_a_wrong_try_and_a_right_one_is_none() {
     let shelf = Shelf::new();
     let metrics = Metrics::new("itest").unwrap();
-    let counting = Book::open(shelf.folder.join(FILE))
-        .unwrap()
-        .counting(metrics.code_guesses().clone());
+    let counting = Book::open(shelf.folder.join(FILE)).unwrap();
+    counting.count_guesses_with(metrics.code_guesses().clone());
     let shelf = Shelf {
         folder: shelf.folder.clone(),
         book: counting,
@@ -329,7 +328,7 @@ fn a_book_of_the_version_before_keeps_its_appointments_and_its_short_codes() {
     let path = shelf.folder.join(FILE);
     let file = rusqlite::Connection::open(&path).unwrap();
     file.execute_batch(
-        "DROP TABLE tries; UPDATE appointments SET code = 'K7M4'; PRAGMA user_version = 1;",
+        "DROP TABLE tries; DROP TABLE edition; UPDATE appointments SET code = 'K7M4'; PRAGMA user_version = 1;",
     )
     .unwrap();
     drop(file);

@@ -17,9 +17,14 @@ pub(crate) const BERT: &str = "+15550143";
 
 /// Anna's call.
 pub(crate) const fn anna() -> Asker<'static> {
+    caller(ANNA)
+}
+
+/// Somebody who calls from `number`.
+pub(crate) const fn caller(number: &str) -> Asker<'_> {
     Asker::Caller {
-        number: Some(ANNA),
-        call: ANNA,
+        number: Some(number),
+        call: number,
         identify: Identify::NumberAndName,
     }
 }

@@ -106,6 +106,11 @@ impl Registry {
     fn adopt(&mut self, message: Adopt) -> Result<Claimed, Refused> {
         self.expire(Instant::now());
         let visit = message.visit;
+        // Two may have met the ticket before either was let in.
+        let guest = self.guests.get(&visit.call);
+        if guest.is_some_and(|guest| guest.token == message.token) {
+            return Err(Refused::TicketUsed);
+        }
         self.has_room(Some(visit.call))?;
         let key = self.enter(Some(visit.call), Some(visit.clone()));
         let guest = Guest {

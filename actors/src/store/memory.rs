@@ -9,7 +9,7 @@ use call_protocol::ids::CallSid;
 use super::{
     Answer, Begun, CHECKPOINT_LIFE, CallStore, Claim, DAY, Effect, Forgotten, JOURNAL_LIFE,
     MAX_CHECKPOINT, MAX_EFFECT_TEXT, RING_LIFE, Ring, Rung, SPENDING_LIFE, Saved, Spent,
-    StoreError, UnixSeconds, bounded, check_effect,
+    StoreError, TICKET_LIFE, UnixSeconds, bounded, check_effect,
 };
 
 /// Keeps everything in this process.
@@ -25,6 +25,8 @@ struct Shelves {
     spending: HashMap<(Spent, i64), u64>,
     /// Calls of a caller, oldest first.
     rings: HashMap<String, Vec<Ringing>>,
+    /// Who redeemed a ticket, and when.
+    tickets: HashMap<String, (i64, UnixSeconds)>,
 }
 
 #[derive(Debug)]
@@ -170,6 +172,15 @@ impl CallStore for MemoryStore {
         answer(Ok(()))
     }
 
+    fn redeem(&self, ticket: String, process: i64, now: UnixSeconds) -> Answer<bool> {
+        if let Err(error) = bounded("a ticket", ticket.len(), MAX_EFFECT_TEXT) {
+            return answer(Err(error));
+        }
+        let mut shelves = self.shelves();
+        let (redeemed_by, _) = *shelves.tickets.entry(ticket).or_insert((process, now));
+        answer(Ok(redeemed_by == process))
+    }
+
     fn spend(&self, what: Spent, day: i64, amount: u64) -> Answer<u64> {
         let mut shelves = self.shelves();
         let sum = shelves.spending.entry((what, day)).or_default();
@@ -220,6 +231,9 @@ impl CallStore for MemoryStore {
         shelves
             .journal
             .retain(|_, line| line.at + JOURNAL_LIFE > now);
+        shelves
+            .tickets
+            .retain(|_, (_, redeemed)| *redeemed + TICKET_LIFE > now);
         shelves
             .spending
             .retain(|(_, day), _| *day + SPENDING_LIFE > now.div_euclid(DAY));

@@ -43,6 +43,9 @@ pub const CHECKPOINT_LIFE: i64 = 15 * 60;
 /// Seconds a line of the journal lives: longer than the longest call (Twilio ends calls after a day).
 pub const JOURNAL_LIFE: i64 = 2 * 24 * 60 * 60;
 
+/// Seconds a ticket is remembered after it was redeemed: longer than any ticket lives on any clock.
+pub const TICKET_LIFE: i64 = 10 * 60;
+
 /// Seconds of a day, as spending is counted.
 pub const DAY: i64 = 24 * 60 * 60;
 
@@ -77,6 +80,10 @@ pub trait CallStore: Send + Sync + 'static {
 
     /// Writes down what an effect came to, after it did. An effect that was never announced is not written down.
     fn finish(&self, key: String, output: String, now: UnixSeconds) -> Answer<()>;
+
+    /// A ticket opens a media socket of this process, once over all processes; false if it has opened one of another's.
+    /// The process itself sees to it that it opens no more than one here.
+    fn redeem(&self, ticket: String, process: i64, now: UnixSeconds) -> Answer<bool>;
 
     /// Adds to what a day (UTC, counted from the epoch) has had of something; gives the day's sum.
     fn spend(&self, what: Spent, day: i64, amount: u64) -> Answer<u64>;

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use super::{
     Answer, Begun, CHECKPOINT_LIFE, CallStore, Claim, DAY, Effect, Forgotten, JOURNAL_LIFE,
     MAX_CHECKPOINT, MAX_EFFECT_TEXT, RING_LIFE, Ring, Rung, SPENDING_LIFE, Saved, Spent,
-    StoreError, UnixSeconds, bounded, check_effect, first_epoch,
+    StoreError, TICKET_LIFE, UnixSeconds, bounded, check_effect, first_epoch,
 };
 use crate::data_file;
 use crate::metrics::FileFaults;
@@ -291,6 +291,20 @@ impl CallStore for SqliteStore {
         })
     }
 
+    fn redeem(&self, ticket: String, process: i64, now: UnixSeconds) -> Answer<bool> {
+        if let Err(error) = bounded("a ticket", ticket.len(), MAX_EFFECT_TEXT) {
+            return fails(error);
+        }
+        self.ask(Durability::Process, move |connection| {
+            let sql = "INSERT INTO tickets (ticket, process, redeemed) VALUES (?1, ?2, ?3)
+                ON CONFLICT (ticket) DO UPDATE SET process = excluded.process WHERE process = excluded.process";
+            let written = connection
+                .prepare_cached(sql)?
+                .execute(params![ticket, process, now])?;
+            Ok(written == 1)
+        })
+    }
+
     fn spend(&self, what: Spent, day: i64, amount: u64) -> Answer<u64> {
         self.ask(Durability::Process, move |connection| {
             let sql = match what {
@@ -363,6 +377,10 @@ impl CallStore for SqliteStore {
             )?;
             let lines =
                 connection.execute("DELETE FROM journal WHERE at <= ?1", [now - JOURNAL_LIFE])?;
+            connection.execute(
+                "DELETE FROM tickets WHERE redeemed <= ?1",
+                [now - TICKET_LIFE],
+            )?;
             connection.execute(
                 "DELETE FROM spending WHERE day <= ?1",
                 [now.div_euclid(DAY) - SPENDING_LIFE],

@@ -19,10 +19,10 @@ const PAGE: u64 = 4_096;
 const READ_THROUGH: u64 = 16 * 1024 * 1024;
 
 /// Version of the tables that all steps below make.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// What makes a file of each version from one of the version before, from an empty one on.
-const STEPS: [&str; SCHEMA_VERSION as usize] = [FIRST, RINGS];
+const STEPS: [&str; SCHEMA_VERSION as usize] = [FIRST, RINGS, TICKETS];
 
 const FIRST: &str = "
     CREATE TABLE IF NOT EXISTS calls (
@@ -43,12 +43,18 @@ const RINGS: &str = "
     CREATE INDEX rings_by_who ON rings (who, at);
     CREATE INDEX rings_by_age ON rings (at);";
 
+/// Which process redeemed a ticket, and when.
+const TICKETS: &str = "
+    CREATE TABLE IF NOT EXISTS tickets (
+        ticket TEXT PRIMARY KEY, process INTEGER NOT NULL, redeemed INTEGER NOT NULL);";
+
 /// What is asked of the tables: a file of another origin has some of the same name.
 const COLUMNS: &[&str] = &[
     "SELECT call, epoch, checkpoint, saved FROM calls",
     "SELECT key, call, tool, arguments, output, at FROM journal",
     "SELECT day, micro_usd, call_ms FROM spending",
     "SELECT call, who, turn, at FROM rings",
+    "SELECT ticket, process, redeemed FROM tickets",
 ];
 
 /// An open file.
