@@ -23,9 +23,12 @@ use switchboard_actors::twilio::rest::Rest;
 
 use crate::answering::{Answering, AnsweringError, Readings};
 use crate::booking::Book;
+use crate::desk::attempts::Attempts;
+use crate::listener::origin::Names;
+use crate::listener::refusals::Refusals;
 use crate::phone::openers::{Opener, Openers};
 use crate::phone::person;
-use crate::settings::{BookRules, CallerLimits, Settings, Transfer, TransferMode};
+use crate::settings::{BookRules, CallerLimits, Settings, Transfer, TransferMode, Trust};
 use crate::toolbox::Workshop;
 use crate::trust::Keyring;
 
@@ -48,8 +51,14 @@ pub(crate) struct House {
     pub(crate) openers: Openers,
     /// Whom the house believes.
     pub(crate) keyring: Arc<Keyring>,
+    /// The log lines about what was refused.
+    pub(crate) refusals: Refusals,
+    /// Wrong tokens at the admin listener.
+    pub(crate) attempts: Attempts,
     /// Name of this process among others.
     pub(crate) node: String,
+    /// A number no other process has, be it one of the same name.
+    pub(crate) process: i64,
     /// `https://…` without a slash at the end, as Twilio knows us.
     pub(crate) public_http: String,
     /// `wss://…` likewise.
@@ -107,7 +116,10 @@ impl House {
             gate,
             openers: Openers::default(),
             keyring,
+            refusals: Refusals::default(),
+            attempts: Attempts::default(),
             node: node_name(),
+            process: random_number(),
             public_http: public_base,
             public_ws,
             rest,
@@ -290,6 +302,24 @@ impl House {
         answer.ok()?.ok()
     }
 
+    /// Under which names the operator reaches his listener.
+    pub(crate) fn admin_names(&self) -> Names<'static> {
+        match &self.settings.server.trust {
+            Trust::Dev { .. } => Names::Loopback { public_url: None },
+            Trust::Verified { .. } => Names::Any,
+        }
+    }
+
+    /// Under which names callers reach theirs; `None`: whoever calls has to prove himself with each request.
+    pub(crate) fn public_names(&self) -> Option<Names<'_>> {
+        match &self.settings.server.trust {
+            Trust::Dev { public_url } => Some(Names::Loopback {
+                public_url: public_url.as_ref().map(|url| url.as_str()),
+            }),
+            Trust::Verified { .. } => None,
+        }
+    }
+
     /// Whether no new call is taken because the process leaves.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
@@ -303,6 +333,12 @@ impl House {
         }
         first
     }
+}
+
+/// The standard library's own seed, which nobody can foresee.
+fn random_number() -> i64 {
+    let seeded = std::hash::RandomState::new();
+    std::hash::BuildHasher::hash_one(&seeded, std::process::id()).cast_signed()
 }
 
 /// The host's name, or the process's number where it has none.

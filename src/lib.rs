@@ -39,6 +39,7 @@
 //! | [`service`], `drain` | two listeners, one registry, one [gate](switchboard_actors::admission), one store; leaving |
 //! | [`toolbox`] | the tools of the settings, of the book and of this process, in one box |
 //! | [`phone`] | what Twilio calls: webhook, media socket, after-stream, after-dial, briefing, people called ahead, callbacks, signatures, tickets, TwiML |
+//! | `listener` | how long a request may take and how many may wait, on both listeners; what a page from elsewhere had a browser send |
 //! | `desk` | what the operator calls: calls, hang-up, say, instruct, transfer, drain, metrics, a fault on demand; behind the token |
 //! | [`telemetry`] | log lines of one line, masked numbers, the panic hook |
 //!
@@ -82,6 +83,7 @@ pub mod commands;
 mod desk;
 mod drain;
 mod house;
+mod listener;
 pub mod number;
 pub mod phone;
 pub mod profile;

@@ -4,18 +4,17 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Actor as _, Addr};
 use actix_web::body::MessageBody;
-use actix_web::dev::{Extensions, ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::error::ErrorInternalServerError;
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{App, Error, HttpServer, web};
+use actix_web::{App, Error, web};
 use futures_util::FutureExt as _;
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::ExposeSecret as _;
-use socket2::{SockRef, TcpKeepalive};
 use switchboard_actors::admission::Gate;
 use switchboard_actors::budget::keep_books;
 use switchboard_actors::call::{Tap, unix_now};
@@ -29,25 +28,20 @@ use switchboard_actors::twilio::rest::Rest;
 
 use crate::answering::AnsweringError;
 use crate::house::{Ground, House};
+use crate::listener::room::Room;
+use crate::listener::{self, Bounds, pace};
 use crate::phone::media_stream::DiallerOfThread;
 use crate::settings::{Changes, Settings, Store};
 use crate::toolbox::{OwnTools, Workshop, check_names};
 use crate::trust::Keyring;
 
-/// A request head must be complete by then.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Unacknowledged data kills a socket after this long: the actor of a stalled socket is not polled and cannot.
-const USER_TIMEOUT: Duration = Duration::from_secs(15);
-
 /// What the kernel holds of a peer that sends faster than it is read; it keeps twice as much in all. Two seconds of a
 /// call's frames; of a flood no more than this is on its way to the codec when the first bad frame is refused.
 const READ_AHEAD: usize = 32 * 1024;
 
-/// How long a closed socket is still read. Closing at once would answer the audio on its way here with a reset, which
-/// can overtake the close frame; but what follows `<Connect>` may wait for the end of the connection, and the caller
-/// hears nothing meanwhile.
-const LINGER: Duration = Duration::from_millis(150);
+/// What the kernel holds for a peer that does not read; it keeps twice as much in all. More than fifteen seconds of a
+/// call's frames, after which a peer that reads nothing is given up.
+const UNREAD: usize = 128 * 1024;
 
 /// Between two looks for what has outlived its time in the store.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
@@ -160,6 +154,7 @@ impl Service {
         check_names(&settings, &own).map_err(AnsweringError::from)?;
         let public = listen("server.listen", settings.server.listen)?;
         let admin = listen("admin.listen", settings.admin_listen)?;
+        let room = Room::of_process(&admin);
         let public_address = public.local_addr()?;
         let admin_address = admin.local_addr()?;
         let keyring =
@@ -200,9 +195,10 @@ impl Service {
         let house = House::new(settings, base, ground, workshop)?;
         let house = web::Data::new(house);
         watch_book(house.clone());
+        tell_rest(house.clone());
         let servers = vec![
-            serve_public(public, workers, house.clone(), endpoint)?,
-            serve_admin(admin, house.clone())?,
+            serve_public(public, workers, room, house.clone(), endpoint)?,
+            serve_admin(admin, room, house.clone())?,
         ];
         Ok(Self {
             public: public_address,
@@ -311,6 +307,17 @@ fn watch_book(house: web::Data<House>) {
     });
 }
 
+/// Tells every second what was left out of the log.
+fn tell_rest(house: web::Data<House>) {
+    actix::spawn(async move {
+        let mut tick = actix::clock::interval(Duration::from_secs(1));
+        loop {
+            tick.tick().await;
+            house.refusals.rest(Instant::now());
+        }
+    });
+}
+
 pub(crate) fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     let open = || -> io::Result<TcpListener> {
         let domain = socket2::Domain::for_address(address);
@@ -319,6 +326,7 @@ pub(crate) fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListen
         socket.set_reuse_address(true)?;
         // Sockets that are accepted have it from their listener.
         socket.set_recv_buffer_size(READ_AHEAD)?;
+        socket.set_send_buffer_size(UNREAD)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(1_024)?;
@@ -346,65 +354,59 @@ where
 fn serve_public(
     listener: TcpListener,
     workers: usize,
+    room: Room,
     house: web::Data<House>,
     endpoint: Endpoint,
 ) -> io::Result<ServerHandle> {
-    let server = HttpServer::new(move || {
+    let bounds = Bounds {
+        connections: room.public(),
+        waiting: room.public_waiting(),
+        room: Some(room),
+        ended: Arc::new({
+            let house = house.clone();
+            move |reason| {
+                house.metrics.webhook_rejected(reason);
+                house.refusals.connection("public", reason);
+            }
+        }),
+    };
+    listener::serve(listener, workers, bounds, move || {
         // One for each worker thread: it lives as long as the thread.
         let dialler = DiallerOfThread(Dialler::new(endpoint.clone()));
         App::new()
             .app_data(house.clone())
             .app_data(web::Data::new(dialler))
+            .wrap(from_fn(crate::phone::gate))
             .wrap(from_fn(survive))
+            .wrap(from_fn(pace::keep))
             .configure(crate::phone::routes)
     })
-    .workers(workers)
-    .client_request_timeout(HEAD_TIMEOUT)
-    .client_disconnect_timeout(LINGER)
-    .tcp_nodelay(true)
-    .on_connect(set_socket_options)
-    .disable_signals()
-    .shutdown_timeout(1)
-    .listen(listener)?
-    .run();
-    let handle = server.handle();
-    actix::spawn(server);
-    Ok(handle)
 }
 
-fn serve_admin(listener: TcpListener, house: web::Data<House>) -> io::Result<ServerHandle> {
-    let server = HttpServer::new(move || {
+fn serve_admin(
+    listener: TcpListener,
+    room: Room,
+    house: web::Data<House>,
+) -> io::Result<ServerHandle> {
+    let bounds = Bounds {
+        connections: room.admin(),
+        waiting: room.admin_waiting(),
+        room: None,
+        ended: Arc::new({
+            let house = house.clone();
+            move |reason| {
+                house.metrics.admin_refused(reason);
+                house.refusals.connection("admin", reason);
+            }
+        }),
+    };
+    listener::serve(listener, 1, bounds, move || {
         App::new()
             .app_data(house.clone())
             .wrap(from_fn(survive))
+            .wrap(from_fn(pace::keep))
             .configure(crate::desk::routes)
     })
-    .workers(1)
-    .client_request_timeout(HEAD_TIMEOUT)
-    .disable_signals()
-    .shutdown_timeout(1)
-    .listen(listener)?
-    .run();
-    let handle = server.handle();
-    actix::spawn(server);
-    Ok(handle)
-}
-
-/// A stalled socket's actor is not polled, so the kernel has to end it.
-fn set_socket_options(connection: &dyn std::any::Any, _: &mut Extensions) {
-    let Some(socket) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() else {
-        return;
-    };
-    let socket = SockRef::from(socket);
-    let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(20))
-        .with_interval(Duration::from_secs(5));
-    let set = socket
-        .set_tcp_user_timeout(Some(USER_TIMEOUT))
-        .and_then(|()| socket.set_tcp_keepalive(&keepalive));
-    if let Err(error) = set {
-        log::debug!(target: "switchboard", error:% = error; "socket options not set");
-    }
 }
 
 fn endpoint(keyring: Arc<Keyring>) -> Result<Endpoint, StartError> {

@@ -6,7 +6,6 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 use std::panic::PanicHookInfo;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use env_logger::fmt::style::Style;
@@ -18,8 +17,15 @@ use prometheus::IntCounter;
 use crate::number;
 use crate::settings::{Log, LogFormat};
 
+mod seldom;
+
+pub(crate) use seldom::Seldom;
+
 /// Between two lines about a listener that cannot accept.
 const SAME_AGAIN: Duration = Duration::from_secs(60);
+
+/// Between two lines about requests that cannot be read.
+const SAME_REQUEST: Duration = Duration::from_secs(1);
 
 /// Bullets instead of digits; their count says nothing about the number's length.
 const MASK: &str = "•••••";
@@ -40,10 +46,10 @@ pub fn init(log: &Log) -> Result<(), SetLoggerError> {
         // It says where it listens; the service says so itself.
         .filter_module("actix_server", LevelFilter::Warn)
         .parse_filters(&log.filter);
-    let seldom = Seldom::default();
+    let libraries = Libraries::default();
     if human {
         builder.format(move |out, record| {
-            if seldom.is_too_often(record) {
+            if libraries.is_too_often(record) {
                 return Ok(());
             }
             let style = out.default_level_style(record.level());
@@ -51,7 +57,7 @@ pub fn init(log: &Log) -> Result<(), SetLoggerError> {
         });
     } else {
         builder.format(move |out, record| {
-            if seldom.is_too_often(record) {
+            if libraries.is_too_often(record) {
                 return Ok(());
             }
             out.write_all(json_line(record, Timestamp::now()).as_bytes())
@@ -60,22 +66,35 @@ pub fn init(log: &Log) -> Result<(), SetLoggerError> {
     builder.try_init()
 }
 
-/// A listener that cannot accept, because no more files may be opened, says so twice a second.
-#[derive(Default)]
-struct Seldom(Mutex<Option<Instant>>);
+/// What libraries say as often as it happens: a listener that cannot accept because no more files may be opened, twice a
+/// second; a request that cannot be read, each time.
+struct Libraries {
+    listeners: Seldom,
+    requests: Seldom,
+}
 
-impl Seldom {
-    /// Whether this line stood in the log less than a minute ago.
+impl Default for Libraries {
+    fn default() -> Self {
+        Self {
+            listeners: Seldom::new(SAME_AGAIN),
+            requests: Seldom::new(SAME_REQUEST),
+        }
+    }
+}
+
+impl Libraries {
+    /// Whether such a line stood in the log just now.
     fn is_too_often(&self, record: &Record<'_>) -> bool {
-        if record.level() != Level::Error || !record.target().starts_with("actix_server") {
+        if record.level() != Level::Error {
             return false;
         }
         let now = Instant::now();
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_some_and(|last| now.duration_since(last) < SAME_AGAIN) {
-            return true;
+        if record.target().starts_with("actix_server") {
+            return self.listeners.line("actix_server", now).is_none();
         }
-        *last = Some(now);
+        if record.target().starts_with("actix_http") {
+            return self.requests.line("actix_http", now).is_none();
+        }
         false
     }
 }

@@ -40,6 +40,17 @@ pub(crate) const FAULT: &str = "fault";
 pub(crate) const STUCK: &str = "stuck";
 /// The call's actor died by a panic.
 pub(crate) const PANIC: &str = "panic";
+/// Why requests to the admin listener were refused: without a token, with a wrong one, for a name that is not this
+/// machine's, for a page from elsewhere; or never came to their end, made room for others, or had answers nobody read.
+pub const ADMIN_REFUSALS: [&str; 7] = [
+    "no_token",
+    "wrong_token",
+    "foreign_host",
+    "foreign_origin",
+    "slow_head",
+    "crowded",
+    "unread",
+];
 /// What tokens were billed as.
 pub const TOKEN_KINDS: [&str; 5] = ["text_in", "audio_in", "cached_in", "text_out", "audio_out"];
 /// The files of the data directory.
@@ -111,6 +122,7 @@ pub struct Metrics {
     code_guesses: IntCounter,
     webhook_rejected: IntCounterVec,
     stream_rejected: IntCounterVec,
+    admin_refused: IntCounterVec,
     protocol_violations: IntCounterVec,
     tool_seconds: HistogramVec,
     tokens: IntCounterVec,
@@ -280,6 +292,11 @@ impl Metrics {
                 "Media sockets refused by reason",
                 &["reason"],
             )?,
+            admin_refused: make.counters(
+                "switchboard_admin_refused_total",
+                "Requests to the admin listener refused by reason",
+                &["reason"],
+            )?,
             protocol_violations: make.counters(
                 "switchboard_protocol_violations_total",
                 "Messages that broke their protocol by peer and kind",
@@ -330,6 +347,9 @@ impl Metrics {
         }
         for reason in RESTART_REASONS {
             self.call_restarts.with_label_values(&[reason]);
+        }
+        for reason in ADMIN_REFUSALS {
+            self.admin_refused.with_label_values(&[reason]);
         }
         for kind in TOKEN_KINDS {
             self.tokens.with_label_values(&[kind]);
@@ -440,6 +460,11 @@ impl Metrics {
     /// A media socket was refused.
     pub fn stream_rejected(&self, reason: &'static str) {
         self.stream_rejected.with_label_values(&[reason]).inc();
+    }
+
+    /// A request to the admin listener was refused, for one of [`ADMIN_REFUSALS`].
+    pub fn admin_refused(&self, reason: &'static str) {
+        self.admin_refused.with_label_values(&[reason]).inc();
     }
 
     /// One of [`PEERS`] broke its protocol.
@@ -601,6 +626,7 @@ mod tests {
         assert_eq!(
             families,
             [
+                "switchboard_admin_refused_total counter",
                 "switchboard_admission_rejected_total counter",
                 "switchboard_audio_frames_total counter",
                 "switchboard_barge_ins_total counter",
@@ -649,6 +675,7 @@ mod tests {
             "switchboard_call_restarts_total{reason=\"panic\"} 0",
             "switchboard_calls_total{outcome=\"panicked\"} 0",
             "switchboard_calls_total{outcome=\"gone_meanwhile\"} 0",
+            "switchboard_admin_refused_total{reason=\"wrong_token\"} 0",
             "switchboard_tokens_total{kind=\"cached_in\"} 0",
             "switchboard_cost_usd_total 0",
             "switchboard_data_file_faults_total{fault=\"damaged\",file=\"calls\"} 0",

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::routes::{Served, get, post, resources};
 
+pub(crate) mod attempts;
 mod auth;
 mod calls;
 mod commands;

@@ -101,10 +101,26 @@ async fn admit(
         token: token.to_owned(),
     };
     match house.ask(claim).await.ok_or("registry_silent")? {
-        Ok(admitted) => Ok(admitted),
+        Ok(admitted) => {
+            // Another process may have met the same ticket. A store that does not answer is no reason to lose the call:
+            // who meets it there gets no answer either, and lets nobody in.
+            if takeover::redeem(house, token).await == Ok(false) {
+                if let Admitted::New(claimed) = admitted {
+                    drop(house.place(claimed.key));
+                }
+                return Err(USED);
+            }
+            Ok(admitted)
+        }
         Err(ClaimError::Unknown) => {
             let adopted = takeover::adopt(house, call, token).await?;
-            Ok(Admitted::New(Box::new(adopted)))
+            match takeover::redeem(house, token).await {
+                Ok(true) => Ok(Admitted::New(Box::new(adopted))),
+                refused => {
+                    drop(house.place(adopted.key));
+                    Err(refused.map_or("store_silent", |_| USED))
+                }
+            }
         }
         Err(error) => Err(error.label()),
     }
@@ -130,6 +146,9 @@ fn check_ticket(
 fn no_handshake() -> HttpResponse {
     HttpResponse::BadRequest().finish()
 }
+
+/// The ticket has opened a socket before.
+const USED: &str = "used_ticket";
 
 /// The handshake is signed like a GET, over the `wss://` URL as our TwiML gave it
 /// (<https://www.twilio.com/docs/usage/webhooks/webhooks-security>).
@@ -163,7 +182,7 @@ fn check_signature(house: &House, request: &HttpRequest) -> Result<(), &'static 
     match (verdict, mode) {
         (Err(reason), StreamSignature::Require) => Err(reason),
         (Err(reason), StreamSignature::Log | StreamSignature::Off) => {
-            log::warn!(target: "switchboard::phone", reason; "media socket without a valid signature let in by its ticket");
+            house.refusals.unsigned(reason);
             Ok(())
         }
         (Ok(()), _) => Ok(()),
@@ -180,12 +199,12 @@ fn open(house: &House, request: &HttpRequest) -> Option<Opener> {
 /// Before anything is asked of anybody. A ticket is not used up by it.
 fn too_many(house: &House) -> HttpResponse {
     house.metrics.stream_rejected("too_many_openers");
-    log::warn!(target: "switchboard::phone", reason = "too_many_openers"; "media socket refused");
+    house.refusals.socket("too_many_openers");
     HttpResponse::ServiceUnavailable().finish()
 }
 
 fn refuse(house: &House, reason: &'static str) -> HttpResponse {
     house.metrics.stream_rejected(reason);
-    log::warn!(target: "switchboard::phone", reason; "media socket refused");
+    house.refusals.socket(reason);
     HttpResponse::Forbidden().finish()
 }

@@ -1,7 +1,15 @@
 //! What Twilio calls: webhooks, the media socket, callbacks, health.
 
-use actix_web::{HttpResponse, web};
+use std::rc::Rc;
 
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse, web};
+
+use crate::house::House;
+use crate::listener::origin;
+use crate::listener::watch::Watch;
 use crate::routes::{Served, get, post, resources};
 
 mod after_dial;
@@ -23,6 +31,48 @@ mod takeover;
 pub mod ticket;
 pub mod twiml;
 mod webhook;
+
+/// What is refused whatever is asked for. Where signatures and tickets are not looked at, a page from elsewhere must not
+/// ring, or open a media socket, in the name of whoever looks at it; and on the last descriptors only the service's health
+/// is told.
+pub(crate) async fn gate(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let house = request.app_data::<web::Data<House>>();
+    let names = house.and_then(|house| Some((house, house.public_names()?)));
+    if let Some((house, names)) = names
+        && let Err(foreign) = origin::check(request.headers(), names)
+    {
+        let answer = HttpResponse::Forbidden().force_close().finish();
+        if request.path().starts_with("/media-stream") {
+            house.metrics.stream_rejected(foreign.reason());
+            house.refusals.socket(foreign.reason());
+        } else {
+            house.metrics.webhook_rejected(foreign.reason());
+            let path = request.path();
+            house
+                .refusals
+                .webhook(foreign.reason(), answer.status(), path);
+        }
+        return Ok(request.into_response(answer));
+    }
+    let is_spare = |watch: &Rc<Watch>| watch.is_spare();
+    if request.conn_data::<Rc<Watch>>().is_some_and(is_spare)
+        && !matches!(request.path(), "/healthz" | "/readyz")
+        && let Some(house) = house
+    {
+        // The last descriptors are kept: what a call needs besides this one is not to be had.
+        let answer = HttpResponse::ServiceUnavailable().force_close().finish();
+        house.metrics.webhook_rejected("no_descriptors");
+        let path = request.path();
+        house
+            .refusals
+            .webhook("no_descriptors", answer.status(), path);
+        return Ok(request.into_response(answer));
+    }
+    Ok(next.call(request).await?.map_into_boxed_body())
+}
 
 /// Every route of the public listener.
 const ROUTES: &[Served] = &[

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::listener::address::is_public;
+
 /// Sockets without a `start` at once: Twilio sends it within a tenth of a second, and five seconds are allowed.
 const ALL: usize = 500;
 
@@ -68,19 +70,6 @@ impl Drop for Opener {
             if *from_it == 0 {
                 counts.by_address.remove(&address);
             }
-        }
-    }
-}
-
-/// Whether an address is one of the public internet: nobody's own network, nor this machine.
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            let shared = address.octets()[0] == 100 && address.octets()[1] & 0xC0 == 64;
-            !(address.is_loopback() || address.is_private() || address.is_link_local() || shared)
-        }
-        IpAddr::V6(address) => {
-            !(address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local())
         }
     }
 }

@@ -193,6 +193,13 @@ pub(crate) async fn announce(house: &House, visit: &Visit, token: &str, left: Op
     }
 }
 
+/// Whether a ticket opens a socket of this process: once over all that share the store.
+pub(crate) async fn redeem(house: &House, token: &str) -> Result<bool, StoreError> {
+    let ticket = ticket::fingerprint(token);
+    let redeemed = house.store.redeem(ticket, house.process, unix_now());
+    within(STORE_ANSWERS, redeemed).await
+}
+
 /// A genuine ticket that this process did not give out: another may have, and its call is let in here, once.
 pub(crate) async fn adopt(
     house: &House,

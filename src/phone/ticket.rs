@@ -320,6 +320,8 @@ mod tests {
             Err(TicketError::Expired)
         );
         assert_eq!(REMEMBER_NONCE, LIFE + TOLERANCE + TOLERANCE);
+        let remembered = switchboard_actors::store::TICKET_LIFE.unsigned_abs();
+        assert!(REMEMBER_NONCE.as_secs() <= remembered);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! A webhook request, read within limits and believed only with Twilio's signature.
 
-use std::time::Duration;
+use std::io;
 
 use actix_web::dev::Payload;
-use actix_web::error::{ErrorInternalServerError, InternalError};
+use actix_web::error::{ErrorInternalServerError, InternalError, PayloadError};
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{Error, FromRequest, HttpRequest, HttpResponse, web};
 use call_protocol::ids::CallSid;
@@ -16,9 +16,6 @@ use crate::house::House;
 
 /// Bytes of a body that are read; Twilio's are below 4 KiB.
 const MAX_BODY: usize = 64 * 1024;
-
-/// A body must be complete by then; Twilio's come with their head.
-const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A webhook's fields, signed.
 pub(crate) struct Webhook {
@@ -58,7 +55,7 @@ impl Webhook {
         let result = Self::try_read(house, request, body).await;
         result.map_err(|(status, reason)| {
             house.metrics.webhook_rejected(reason);
-            log::warn!(target: "switchboard::phone", reason, status = status.as_u16(), path = request.path(); "webhook rejected");
+            house.refusals.webhook(reason, status, request.path());
             // What is left of a refused body is not waited for.
             HttpResponse::build(status).force_close().finish()
         })
@@ -76,9 +73,7 @@ impl Webhook {
                 .headers()
                 .get(header::CONTENT_TYPE)
                 .and_then(|value| value.to_str().ok());
-            let body = actix::clock::timeout(BODY_TIMEOUT, read_body(body))
-                .await
-                .map_err(|_| (StatusCode::REQUEST_TIMEOUT, "slow_body"))??;
+            let body = read_body(body).await?;
             Form::from_body(content_type, &body)
         };
         let form = form.map_err(|error| {
@@ -117,7 +112,13 @@ fn is_read(request: &HttpRequest) -> bool {
 async fn read_body(mut body: web::Payload) -> Result<Vec<u8>, (StatusCode, &'static str)> {
     let mut bytes = Vec::new();
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|_| (StatusCode::BAD_REQUEST, "broken_body"))?;
+        let chunk = chunk.map_err(|error| match error {
+            // The listener has waited for it.
+            PayloadError::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
+                (StatusCode::REQUEST_TIMEOUT, "slow_body")
+            }
+            _ => (StatusCode::BAD_REQUEST, "broken_body"),
+        })?;
         if bytes.len() + chunk.len() > MAX_BODY {
             return Err((StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"));
         }

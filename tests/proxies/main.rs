@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)] // tests, where a panic is the report
 
+mod crowd;
 mod proxy;
 mod restart;
 mod rolling;

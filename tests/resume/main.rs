@@ -17,6 +17,7 @@ mod rolling;
 mod steps;
 #[path = "../support/mod.rs"]
 mod support;
+mod tickets;
 mod town;
 mod transferred;
 mod trouble;

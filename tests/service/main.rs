@@ -16,6 +16,7 @@ mod rotation;
 mod secrets;
 mod slow_openers;
 mod stopping;
+mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
 mod tickets_and_signatures;

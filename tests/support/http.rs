@@ -75,11 +75,14 @@ impl Request {
         let began = Instant::now();
         let mut stream = TcpStream::connect(to).await.unwrap();
         let mut head = format!(
-            "{} {} HTTP/1.1\r\nHost: spa.example\r\nConnection: close\r\nContent-Length: {}\r\n",
+            "{} {} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n",
             self.method,
             self.path,
             self.body.len()
         );
+        if !self.headers.iter().any(|(name, _)| name == "Host") {
+            head.push_str("Host: spa.example\r\n");
+        }
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }

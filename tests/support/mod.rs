@@ -234,6 +234,8 @@ impl House {
     /// What an operator with the token gets from the admin listener.
     pub(crate) async fn operator(&self, method: &str, path: &str) -> Reply {
         http::Request::new(method, path)
+            // In dev mode no other name is let in.
+            .header("Host", &self.admin.to_string())
             .header("Authorization", &format!("Bearer {ADMIN_TOKEN}"))
             .send(self.admin)
             .await
