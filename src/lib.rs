@@ -82,6 +82,8 @@ pub mod cli;
 pub mod commands;
 mod desk;
 mod drain;
+#[cfg(test)]
+mod every_key;
 mod house;
 mod listener;
 pub mod number;

@@ -522,3 +522,23 @@ async fn an_operator_with_the_token_hangs_up() {
     assert!(next.text().contains("<Hangup"), "{}", next.text());
     house.stop().await;
 }
+
+#[tokio::test]
+async fn the_signature_of_a_media_socket_counts_as_the_settings_say() {
+    for (mode, refused) in [("require", Some(403)), ("log", None), ("off", None)] {
+        let toml = format!(
+            "{}[twilio]\nstream_signature = \"{mode}\"\n",
+            crate::support::AGENT
+        );
+        let house = House::start(Options {
+            toml,
+            ..Options::default()
+        })
+        .await;
+        let call = sid("CA");
+        let path = house.ticket(&call).await;
+        let opened = house.open_signed(&path, &["of nobody"]).await;
+        assert_eq!(opened.err(), refused, "{mode}");
+        house.stop().await;
+    }
+}
