@@ -16,6 +16,12 @@ pub struct Appointment {
     pub(crate) id: i64,
     /// Its name among all calendars.
     pub uid: String,
+    /// Which one it is, if calendars know it as one of a series; an instant in UTC, or a day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recurrence: Option<String>,
+    /// How often it was moved or called off since calendars know it.
+    #[serde(skip)]
+    pub(crate) sequence: u32,
     /// The confirmation code.
     pub code: String,
     /// What is done.
@@ -42,10 +48,52 @@ pub struct Appointment {
 }
 
 impl Appointment {
+    /// What calendars know it by.
+    pub(crate) fn key(&self) -> EntryKey {
+        EntryKey {
+            uid: self.uid.clone(),
+            recurrence: self.recurrence.clone(),
+        }
+    }
+
     /// The confirmation code as it is said: `K, 7, M, 4`.
     #[must_use]
     pub fn spelled_code(&self) -> String {
         super::code::spelled(&self.code)
+    }
+}
+
+/// What an entry of a calendar is known by: its `UID` and, of a series, its `RECURRENCE-ID`. The book keeps both in one
+/// column, which is unique.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct EntryKey {
+    pub(crate) uid: String,
+    pub(crate) recurrence: Option<String>,
+}
+
+impl EntryKey {
+    /// Between the two; control characters are no part of either.
+    const BETWEEN: char = '\u{1f}';
+
+    /// The value of the column.
+    pub(crate) fn kept(&self) -> String {
+        match &self.recurrence {
+            Some(recurrence) => format!("{}{}{recurrence}", self.uid, Self::BETWEEN),
+            None => self.uid.clone(),
+        }
+    }
+
+    fn read(kept: &str) -> Self {
+        match kept.split_once(Self::BETWEEN) {
+            Some((uid, recurrence)) => Self {
+                uid: uid.to_owned(),
+                recurrence: Some(recurrence.to_owned()),
+            },
+            None => Self {
+                uid: kept.to_owned(),
+                recurrence: None,
+            },
+        }
     }
 }
 
@@ -81,12 +129,14 @@ impl State {
     }
 }
 
-const COLUMNS: &str = "id, uid, code, service, price_cents, therapist, room, begins, ends, name, number, caller, state";
+const COLUMNS: &str = "id, uid, code, service, price_cents, therapist, room, begins, ends, name, number, caller, state, sequence";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Appointment> {
+    let key = EntryKey::read(&row.get::<_, String>(1)?);
     Ok(Appointment {
         id: row.get(0)?,
-        uid: row.get(1)?,
+        uid: key.uid,
+        recurrence: key.recurrence,
         code: row.get(2)?,
         service: row.get(3)?,
         price: Price::from_cents(row.get(4)?),
@@ -98,6 +148,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Appointment> {
         number: row.get(10)?,
         caller: row.get(11)?,
         state: State::read(&row.get::<_, String>(12)?),
+        sequence: row.get(13)?,
     })
 }
 
@@ -194,8 +245,28 @@ pub(crate) fn by_code(
 }
 
 /// The appointment of a calendar entry.
-pub(crate) fn by_uid(connection: &Connection, uid: &str) -> rusqlite::Result<Option<Appointment>> {
-    Ok(select(connection, "uid = ?1", [uid])?.into_iter().next())
+pub(crate) fn by_key(
+    connection: &Connection,
+    key: &EntryKey,
+) -> rusqlite::Result<Option<Appointment>> {
+    let found = select(connection, "uid = ?1", [key.kept()])?;
+    Ok(found.into_iter().next())
+}
+
+/// All an entry stands for: without a `RECURRENCE-ID`, every one of its series, too.
+pub(crate) fn of_entry(
+    connection: &Connection,
+    key: &EntryKey,
+) -> rusqlite::Result<Vec<Appointment>> {
+    let mut found = select(connection, "uid = ?1", [key.kept()])?;
+    if key.recurrence.is_none() {
+        let (from, to) = (
+            format!("{}{}", key.uid, EntryKey::BETWEEN),
+            format!("{} ", key.uid),
+        );
+        found.extend(select(connection, "uid >= ?1 AND uid < ?2", [from, to])?);
+    }
+    Ok(found)
 }
 
 /// Whose an appointment is.
@@ -205,7 +276,7 @@ pub(crate) struct Guest<'a> {
     pub(crate) caller: Option<&'a str>,
 }
 
-/// Writes an appointment, or an imported one anew.
+/// Writes a new appointment.
 pub(crate) fn insert(
     connection: &Connection,
     (uid, code): (&str, &str),
@@ -216,11 +287,7 @@ pub(crate) fn insert(
 ) -> rusqlite::Result<()> {
     connection.prepare(
         "INSERT INTO appointments (uid, code, service, price_cents, therapist, room, begins, ends, name, number, caller, \
-         state, made, changed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'booked', ?12, ?12) \
-         ON CONFLICT (uid) DO UPDATE SET code = excluded.code, service = excluded.service, \
-         price_cents = excluded.price_cents, therapist = excluded.therapist, room = excluded.room, \
-         begins = excluded.begins, ends = excluded.ends, name = excluded.name, number = excluded.number, \
-         state = 'booked', changed = excluded.changed",
+         state, made, changed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'booked', ?12, ?12)",
     )?
     .execute(params![
         uid,
@@ -255,6 +322,34 @@ pub(crate) fn remember(
     Ok(())
 }
 
+/// Writes all of an appointment that is there but for who called and when it was made.
+pub(crate) fn overwrite(
+    connection: &Connection,
+    wanted: &Appointment,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    connection.execute(
+        "UPDATE appointments SET code = ?2, service = ?3, price_cents = ?4, therapist = ?5, room = ?6, begins = ?7, \
+         ends = ?8, name = ?9, number = ?10, state = ?11, sequence = ?12, changed = ?13 WHERE id = ?1",
+        params![
+            wanted.id,
+            wanted.code,
+            wanted.service,
+            wanted.price.cents(),
+            wanted.therapist,
+            wanted.room,
+            wanted.begins.as_second(),
+            wanted.ends.as_second(),
+            wanted.name,
+            wanted.number,
+            wanted.state.as_str(),
+            wanted.sequence,
+            now.as_second(),
+        ],
+    )?;
+    Ok(())
+}
+
 /// Puts an appointment somewhere else.
 pub(crate) fn relocate(
     connection: &Connection,
@@ -263,8 +358,16 @@ pub(crate) fn relocate(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     connection.execute(
-        "UPDATE appointments SET therapist = ?2, room = ?3, begins = ?4, ends = ?5, changed = ?6 WHERE id = ?1",
-        params![id, place.therapist, place.room, place.begins.as_second(), place.ends.as_second(), now.as_second()],
+        "UPDATE appointments SET therapist = ?2, room = ?3, begins = ?4, ends = ?5, changed = ?6, \
+         sequence = sequence + 1 WHERE id = ?1",
+        params![
+            id,
+            place.therapist,
+            place.room,
+            place.begins.as_second(),
+            place.ends.as_second(),
+            now.as_second()
+        ],
     )?;
     Ok(())
 }
@@ -272,7 +375,7 @@ pub(crate) fn relocate(
 /// Calls an appointment off.
 pub(crate) fn cancel(connection: &Connection, id: i64, now: Timestamp) -> rusqlite::Result<()> {
     connection.execute(
-        "UPDATE appointments SET state = 'cancelled', changed = ?2 WHERE id = ?1",
+        "UPDATE appointments SET state = 'cancelled', changed = ?2, sequence = sequence + 1 WHERE id = ?1",
         params![id, now.as_second()],
     )?;
     Ok(())

@@ -3,16 +3,11 @@
 use jiff::{Timestamp, civil::Date};
 use rusqlite::Connection;
 
-use super::appointment::{self, Appointment, Guest, State};
-use super::calendar::{self, Booked, Entry, Imported};
-use super::free::{Place, Plan, Wish};
-use super::premises::{Closed, Premises};
-use super::values::ClosedDay;
+use super::appointment::{self, Appointment, State};
+use super::calendar::{self, Imported};
+use super::premises::Premises;
 use super::when::{self, Unclear};
-use super::{Book, BookError, code, premises_in, tools};
-
-/// Longest run of closed days in one entry of a calendar.
-const MOST_CLOSED_DAYS: usize = 366;
+use super::{Book, BookError, code, import, premises_in};
 
 impl Book {
     /// Appointments that begin between two instants, cancelled ones too.
@@ -106,15 +101,15 @@ impl Book {
     }
 
     /// Takes a file in, whole or not at all. iCalendar: entries with a time are appointments, new ones or, by their
-    /// `UID`, changed ones; entries of whole days are closed days. TOML or JSON: a house, which takes the place of the
-    /// one before; appointments stay as they are.
+    /// `UID` and `RECURRENCE-ID`, those that are known; what an entry does not say stays. Entries of whole days are
+    /// closed days. TOML or JSON: a house, which takes the place of the one before; appointments stay as they are.
     ///
     /// # Errors
-    /// [`BookError::House`] with what is wrong with the file.
+    /// [`BookError::Calendar`] or [`BookError::House`] with what is wrong with the file.
     pub fn import(&self, text: &str, now: Timestamp) -> Result<Imported, BookError> {
         self.write(|connection| {
             if calendar::is_calendar(text) {
-                return import_calendar(connection, text, now);
+                return import::calendar(connection, text, now);
             }
             save(connection, &Premises::read(text).map_err(BookError::House)?)?;
             Ok(Imported {
@@ -125,147 +120,10 @@ impl Book {
     }
 }
 
-fn save(connection: &Connection, premises: &Premises) -> Result<(), BookError> {
+/// Keeps a house.
+pub(super) fn save(connection: &Connection, premises: &Premises) -> Result<(), BookError> {
     let json =
         serde_json::to_string(premises).map_err(|error| BookError::House(error.to_string()))?;
     connection.execute("UPDATE premises SET json = ?1", [json])?;
     Ok(())
-}
-
-fn import_calendar(
-    connection: &Connection,
-    text: &str,
-    now: Timestamp,
-) -> Result<Imported, BookError> {
-    let mut premises = premises_in(connection)?;
-    let entries = calendar::read(text, &premises).map_err(BookError::House)?;
-    let mut imported = Imported::default();
-    // What the file changes steps aside first: two appointments may have changed places.
-    for entry in &entries {
-        let uid = match entry {
-            Entry::Closed { .. } => continue,
-            Entry::Cancelled { uid } => uid,
-            Entry::Booked(booked) => &booked.uid,
-        };
-        if let Some(known) = appointment::by_uid(connection, uid)? {
-            imported.cancelled += usize::from(
-                matches!(entry, Entry::Cancelled { .. }) && known.state == State::Booked,
-            );
-            appointment::cancel(connection, known.id, now)?;
-        }
-    }
-    for entry in entries {
-        match entry {
-            Entry::Cancelled { .. } => {}
-            Entry::Closed { from, to, name } => {
-                imported.closed_days += close(&mut premises, from, to, &name)
-            }
-            Entry::Booked(booked) => {
-                enter(connection, &premises, &booked, now)?;
-                imported.appointments += 1;
-            }
-        }
-    }
-    if imported.closed_days > 0 {
-        save(connection, &premises)?;
-    }
-    Ok(imported)
-}
-
-/// Closes the house on the days before `to`; gives how many were open.
-fn close(premises: &mut Premises, from: Date, to: Date, name: &str) -> usize {
-    let mut closed = 0;
-    for date in from
-        .series(jiff::Span::new().days(1))
-        .take(MOST_CLOSED_DAYS)
-        .take_while(|date| *date < to)
-    {
-        if premises.holiday(date).is_none() {
-            premises.closed.push(Closed {
-                day: ClosedDay::Once(date),
-                name: name.to_owned(),
-            });
-            closed += 1;
-        }
-    }
-    closed
-}
-
-fn enter(
-    connection: &Connection,
-    premises: &Premises,
-    booked: &Booked,
-    now: Timestamp,
-) -> Result<(), BookError> {
-    let at = when::spoken(&booked.begins.to_zoned(premises.zone().clone()));
-    let trouble = |why: &str| {
-        BookError::House(format!(
-            "has {} for {} on {at}, but {why}; nothing was imported",
-            booked.service.name, booked.name
-        ))
-    };
-    let busy = appointment::busy(connection, booked.begins, booked.ends, None)?;
-    let somebody;
-    let place = match (&booked.therapist, &booked.room) {
-        // The desk decides about hours; double booking the database refuses.
-        (Some(therapist), Some(room)) => Place {
-            therapist,
-            room,
-            begins: booked.begins,
-            ends: booked.ends,
-        },
-        (therapist, room) => {
-            let plan = Plan {
-                premises,
-                busy: &busy,
-                now,
-            };
-            let wanted = therapist
-                .as_deref()
-                .and_then(|name| premises.therapist(name));
-            let wish = Wish {
-                service: &booked.service,
-                therapist: wanted,
-            };
-            somebody = plan
-                .place(booked.begins, wish)
-                .map_err(|_| trouble("nobody or no room is free for it"))?;
-            let room = room.as_deref().unwrap_or(somebody.room);
-            Place {
-                room,
-                ends: booked.ends,
-                ..somebody
-            }
-        }
-    };
-    let code = match &booked.code {
-        Some(code) if !is_live(connection, code)? => code.clone(),
-        _ => tools::free_code(connection, now)?,
-    };
-    let guest = Guest {
-        name: &booked.name,
-        number: &booked.number,
-        caller: None,
-    };
-    let written = appointment::insert(
-        connection,
-        (&booked.uid, &code),
-        &booked.service,
-        place,
-        &guest,
-        now,
-    );
-    written.map_err(|error| {
-        if appointment::is_refusal(&error) {
-            trouble("the therapist or the room is taken")
-        } else {
-            error.into()
-        }
-    })?;
-    Ok(appointment::remember(connection, &guest, now)?)
-}
-
-fn is_live(connection: &Connection, code: &str) -> Result<bool, BookError> {
-    let found = appointment::by_code(connection, code)?;
-    Ok(found.is_some_and(|found| found.state == State::Booked))
 }

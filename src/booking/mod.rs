@@ -14,6 +14,7 @@
 //! | `file` | whether the file is still the one that was opened |
 //! | [`mod@tools`] | what the model may call, and the answers |
 //! | [`calendar`] | iCalendar, both ways |
+//! | `import` | a calendar's entries into the book |
 //! | `desk` | what people at the desk do |
 //!
 //! *Architecture invariants.* No double booking is a rule of the database (triggers on every write), not of this code,
@@ -28,6 +29,7 @@ mod file;
 mod free;
 pub mod hours;
 pub mod identity;
+mod import;
 pub mod premises;
 mod schema;
 mod tally;
@@ -45,7 +47,7 @@ use serde_json::Value;
 use switchboard_actors::metrics::FileFaults;
 
 pub use appointment::{Appointment, State};
-pub use calendar::Imported;
+pub use calendar::{Imported, Refused, Trouble};
 pub use identity::{Asker, Identify};
 pub use premises::Premises;
 pub use tools::{Answer, BookTool, tools};
@@ -107,6 +109,9 @@ pub enum BookError {
         /// Which file, why, and what can be done.
         sentence: String,
     },
+    /// A calendar was not taken in.
+    #[error("{0}")]
+    Calendar(#[from] Refused),
     /// The house in the book, or in a file, is wrong.
     #[error("{0}")]
     House(String),
@@ -165,7 +170,7 @@ impl BookError {
         match self {
             Self::Unusable { fault, .. } => Some(*fault),
             Self::File { .. } => Some(Fault::Unusable),
-            Self::Engine(_) | Self::House(_) => None,
+            Self::Engine(_) | Self::House(_) | Self::Calendar(_) => None,
         }
     }
 }

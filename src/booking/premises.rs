@@ -56,6 +56,9 @@ pub struct Closed {
     pub day: ClosedDay,
     /// Why, as it is said.
     pub name: String,
+    /// The calendar entry that closed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
 }
 
 /// Something a customer can book.

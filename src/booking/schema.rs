@@ -12,7 +12,7 @@ use super::{BookError, Fault};
 
 /// What makes the tables of each version from those of the one before; how many have been run is kept in SQLite's
 /// `user_version`. A change of the tables is another line.
-const STEPS: &[&str] = &[TABLES, EDITION, TRIES];
+const STEPS: &[&str] = &[TABLES, EDITION, TRIES, SEQUENCE];
 
 /// How long a writer waits for another one, of this process or of a command at the desk: shorter than a model waits for
 /// its tool, so that it is told that nothing was changed, and not that nobody knows.
@@ -20,7 +20,7 @@ pub(crate) const BUSY: Duration = Duration::from_secs(3);
 
 /// `booked` appointments hold their therapist, their room and their code. The triggers are what makes double booking
 /// impossible: SQLite has one writer at a time, and none gets past them. An appointment lasts 12 hours at most, so the
-/// search for overlaps stays within the index.
+/// search for overlaps stays within the index. `uid` is an [`EntryKey`](super::appointment::EntryKey).
 const TABLES: &str = "
 CREATE TABLE premises (
     only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -98,7 +98,7 @@ CREATE TABLE edition (
 INSERT INTO edition VALUES (1, lower(hex(randomblob(16))), 0);
 ";
 
-/// What makes a book of version 2 from one of version 1: what callers tried, see [`tally`](super::tally).
+/// What callers tried, see [`tally`](super::tally).
 const TRIES: &str = "
 CREATE TABLE tries (
     kind TEXT NOT NULL CHECK (kind IN ('guess', 'booking')),
@@ -110,6 +110,10 @@ CREATE INDEX tries_by_who ON tries (kind, who, at);
 CREATE INDEX tries_by_call ON tries (kind, call);
 CREATE INDEX tries_by_age ON tries (at);
 ";
+
+/// How often an appointment was moved or called off, for the calendars that know it. A column with a default: a process
+/// of the version before may still serve its calls, and goes on writing rows without it.
+const SEQUENCE: &str = "ALTER TABLE appointments ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0";
 
 /// Finds out whether a book could be begun there; what is made for that is gone again.
 pub(crate) fn could_begin(path: &Path) -> Result<(), BookError> {

@@ -177,15 +177,34 @@ fn take_in(book: &booking::Book, file: &Path, now: Timestamp) -> Result<Told, Tr
         Err(BookError::House(trouble)) => {
             return Err(Trouble::asked(format!("{named}: {trouble}")));
         }
+        Err(BookError::Calendar(refused)) => {
+            let sentence = format!("{named}: {refused}");
+            let scripts = json!({ "error": sentence, "refused": refused });
+            return Err(Trouble::Asked(sentence, scripts));
+        }
         Err(error) => return Err(error.into()),
     };
     let people = if imported.house {
         format!("the house is now {}\n", book.premises()?.name)
     } else {
-        format!(
-            "{} appointments taken in, {} cancelled, {} days closed\n",
-            imported.appointments, imported.cancelled, imported.closed_days
-        )
+        let mut told = format!(
+            "{} new, {} changed, {} unchanged, {} removed, {} refused; {} days closed, {} opened\n",
+            imported.new,
+            imported.changed,
+            imported.unchanged,
+            imported.removed,
+            imported.refused,
+            imported.closed_days,
+            imported.opened_days
+        );
+        if !imported.left_out.is_empty() {
+            let left_out = imported.left_out.iter();
+            let left_out: Vec<_> = left_out
+                .map(|(name, times)| format!("{name} {times}"))
+                .collect();
+            told.push_str(&format!("left out: {}\n", left_out.join(", ")));
+        }
+        told
     };
     Ok(Told {
         people,

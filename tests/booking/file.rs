@@ -317,7 +317,7 @@ fn a_book_of_the_first_version_is_taken_over_with_its_appointments() {
     fs::copy(shelf.path(), &earlier).unwrap();
     let tables = Connection::open(&earlier).unwrap();
     tables
-        .execute_batch("DROP TABLE tries; DROP TABLE edition; PRAGMA user_version = 1")
+        .execute_batch("DROP TABLE tries; DROP TABLE edition; ALTER TABLE appointments DROP COLUMN sequence; PRAGMA user_version = 1")
         .unwrap();
     drop(tables);
     let book = Book::open(&earlier).unwrap();

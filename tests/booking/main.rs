@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
 
 mod answers;
+mod calendars;
 mod desk;
 mod file;
 mod interleavings;
@@ -12,3 +13,4 @@ mod readme;
 mod strangers;
 mod support;
 mod two_statements;
+mod versions;

@@ -328,7 +328,7 @@ fn a_book_of_the_version_before_keeps_its_appointments_and_its_short_codes() {
     let path = shelf.folder.join(FILE);
     let file = rusqlite::Connection::open(&path).unwrap();
     file.execute_batch(
-        "DROP TABLE tries; DROP TABLE edition; UPDATE appointments SET code = 'K7M4'; PRAGMA user_version = 1;",
+        "DROP TABLE tries; DROP TABLE edition; ALTER TABLE appointments DROP COLUMN sequence; UPDATE appointments SET code = 'K7M4'; PRAGMA user_version = 1;",
     )
     .unwrap();
     drop(file);

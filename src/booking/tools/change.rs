@@ -93,7 +93,7 @@ pub(super) fn move_appointment(
         )?,
     };
     appointment::relocate(counter.connection, current.id, place, counter.now)?;
-    let moved = appointment::by_uid(counter.connection, &current.uid)?;
+    let moved = appointment::by_key(counter.connection, &current.key())?;
     let moved = moved.map(|moved| counter.spoken_appointment(&moved));
     Ok(json!({"moved": moved, "was": counter.spoken_appointment(&current)["when"]}))
 }
