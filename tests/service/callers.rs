@@ -177,10 +177,12 @@ async fn a_call_that_was_turned_away_for_want_of_room_is_not_counted() {
 
 #[tokio::test]
 async fn a_number_that_nobody_vouches_for_is_withheld_where_only_verified_ones_count() {
-    let mut options = Options::default();
-    options.toml = format!(
-        "{AGENT}\n[limits]\nnumber_calls_per_hour = 1\nexempt_numbers = [\"{BERT}\"]\n[book]\nverified_only = true\n"
-    );
+    let options = Options {
+        toml: format!(
+            "{AGENT}\n[limits]\nnumber_calls_per_hour = 1\nexempt_numbers = [\"{BERT}\"]\n[book]\nverified_only = true\n"
+        ),
+        ..Options::default()
+    };
     let house = House::start(options).await;
     let to = house.public;
     let full = Some("TN-Validation-Passed-A-Passthrough");

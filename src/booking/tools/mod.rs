@@ -192,7 +192,8 @@ pub(super) fn run(book: &Book, name: &str, arguments: &Value, context: &CallCont
             {
                 return Ok(answer);
             }
-            // Whatever a tool refuses, it refuses before it writes, but for the count of what was tried; the refusal is kept like any other answer.
+            // Whatever a tool refuses, it refuses before it writes, but for the count of what was tried; the refusal is
+            // kept like any other answer.
             let answer = match (tool.run)(&counter(book, connection, context)?, &arguments) {
                 Err(Refusal::Spoken(answer)) | Ok(answer) => answer,
                 Err(Refusal::Book(error)) => return Err(error),
