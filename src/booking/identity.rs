@@ -1,7 +1,7 @@
 //! Who asks the book, and what they must show before it tells or changes what is a customer's.
 //!
 //! A caller is known by the number the call comes from, never by an argument of a tool. What they say of themselves, a
-//! code or a name, is evidence that can be wrong a few times ([`tally`](super::tally)).
+//! code or a name, is evidence that can be wrong a few times (`tally`).
 
 /// What a change of an appointment asks for, besides a call from its number. From another number it is always the code
 /// and the name.
