@@ -35,7 +35,7 @@ fn a_book_of_version_1_is_brought_along_with_all_that_is_in_it() {
             start.join().unwrap().unwrap();
         }
     });
-    assert_eq!(version(&old), 3);
+    assert_eq!(version(&old), 4);
     let book = Book::open(&path).unwrap();
     let all = book
         .appointments(jiff::Timestamp::UNIX_EPOCH, jiff::Timestamp::MAX)
