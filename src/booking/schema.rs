@@ -117,12 +117,11 @@ const SEQUENCE: &str = "ALTER TABLE appointments ADD COLUMN sequence INTEGER NOT
 
 /// Finds out whether a book could be begun there; what is made for that is gone again.
 pub(crate) fn could_begin(path: &Path) -> Result<(), BookError> {
-    let trouble = |path: &Path, cause: io::Error| BookError::File {
+    let trouble = |cause| BookError::File {
         path: path.to_owned(),
         cause,
     };
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let mut place = folder;
+    let mut place = path.parent().unwrap_or(Path::new(""));
     loop {
         match std::fs::metadata(if place == Path::new("") {
             Path::new(".")
@@ -130,20 +129,20 @@ pub(crate) fn could_begin(path: &Path) -> Result<(), BookError> {
             place
         }) {
             Ok(found) if found.is_dir() => break,
-            Ok(_) => return Err(trouble(folder, io::ErrorKind::AlreadyExists.into())),
+            // No folder can be made where a file is: what the system says to that.
+            Ok(_) => return std::fs::create_dir(place).map_err(trouble),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => match place.parent() {
                 Some(above) => place = above,
-                None => return Err(trouble(folder, cause)),
+                None => return Err(trouble(cause)),
             },
-            Err(cause) => return Err(trouble(folder, cause)),
+            Err(cause) => return Err(trouble(cause)),
         }
     }
     let trial = place.join(format!(".switchboard-check-{}", std::process::id()));
     let made = OpenOptions::new().write(true).create_new(true).open(&trial);
     // What stands in the way of a folder there stands in the way of a file, too.
-    let blamed = if place == folder { path } else { folder };
-    made.map_err(|cause| trouble(blamed, cause))?;
-    std::fs::remove_file(&trial).map_err(|cause| trouble(&trial, cause))
+    made.map_err(trouble)?;
+    std::fs::remove_file(&trial).map_err(trouble)
 }
 
 /// Opens a connection to a book that is there.

@@ -386,6 +386,13 @@ fn what_a_start_cannot_open_check_complains_of_in_the_same_words() {
             ],
             "data.dir (SWITCHBOARD_DATA_DIR)",
         ),
+        (
+            vec![
+                ("SWITCHBOARD_CONFIG", book.clone()),
+                ("SWITCHBOARD_DATA_DIR", file),
+            ],
+            "data.dir (SWITCHBOARD_DATA_DIR)",
+        ),
     ] {
         let variables = environment("ws://127.0.0.1:9/v1/realtime", &changes);
         let (code, serve) = complaints(&["serve"], &variables);
