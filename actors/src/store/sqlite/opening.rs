@@ -1,7 +1,7 @@
 //! Opens the file of the store, and says in a sentence why it cannot be used.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
@@ -11,6 +11,9 @@ use crate::store::StoreError;
 
 /// Another process that writes the same file is waited for so long.
 pub(super) const BUSY: Duration = Duration::from_millis(500);
+
+/// Between two looks whether that one is done, where SQLite does not look itself.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Bytes of a page; SQLite's default.
 const PAGE: u64 = 4_096;
@@ -72,17 +75,31 @@ pub(super) enum Refusal {
     Spoilt(&'static str, Identity, String),
     /// The system does not let us have one.
     Denied(String),
+    /// For the moment: another process has the file.
+    Locked(StoreError),
     /// For the moment.
     NotNow(StoreError),
 }
 
 /// Opens the file at `path`, which is made if it is not there. The file `known` was in use before: a newer version that
 /// has changed its tables meanwhile has left those of this version in place.
+///
+/// Tries again while another process makes the same file: SQLite does not wait for all that it then finds locked.
 pub(super) fn open(
     path: &Path,
     max_bytes: u64,
     known: Option<Identity>,
 ) -> Result<Opened, Refusal> {
+    let began = Instant::now();
+    loop {
+        match try_open(path, max_bytes, known) {
+            Err(Refusal::Locked(_)) if began.elapsed() < BUSY => std::thread::sleep(LOOK_AGAIN),
+            result => return result,
+        }
+    }
+}
+
+fn try_open(path: &Path, max_bytes: u64, known: Option<Identity>) -> Result<Opened, Refusal> {
     let named = path.display();
     data_file::make(path)
         .map_err(|error| Refusal::Denied(format!("cannot make {named}: {error}")))?;
@@ -204,6 +221,9 @@ fn refusal(path: &Path, file: Identity, error: &rusqlite::Error) -> Refusal {
     match error.sqlite_error_code() {
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
             Refusal::Denied(format!("cannot open {}: {error}", path.display()))
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            Refusal::Locked(StoreError::Engine(error.to_string()))
         }
         // What the tables are asked here, only other tables refuse.
         code if is_input || code == Some(ErrorCode::Unknown) => {

@@ -256,7 +256,7 @@ impl Writer {
                     }
                     return Err(StoreError::Engine(why));
                 }
-                Err(Refusal::NotNow(error)) => return Err(error),
+                Err(Refusal::Locked(error) | Refusal::NotNow(error)) => return Err(error),
             }
         }
     }
