@@ -63,7 +63,8 @@ async fn a_call_that_has_cost_enough_is_heard_out_and_goes_to_the_fallback() {
     );
 }
 
-async fn metric(serving: &Serving, name: &str) -> f64 {
+/// What a serving process counts.
+pub(crate) async fn metric(serving: &Serving, name: &str) -> f64 {
     let answer = Request::new("GET", "/metrics")
         .header("Authorization", &format!("Bearer {ADMIN_TOKEN}"))
         .send(serving.admin)

@@ -8,12 +8,12 @@ use switchboard_actors::store::sqlite::SqliteStore;
 use switchboard_actors::store::{CallStore as _, DAY, Spent};
 use switchboard_kit::twilio::CallEnd;
 
+use crate::budget::metric;
 use crate::support::child::Serving;
-use crate::support::http::{self, Reply, Request, Scrape};
+use crate::support::http::{self, Reply, Request};
 use crate::support::phone::sid;
 use crate::support::{
-    ADMIN_TOKEN, AGENT, House, MODEL_KEY, Options, SOON, brief, caller, environment, line_to,
-    listen, until,
+    AGENT, House, MODEL_KEY, Options, SOON, brief, caller, environment, line_to, listen, until,
 };
 use switchboard_kit::twilio::Step;
 
@@ -78,14 +78,6 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
-}
-
-async fn metric(serving: &Serving, name: &str) -> f64 {
-    let answer = Request::new("GET", "/metrics")
-        .header("Authorization", &format!("Bearer {ADMIN_TOKEN}"))
-        .send(serving.admin)
-        .await;
-    Scrape::read(&answer.text()).get(name)
 }
 
 const NUMBER_CALLS: &str = "switchboard_admission_rejected_total{reason=\"number_calls\"}";
