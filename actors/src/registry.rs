@@ -255,6 +255,9 @@ impl Registry {
         if message.panicked {
             let call = live.call.as_ref().map_or("-", CallSid::as_str);
             log::error!(target: "switchboard::registry", call_sid = call, key = message.key; "call actor died by a panic");
+        } else if live.last.is_some() && live.ended.is_none() {
+            let call = live.call.as_ref().map_or("-", CallSid::as_str);
+            log::error!(target: "switchboard::registry", call_sid = call, key = message.key; "call actor is gone and has told no end");
         }
         let Some(call) = live.call else { return };
         self.vacant.give_up(call, message.key);

@@ -100,6 +100,48 @@ async fn a_panic_anywhere_in_a_call_leaves_it_on_the_line() {
     serving.stop().await;
 }
 
+/// The thread is held, so that the call meets its fault and the death of its socket in one go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_of_a_call_that_loses_its_socket_costs_neither_the_call_nor_its_end() {
+    let folder = Folder::new();
+    let model = model().start().await.unwrap();
+    let serving = serving(&folder, &model.url()).await;
+    for (number, kind) in [(1, "panic_in_effect"), (2, "panic_in_step")] {
+        let steps = [listen(), say("yes"), listen(), Step::HangUp];
+        let from = format!("+1555010000{number}");
+        let victim = Victim::on(line_to(serving.public), serving.admin, &from, steps).await;
+        victim.breaks("{\"kind\":\"stall_step\",\"ms\":700}").await;
+        victim.breaks(&format!("{{\"kind\":\"{kind}\"}}")).await;
+        victim.breaks("{\"kind\":\"panic_in_phone\"}").await;
+        let outcome = victim.outcome().await;
+        assert_eq!(outcome.end, CallEnd::CallerHungUp, "{kind}: {outcome:#?}");
+        assert_eq!(outcome.streams.len(), 2, "{kind}");
+        ended_once(&serving, "caller_hung_up", number).await;
+    }
+    let steps = [listen(), Step::Wait { ms: 10_000 }, Step::HangUp];
+    let line = line_to(serving.public);
+    let victim = Victim::on(line, serving.admin, "+15550100003", steps).await;
+    victim.breaks("{\"kind\":\"stall_step\",\"ms\":700}").await;
+    victim.breaks("{\"kind\":\"panic_in_effect\"}").await;
+    let path = format!("/admin/calls/{}/hangup", victim.call);
+    let hung_up = operator(serving.admin, "POST", &path, "").await;
+    assert_eq!(hung_up.status, 202);
+    victim.outcome().await;
+    ended_once(&serving, "operator_hang_up", 1).await;
+    let told = metrics(&serving).await.sum("switchboard_calls_total");
+    assert_eq!(told, 3.0, "each call has one end");
+    serving.stop().await;
+}
+
+async fn ended_once(serving: &Serving, reason: &str, so_far: u32) {
+    let name = format!("switchboard_calls_total{{outcome=\"{reason}\"}}");
+    until("the call's end is told", SOON, async || {
+        metrics(serving).await.sum("switchboard_calls_active") == 0.0
+    })
+    .await;
+    assert_eq!(metrics(serving).await.get(&name), f64::from(so_far));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_in_a_webhook_costs_that_request() {
     let folder = Folder::new();

@@ -167,8 +167,17 @@ fn an_end_is_carried_out_whatever_of_it_was_done() {
         }
         rig.rebuild(true);
         let ended = rig.take();
-        let has = |effect: &str| ended.iter().any(|one| one == effect);
-        assert!(has("close_model") && has("close_phone 1000"), "{ended:?}");
+        let of_the_end = [
+            "checkpoint",
+            "close_model",
+            "close_phone 1000",
+            "state stop",
+            "stopped agent_hung_up",
+        ];
+        for effect in of_the_end {
+            let times = ended.iter().filter(|one| **one == effect).count();
+            assert_eq!(times, 1, "{effect} in {ended:?}");
+        }
         assert!(rig.call.is_over());
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Supervised, Supervisor};
 use call_protocol::call::end::EndReason;
-use call_protocol::call::event::{Event, OperatorEvent};
+use call_protocol::call::event::{Event, OperatorEvent, PhoneEvent};
 use call_protocol::call::operator::Objection;
 use call_protocol::call::state::StateName;
 use call_protocol::call::{Call, CallSetup};
@@ -63,8 +63,12 @@ pub(crate) struct CallActor {
     pub(super) opener: Option<Opener>,
     /// The media socket was lost in this step.
     pub(super) vacant: bool,
-    /// Keeps the call while no media socket does.
-    pub(super) away: Option<Addr<Self>>,
+    /// While no media socket keeps the call.
+    pub(super) away: Option<Away>,
+    /// Keeps the call from a fault until it is built anew: without a sender an actor is not started again.
+    pub(super) mending: Option<Addr<Self>>,
+    /// The end is told, or waits for the store's word.
+    pub(super) is_told: bool,
     /// Asked whether the end is this owner's to tell; the address keeps the call until it is told.
     pub(super) parting: Option<(Parting, Addr<Self>)>,
     /// The state last told, for the gauge.
@@ -77,6 +81,14 @@ pub(crate) struct CallActor {
     pub(super) planned: crate::fault::Planned,
     /// The call's place, given back when this is dropped.
     pub(super) place: DownGuard,
+}
+
+/// A media socket has said its last word, and lets go of its call.
+pub(super) struct Away {
+    /// Said again if a fault has kept the machine from hearing it.
+    pub(super) last_word: PhoneEvent,
+    /// Keeps the call.
+    _held: Addr<CallActor>,
 }
 
 impl CallActor {
@@ -140,6 +152,8 @@ impl CallActor {
                 opener: seed.opener,
                 vacant: false,
                 away: None,
+                mending: None,
+                is_told: false,
                 parting: None,
                 state: StateName::Connected,
                 seed: Some(Box::new(enter)),
@@ -183,17 +197,13 @@ impl CallActor {
         self.planned.strike_step();
         step(&mut self.call, now);
         self.carry_out(ctx, since);
-        if std::mem::take(&mut self.vacant) {
-            self.offer_seat(ctx);
-        }
         self.arm(ctx);
         self.push_if_due(now);
     }
 
     /// The media socket is lost: whoever comes with a ticket of the call may have its place.
-    fn offer_seat(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn offer_seat(&self, ctx: &Context<Self>) {
         let Some(call) = self.log.call else { return };
-        self.away = Some(ctx.address());
         let seat = Seat::new(ctx.address().downgrade(), self.shared.clone(), self.key);
         self.registry.do_send(Vacant {
             key: self.key,
@@ -291,6 +301,12 @@ impl Handler<PhoneSaid> for CallActor {
     fn handle(&mut self, message: PhoneSaid, ctx: &mut Self::Context) {
         if self.closing {
             return;
+        }
+        if !self.is_told && message.event.is_last() {
+            self.away = Some(Away {
+                last_word: message.event.clone(),
+                _held: ctx.address(),
+            });
         }
         self.step(ctx, Some(message.at), |call, now| {
             call.handle(Event::Phone(message.event), now)

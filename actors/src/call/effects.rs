@@ -23,6 +23,13 @@ use crate::tools::Stop;
 impl CallActor {
     /// Carries out all effects; `since` is when the event that caused them was read from its socket.
     pub(super) fn carry_out(&mut self, ctx: &mut Context<Self>, since: Option<Instant>) {
+        self.carry_out_each(ctx, since);
+        if std::mem::take(&mut self.vacant) {
+            self.offer_seat(ctx);
+        }
+    }
+
+    fn carry_out_each(&mut self, ctx: &mut Context<Self>, since: Option<Instant>) {
         while let Some(effect) = self.call.poll_effect() {
             #[cfg(feature = "fault-hook")]
             self.planned.strike_effect();
@@ -38,6 +45,8 @@ impl CallActor {
                 Effect::ClosePhone { code } => {
                     self.closing = self.keeper.close_after_last(self.phone.clone(), code);
                 }
+                // It was done before a fault.
+                Effect::Checkpoint | Effect::Forget if self.is_told => {}
                 Effect::Checkpoint => self.write_checkpoint(ctx),
                 Effect::Forget => {
                     if let Some(call) = self.log.call {

@@ -8,9 +8,10 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use actix::{ActorContext as _, Context};
+use actix::{ActorContext as _, AsyncContext as _, Context};
 use call_protocol::call::Call;
 use call_protocol::call::end::EndReason;
+use call_protocol::call::event::Event;
 
 use super::CallActor;
 use crate::limits::{RESTART_WINDOW, RESTARTS};
@@ -91,6 +92,7 @@ impl CallActor {
             Verdict::Restart => {
                 log::error!(target: "switchboard::call", call_sid, stream_sid, faults; "fault in a call, building it anew");
                 self.shared.metrics.call_restarted(crate::metrics::FAULT);
+                self.mending = Some(ctx.address());
                 ctx.stop();
             }
             Verdict::GiveUp => {
@@ -105,8 +107,20 @@ impl CallActor {
         self.planned.strike_start();
         self.budget.is_due = false;
         self.rebuild();
+        self.say_last_word_again();
         self.carry_out(ctx, None);
         self.arm(ctx);
+        self.mending = None;
+    }
+
+    /// The fault may have struck while the machine, or the registry, was told that the media socket is gone.
+    fn say_last_word_again(&mut self) {
+        let Some(away) = &self.away else { return };
+        if !self.call.is_over() && !self.call.is_away() {
+            let event = Event::Phone(away.last_word.clone());
+            self.call.handle(event, self.now());
+        }
+        self.vacant = self.call.is_away();
     }
 
     fn rebuild(&mut self) {
@@ -146,6 +160,9 @@ impl CallActor {
         let now = self.now();
         for _ in 0..LAST_TRIES {
             let ended = catch_unwind(AssertUnwindSafe(|| {
+                if self.call.is_over() {
+                    self.call.conclude();
+                }
                 self.call.end(EndReason::Fault, now);
                 self.carry_out(ctx, None);
                 self.arm(ctx);
@@ -159,6 +176,7 @@ impl CallActor {
         }
         self.model = None;
         self.next = None;
+        self.away = None;
         self.phone.do_send(ToPhone::Close {
             code: EndReason::Fault.close_code(),
         });

@@ -231,6 +231,9 @@ impl CallActor {
     }
 
     fn tell_end(&mut self, summary: &Summary) {
+        if std::mem::replace(&mut self.is_told, true) {
+            return;
+        }
         // Nobody is waited for any more.
         self.vacant = false;
         self.away = None;

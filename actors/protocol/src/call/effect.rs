@@ -67,6 +67,20 @@ pub enum Effect {
     Report(Report),
 }
 
+impl Effect {
+    /// Whether it is one of those that every end has.
+    pub(super) const fn concludes(&self) -> bool {
+        matches!(
+            self,
+            Self::Checkpoint
+                | Self::Forget
+                | Self::CloseModel
+                | Self::ClosePhone { .. }
+                | Self::Report(Report::State(StateName::Stop) | Report::Stopped(_))
+        )
+    }
+}
+
 /// Which peer did it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

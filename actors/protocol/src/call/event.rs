@@ -74,6 +74,14 @@ pub enum PhoneEvent {
     },
 }
 
+impl PhoneEvent {
+    /// Whether nothing more can come from that socket.
+    #[must_use]
+    pub const fn is_last(&self) -> bool {
+        matches!(self, Self::Rejected(_) | Self::Closed { .. })
+    }
+}
+
 /// Why a socket was closed on a peer that broke the rules of WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketFault {

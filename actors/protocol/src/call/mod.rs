@@ -291,6 +291,12 @@ impl Call {
         self.state.name()
     }
 
+    /// Whether the media socket is lost, and another one may take its place.
+    #[must_use]
+    pub const fn is_away(&self) -> bool {
+        matches!(self.state, State::Away(_))
+    }
+
     /// Whether the call is over.
     #[must_use]
     pub const fn is_over(&self) -> bool {
@@ -325,6 +331,15 @@ impl Call {
         self.preroll = Preroll::default();
         self.link = Link::Lost;
         self.drop_next();
+        self.conclude();
+    }
+
+    /// What is to be done about a call that is over. After a fault it is to be done again, as nobody knows what of it was
+    /// done; whoever carries it out takes the second time for what it is.
+    pub fn conclude(&mut self) {
+        let State::Stop(Ended { reason, at, stream }) = self.state else {
+            return;
+        };
         self.save_last(reason, stream.is_some());
         self.effects.push_back(Effect::CloseModel);
         self.effects.push_back(Effect::ClosePhone {
@@ -333,7 +348,7 @@ impl Call {
         self.report(Report::State(StateName::Stop));
         let summary = Summary {
             reason,
-            duration_ms: now.as_millis(),
+            duration_ms: at.as_millis(),
             frames_from_caller: self.tally.frames_from_caller,
             frames_to_caller: self.tally.frames_to_caller(),
             turns: self.conversation.count(),

@@ -44,12 +44,11 @@ impl Call {
             failed_in_a_row: 0,
             ..self
         };
-        if let State::Stop(ended) = &call.state {
-            // The fault may have struck between the end and the closing of the sockets.
-            let code = ended.reason.close_code();
+        if let State::Stop(_) = &call.state {
+            // The fault may have struck between any two of them.
+            unsent.retain(|effect| !effect.concludes());
             call.effects.extend(unsent);
-            call.effects.push_back(Effect::CloseModel);
-            call.effects.push_back(Effect::ClosePhone { code });
+            call.conclude();
             return call;
         }
         // Ahead of all that follows, as it came before it. Tools have their own way of being begun again.
