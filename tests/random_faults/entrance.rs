@@ -148,11 +148,13 @@ impl Shared {
             let mut ear = Ear::default();
             let mut chunk = vec![0; 16 * 1024];
             while let Ok(count @ 1..) = from_room.read(&mut chunk).await {
-                if let Some(stream) = ear.media_stream(&chunk[..count]) {
-                    self.note(stream, target.process);
-                }
+                let stream = ear.media_stream(&chunk[..count]);
+                // What is said into a line that is gone, nobody hears.
                 if to_guest.write_all(&chunk[..count]).await.is_err() {
                     break;
+                }
+                if let Some(stream) = stream {
+                    self.note(stream, target.process);
                 }
             }
             let _ = to_guest.shutdown().await;

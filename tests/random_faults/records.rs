@@ -113,7 +113,16 @@ pub(crate) fn show(words: &str, past: &[Past]) {
     };
     println!("{words}");
     for (process, one) in past.iter().enumerate() {
-        for line in one.lines.iter().filter(|line| line.contains(call)) {
+        let of_the_call = |line: &String| line.contains(call);
+        let (Some(first), Some(last)) = (
+            one.lines.iter().position(of_the_call),
+            one.lines.iter().rposition(of_the_call),
+        ) else {
+            continue;
+        };
+        // A fault of another call on the same thread is felt by this one.
+        let matters = |line: &&String| of_the_call(line) || line.contains("fault put into");
+        for line in one.lines[first..=last].iter().filter(matters) {
             println!("  process {process} {line}");
         }
     }
@@ -168,6 +177,12 @@ impl Records {
             "stop" => {
                 let reason = text("reason");
                 *self.ends.entry(reason.to_owned()).or_default() += 1;
+                // An actor that dies while its end waits for the store has its end told all the same.
+                let waited = |owner: &&mut Owner| {
+                    let died = owner.end.as_deref() == Some("panicked");
+                    owner.process == process && (owner.end.is_none() || died)
+                };
+                let mut owners = lineage.owners.iter_mut().rev().filter(waited);
                 match owners.find(|owner| owner.stream == stream) {
                     Some(owner) => {
                         owner.end = Some(reason.to_owned());
@@ -281,6 +296,17 @@ mod tests {
             trouble_of(&[(killed, true), (&[ACCEPTED, START, STOP], false)]),
             [] as [&str; 0]
         );
+    }
+
+    #[test]
+    fn an_end_that_waited_for_the_store_outlives_its_actor() {
+        let died: Said = ("call actor died by a panic", "-", "");
+        assert_eq!(
+            trouble_of(&[(&[ACCEPTED, START, died, STOP], false)]),
+            [] as [&str; 0]
+        );
+        let twice = trouble_of(&[(&[ACCEPTED, START, died, STOP, STOP], false)]);
+        assert_eq!(twice.len(), 1, "{twice:?}");
     }
 
     #[test]
