@@ -211,7 +211,7 @@ async fn a_panic_in_the_registry_costs_one_message_and_no_call() {
         assert_eq!(stream.end, closed_with(1001));
         assert_eq!(stream.agent_speech.len(), 2, "{:?}", stream.agent_speech);
     }
-    let lines = serving.lines_to_the_end();
+    let lines = serving.lines();
     let told = |what: &str| lines.iter().filter(|line| line.contains(what)).count();
     assert_eq!(told("fault in the registry, one message is lost"), 3);
     println!(

@@ -126,7 +126,7 @@ impl Processes {
         let (code, _) = old.ended(SOON).await;
         assert_eq!(code, 0, "a process that was asked to leave");
         self.past.push(Past {
-            lines: old.lines_to_the_end(),
+            lines: old.lines(),
             killed: false,
         });
     }
@@ -141,7 +141,7 @@ impl Processes {
                 let mut old = self.next(entrance).await;
                 self.longest_gap = self.longest_gap.max(began.elapsed());
                 self.past.push(Past {
-                    lines: old.lines_to_the_end(),
+                    lines: old.lines(),
                     killed: true,
                 });
             }
@@ -153,7 +153,7 @@ impl Processes {
                 let mut old = self.next(entrance).await;
                 self.longest_gap = self.longest_gap.max(began.elapsed());
                 self.past.push(Past {
-                    lines: old.lines_to_the_end(),
+                    lines: old.lines(),
                     killed: false,
                 });
             }
@@ -228,7 +228,7 @@ impl Processes {
             trouble.push(format!("I4: the last process left with {code}"));
         }
         self.past.push(Past {
-            lines: self.present.lines_to_the_end(),
+            lines: self.present.lines(),
             killed: false,
         });
         (self.past, trouble)

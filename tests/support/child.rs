@@ -1,11 +1,13 @@
 //! The real binary as a child process.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::fs::File;
+use std::io::Read as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileExt as _;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -56,8 +58,7 @@ pub(crate) fn run(arguments: &[&str], environment: &BTreeMap<String, String>) ->
 /// A running `switchboard serve`.
 pub(crate) struct Serving {
     child: Child,
-    lines: Arc<Mutex<Vec<String>>>,
-    reader: Option<JoinHandle<()>>,
+    log: Mutex<Log>,
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
 }
@@ -74,28 +75,17 @@ impl Serving {
         environment: &BTreeMap<String, String>,
     ) -> Self {
         times::watch();
-        let mut child = command
+        let (log, written) = Log::begin();
+        let child = command
             .envs(environment)
             .env("SWITCHBOARD_LOG_FORMAT", "json")
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+            .stderr(written)
             .spawn()
             .unwrap();
-        let stderr = child.stderr.take().unwrap();
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let kept = lines.clone();
-        let reader = std::thread::spawn(move || {
-            for line in BufReader::new(stderr).split(b'\n') {
-                let Ok(line) = line else { return };
-                kept.lock()
-                    .unwrap()
-                    .push(String::from_utf8_lossy(&line).into_owned());
-            }
-        });
         let mut serving = Self {
             child,
-            lines,
-            reader: Some(reader),
+            log: Mutex::new(log),
             public: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
         };
@@ -118,7 +108,9 @@ impl Serving {
 
     /// Standard error so far, line by line.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap().clone()
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.read_on();
+        log.lines.clone()
     }
 
     /// The first event with that message.
@@ -163,15 +155,6 @@ impl Serving {
         }
     }
 
-    /// All it wrote to standard error; to be asked when it has ended.
-    pub(crate) fn lines_to_the_end(&mut self) -> Vec<String> {
-        if let Some(reader) = self.reader.take() {
-            // Ends with the pipe, which ended with the process.
-            reader.join().unwrap();
-        }
-        self.lines()
-    }
-
     /// Ends it the usual way, for which there is this bar; gives how long that took.
     pub(crate) async fn stop_within(mut self, within: Duration) -> Duration {
         self.signal("TERM");
@@ -185,7 +168,7 @@ impl Serving {
         self.signal("TERM");
         let (code, _) = self.ended(SOON).await;
         assert_eq!(code, 0);
-        self.lines_to_the_end()
+        self.lines()
     }
 }
 
@@ -194,6 +177,53 @@ impl Drop for Serving {
         // Ours by its id; one that has ended is not signalled again.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Standard error of a process, in a file: what it wrote before it answered is there when the answer is, whoever of the
+/// two runs first.
+struct Log {
+    file: File,
+    read: u64,
+    rest: Vec<u8>,
+    lines: Vec<String>,
+}
+
+impl Log {
+    /// An empty one, and where the process writes. The file has no name any more, and goes with both.
+    fn begin() -> (Self, File) {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("switchboard-log-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let mut options = File::options();
+        let written = options.create_new(true).append(true).open(&path).unwrap();
+        let file = File::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let log = Self {
+            file,
+            read: 0,
+            rest: Vec::new(),
+            lines: Vec::new(),
+        };
+        (log, written)
+    }
+
+    fn read_on(&mut self) {
+        let mut chunk = [0; 16 * 1024];
+        loop {
+            let count = self.file.read_at(&mut chunk, self.read).unwrap();
+            if count == 0 {
+                return;
+            }
+            self.read += count as u64;
+            self.rest.extend_from_slice(&chunk[..count]);
+            while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                let line = String::from_utf8_lossy(&line[..end]);
+                self.lines.push(line.into_owned());
+            }
+        }
     }
 }
 

@@ -71,6 +71,12 @@ async fn ready(serving: &Serving) -> (u16, Value) {
     (reply.status, reply.json())
 }
 
+/// The log is read beside what else is asked of the process.
+async fn told_once(serving: &Serving, words: &str) {
+    until("it is told", SOON, async || serving.count(words) > 0).await;
+    assert_eq!(serving.count(words), 1);
+}
+
 async fn until_ready(serving: &Serving) {
     until("it takes calls again", SOON, async || {
         ready(serving).await.0 == 200
@@ -122,12 +128,12 @@ async fn a_book_that_goes_under_the_process_is_told_and_no_code_is_given_that_is
     assert!(!path.exists());
     let refused =
         "the appointment book cannot be used, nothing is booked, moved or cancelled until it can";
-    assert_eq!(serving.count(refused), 1);
+    told_once(&serving, refused).await;
 
     // The backup of before the first call.
     fs::copy(&backup, &path).unwrap();
     until_ready(&serving).await;
-    assert_eq!(serving.count("the appointment book can be used again"), 1);
+    told_once(&serving, "the appointment book can be used again").await;
     let older = serving
         .event("an older copy has taken the appointment book's place, it is used from now on; so many changes are not in it")
         .unwrap();

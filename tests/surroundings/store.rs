@@ -295,7 +295,6 @@ async fn an_end_that_the_store_has_not_agreed_to_is_told_as_that_when_the_proces
     leaving.signal("TERM");
     let (code, _) = leaving.ended(SOON).await;
     assert_eq!(code, 0);
-    leaving.lines_to_the_end();
     assert_eq!(leaving.count("\"stop\""), 1);
     let stop = leaving.event("stop").unwrap();
     assert_eq!(stop["reason"], "unconfirmed", "{stop}");
