@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -140,8 +141,10 @@ impl Shared {
         let _ = room.set_nodelay(true);
         let (mut from_guest, mut to_guest) = guest.split();
         let (mut from_room, mut to_room) = room.split();
+        let has_left = AtomicBool::new(false);
         let up = async {
             let _ = tokio::io::copy(&mut from_guest, &mut to_room).await;
+            has_left.store(true, Ordering::Relaxed);
             let _ = to_room.shutdown().await;
         };
         let down = async {
@@ -153,7 +156,7 @@ impl Shared {
                 if to_guest.write_all(&chunk[..count]).await.is_err() {
                     break;
                 }
-                if let Some(stream) = stream {
+                if let (Some(stream), false) = (stream, has_left.load(Ordering::Relaxed)) {
                     self.note(stream, target.process);
                 }
             }

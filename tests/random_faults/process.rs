@@ -138,7 +138,7 @@ impl Processes {
                 let began = Instant::now();
                 self.present.signal("KILL");
                 self.present.ended(SOON).await;
-                let mut old = self.next(entrance).await;
+                let old = self.next(entrance).await;
                 self.longest_gap = self.longest_gap.max(began.elapsed());
                 self.past.push(Past {
                     lines: old.lines(),
@@ -150,7 +150,7 @@ impl Processes {
                 let (code, _) = self.present.ended(SOON).await;
                 assert_eq!(code, 0, "a process that was asked to leave");
                 let began = Instant::now();
-                let mut old = self.next(entrance).await;
+                let old = self.next(entrance).await;
                 self.longest_gap = self.longest_gap.max(began.elapsed());
                 self.past.push(Past {
                     lines: old.lines(),

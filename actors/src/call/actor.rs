@@ -107,7 +107,11 @@ impl CallActor {
                 accepted_at: accepted_at(&seed.shared),
                 seed: seed.place.key().wrapping_mul(0x9E37_79B9_7F4A_7C15),
             };
-            let keeper = Keeper::new(seed.store, seed.visit.as_ref());
+            let keeper = Keeper::new(
+                seed.store,
+                seed.place.last_lines().clone(),
+                seed.visit.as_ref(),
+            );
             let checkpoint = seed
                 .visit
                 .as_ref()

@@ -14,6 +14,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{oneshot, watch};
 
 use super::CallActor;
+use super::last_line::LastLines;
 use crate::messages::{Order, Tenure, ToPhone, Visit};
 use crate::store::{Answer, CallStore, Forgotten, Saved, StoreError, UnixSeconds, insist};
 use crate::twilio::TwilioSession;
@@ -112,6 +113,7 @@ impl Parting {
 /// One owner's hand in the store.
 pub(super) struct Keeper {
     store: Arc<dyn CallStore>,
+    last_lines: LastLines,
     epoch: Epoch,
     from: Option<String>,
     to: Option<String>,
@@ -124,9 +126,14 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn new(store: Arc<dyn CallStore>, visit: Option<&Visit>) -> Self {
+    pub(super) fn new(
+        store: Arc<dyn CallStore>,
+        last_lines: LastLines,
+        visit: Option<&Visit>,
+    ) -> Self {
         Self {
             store,
+            last_lines,
             epoch: visit.map_or(Epoch::Known(1), |visit| Epoch::of(&visit.tenure)),
             from: visit.and_then(|visit| visit.from.clone()),
             to: visit.and_then(|visit| visit.to.clone()),
@@ -257,13 +264,13 @@ impl Keeper {
 
     /// Asks the store until it says whose the call was. The first question is lined up now, before anybody can ask for
     /// the call, if the owner's number is known.
-    fn part(&mut self, mut ask: impl FnMut(u64) -> Answer<Verdict> + 'static) -> Parting {
+    fn part(&mut self, mut ask: impl FnMut(u64) -> Answer<Verdict> + Send + 'static) -> Parting {
         // What was to be written down again is not.
         self.number += 1;
         let (mut tell, told) = oneshot::channel();
         let epoch = self.epoch.clone();
         let asked = epoch.now().map(&mut ask);
-        actix_rt::spawn(async move {
+        self.last_lines.spawn(async move {
             let asking = async {
                 let epoch = epoch.known().await?;
                 let answer = asked.unwrap_or_else(|| ask(epoch));

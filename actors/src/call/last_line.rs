@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix::Addr;
+use actix_rt::{Arbiter, ArbiterHandle};
 use call_protocol::call::effect::Summary;
 use call_protocol::call::end::EndReason;
 use call_protocol::call::state::StateName;
@@ -58,10 +59,34 @@ impl LastLine {
 }
 
 /// Last lines of this process that wait for the store; clones are the same.
-#[derive(Clone, Default)]
-pub(crate) struct LastLines(Arc<Mutex<BTreeMap<CallKey, LastLine>>>);
+///
+/// They wait on the thread that made this, not on their calls': a worker thread that is held when the store agrees may
+/// never run again, and nobody else tells an end that the store has forgotten.
+#[derive(Clone)]
+pub(crate) struct LastLines {
+    waiting: Arc<Mutex<BTreeMap<CallKey, LastLine>>>,
+    thread: Option<ArbiterHandle>,
+}
+
+impl Default for LastLines {
+    fn default() -> Self {
+        Self {
+            waiting: Arc::default(),
+            thread: Arbiter::try_current(),
+        }
+    }
+}
 
 impl LastLines {
+    /// Runs this where last lines wait.
+    pub(super) fn spawn(&self, waits: impl Future<Output = ()> + Send + 'static) {
+        match &self.thread {
+            // Where that thread is gone the process is, in a moment.
+            Some(thread) => drop(thread.spawn(waits)),
+            None => drop(actix_rt::spawn(waits)),
+        }
+    }
+
     /// Whoever stood still while Twilio said that the call is over, or while another process went on with it, may find
     /// that its end is not its own to tell: the store says. `held` keeps the call's place meanwhile, but not for ever.
     pub(super) fn tell_when_agreed(
@@ -73,7 +98,7 @@ impl LastLines {
         let key = line.log.key;
         self.lines().insert(key, line);
         let lines = self.clone();
-        actix_rt::spawn(async move {
+        self.spawn(async move {
             let (verdict, held) =
                 match actix_rt::time::timeout(KEEPS_PLACE, parting.verdict()).await {
                     Ok(verdict) => (verdict, Some(held)),
@@ -103,6 +128,6 @@ impl LastLines {
 
     /// A map is whole after each of its operations, whoever panicked.
     fn lines(&self) -> MutexGuard<'_, BTreeMap<CallKey, LastLine>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
