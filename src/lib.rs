@@ -11,7 +11,7 @@
 //!    dialled again and told the conversation; what cannot be mended is answered through the TwiML behind `<Connect>`.
 //! 4. **Everything is bounded**: each queue has a size, a policy for "full", and a counter
 //!    ([`limits`](switchboard_actors::limits)).
-//! 5. **Heard is the truth**: the [playback ledger](call_protocol::playback) knows what left, what was heard, what was
+//! 5. **Heard is the truth**: the [playback ledger](call_protocol::phone::playback) knows what left, what was heard, what was
 //!    cut; truncation, transcript and replay read it.
 //!
 //! # The packages
@@ -54,7 +54,7 @@
 //!    ready is held, too. From then on a frame costs one read and one write.
 //! 4. What was said, as it was heard, is [written down](call_protocol::checkpoint) at the end of every turn. When the
 //!    process is gone, Twilio asks `/after-stream` of whoever answers there, who takes the call over and goes on.
-//! 5. The end has a name ([`EndReason`](call_protocol::call::end::EndReason)), which log, metrics and the admin pages
+//! 5. The end has a name ([`EndReason`](call_protocol::call::outcome::EndReason)), which log, metrics and the admin pages
 //!    share, and which decides what `/after-stream` answers: hang up, transfer, speak the fallback, connect again. Behind
 //!    a transfer `/after-dial` hangs up, or brings a caller whom nobody took back to the agent, who is told why. In a warm
 //!    one `/briefing` tells whoever answers what the call is about, before the caller joins; where Twilio can be asked to
@@ -76,26 +76,26 @@
 //!   connection.
 #![forbid(unsafe_code)]
 
-mod answering;
+mod admin;
 pub mod booking;
 pub mod cli;
 pub mod commands;
-mod desk;
 mod drain;
 #[cfg(test)]
 mod every_key;
-mod house;
 mod listener;
 pub mod number;
 pub mod phone;
 pub mod profile;
 mod routes;
+mod routing;
 pub mod service;
 pub mod settings;
+mod state;
 pub mod telemetry;
 pub mod toolbox;
 mod trust;
 
-pub use desk::admin_routes;
+pub use admin::admin_routes;
 pub use phone::public_routes;
 pub use service::Service;

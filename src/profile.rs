@@ -10,9 +10,9 @@ use call_protocol::model::command::{
     SessionOptions, SessionSetup, Transcription, TurnDetection, Voice,
 };
 
-use call_protocol::payload::Payload;
+use call_protocol::audio::payload::Payload;
+use call_protocol::audio::wav;
 use call_protocol::tool::{Filler, FillerWords, ToolRules, ToolSpec};
-use call_protocol::wav;
 use serde_json::{Value, json};
 
 use switchboard_actors::tools::ToolBox;
@@ -36,7 +36,7 @@ pub struct ProfileError {
 }
 
 /// What agents' profiles are made with.
-pub(crate) struct Around<'a> {
+pub(crate) struct AgentContext<'a> {
     /// Names calls can be transferred to.
     pub(crate) targets: &'a [String],
     /// Tools the service runs.
@@ -59,7 +59,7 @@ pub(crate) struct Around<'a> {
 /// When a clip cannot be read.
 pub(crate) fn profile(
     agent: &agents::Agent,
-    around: &Around<'_>,
+    around: &AgentContext<'_>,
 ) -> Result<Arc<AgentProfile>, ProfileError> {
     let voice = match &agent.voice {
         agents::Voice::Named(name) => Voice::Named((*name).to_owned()),
@@ -121,7 +121,7 @@ pub(crate) fn profile(
 /// What the agent's callers hear while they wait.
 fn filler(agent: &agents::Agent) -> Result<Option<Payload>, ProfileError> {
     Ok(match &agent.filler {
-        agents::Filler::Tone => Some(call_protocol::filler::tone()),
+        agents::Filler::Tone => Some(call_protocol::audio::tone::tone()),
         agents::Filler::Silence => None,
         agents::Filler::Clip { file } => {
             Some(clip(&format!("agents.{}.filler.clip", agent.name), file)?)
@@ -175,7 +175,7 @@ fn rules(agent: &agents::Agent, tools: &ToolBox) -> Result<ToolRules, ProfileErr
 /// Tools an agent names that nobody runs.
 pub(crate) fn unavailable<'a>(
     agent: &'a agents::Agent,
-    around: &Around<'_>,
+    around: &AgentContext<'_>,
 ) -> impl Iterator<Item = &'a str> {
     let tools = agent.tools.iter().map(agents::ToolRef::name);
     tools.filter(|name| {
@@ -186,7 +186,7 @@ pub(crate) fn unavailable<'a>(
 
 /// The tools of the agent, as the model is told of them: those the call itself carries out, those the service runs, and
 /// those the model's provider calls.
-fn tools(agent: &agents::Agent, around: &Around<'_>) -> Vec<Value> {
+fn tools(agent: &agents::Agent, around: &AgentContext<'_>) -> Vec<Value> {
     let targets = around.targets;
     let wants = |name: &str| agent.tools.iter().any(|tool| tool.name() == name);
     let described = |name: &str, usual: &'static str| {

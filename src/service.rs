@@ -15,8 +15,8 @@ use actix_web::{App, Error, web};
 use futures_util::FutureExt as _;
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::ExposeSecret as _;
-use switchboard_actors::admission::Gate;
-use switchboard_actors::budget::keep_books;
+use switchboard_actors::admission::AdmissionControl;
+use switchboard_actors::budget::sync_budget;
 use switchboard_actors::call::{Tap, unix_now};
 use switchboard_actors::metrics::Metrics;
 use switchboard_actors::openai::{Dialler, Endpoint};
@@ -26,13 +26,13 @@ use switchboard_actors::store::memory::MemoryStore;
 use switchboard_actors::store::sqlite::{Counters, SqliteStore};
 use switchboard_actors::twilio::rest::Rest;
 
-use crate::answering::AnsweringError;
-use crate::house::{Ground, House};
 use crate::listener::room::Room;
 use crate::listener::{self, Bounds, pace};
 use crate::phone::media_stream::DiallerOfThread;
+use crate::routing::AnsweringError;
 use crate::settings::{Changes, Settings, Store};
-use crate::toolbox::{OwnTools, Workshop, check_names};
+use crate::state::{AppState, StateParts};
+use crate::toolbox::{OwnTools, ToolContext, check_names};
 use crate::trust::Keyring;
 
 /// What the kernel holds of a peer that sends faster than it is read; it keeps twice as much in all. Two seconds of a
@@ -65,15 +65,15 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     /// Its calls.
     pub registry: Addr<Registry>,
-    house: web::Data<House>,
+    app: web::Data<AppState>,
     servers: Vec<ServerHandle>,
 }
 
 /// Gives a service new settings, from any thread.
 #[derive(Clone)]
-pub struct Renewal(web::Data<House>);
+pub struct ConfigReloader(web::Data<AppState>);
 
-impl Renewal {
+impl ConfigReloader {
     /// New calls live under these settings from now on, live ones keep theirs. Secrets hold for all,
     /// at once. Gives what differs from the last reading. It reads files and may open the appointment book: call it off the threads that carry audio.
     ///
@@ -165,89 +165,89 @@ impl Service {
             |url| url.as_str().to_owned(),
         );
         let endpoint = endpoint(keyring.clone())?;
-        let gate = Arc::new(Gate::with_limits_of_the_day(
+        let admission = Arc::new(AdmissionControl::with_limits_of_the_day(
             settings.limits.max_day_cost_usd,
             settings.callers.minutes_per_day,
         ));
-        let registry = Registry::new(settings.limits.max_calls, gate.clone()).start();
+        let registry = Registry::new(settings.limits.max_calls, admission.clone()).start();
         let workers = settings.server.workers;
         let store = open_store(&settings, &metrics)?;
         keep_clean(store.clone());
-        actix::spawn(keep_books(gate.clone(), store.clone(), unix_now));
+        actix::spawn(sync_budget(admission.clone(), store.clone(), unix_now));
         let own = OwnTools {
             journal: own.journal.or_else(|| Some(store.clone())),
             ..own
         };
-        let workshop = Workshop {
+        let workshop = ToolContext {
             own,
             tls: endpoint.tls.clone(),
             metrics: metrics.clone(),
         };
-        let ground = Ground {
+        let ground = StateParts {
             registry: registry.clone(),
             store,
             metrics: metrics.clone(),
-            gate,
+            admission,
             keyring,
             rest: rest(&settings, &endpoint),
             tap,
         };
-        let house = House::new(settings, base, ground, workshop)?;
-        let house = web::Data::new(house);
-        watch_book(house.clone());
-        tell_rest(house.clone());
+        let app = AppState::new(settings, base, ground, workshop)?;
+        let app = web::Data::new(app);
+        watch_book(app.clone());
+        tell_rest(app.clone());
         let servers = vec![
-            serve_public(public, workers, room, house.clone(), endpoint)?,
-            serve_admin(admin, room, house.clone())?,
+            serve_public(public, workers, room, app.clone(), endpoint)?,
+            serve_admin(admin, room, app.clone())?,
         ];
         Ok(Self {
             public: public_address,
             admin: admin_address,
             metrics,
             registry,
-            house,
+            app,
             servers,
         })
     }
 
     /// What gives the service new settings.
     #[must_use]
-    pub fn renewal(&self) -> Renewal {
-        Renewal(self.house.clone())
+    pub fn renewal(&self) -> ConfigReloader {
+        ConfigReloader(self.app.clone())
     }
 
     /// Takes no more calls; live ones go on.
     pub fn drain(&self) {
-        self.house.drain();
+        self.app.drain();
     }
 
     /// Whether it takes no more calls.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.house.is_draining()
+        self.app.is_draining()
     }
 
     /// Waits for the live calls to end; at the drain deadline those that remain are written down and closed so that
     /// Twilio's next request takes them elsewhere. Call [`drain`](Self::drain) first.
     pub async fn drained(&self) {
-        crate::drain::drained(&self.house).await;
+        crate::drain::drained(&self.app).await;
     }
 
     /// Writes every live call down and closes it with 1001.
     pub async fn hand_over(&self) {
-        crate::drain::hand_over(&self.house).await;
+        crate::drain::hand_over(&self.app).await;
     }
 
     /// Stops listening, and has the store's files hold nothing of calls that are over. Live sockets should be closed by
     /// now.
     pub async fn stop(&self) {
         // Calls that are over have waited for the store as long as there was time.
-        self.house.roll.tell_the_rest();
+        self.app.live_calls.tell_the_rest();
         for server in &self.servers {
             server.stop(false).await;
         }
         // What fails, the store complains of itself.
-        let _ = actix::clock::timeout(TIDYING, self.house.store.tidy()).await;
+        let _ = actix::clock::timeout(TIDYING, self.app.store.tidy()).await;
     }
 }
 
@@ -294,12 +294,12 @@ fn keep_clean(store: Arc<dyn CallStore>) {
 }
 
 /// Looks at the appointment book's file when nobody asks it anything, as long as the service lives.
-fn watch_book(house: web::Data<House>) {
+fn watch_book(app: web::Data<AppState>) {
     actix::spawn(async move {
         let mut tick = actix::clock::interval(LOOK_EVERY);
         loop {
             tick.tick().await;
-            if let Some(book) = house.book() {
+            if let Some(book) = app.book() {
                 // Off the thread of the registry. What is wrong, the book complains of itself.
                 let _ = web::block(move || book.look()).await;
             }
@@ -308,12 +308,12 @@ fn watch_book(house: web::Data<House>) {
 }
 
 /// Tells every second what was left out of the log.
-fn tell_rest(house: web::Data<House>) {
+fn tell_rest(app: web::Data<AppState>) {
     actix::spawn(async move {
         let mut tick = actix::clock::interval(Duration::from_secs(1));
         loop {
             tick.tick().await;
-            house.refusals.rest(Instant::now());
+            app.refusals.rest(Instant::now());
         }
     });
 }
@@ -355,7 +355,7 @@ fn serve_public(
     listener: TcpListener,
     workers: usize,
     room: Room,
-    house: web::Data<House>,
+    app: web::Data<AppState>,
     endpoint: Endpoint,
 ) -> io::Result<ServerHandle> {
     let bounds = Bounds {
@@ -363,10 +363,10 @@ fn serve_public(
         waiting: room.public_waiting(),
         room: Some(room),
         ended: Arc::new({
-            let house = house.clone();
+            let app = app.clone();
             move |reason| {
-                house.metrics.webhook_rejected(reason);
-                house.refusals.connection("public", reason);
+                app.metrics.webhook_rejected(reason);
+                app.refusals.connection("public", reason);
             }
         }),
     };
@@ -374,7 +374,7 @@ fn serve_public(
         // One for each worker thread: it lives as long as the thread.
         let dialler = DiallerOfThread(Dialler::new(endpoint.clone()));
         App::new()
-            .app_data(house.clone())
+            .app_data(app.clone())
             .app_data(web::Data::new(dialler))
             .wrap(from_fn(crate::phone::gate))
             .wrap(from_fn(survive))
@@ -386,26 +386,26 @@ fn serve_public(
 fn serve_admin(
     listener: TcpListener,
     room: Room,
-    house: web::Data<House>,
+    app: web::Data<AppState>,
 ) -> io::Result<ServerHandle> {
     let bounds = Bounds {
         connections: room.admin(),
         waiting: room.admin_waiting(),
         room: None,
         ended: Arc::new({
-            let house = house.clone();
+            let app = app.clone();
             move |reason| {
-                house.metrics.admin_refused(reason);
-                house.refusals.connection("admin", reason);
+                app.metrics.admin_refused(reason);
+                app.refusals.connection("admin", reason);
             }
         }),
     };
     listener::serve(listener, 1, bounds, move || {
         App::new()
-            .app_data(house.clone())
+            .app_data(app.clone())
             .wrap(from_fn(survive))
             .wrap(from_fn(pace::keep))
-            .configure(crate::desk::routes)
+            .configure(crate::admin::routes)
     })
 }
 

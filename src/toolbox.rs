@@ -33,7 +33,7 @@ pub struct OwnTools {
 }
 
 /// What boxes of tools are made with; each reading of the settings makes its own.
-pub(crate) struct Workshop {
+pub(crate) struct ToolContext {
     pub(crate) own: OwnTools,
     pub(crate) tls: Arc<ClientConfig>,
     pub(crate) metrics: Arc<Metrics>,
@@ -69,7 +69,7 @@ pub fn check_names(settings: &Settings, own: &OwnTools) -> Result<(), SettingsEr
 pub(crate) fn toolbox(
     settings: &Settings,
     book: Option<&Arc<Book>>,
-    workshop: &Workshop,
+    workshop: &ToolContext,
 ) -> Arc<ToolBox> {
     let web = Web {
         tls: workshop.tls.clone(),

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::phone::signature::{Algorithm, Signed, is_valid_for_any};
-use crate::phone::ticket::{Mint, MintError, TokenEq};
+use crate::phone::ticket::{BearerToken, MintError, TicketIssuer};
 use crate::settings::{Secrets, Settings, Trust};
 
 /// One reading of the secrets.
@@ -17,15 +17,15 @@ pub(crate) struct Keys {
     /// Twilio's; `None` in development, where everybody is believed.
     twilio: Option<Secrets>,
     /// The operator's; `None` likewise.
-    admin: Option<Vec<TokenEq>>,
+    admin: Option<Vec<BearerToken>>,
     /// Tickets for media sockets.
-    pub(crate) mint: Mint,
+    pub(crate) issuer: TicketIssuer,
     /// The model server's.
     pub(crate) model: SecretString,
 }
 
 impl Keys {
-    fn of(settings: &Settings, mint: Mint) -> Self {
+    fn of(settings: &Settings, issuer: TicketIssuer) -> Self {
         let (twilio, admin) = match &settings.server.trust {
             Trust::Dev { .. } => (None, None),
             Trust::Verified {
@@ -34,13 +34,13 @@ impl Keys {
                 ..
             } => (
                 Some(auth_tokens.clone()),
-                Some(admin_tokens.iter().map(TokenEq::new).collect()),
+                Some(admin_tokens.iter().map(BearerToken::new).collect()),
             ),
         };
         Self {
             twilio,
             admin,
-            mint,
+            issuer,
             model: settings.openai.api_key.clone(),
         }
     }
@@ -82,11 +82,11 @@ impl Keyring {
     /// # Errors
     /// When the system gives no random bytes for development's own tickets.
     pub(crate) fn new(settings: &Settings) -> Result<Self, MintError> {
-        let mint = match &settings.server.trust {
-            Trust::Dev { .. } => Mint::random()?,
-            Trust::Verified { auth_tokens, .. } => Mint::from_auth_tokens(auth_tokens),
+        let issuer = match &settings.server.trust {
+            Trust::Dev { .. } => TicketIssuer::random()?,
+            Trust::Verified { auth_tokens, .. } => TicketIssuer::from_auth_tokens(auth_tokens),
         };
-        let keys = Keys::of(settings, mint);
+        let keys = Keys::of(settings, issuer);
         Ok(Self {
             now: RwLock::new(Arc::new(keys)),
         })
@@ -106,13 +106,13 @@ impl Keyring {
             return;
         }
         let old = self.now();
-        let mint = match &new.server.trust {
-            Trust::Dev { .. } => old.mint.clone(),
+        let issuer = match &new.server.trust {
+            Trust::Dev { .. } => old.issuer.clone(),
             Trust::Verified { auth_tokens, .. } => {
-                Mint::from_auth_tokens(auth_tokens).after(&old.mint, now)
+                TicketIssuer::from_auth_tokens(auth_tokens).after(&old.issuer, now)
             }
         };
-        let keys = Arc::new(Keys::of(new, mint));
+        let keys = Arc::new(Keys::of(new, issuer));
         *self.now.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 }

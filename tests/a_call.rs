@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use log::kv::{Key, Value as Field, VisitSource};
 use serde_json::Value;
 use support::http::Scrape;
-use support::{House, Options, SOON, caller, listen, say, times, until};
+use support::{Options, SOON, TestService, caller, listen, say, times, until};
 use switchboard_kit::realtime::{Ended, Realtime, Script, Step as Answer};
 use switchboard_kit::twilio::twiml::Verb;
 use switchboard_kit::twilio::{CallEnd, CallOutcome, CallProgress, Step, StreamEnd};
@@ -105,9 +105,9 @@ fn names(value: &Value) -> Vec<&str> {
 #[tokio::test]
 async fn a_call_goes_from_the_webhook_to_its_end() {
     collect_log();
-    let house = House::start(Options::default().model(model())).await;
-    let before = house.metrics().await;
-    let mut line = house.line();
+    let service = TestService::start(Options::default().model(model())).await;
+    let before = service.metrics().await;
+    let mut line = service.line();
     line.status_callback = Some(format!("{}/call-status", support::PUBLIC));
     line.status_events = vec![CallProgress::Ringing, CallProgress::Completed];
     let steps = [
@@ -124,10 +124,10 @@ async fn a_call_goes_from_the_webhook_to_its_end() {
     let call = tokio::spawn(async move { line.call(script).await });
 
     until("the call is in the list", SOON, async || {
-        house.calls().await["calls"][0]["state"] == "media"
+        service.calls().await["calls"][0]["state"] == "media"
     })
     .await;
-    let list = house.calls().await;
+    let list = service.calls().await;
     the_list_has_the_keys_of_the_contract(&list);
     let call_sid = list["calls"][0]["call_sid"].as_str().unwrap().to_owned();
 
@@ -136,16 +136,16 @@ async fn a_call_goes_from_the_webhook_to_its_end() {
         progress.finished() >= 5 || call.is_finished()
     })
     .await;
-    let page = house
+    let page = service
         .operator("GET", &format!("/admin/calls/{call_sid}"))
         .await;
     the_page_tells_what_was_said_heard_and_cut(&page.json());
-    let row = house.calls().await["calls"][0].clone();
+    let row = service.calls().await["calls"][0].clone();
     the_row_counts_what_happened(&row);
 
     let outcome = call.await.unwrap();
     let ended = Instant::now();
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     assert!(
         session
             .until(SOON, |session| session.ended().is_some())
@@ -161,10 +161,10 @@ async fn a_call_goes_from_the_webhook_to_its_end() {
 
     twilio_has_nothing_to_complain_about(&outcome);
     assert_eq!(session.sent_of("error"), [] as [Value; 0]);
-    assert_eq!(house.model.sessions().len(), 1);
+    assert_eq!(service.model.sessions().len(), 1);
 
-    house.empty().await;
-    let after = house.metrics().await;
+    service.empty().await;
+    let after = service.metrics().await;
     the_metrics_moved_and_the_gauges_are_back(&before, &after, &outcome);
     until("the last line is written", SOON, async || {
         events_of(&call_sid)
@@ -173,7 +173,7 @@ async fn a_call_goes_from_the_webhook_to_its_end() {
     })
     .await;
     the_log_reads_as_the_contract_says(&events_of(&call_sid), &outcome);
-    house.stop().await;
+    service.stop().await;
     let stream = &outcome.streams[0];
     println!(
         "webhook {} ms, upgrade {} ms, first agent audio {} ms after start, model session closed {} ms after the call",
@@ -488,7 +488,7 @@ async fn turns_carry_their_words_where_transcripts_are_switched_on() {
         .transcription_delay_ms(50);
     let mut options = Options::default().model(model);
     options.toml.push_str("[log]\ntranscripts = true\n");
-    let house = House::start(options).await;
+    let service = TestService::start(options).await;
     let steps = [
         listen(),
         say("hello"),
@@ -497,10 +497,10 @@ async fn turns_carry_their_words_where_transcripts_are_switched_on() {
         listen(),
         Step::HangUp,
     ];
-    let outcome = house.line().call(caller(steps)).await;
+    let outcome = service.line().call(caller(steps)).await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
-    house.empty().await;
-    house.stop().await;
+    service.empty().await;
+    service.stop().await;
     let events = events_of(&outcome.call_sid);
     let turns: Vec<_> = events
         .iter()

@@ -15,7 +15,7 @@ use support::process::processor_time;
 use support::socket::{
     BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, PONG, TEXT, Verdict, frame, head,
 };
-use support::{House, Options, SOON, brief_with, caller, times, tone, until};
+use support::{Options, SOON, TestService, brief_with, caller, times, tone, until};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
 use tokio::task::JoinHandle;
 
@@ -119,20 +119,20 @@ fn attacks() -> Vec<Attack> {
 }
 
 /// A service with a neighbour on the line, who listens to one long tone.
-async fn house_with_neighbour(listens_ms: u64) -> (House, JoinHandle<CallOutcome>) {
+async fn house_with_neighbour(listens_ms: u64) -> (TestService, JoinHandle<CallOutcome>) {
     let model = brief_with(|script| script.greeting = tone(440, listens_ms, "Hello."));
-    let house = House::start(Options::default().model(model)).await;
-    let line = house.line();
+    let service = TestService::start(Options::default().model(model)).await;
+    let line = service.line();
     let steps = [Step::WaitForAgent { quiet_ms: 600 }, Step::HangUp];
     let call = tokio::spawn(async move { line.call(caller(steps)).await });
     until("the neighbour hears the agent", SOON, async || {
-        house.calls().await["calls"][0]["frames"]["to_caller"]
+        service.calls().await["calls"][0]["frames"]["to_caller"]
             .as_u64()
             .unwrap_or(0)
             > 0
     })
     .await;
-    (house, call)
+    (service, call)
 }
 
 /// The neighbour heard the whole tone without a gap.
@@ -159,18 +159,18 @@ async fn cores_used(over: Duration) -> f64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_hostile_frame_ends_its_own_call_and_nothing_else() {
     let listens_ms = 14_000;
-    let (house, neighbour) = house_with_neighbour(listens_ms).await;
+    let (service, neighbour) = house_with_neighbour(listens_ms).await;
     let mut open = Vec::new();
     let mut busiest: f64 = 0.0;
     let attacks = attacks();
     for Attack { name, bytes, code } in &attacks {
-        let mut socket = house.pick_up_raw(&sid("CA")).await;
+        let mut socket = service.pick_up_raw(&sid("CA")).await;
         socket.send(bytes).await;
         assert_eq!(socket.verdict(SOON).await, Verdict::Closed(*code), "{name}");
         until(
             &format!("the call is gone after {name}"),
             SOON,
-            async || house.calls().await["count"] == 1,
+            async || service.calls().await["count"] == 1,
         )
         .await;
         // A spinning worker uses a whole core, also when its peer says no more.
@@ -187,8 +187,8 @@ async fn a_hostile_frame_ends_its_own_call_and_nothing_else() {
         with_sockets_open < 0.4 && alone < 0.1,
         "{with_sockets_open:.2}, {alone:.2}"
     );
-    house.empty().await;
-    let scrape = house.metrics().await;
+    service.empty().await;
+    let scrape = service.metrics().await;
     let counted = |code: u16| attacks.iter().filter(|attack| attack.code == code).count() as f64;
     for (code, kind) in [
         (1002, "websocket_protocol"),
@@ -199,7 +199,7 @@ async fn a_hostile_frame_ends_its_own_call_and_nothing_else() {
         assert_eq!(scrape.violations("twilio", kind), counted(code), "{kind}");
     }
     assert_eq!(scrape.get("switchboard_panics_total"), 0.0);
-    house.stop().await;
+    service.stop().await;
     println!(
         "{} hostile frames: busiest {busiest:.2} cores just after, {with_sockets_open:.2} cores with one call and all \
          attackers' sockets, {alone:.2} cores idle; the neighbour's call without a gap",
@@ -209,8 +209,8 @@ async fn a_hostile_frame_ends_its_own_call_and_nothing_else() {
 
 #[tokio::test]
 async fn a_ping_is_answered_with_its_own_words() {
-    let house = House::start(Options::default().model(brief_with(|_| {}))).await;
-    let mut socket = house.pick_up_raw(&sid("CA")).await;
+    let service = TestService::start(Options::default().model(brief_with(|_| {}))).await;
+    let mut socket = service.pick_up_raw(&sid("CA")).await;
     socket.send(&frame(FIN | PING, b"are you there?")).await;
     let pong = socket.next().await;
     assert_eq!(
@@ -220,13 +220,13 @@ async fn a_ping_is_answered_with_its_own_words() {
             payload: b"are you there?".to_vec()
         })
     );
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn a_close_is_echoed_and_ends_the_call() {
-    let house = House::start(Options::default().model(brief_with(|_| {}))).await;
-    let mut socket = house.pick_up_raw(&sid("CA")).await;
+    let service = TestService::start(Options::default().model(brief_with(|_| {}))).await;
+    let mut socket = service.pick_up_raw(&sid("CA")).await;
     socket
         .send(&frame(FIN | CLOSE, &1000_u16.to_be_bytes()))
         .await;
@@ -241,21 +241,21 @@ async fn a_close_is_echoed_and_ends_the_call() {
     let ended = echoed.elapsed();
     times::within(ended, Duration::from_secs(1), "ended");
     println!("the connection ended {ended:?} after its close frame, bar 1 s");
-    house.empty().await;
+    service.empty().await;
     assert_eq!(
-        house
+        service
             .metric("switchboard_calls_total{outcome=\"phone_lost\"}")
             .await,
         1.0
     );
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn fragments_with_a_ping_between_them_are_one_message() {
-    let house = House::start(Options::default().model(brief_with(|_| {}))).await;
+    let service = TestService::start(Options::default().model(brief_with(|_| {}))).await;
     let call = sid("CA");
-    let mut socket = house.pick_up_raw(&call).await;
+    let mut socket = service.pick_up_raw(&call).await;
     let stream = sid("MZ");
     let start = json!({"event": "start", "sequenceNumber": "1", "streamSid": stream, "start": {
         "accountSid": support::ACCOUNT, "streamSid": stream, "callSid": call, "note": "\u{fc}ber alles verteilt",
@@ -276,38 +276,38 @@ async fn fragments_with_a_ping_between_them_are_one_message() {
         socket.send(&bytes).await;
     }
     until("the stream is known", SOON, async || {
-        house.calls().await["calls"][0]["stream_sid"] == stream.as_str()
+        service.calls().await["calls"][0]["stream_sid"] == stream.as_str()
     })
     .await;
     assert_eq!(
-        house
+        service
             .metrics()
             .await
             .sum("switchboard_protocol_violations_total"),
         0.0
     );
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn a_peer_that_leaves_in_the_middle_of_a_frame_leaves_nothing_behind() {
-    let house = House::start(Options::default().model(brief_with(|_| {}))).await;
-    let mut socket = house.pick_up_raw(&sid("CA")).await;
+    let service = TestService::start(Options::default().model(brief_with(|_| {}))).await;
+    let mut socket = service.pick_up_raw(&sid("CA")).await;
     let whole = frame(FIN | TEXT, br#"{"event":"connected"}"#);
     socket.send(&whole[..whole.len() / 2]).await;
     until("the call is there", SOON, async || {
-        house.calls().await["count"] == 1
+        service.calls().await["count"] == 1
     })
     .await;
     drop(socket);
-    house.empty().await;
-    let scrape = house.metrics().await;
+    service.empty().await;
+    let scrape = service.metrics().await;
     assert_eq!(
         scrape.get("switchboard_calls_total{outcome=\"phone_lost\"}"),
         1.0
     );
     assert_eq!(scrape.sum("switchboard_calls_active"), 0.0);
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::http::Scrape;
-use support::{House, Options, brief_with, caller, listen, say, times, tone};
+use support::{TestService, Options, brief_with, caller, listen, say, times, tone};
 use switchboard::booking::{self, Book};
 use switchboard_kit::realtime::{Step as Turn, ToolCall};
 use switchboard_kit::twilio::{CallEnd, Step};
@@ -22,7 +22,7 @@ const CALLS: u32 = 200;
 /// What is wanted, on a day at a time.
 const SERVICE: &str = "Classic massage";
 
-/// 99 of 100 frames spend no longer than this in the process: the bar of a full house.
+/// 99 of 100 frames spend no longer than this in the process: the bar of a full service.
 const BUDGET: Duration = Duration::from_millis(10);
 
 const AGENT: &str = r#"
@@ -35,7 +35,7 @@ say = "We have a technical problem."
 dial = ""
 "#;
 
-/// A day on which the house is open, far enough away to be free.
+/// A day on which the service is open, far enough away to be free.
 fn open_day() -> jiff::civil::Date {
     let next = |day: jiff::civil::Date| day.saturating_add(jiff::Span::new().days(1));
     let mut day = jiff::Zoned::now()
@@ -48,10 +48,10 @@ fn open_day() -> jiff::civil::Date {
 }
 
 /// All callers at once: they hear the greeting, ask, hear the answer.
-async fn two_hundred(house: &House) {
+async fn two_hundred(service: &TestService) {
     let mut calls = Vec::new();
     for number in 0..CALLS {
-        let mut line = house.line();
+        let mut line = service.line();
         line.from = format!("+1555010{number:04}");
         let steps = [listen(), say("yes"), listen(), Step::HangUp];
         calls.push(tokio::spawn(async move { line.call(caller(steps)).await }));
@@ -61,7 +61,7 @@ async fn two_hundred(house: &House) {
         assert_eq!(outcome.end, CallEnd::CallerHungUp);
         assert_eq!(outcome.complaints(), []);
     }
-    house.empty().await;
+    service.empty().await;
 }
 
 /// The 99th percentile of what the service added to a frame, and how many there were; within a bucket of the histogram its
@@ -102,10 +102,10 @@ async fn without_tools() -> (Duration, f64) {
         toml: AGENT.to_owned(),
         ..Options::default()
     };
-    let house = House::start(options.model(model)).await;
-    two_hundred(&house).await;
-    let added = added_p99(&house.metrics().await);
-    house.stop().await;
+    let service = TestService::start(options.model(model)).await;
+    two_hundred(&service).await;
+    let added = added_p99(&service.metrics().await);
+    service.stop().await;
     added
 }
 
@@ -129,9 +129,9 @@ async fn lateness_during(what: impl Future<Output = ()>) -> Duration {
 }
 
 /// What the model of each call was told: how many got the time, how many were offered others.
-fn told(house: &House) -> (usize, usize) {
+fn told(service: &TestService) -> (usize, usize) {
     let (mut booked, mut offered) = (0, 0);
-    for session in house.model.sessions() {
+    for session in service.model.sessions() {
         let items = session.received_of("conversation.item.create");
         let outputs: Vec<&Value> = items
             .iter()
@@ -167,11 +167,11 @@ async fn two_hundred_callers_book_at_once_and_nobody_twice() {
         ..Options::default()
     };
     let options = options.with("SWITCHBOARD_DATA_DIR", folder.to_str().unwrap());
-    let house = House::start(options.model(model)).await;
-    let late = lateness_during(two_hundred(&house)).await;
+    let service = TestService::start(options.model(model)).await;
+    let late = lateness_during(two_hundred(&service)).await;
 
     let book = Book::open(folder.join(booking::FILE)).unwrap();
-    let premises = book.premises().unwrap();
+    let premises = book.venue().unwrap();
     let does = |services: &[String]| services.iter().any(|service| service == SERVICE);
     let people = premises
         .therapists
@@ -185,7 +185,7 @@ async fn two_hundred_callers_book_at_once_and_nobody_twice() {
         .count();
     let places = people.min(rooms);
     assert_eq!(places, 2, "{people} therapists, {rooms} rooms");
-    let (booked, offered) = told(&house);
+    let (booked, offered) = told(&service);
     assert_eq!((booked, offered), (places, CALLS as usize - places));
 
     let begins = day
@@ -210,8 +210,8 @@ async fn two_hundred_callers_book_at_once_and_nobody_twice() {
         "no room has two guests at once"
     );
 
-    let (added, frames) = added_p99(&house.metrics().await);
-    house.stop().await;
+    let (added, frames) = added_p99(&service.metrics().await);
+    service.stop().await;
     drop(book);
     let _ = std::fs::remove_dir_all(&folder);
     // Where the machine is busy, callers without tools feel it, too, and so does every timer.

@@ -6,11 +6,11 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use call_protocol::ids::CallSid;
+use call_protocol::phone::CallSid;
 use serde_json::Value;
 use support::phone::closed_with;
 use support::process::processor_time;
-use support::{House, Options, SOON, brief_with, caller, listen, say, times, tone, until};
+use support::{Options, SOON, TestService, brief_with, caller, listen, say, times, tone, until};
 use switchboard_actors::fault::{Break, Fault};
 use switchboard_kit::realtime::{Ended, Realtime};
 use switchboard_kit::twilio::load::{LoadPlan, LoadReport, load};
@@ -51,18 +51,18 @@ fn model() -> Realtime {
     })
 }
 
-async fn house(options: Options) -> House {
+async fn service(options: Options) -> TestService {
     let toml = AGENTS.to_owned();
-    House::start(Options {
+    TestService::start(Options {
         toml,
         ..options.model(model())
     })
     .await
 }
 
-/// Load on the house; the probes of each call last so long.
-fn loaded(house: &House, probing: Duration) -> JoinHandle<LoadReport> {
-    let mut line = house.line();
+/// Load on the service; the probes of each call last so long.
+fn loaded(service: &TestService, probing: Duration) -> JoinHandle<LoadReport> {
+    let mut line = service.line();
     line.record = false;
     tokio::spawn(load(LoadPlan::new(line, CALLS, probing)))
 }
@@ -99,21 +99,21 @@ fn figures(report: &LoadReport) -> String {
 }
 
 /// A caller who listens to the whole greeting, says something, hears the answer and hangs up.
-fn victim(house: &House) -> JoinHandle<CallOutcome> {
-    let mut line = house.line();
+fn victim(service: &TestService) -> JoinHandle<CallOutcome> {
+    let mut line = service.line();
     line.to = TALKS.to_owned();
     let steps = [listen(), say("yes"), listen(), Step::HangUp];
     tokio::spawn(async move { line.call(caller(steps)).await })
 }
 
 /// Waits until the agent of that call is in the middle of its greeting; gives the call's SID.
-async fn in_mid_greeting(house: &House) -> CallSid {
+async fn in_mid_greeting(service: &TestService) -> CallSid {
     let mut found = None;
     until(
         "the greeting is under way",
         Duration::from_secs(20),
         async || {
-            let list = house.calls().await;
+            let list = service.calls().await;
             let rows = list["calls"].as_array().unwrap().clone();
             let row = rows
                 .iter()
@@ -128,8 +128,8 @@ async fn in_mid_greeting(house: &House) -> CallSid {
 }
 
 /// The longest wait between two frames of the caller at the model, from that moment on.
-fn longest_silence(house: &House, model_session: usize, since: Instant) -> Duration {
-    let session = house.model.session(model_session).unwrap();
+fn longest_silence(service: &TestService, model_session: usize, since: Instant) -> Duration {
+    let session = service.model.session(model_session).unwrap();
     let appends: Vec<Instant> = session
         .received()
         .iter()
@@ -143,11 +143,11 @@ fn longest_silence(house: &House, model_session: usize, since: Instant) -> Durat
 }
 
 /// Which of the model's sessions belongs to the agent that speaks first.
-fn talking_session(house: &House) -> usize {
+fn talking_session(service: &TestService) -> usize {
     let talks = |session: &switchboard_kit::realtime::Session| {
         session.received_of("response.create") != [] as [Value; 0]
     };
-    house
+    service
         .model
         .sessions()
         .iter()
@@ -159,11 +159,11 @@ fn talking_session(house: &House) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_calls_lose_no_frame_and_mix_none() {
     let _alone = ONE_AT_A_TIME.lock().await;
-    let house = house(Options::default()).await;
-    let report = loaded(&house, Duration::from_secs(6)).await.unwrap();
+    let service = service(Options::default()).await;
+    let report = loaded(&service, Duration::from_secs(6)).await.unwrap();
     nothing_was_lost(&report);
-    house.empty().await;
-    let scrape = house.metrics().await;
+    service.empty().await;
+    let scrape = service.metrics().await;
     assert_eq!(
         scrape.get("switchboard_calls_total{outcome=\"caller_hung_up\"}"),
         f64::from(CALLS)
@@ -171,30 +171,30 @@ async fn two_hundred_calls_lose_no_frame_and_mix_none() {
     assert_eq!(scrape.sum("switchboard_calls_active"), 0.0);
     assert_eq!(scrape.sum("switchboard_protocol_violations_total"), 0.0);
     until("every model session is closed", SOON, async || {
-        house
+        service
             .model
             .sessions()
             .iter()
             .all(|session| matches!(session.ended(), Some(Ended::ByClient(_))))
     })
     .await;
-    house.stop().await;
+    service.stop().await;
     println!("{}", figures(&report));
 }
 
-/// One call of the house meets a fault that is caught: a pause in the same conversation on the same sockets, and nothing to
+/// One call of the service meets a fault that is caught: a pause in the same conversation on the same sockets, and nothing to
 /// the others. Gives the figures.
 async fn is_a_pause(fault: Fault) -> String {
     let _alone = ONE_AT_A_TIME.lock().await;
-    let house = house(Options::default()).await;
-    let others = loaded(&house, Duration::from_secs(6));
-    let victim = victim(&house);
-    let call = in_mid_greeting(&house).await;
+    let service = service(Options::default()).await;
+    let others = loaded(&service, Duration::from_secs(6));
+    let victim = victim(&service);
+    let call = in_mid_greeting(&service).await;
     let broken_at = Instant::now();
-    assert!(house.registry.send(Break(call, fault)).await.unwrap());
+    assert!(service.registry.send(Break(call, fault)).await.unwrap());
     let page = format!("/admin/calls/{call}");
     until("the restart is on the call's page", SOON, async || {
-        house.operator("GET", &page).await.json()["restarts"] == 1
+        service.operator("GET", &page).await.json()["restarts"] == 1
     })
     .await;
 
@@ -211,14 +211,14 @@ async fn is_a_pause(fault: Fault) -> String {
         (3_400..=4_500).contains(&greeting),
         "{greeting} ms of 4,000"
     );
-    let session = talking_session(&house);
-    let gap =
-        longest_silence(&house, session, broken_at).max(Duration::from_millis(stream.underruns.ms));
+    let session = talking_session(&service);
+    let gap = longest_silence(&service, session, broken_at)
+        .max(Duration::from_millis(stream.underruns.ms));
     times::within(gap, Duration::from_millis(500), "gap");
 
     let report = others.await.unwrap();
     nothing_was_lost(&report);
-    let scrape = house.metrics().await;
+    let scrape = service.metrics().await;
     let restarts = "switchboard_call_restarts_total";
     assert_eq!(
         (
@@ -232,12 +232,12 @@ async fn is_a_pause(fault: Fault) -> String {
         f64::from(CALLS) + 1.0
     );
     assert_eq!(
-        house.model.sessions().len(),
+        service.model.sessions().len(),
         CALLS as usize + 1,
         "the model session is the same"
     );
-    house.empty().await;
-    house.stop().await;
+    service.empty().await;
+    service.stop().await;
     format!(
         "F9 {fault:?} in one of {} calls: gap {} ms, bar 500 ms; {}",
         CALLS + 1,
@@ -264,12 +264,12 @@ async fn a_fault_in_what_follows_from_a_step_is_a_pause_in_that_call_and_nothing
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_death_of_one_calls_actor_brings_the_caller_back_and_is_nothing_to_the_others() {
     let _alone = ONE_AT_A_TIME.lock().await;
-    let house = house(Options::default()).await;
-    let others = loaded(&house, Duration::from_secs(6));
-    let victim = victim(&house);
-    let call = in_mid_greeting(&house).await;
+    let service = service(Options::default()).await;
+    let others = loaded(&service, Duration::from_secs(6));
+    let victim = victim(&service);
+    let call = in_mid_greeting(&service).await;
     assert!(
-        house
+        service
             .registry
             .send(Break(call, Fault::PanicUnguarded))
             .await
@@ -302,8 +302,8 @@ async fn the_death_of_one_calls_actor_brings_the_caller_back_and_is_nothing_to_t
 
     let report = others.await.unwrap();
     nothing_was_lost(&report);
-    house.empty().await;
-    let scrape = house.metrics().await;
+    service.empty().await;
+    let scrape = service.metrics().await;
     assert_eq!(
         scrape.get("switchboard_calls_total{outcome=\"panicked\"}"),
         1.0
@@ -318,14 +318,14 @@ async fn the_death_of_one_calls_actor_brings_the_caller_back_and_is_nothing_to_t
     );
     assert_eq!(scrape.sum("switchboard_calls_active"), 0.0);
     until("every model session is closed", SOON, async || {
-        house
+        service
             .model
             .sessions()
             .iter()
             .all(|session| session.ended().is_some())
     })
     .await;
-    house.stop().await;
+    service.stop().await;
     println!(
         "F9 the death of one of {} actors: the caller back on a new stream after {away} ms; {}",
         CALLS + 1,
@@ -336,13 +336,13 @@ async fn the_death_of_one_calls_actor_brings_the_caller_back_and_is_nothing_to_t
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_faults_again_and_again_goes_to_the_fallback() {
     let _alone = ONE_AT_A_TIME.lock().await;
-    let house = house(Options::default()).await;
-    let victim = victim(&house);
-    let call = in_mid_greeting(&house).await;
+    let service = service(Options::default()).await;
+    let victim = victim(&service);
+    let call = in_mid_greeting(&service).await;
     let page = format!("/admin/calls/{call}");
     let mut faults = 0;
     // Three restarts in a minute, and no more.
-    while house
+    while service
         .registry
         .send(Break(call, Fault::PanicInStep))
         .await
@@ -351,7 +351,7 @@ async fn a_call_that_faults_again_and_again_goes_to_the_fallback() {
     {
         faults += 1;
         until("the restart is on the call's page", SOON, async || {
-            house.operator("GET", &page).await.json()["restarts"] == faults
+            service.operator("GET", &page).await.json()["restarts"] == faults
         })
         .await;
     }
@@ -362,14 +362,14 @@ async fn a_call_that_faults_again_and_again_goes_to_the_fallback() {
     assert_eq!(outcome.complaints(), []);
     assert_eq!(outcome.said_by_twiml(), ["We have a technical problem."]);
     assert_eq!(outcome.streams.len(), 1, "the stream was kept until then");
-    let scrape = house.metrics().await;
+    let scrape = service.metrics().await;
     assert_eq!(scrape.sum("switchboard_call_restarts_total"), 3.0);
     assert_eq!(
         scrape.get("switchboard_calls_total{outcome=\"fault\"}"),
         1.0
     );
-    house.empty().await;
-    house.stop().await;
+    service.empty().await;
+    service.stop().await;
     println!(
         "F10 4 faults in one call: 3 restarts, the fallback {} ms after the fourth (bar 1,000)",
         took.as_millis()
@@ -379,10 +379,10 @@ async fn a_call_that_faults_again_and_again_goes_to_the_fallback() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_fails_at_every_start_goes_to_the_fallback_at_once_and_costs_nothing_after() {
     let _alone = ONE_AT_A_TIME.lock().await;
-    let house = house(Options::default()).await;
-    let victim = victim(&house);
-    let call = in_mid_greeting(&house).await;
-    let broken = house.registry.send(Break(call, Fault::PanicInStart));
+    let service = service(Options::default()).await;
+    let victim = victim(&service);
+    let call = in_mid_greeting(&service).await;
+    let broken = service.registry.send(Break(call, Fault::PanicInStart));
     assert!(broken.await.unwrap());
     let since = Instant::now();
     let outcome = victim.await.unwrap();
@@ -391,8 +391,8 @@ async fn a_call_that_fails_at_every_start_goes_to_the_fallback_at_once_and_costs
     assert_eq!(outcome.complaints(), []);
     assert_eq!(outcome.said_by_twiml(), ["We have a technical problem."]);
     assert_eq!(outcome.streams.len(), 1);
-    house.empty().await;
-    let scrape = house.metrics().await;
+    service.empty().await;
+    let scrape = service.metrics().await;
     assert_eq!(
         scrape.get("switchboard_call_restarts_total{reason=\"fault\"}"),
         3.0
@@ -407,7 +407,7 @@ async fn a_call_that_fails_at_every_start_goes_to_the_fallback_at_once_and_costs
     tokio::time::sleep(Duration::from_secs(2)).await;
     let busy = processor_time(std::process::id()) - before;
     times::within(busy, Duration::from_millis(200), "busy");
-    house.stop().await;
+    service.stop().await;
     println!(
         "F10 a call that panics at every start: 3 restarts, the fallback after {} ms (bar 1,000); processor time of the 2 s \
          after it {} ms (bar 200)",
@@ -420,12 +420,12 @@ async fn a_call_that_fails_at_every_start_goes_to_the_fallback_at_once_and_costs
 async fn a_call_whose_value_is_spoilt_goes_on_from_its_last_checkpoint_on_the_same_stream() {
     let _alone = ONE_AT_A_TIME.lock().await;
     let model = brief_with(|script| script.greeting = tone(440, 500, "Hello, this is the spa."));
-    let house = House::start(Options {
+    let service = TestService::start(Options {
         toml: AGENTS.to_owned(),
         ..Options::default().model(model)
     })
     .await;
-    let mut line = house.line();
+    let mut line = service.line();
     line.to = TALKS.to_owned();
     let steps = [
         listen(),
@@ -439,17 +439,17 @@ async fn a_call_whose_value_is_spoilt_goes_on_from_its_last_checkpoint_on_the_sa
     let victim = tokio::spawn(async move { line.call(caller(steps)).await });
     let mut call = None;
     until("three turns are over", SOON, async || {
-        let list = house.calls().await;
+        let list = service.calls().await;
         let row = list["calls"][0].clone();
         call = row["call_sid"].as_str().and_then(CallSid::parse);
         row["turns"].as_u64() >= Some(3)
     })
     .await;
-    let spoils = house.registry.send(Break(call.unwrap(), Fault::Spoil));
+    let spoils = service.registry.send(Break(call.unwrap(), Fault::Spoil));
     assert!(spoils.await.unwrap());
     let since = Instant::now();
     until("another session talks", SOON, async || {
-        house.model.session(2).is_some_and(|session| {
+        service.model.session(2).is_some_and(|session| {
             session
                 .responses()
                 .iter()
@@ -457,7 +457,7 @@ async fn a_call_whose_value_is_spoilt_goes_on_from_its_last_checkpoint_on_the_sa
         })
     })
     .await;
-    let session = house.model.session(2).unwrap();
+    let session = service.model.session(2).unwrap();
     let audio = session.responses()[0].first_audio.unwrap() - since;
     let outcome = victim.await.unwrap();
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
@@ -470,12 +470,12 @@ async fn a_call_whose_value_is_spoilt_goes_on_from_its_last_checkpoint_on_the_sa
     let told = session.received_of("conversation.item.create");
     let text = told[0]["item"]["content"][0]["text"].as_str().unwrap();
     assert!(text.contains("this is the spa"), "{text}");
-    assert_eq!(house.model.sessions().len(), 2);
-    let scrape = house.metrics().await;
+    assert_eq!(service.model.sessions().len(), 2);
+    let scrape = service.metrics().await;
     // The value as it was, and then what was written down.
     assert_eq!(scrape.sum("switchboard_call_restarts_total"), 2.0);
-    house.empty().await;
-    house.stop().await;
+    service.empty().await;
+    service.stop().await;
     println!(
         "F9 a value that fails at every step: 2 restarts, the second from the checkpoint on the same stream, audio of another \
          session after {} ms",
@@ -486,19 +486,19 @@ async fn a_call_whose_value_is_spoilt_goes_on_from_its_last_checkpoint_on_the_sa
 #[tokio::test]
 async fn past_the_limit_callers_hear_the_busy_tone_at_once() {
     let _alone = ONE_AT_A_TIME.lock().await;
-    let house = house(Options::default().with("SWITCHBOARD_MAX_CALLS", "5")).await;
+    let service = service(Options::default().with("SWITCHBOARD_MAX_CALLS", "5")).await;
     let mut calls = Vec::new();
     for _ in 0..12 {
-        let line = house.line();
+        let line = service.line();
         let steps = [Step::Wait { ms: 1_500 }, Step::HangUp];
         calls.push(tokio::spawn(async move { line.call(caller(steps)).await }));
     }
     until("the house is full", SOON, async || {
-        house.calls().await["count"] == 5
+        service.calls().await["count"] == 5
     })
     .await;
     let ready = support::http::Request::new("GET", "/readyz")
-        .send(house.public)
+        .send(service.public)
         .await;
     assert_eq!(
         (ready.status, &ready.json()["reasons"][0]),
@@ -525,28 +525,28 @@ async fn past_the_limit_callers_hear_the_busy_tone_at_once() {
     }
     assert_eq!((taken, refused), (5, 7));
     times::within_ms(slowest, 100, "slowest");
-    assert_eq!(house.model.sessions().len(), 5);
+    assert_eq!(service.model.sessions().len(), 5);
     assert_eq!(
-        house
+        service
             .metric("switchboard_admission_rejected_total{reason=\"full\"}")
             .await,
         7.0
     );
-    house.empty().await;
+    service.empty().await;
     let ready = support::http::Request::new("GET", "/readyz")
-        .send(house.public)
+        .send(service.public)
         .await;
     assert_eq!(ready.status, 200);
-    house.stop().await;
+    service.stop().await;
     println!("L4 limit 5, offered 12: 5 taken, 7 busy, the slowest after {slowest} ms, bar 100 ms");
 }
 
 /// The share of the bridge's `clear`s that took no longer than so many seconds, as they stand in a bucket's name.
-async fn clears_within(house: &House, seconds: &str) -> f64 {
+async fn clears_within(service: &TestService, seconds: &str) -> f64 {
     let name = format!(
         "switchboard_bridge_latency_seconds_bucket{{direction=\"clear\",le=\"{seconds}\"}}"
     );
-    house.metric(&name).await
+    service.metric(&name).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -557,14 +557,14 @@ async fn a_hundred_interrupted_agents_fall_silent_at_once() {
     let talkative = brief_with(|script| {
         script.otherwise = tone(660, 9_000, "a long list of times that nobody waits for");
     });
-    let house = House::start(Options {
+    let service = TestService::start(Options {
         toml: AGENTS.to_owned(),
         ..Options::default().model(talkative)
     })
     .await;
     let mut calls = Vec::new();
     for _ in 0..CALLERS {
-        let mut line = house.line();
+        let mut line = service.line();
         line.to = TALKS.to_owned();
         let mut steps = vec![listen(), say("hello")];
         for _ in 0..TIMES {
@@ -580,28 +580,28 @@ async fn a_hundred_interrupted_agents_fall_silent_at_once() {
         assert_eq!(outcome.end, CallEnd::CallerHungUp);
         assert_eq!(outcome.complaints(), []);
     }
-    house.empty().await;
-    let cleared = clears_within(&house, "+Inf").await;
+    service.empty().await;
+    let cleared = clears_within(&service, "+Inf").await;
     assert!(cleared >= (CALLERS * TIMES) as f64, "{cleared}");
     let mut median = "?";
     for seconds in [
         "0.00005", "0.0001", "0.00025", "0.0005", "0.001", "0.0025", "0.005",
     ] {
         median = seconds;
-        if clears_within(&house, seconds).await >= cleared * 0.5 {
+        if clears_within(&service, seconds).await >= cleared * 0.5 {
             break;
         }
     }
-    let in_time = clears_within(&house, "0.005").await;
+    let in_time = clears_within(&service, "0.005").await;
     // Without the control group of a gate a bucket of five milliseconds says nothing.
     assert!(
         !times::asserted() || in_time >= cleared * 0.99,
         "{in_time} of {cleared} within 5 ms"
     );
-    for session in house.model.sessions() {
+    for session in service.model.sessions() {
         assert_eq!(session.sent_of("error"), [] as [Value; 0]);
     }
-    house.stop().await;
+    service.stop().await;
     println!(
         "{CALLERS} calls, {cleared} interruptions: {:.1} % cleared within 5 ms of the model's word (bar 99 %), half within {median} s",
         in_time * 100.0 / cleared
@@ -624,10 +624,10 @@ async fn latest_tick(during: Duration) -> Duration {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_callers_hear_long_answers_without_a_gap() {
     let _alone = ONE_AT_A_TIME.lock().await;
-    let house = house(Options::default()).await;
+    let service = service(Options::default()).await;
     let mut calls = Vec::new();
     for _ in 0..CALLS {
-        let mut line = house.line();
+        let mut line = service.line();
         line.to = TALKS.to_owned();
         let steps = [listen(), say("yes"), listen(), Step::HangUp];
         calls.push(tokio::spawn(async move { line.call(caller(steps)).await }));
@@ -651,8 +651,8 @@ async fn two_hundred_callers_hear_long_answers_without_a_gap() {
     if times::asserted() && late < Duration::from_millis(50) {
         assert_eq!((gaps, gap_ms), (0, 0), "underruns and their length");
     }
-    house.empty().await;
-    house.stop().await;
+    service.empty().await;
+    service.stop().await;
     println!(
         "{CALLS} calls heard {} s of speech: {gaps} underruns, {gap_ms} ms of them (a timer beside them was late by {} ms at most)",
         heard_ms / 1_000,

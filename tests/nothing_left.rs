@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::Message;
 use support::http::Request;
 use support::phone::sid;
 use support::{
-    ACCOUNT, House, Options, SOON, brief, brief_with, caller, listen, say, times, tone, until,
+    ACCOUNT, Options, SOON, TestService, brief, brief_with, caller, listen, say, times, tone, until,
 };
 
 /// Files are counted for the whole process.
@@ -40,8 +40,8 @@ fn open_files() -> usize {
 }
 
 /// One call that ends in the `n`-th way; gives the moment its phone leg ended.
-async fn one_call(house: &House, n: usize) -> Instant {
-    let mut leg = house.pick_up(&sid("CA")).await;
+async fn one_call(service: &TestService, n: usize) -> Instant {
+    let mut leg = service.pick_up(&sid("CA")).await;
     let path = format!("/admin/calls/{}/hangup", leg.call);
     match n % WAYS {
         0 => {
@@ -56,9 +56,9 @@ async fn one_call(house: &House, n: usize) -> Instant {
         }
         3 => {
             leg.begin().await;
-            let mut operator = house.operator("POST", &path).await;
+            let mut operator = service.operator("POST", &path).await;
             while operator.status == 404 {
-                operator = house.operator("POST", &path).await;
+                operator = service.operator("POST", &path).await;
             }
             assert_eq!(operator.status, 202);
         }
@@ -85,7 +85,7 @@ async fn one_call(house: &House, n: usize) -> Instant {
                 ("StreamError", "31924 - Stream - WebSocket - Protocol Error"),
             ];
             let request = Request::signed("/stream-status", &fields);
-            assert_eq!(request.send(house.public).await.status, 204);
+            assert_eq!(request.send(service.public).await.status, 204);
         }
         7 => {
             leg.begin().await;
@@ -114,7 +114,7 @@ async fn one_call(house: &House, n: usize) -> Instant {
     Instant::now()
 }
 
-/// When each session of a house's model was seen to end.
+/// When each session of a service's model was seen to end.
 #[derive(Default)]
 struct Watch {
     ended: BTreeMap<usize, Instant>,
@@ -125,7 +125,7 @@ struct Watch {
 impl Watch {
     /// Looks every few milliseconds until these calls are over and no session is left.
     async fn over(
-        house: &House,
+        service: &TestService,
         calls: impl Future<Output = Vec<Instant>>,
     ) -> (Vec<Instant>, Self) {
         let mut watch = Self::default();
@@ -142,7 +142,7 @@ impl Watch {
                 () = tokio::time::sleep_until(due.into()) => watch.late = watch.late.max(due.elapsed()),
             }
             let now = Instant::now();
-            let sessions = house.model.sessions();
+            let sessions = service.model.sessions();
             for session in &sessions {
                 if session.ended().is_some() {
                     watch.ended.entry(session.number()).or_insert(now);
@@ -171,52 +171,52 @@ impl Watch {
     }
 }
 
-/// Nothing of any call is left in a house: no row, no session, and nobody who holds the counters that each actor and each
+/// Nothing of any call is left in a service: no row, no session, and nobody who holds the counters that each actor and each
 /// task of a call holds.
-async fn is_empty(house: &House, holders: usize) {
-    house.empty().await;
+async fn is_empty(service: &TestService, holders: usize) {
+    service.empty().await;
     until("every model session is closed", SOON, async || {
-        let sessions = house.model.sessions();
+        let sessions = service.model.sessions();
         sessions.iter().all(|session| session.ended().is_some())
     })
     .await;
     until("no actor and no task is left", SOON, async || {
-        Arc::strong_count(&house.counters) <= holders
+        Arc::strong_count(&service.counters) <= holders
     })
     .await;
-    assert_eq!(house.metrics().await.sum("switchboard_calls_active"), 0.0);
+    assert_eq!(service.metrics().await.sum("switchboard_calls_active"), 0.0);
 }
 
 /// So many calls; gives the figures.
 async fn leaves_nothing(calls: usize) -> String {
-    let house = House::start(Options::default().model(brief())).await;
-    let holders = Arc::strong_count(&house.counters);
+    let service = TestService::start(Options::default().model(brief())).await;
+    let holders = Arc::strong_count(&service.counters);
     // What the process opens once and keeps.
     for n in 0..TOGETHER {
-        one_call(&house, n).await;
+        one_call(&service, n).await;
     }
-    is_empty(&house, holders).await;
+    is_empty(&service, holders).await;
     let before = open_files();
     let began = Instant::now();
     let run = async {
         let mut ends = Vec::new();
         for round in 0..calls / TOGETHER {
-            let together = (0..TOGETHER).map(|n| one_call(&house, round * TOGETHER + n));
+            let together = (0..TOGETHER).map(|n| one_call(&service, round * TOGETHER + n));
             ends.extend(futures_util::future::join_all(together).await);
         }
         ends
     };
-    let (ends, watch) = Watch::over(&house, run).await;
+    let (ends, watch) = Watch::over(&service, run).await;
     let calls = ends.len();
     let took = began.elapsed();
-    is_empty(&house, holders).await;
+    is_empty(&service, holders).await;
     let longest = watch.closed_in_time(ends);
-    let sessions = house.model.sessions();
+    let sessions = service.model.sessions();
     let ours = sessions
         .iter()
         .filter(|session| matches!(session.ended(), Some(Ended::ByClient(_) | Ended::Lost(_))));
     assert_eq!(ours.count(), sessions.len());
-    let scrape = house.metrics().await;
+    let scrape = service.metrics().await;
     let ended = scrape.sum("switchboard_calls_total");
     assert_eq!(ended, (calls + TOGETHER) as f64, "each call ended once");
     until("the files are closed", SOON, async || {
@@ -226,7 +226,7 @@ async fn leaves_nothing(calls: usize) -> String {
     let after = open_files();
     let ways = scrape.names("switchboard_calls_total").into_iter();
     let ways = ways.filter(|name| scrape.get(name) > 0.0).count();
-    house.stop().await;
+    service.stop().await;
     format!(
         "F19 {calls} calls ended in {ways} ways in {took:?}: 0 live rows, 0 actors and tasks, model sessions closed within {} ms \
          of their phone legs (bar 1,000), files {before} before and {after} after (bar +2)",
@@ -290,7 +290,7 @@ fn ways() -> Vec<Way> {
     ]
 }
 
-/// Calls of one way in a house of its own; gives how many, and the longest time a session outlived its phone leg.
+/// Calls of one way in a service of its own; gives how many, and the longest time a session outlived its phone leg.
 async fn ends_by_the_model(way: Way) -> (usize, Duration) {
     let Way {
         outcome,
@@ -308,10 +308,10 @@ async fn ends_by_the_model(way: Way) -> (usize, Duration) {
             "tools = [\"end_call\", \"transfer_call\"]\nanswer_within_ms = 3000\n[fallback]"
         )
     );
-    let house = House::start(options).await;
-    let holders = Arc::strong_count(&house.counters);
+    let service = TestService::start(options).await;
+    let holders = Arc::strong_count(&service.counters);
     let together = (0..calls).map(|_| async {
-        let mut line = house.line();
+        let mut line = service.line();
         // Whoever was sent on is taken, and does not come back.
         line.dial = vec![DialAnswer::Answered { talk_ms: 100 }];
         let began = Instant::now();
@@ -321,14 +321,14 @@ async fn ends_by_the_model(way: Way) -> (usize, Duration) {
         began + Duration::from_millis(stream.started_ms + stream.duration_ms)
     });
     let together = futures_util::future::join_all(together);
-    let (ends, watch) = Watch::over(&house, together).await;
-    is_empty(&house, holders).await;
+    let (ends, watch) = Watch::over(&service, together).await;
+    is_empty(&service, holders).await;
     let longest = watch.closed_in_time(ends);
-    let scrape = house.metrics().await;
+    let scrape = service.metrics().await;
     let name = format!("switchboard_calls_total{{outcome=\"{outcome}\"}}");
     let ended = (scrape.get(&name), scrape.sum("switchboard_calls_total"));
     assert_eq!(ended, (calls as f64, calls as f64), "{outcome}");
-    house.stop().await;
+    service.stop().await;
     (calls, longest)
 }
 

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 use support::phone::closed_with;
 use support::process::memory_kib;
-use support::{House, SOON, brief_with, caller, times, tone, until};
+use support::{SOON, TestService, brief_with, caller, times, tone, until};
 use weather::{neighbours, noticed_nothing, stormy, talking_line};
 
 const VICTIMS: usize = 5;
@@ -30,12 +30,12 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// Callers whose line breaks while the agent speaks; gives the moment each stream ended, too.
 fn broken_lines(
-    house: &House,
+    service: &TestService,
     callers: usize,
     fault: &Fault,
 ) -> Vec<JoinHandle<(Instant, CallOutcome)>> {
     let calls = (0..callers).map(|_| {
-        let mut line = talking_line(house);
+        let mut line = talking_line(service);
         let (observer, mut events) = tokio::sync::mpsc::unbounded_channel();
         line.observer = Some(observer);
         line.status_callback = Some(format!("{}/call-status", crate::support::PUBLIC));
@@ -59,10 +59,10 @@ fn broken_lines(
 }
 
 /// How long after a stream's end the last model session of the broken lines was closed.
-async fn model_is_free(house: &House, theirs: Range<usize>) -> Duration {
+async fn model_is_free(service: &TestService, theirs: Range<usize>) -> Duration {
     let began = Instant::now();
     until("their model sessions are closed", SOON, async || {
-        let sessions = house.model.sessions();
+        let sessions = service.model.sessions();
         sessions[theirs.clone()]
             .iter()
             .all(|session| session.ended().is_some())
@@ -71,8 +71,8 @@ async fn model_is_free(house: &House, theirs: Range<usize>) -> Duration {
     began.elapsed()
 }
 
-async fn outcomes(house: &House, name: &str) -> f64 {
-    house
+async fn outcomes(service: &TestService, name: &str) -> f64 {
+    service
         .metric(&format!("switchboard_calls_total{{outcome=\"{name}\"}}"))
         .await
 }
@@ -85,30 +85,30 @@ fn resident_kib() -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f7_a_dead_phone_leg_ends_after_five_seconds_and_its_model_session_with_it() {
     let _alone = ONE_AT_A_TIME.lock().await;
-    let (house, _chaos) = stormy(brief_with(|script| {
+    let (service, _chaos) = stormy(brief_with(|script| {
         script.greeting = tone(440, 10_000, "Hello.")
     }))
     .await;
-    let calls = broken_lines(&house, VICTIMS, &Fault::Stall);
+    let calls = broken_lines(&service, VICTIMS, &Fault::Stall);
     until("they are connected", SOON, async || {
-        house.model.sessions().len() == VICTIMS
+        service.model.sessions().len() == VICTIMS
     })
     .await;
-    let others = neighbours(&house, 45, Duration::from_secs(6));
+    let others = neighbours(&service, 45, Duration::from_secs(6));
     let mut lasted = Vec::new();
     for call in calls {
         let (_, outcome) = call.await.unwrap();
         lasted.push(outcome.streams[0].duration_ms - 1_000);
     }
-    let free = model_is_free(&house, 0..VICTIMS).await;
+    let free = model_is_free(&service, 0..VICTIMS).await;
     times::within(free, Duration::from_secs(1), "free");
     // Not before five seconds without a frame.
     assert!(lasted.iter().all(|ms| *ms >= 4_800), "{lasted:?}");
     let longest = lasted.iter().max().unwrap();
     times::within_ms(*longest, 6_000, &lasted);
-    assert_eq!(outcomes(&house, "phone_stalled").await, VICTIMS as f64);
+    assert_eq!(outcomes(&service, "phone_stalled").await, VICTIMS as f64);
     let others = noticed_nothing(&others.await.unwrap());
-    house.stop().await;
+    service.stop().await;
     println!(
         "F7 {VICTIMS} dead phone legs: ended {lasted:?} ms after the last frame (bar 5 s), model sessions closed at most \
          {free:?} later (bar 1 s); {others}"
@@ -119,18 +119,18 @@ async fn f7_a_dead_phone_leg_ends_after_five_seconds_and_its_model_session_with_
 async fn nobody_reads(callers: usize, unread: Duration, others: u32) -> String {
     // Two minutes of greeting for callers who take none of it; what the emulator records of it would be counted, too.
     let model = brief_with(|script| script.greeting = tone(440, 60_000, "Hello."));
-    let (house, _chaos) = stormy(model.recording(Recording::Counts)).await;
-    let others_probe = neighbours(&house, others, Duration::from_secs(18));
+    let (service, _chaos) = stormy(model.recording(Recording::Counts)).await;
+    let others_probe = neighbours(&service, others, Duration::from_secs(18));
     let others = others as usize;
     until("the neighbours are there", SOON * 2, async || {
-        house.model.sessions().len() == others
+        service.model.sessions().len() == others
     })
     .await;
     // Their own memory has grown by the time they send what they send all the time.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let calls = broken_lines(&house, callers, &Fault::StopReading(unread));
+    let calls = broken_lines(&service, callers, &Fault::StopReading(unread));
     until("they are connected", SOON, async || {
-        house.model.sessions().len() == others + callers
+        service.model.sessions().len() == others + callers
     })
     .await;
     let since = Instant::now();
@@ -140,13 +140,13 @@ async fn nobody_reads(callers: usize, unread: Duration, others: u32) -> String {
     let given_up = times::allowed(Duration::from_secs(18));
     until("they are given up", given_up, async || {
         most = most.max(resident_kib());
-        outcomes(&house, "not_played").await == callers as f64
+        outcomes(&service, "not_played").await == callers as f64
     })
     .await;
     let took = since.elapsed();
     times::within(took, Duration::from_secs(13), "took");
     let grown = most.saturating_sub(before) / callers as u64;
-    let free = model_is_free(&house, others..others + callers).await;
+    let free = model_is_free(&service, others..others + callers).await;
     times::within(free, Duration::from_secs(1), "free");
     assert!(grown <= 1_024, "{grown} KiB a call");
     let neighbours = noticed_nothing(&others_probe.await.unwrap());
@@ -160,7 +160,7 @@ async fn nobody_reads(callers: usize, unread: Duration, others: u32) -> String {
     // Whoever reads again, however late, finds the close frame behind what was sent before.
     let told = closed_with(1013);
     assert_eq!(ends.get(&format!("{told:?}")), Some(&callers), "{ends:?}");
-    house.stop().await;
+    service.stop().await;
     format!(
         "F8 {callers} callers who do not read for {unread:?}: given up {took:?} after they were connected with 1013, {grown} \
          KiB a call more (bar 1,024, everything in this process counted); {neighbours}"
@@ -185,11 +185,11 @@ async fn f8_twenty_callers_who_do_not_read_for_a_minute() {
 #[tokio::test]
 async fn f8_audio_from_before_an_interruption_is_not_sent_to_a_slow_reader() {
     let _alone = ONE_AT_A_TIME.lock().await;
-    let (house, _chaos) = stormy(brief_with(|script| {
+    let (service, _chaos) = stormy(brief_with(|script| {
         script.greeting = tone(440, 10_000, "Hello.")
     }))
     .await;
-    let line = talking_line(&house);
+    let line = talking_line(&service);
     let unread = Duration::from_secs(3);
     let steps = [
         Step::Wait { ms: 1_000 },
@@ -205,8 +205,8 @@ async fn f8_audio_from_before_an_interruption_is_not_sent_to_a_slow_reader() {
     // A second before, the lead inside the socket, and half a second of answer; of ten seconds of greeting.
     assert!((1_000..8_000).contains(&heard_ms), "{speech:?}");
     times::within_ms(heard_ms, 4_000, speech);
-    house.empty().await;
-    house.stop().await;
+    service.empty().await;
+    service.stop().await;
     println!(
         "F8 interrupted while he did not read for {unread:?}: {heard_ms} ms of the agent reached him, of 10,000 of greeting and \
          500 of answer"
@@ -216,11 +216,11 @@ async fn f8_audio_from_before_an_interruption_is_not_sent_to_a_slow_reader() {
 #[tokio::test]
 async fn a_stream_error_told_by_callback_ends_the_stream_at_once_and_a_warning_does_not() {
     let _alone = ONE_AT_A_TIME.lock().await;
-    let (house, _chaos) = stormy(brief_with(|script| {
+    let (service, _chaos) = stormy(brief_with(|script| {
         script.greeting = tone(440, 6_000, "Hello.")
     }))
     .await;
-    let mut line = talking_line(&house);
+    let mut line = talking_line(&service);
     let warning = Fault::StreamError("31951 - Stream - Protocol - Invalid Message".to_owned());
     let error = Fault::StreamError("31924 - Stream - WebSocket - Protocol Error".to_owned());
     line.record = false;
@@ -237,9 +237,9 @@ async fn a_stream_error_told_by_callback_ends_the_stream_at_once_and_a_warning_d
     let lasted = outcome.streams[0].duration_ms;
     assert!(lasted >= 1_950, "ended by the error: {lasted} ms");
     times::within_ms(lasted, 3_000, "the stream after its error");
-    assert_eq!(outcomes(&house, "stream_failed").await, 1.0);
-    house.empty().await;
-    house.stop().await;
+    assert_eq!(outcomes(&service, "stream_failed").await, 1.0);
+    service.empty().await;
+    service.stop().await;
     println!(
         "F7 stream-error callback: the stream ended {} ms after it, and the caller was connected again",
         lasted - 2_000

@@ -8,7 +8,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use support::House;
+use support::TestService;
 use support::child::run;
 use support::phone::sid;
 
@@ -23,11 +23,11 @@ fn the_demo_says_what_the_build_lacks() {
 
 #[tokio::test]
 async fn there_is_no_route_to_break_a_call() {
-    let house = House::usual().await;
+    let service = TestService::usual().await;
     let path = format!("/admin/calls/{}/fault", sid("CA"));
-    let answer = house.operator("POST", &path).await;
+    let answer = service.operator("POST", &path).await;
     assert_eq!(answer.status, 404);
     let message = answer.json()["error"]["message"].to_string();
     assert!(message.contains("there is nothing at POST"), "{message}");
-    house.stop().await;
+    service.stop().await;
 }

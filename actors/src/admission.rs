@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::budget::Purse;
+use crate::budget::DailyBudget;
 
 /// While the key is refused one call in so many seconds is let in, to see whether it still is.
 const PROBE_EVERY: Duration = Duration::from_secs(15);
@@ -29,7 +29,7 @@ const ONE_BY_ONE: Duration = Duration::from_secs(1);
 
 /// Why no call is let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shut {
+pub enum AdmissionBlock {
     /// The key, the account or its billing was refused.
     Refused,
     /// The account's rate limit is used up.
@@ -40,7 +40,7 @@ pub enum Shut {
     Minutes,
 }
 
-impl Shut {
+impl AdmissionBlock {
     /// The reason's name in metrics, logs and `/readyz`.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -55,18 +55,18 @@ impl Shut {
 
 /// The door of one process; asked once a call, told a few times a call.
 #[derive(Debug, Default)]
-pub struct Gate {
+pub struct AdmissionControl {
     state: Mutex<State>,
     /// What the day may cost, if that is limited.
-    purse: Option<Purse>,
+    budget: Option<DailyBudget>,
     /// How long the day's calls may be, if that is limited.
-    minutes: Option<Purse>,
+    minutes: Option<DailyBudget>,
 }
 
 /// A call that is there: it takes of the day's minutes until it is dropped.
 #[derive(Debug)]
 #[must_use]
-pub struct OnTheLine(Arc<Gate>);
+pub struct OnTheLine(Arc<AdmissionControl>);
 
 impl Drop for OnTheLine {
     fn drop(&mut self) {
@@ -89,17 +89,17 @@ struct State {
 }
 
 impl State {
-    fn shut(&self, now: Instant) -> Option<Shut> {
+    fn shut(&self, now: Instant) -> Option<AdmissionBlock> {
         if self.probe_at.is_some() {
-            return Some(Shut::Refused);
+            return Some(AdmissionBlock::Refused);
         }
         let lasts = |until: Option<Instant>| until.is_some_and(|until| now < until);
         let is_shut = lasts(self.shut_until) || lasts(self.scarce_until);
-        is_shut.then_some(Shut::RateLimited)
+        is_shut.then_some(AdmissionBlock::RateLimited)
     }
 }
 
-impl Gate {
+impl AdmissionControl {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -109,22 +109,23 @@ impl Gate {
     pub fn with_limits_of_the_day(most_usd: Option<f64>, most_minutes: Option<u32>) -> Self {
         Self {
             state: Mutex::default(),
-            purse: most_usd.map(Purse::of_money),
-            minutes: most_minutes.map(Purse::of_time),
+            budget: most_usd.map(DailyBudget::of_money),
+            minutes: most_minutes.map(DailyBudget::of_time),
         }
     }
 
-    fn spent(&self, now: Instant, exempt: bool) -> Option<Shut> {
-        let is_empty = |purse: &Option<Purse>| purse.as_ref().is_some_and(|it| it.is_empty(now));
-        if is_empty(&self.purse) {
-            return Some(Shut::Budget);
+    fn spent(&self, now: Instant, exempt: bool) -> Option<AdmissionBlock> {
+        let is_empty =
+            |budget: &Option<DailyBudget>| budget.as_ref().is_some_and(|it| it.is_empty(now));
+        if is_empty(&self.budget) {
+            return Some(AdmissionBlock::Budget);
         }
-        (!exempt && is_empty(&self.minutes)).then_some(Shut::Minutes)
+        (!exempt && is_empty(&self.minutes)).then_some(AdmissionBlock::Minutes)
     }
 
     /// All that the day has a limit of.
-    pub(crate) fn purses(&self) -> impl Iterator<Item = &Purse> {
-        self.purse.iter().chain(&self.minutes)
+    pub(crate) fn purses(&self) -> impl Iterator<Item = &DailyBudget> {
+        self.budget.iter().chain(&self.minutes)
     }
 
     /// A call begins to take of the day's minutes.
@@ -137,15 +138,15 @@ impl Gate {
 
     /// What the day may cost, if that is limited.
     #[must_use]
-    pub const fn purse(&self) -> Option<&Purse> {
-        self.purse.as_ref()
+    pub const fn budget(&self) -> Option<&DailyBudget> {
+        self.budget.as_ref()
     }
 
     /// Lets a new call in, or says why not. The day's minutes do not bind a number that is `exempt`.
     ///
     /// # Errors
     /// [`Shut`], while a caller would only meet silence.
-    pub fn admit(&self, now: Instant, exempt: bool) -> Result<(), Shut> {
+    pub fn admit(&self, now: Instant, exempt: bool) -> Result<(), AdmissionBlock> {
         if let Some(shut) = self.spent(now, exempt) {
             return Err(shut);
         }
@@ -162,7 +163,7 @@ impl Gate {
         let is_thin = state.thin_until.is_some_and(|until| now < until);
         let is_next = state.let_in_at.is_none_or(|last| now >= last + ONE_BY_ONE);
         if is_thin && !is_next {
-            return Err(Shut::RateLimited);
+            return Err(AdmissionBlock::RateLimited);
         }
         state.let_in_at = Some(now);
         Ok(())
@@ -170,7 +171,7 @@ impl Gate {
 
     /// Why new calls are turned away, if they are.
     #[must_use]
-    pub fn shut(&self, now: Instant) -> Option<Shut> {
+    pub fn shut(&self, now: Instant) -> Option<AdmissionBlock> {
         self.spent(now, false).or_else(|| self.state().shut(now))
     }
 
@@ -178,7 +179,7 @@ impl Gate {
     pub fn refused(&self, now: Instant) {
         let mut state = self.state();
         if state.probe_at.is_none() {
-            log::error!(target: "switchboard::admission", reason = Shut::Refused.label(); "the model refuses the key or the account, new calls are turned away");
+            log::error!(target: "switchboard::admission", reason = AdmissionBlock::Refused.label(); "the model refuses the key or the account, new calls are turned away");
         }
         state.probe_at = Some(now + PROBE_EVERY);
     }
@@ -196,7 +197,7 @@ impl Gate {
         };
         state.shut_until = state.shut_until.max(Some(now + wait));
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        log::warn!(target: "switchboard::admission", reason = Shut::RateLimited.label(), wait_ms; "new calls are turned away");
+        log::warn!(target: "switchboard::admission", reason = AdmissionBlock::RateLimited.label(), wait_ms; "new calls are turned away");
     }
 
     /// What a server says is left of the scarcest limit, 0 to 1, and when it is full again.
@@ -212,7 +213,7 @@ impl Gate {
     pub fn opened(&self) {
         let mut state = self.state();
         if state.probe_at.take().is_some() {
-            log::info!(target: "switchboard::admission", reason = Shut::Refused.label(); "the model takes calls again");
+            log::info!(target: "switchboard::admission", reason = AdmissionBlock::Refused.label(); "the model takes calls again");
         }
         state.refusals = 0;
     }
@@ -226,36 +227,46 @@ mod tests {
 
     #[test]
     fn a_refused_key_shuts_the_door_but_for_a_call_that_tries_it_until_one_is_taken() {
-        let (gate, now) = (Gate::default(), Instant::now());
-        assert_eq!(gate.admit(now, false), Ok(()));
-        gate.refused(now);
-        assert_eq!(gate.admit(now + SECOND, false), Err(Shut::Refused));
-        assert_eq!(gate.shut(now + 60 * SECOND), Some(Shut::Refused));
-        assert_eq!(gate.admit(now + PROBE_EVERY, false), Ok(()), "one tries it");
+        let (admission, now) = (AdmissionControl::default(), Instant::now());
+        assert_eq!(admission.admit(now, false), Ok(()));
+        admission.refused(now);
         assert_eq!(
-            gate.admit(now + PROBE_EVERY + SECOND, false),
-            Err(Shut::Refused)
+            admission.admit(now + SECOND, false),
+            Err(AdmissionBlock::Refused)
         );
-        gate.opened();
-        assert_eq!(gate.shut(now + PROBE_EVERY + SECOND), None);
-        assert_eq!(gate.admit(now + PROBE_EVERY + SECOND, false), Ok(()));
+        assert_eq!(
+            admission.shut(now + 60 * SECOND),
+            Some(AdmissionBlock::Refused)
+        );
+        assert_eq!(
+            admission.admit(now + PROBE_EVERY, false),
+            Ok(()),
+            "one tries it"
+        );
+        assert_eq!(
+            admission.admit(now + PROBE_EVERY + SECOND, false),
+            Err(AdmissionBlock::Refused)
+        );
+        admission.opened();
+        assert_eq!(admission.shut(now + PROBE_EVERY + SECOND), None);
+        assert_eq!(admission.admit(now + PROBE_EVERY + SECOND, false), Ok(()));
     }
 
     #[test]
     fn a_rate_limit_shuts_the_door_for_as_long_as_it_says() {
-        let (gate, now) = (Gate::default(), Instant::now());
-        gate.rate_limited(Some(7 * SECOND), now);
-        gate.rate_limited(Some(SECOND), now);
-        gate.opened();
+        let (admission, now) = (AdmissionControl::default(), Instant::now());
+        admission.rate_limited(Some(7 * SECOND), now);
+        admission.rate_limited(Some(SECOND), now);
+        admission.opened();
         assert_eq!(
-            gate.admit(now + 6 * SECOND, false),
-            Err(Shut::RateLimited),
+            admission.admit(now + 6 * SECOND, false),
+            Err(AdmissionBlock::RateLimited),
             "the longest counts"
         );
-        assert_eq!(gate.admit(now + 7 * SECOND, false), Ok(()));
-        gate.rate_limited(Some(3_600 * SECOND), now);
+        assert_eq!(admission.admit(now + 7 * SECOND, false), Ok(()));
+        admission.rate_limited(Some(3_600 * SECOND), now);
         assert_eq!(
-            gate.admit(now + LONGEST_SHUT, false),
+            admission.admit(now + LONGEST_SHUT, false),
             Ok(()),
             "nobody knows what is in an hour"
         );
@@ -263,40 +274,48 @@ mod tests {
 
     #[test]
     fn rate_limits_that_name_no_time_shut_it_for_longer_and_longer() {
-        let (gate, mut now) = (Gate::default(), Instant::now());
+        let (admission, mut now) = (AdmissionControl::default(), Instant::now());
         for seconds in [1, 2, 4, 8, 16, 30, 30] {
-            gate.rate_limited(None, now);
+            admission.rate_limited(None, now);
             assert_eq!(
-                gate.admit(now + (seconds - 1) * SECOND, false),
-                Err(Shut::RateLimited)
+                admission.admit(now + (seconds - 1) * SECOND, false),
+                Err(AdmissionBlock::RateLimited)
             );
             now += seconds * SECOND;
-            assert_eq!(gate.admit(now, false), Ok(()));
+            assert_eq!(admission.admit(now, false), Ok(()));
         }
-        gate.opened();
-        gate.rate_limited(None, now);
-        assert_eq!(gate.admit(now + SECOND, false), Ok(()), "begins anew");
+        admission.opened();
+        admission.rate_limited(None, now);
+        assert_eq!(admission.admit(now + SECOND, false), Ok(()), "begins anew");
     }
 
     #[test]
     fn a_limit_that_runs_out_lets_calls_in_one_by_one_then_none_then_all() {
-        let (gate, now) = (Gate::default(), Instant::now());
-        gate.limits(0.05, 20 * SECOND, now);
+        let (admission, now) = (AdmissionControl::default(), Instant::now());
+        admission.limits(0.05, 20 * SECOND, now);
         let let_in = (0..100u32)
-            .filter(|n| gate.admit(now + *n * SECOND / 10, false).is_ok())
+            .filter(|n| admission.admit(now + *n * SECOND / 10, false).is_ok())
             .count();
         assert_eq!(let_in, 10, "one a second for ten seconds");
         let now = now + 10 * SECOND;
-        gate.limits(0.01, 5 * SECOND, now);
-        assert_eq!(gate.admit(now + 4 * SECOND, false), Err(Shut::RateLimited));
-        assert_eq!(gate.shut(now + 4 * SECOND), Some(Shut::RateLimited));
+        admission.limits(0.01, 5 * SECOND, now);
+        assert_eq!(
+            admission.admit(now + 4 * SECOND, false),
+            Err(AdmissionBlock::RateLimited)
+        );
+        assert_eq!(
+            admission.shut(now + 4 * SECOND),
+            Some(AdmissionBlock::RateLimited)
+        );
         assert!(
-            gate.admit(now + 5 * SECOND, false).is_ok(),
+            admission.admit(now + 5 * SECOND, false).is_ok(),
             "full again by itself"
         );
-        gate.limits(0.01, 5 * SECOND, now);
-        gate.limits(0.8, SECOND, now);
-        let let_in = (0..100).filter(|_| gate.admit(now, false).is_ok()).count();
+        admission.limits(0.01, 5 * SECOND, now);
+        admission.limits(0.8, SECOND, now);
+        let let_in = (0..100)
+            .filter(|_| admission.admit(now, false).is_ok())
+            .count();
         assert_eq!(let_in, 100);
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::admission::{Gate, Shut};
+use crate::admission::{AdmissionBlock, AdmissionControl};
 use crate::store::{CallStore, DAY, Spent, UnixSeconds};
 
 /// A dollar in the units of the store.
@@ -23,7 +23,7 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 /// What is left of a day's money or time, as far as this process knows.
 #[derive(Debug)]
-pub struct Purse {
+pub struct DailyBudget {
     what: Spent,
     most: u64,
     state: Mutex<State>,
@@ -65,7 +65,7 @@ impl State {
     }
 }
 
-impl Purse {
+impl DailyBudget {
     /// A purse with so many US dollars a day.
     pub(crate) fn of_money(most_usd: f64) -> Self {
         Self::new(Spent::MicroUsd, micro(most_usd))
@@ -122,8 +122,8 @@ impl Purse {
 
     const fn reason(&self) -> &'static str {
         match self.what {
-            Spent::MicroUsd => Shut::Budget.label(),
-            Spent::CallMs => Shut::Minutes.label(),
+            Spent::MicroUsd => AdmissionBlock::Budget.label(),
+            Spent::CallMs => AdmissionBlock::Minutes.label(),
         }
     }
 
@@ -165,30 +165,36 @@ fn micro(dollars: f64) -> u64 {
 
 /// Brings what is spent to the store, and the day's sums back, as long as the process lives. A store that fails is tried
 /// again: what is not in it counts as well. Without a limit of the day there is nothing to do.
-pub async fn keep_books(
-    gate: Arc<Gate>,
+pub async fn sync_budget(
+    admission: Arc<AdmissionControl>,
     store: Arc<dyn CallStore>,
     clock: impl Fn() -> UnixSeconds,
 ) {
-    let books = gate.purses().map(|purse| keep_book(purse, &store, &clock));
+    let books = admission
+        .purses()
+        .map(|budget| keep_book(budget, &store, &clock));
     futures_util::future::join_all(books).await;
 }
 
-async fn keep_book(purse: &Purse, store: &Arc<dyn CallStore>, clock: &impl Fn() -> UnixSeconds) {
+async fn keep_book(
+    budget: &DailyBudget,
+    store: &Arc<dyn CallStore>,
+    clock: &impl Fn() -> UnixSeconds,
+) {
     loop {
-        let unbooked = purse.unbooked(Instant::now());
+        let unbooked = budget.unbooked(Instant::now());
         let wall = clock();
         // What fails, the store complains of itself.
         match store
-            .spend(purse.what, wall.div_euclid(DAY), unbooked)
+            .spend(budget.what, wall.div_euclid(DAY), unbooked)
             .await
         {
             Ok(sum) => {
                 let now = Instant::now();
                 let left = u64::try_from(DAY - wall.rem_euclid(DAY)).unwrap_or_default();
-                purse.booked(unbooked, sum, now + Duration::from_secs(left), now);
+                budget.booked(unbooked, sum, now + Duration::from_secs(left), now);
                 // Whoever spends tells so; whoever spends elsewhere is found out by looking.
-                let _ = actix::clock::timeout(LOOK_EVERY, purse.news.notified()).await;
+                let _ = actix::clock::timeout(LOOK_EVERY, budget.news.notified()).await;
             }
             Err(_) => actix::clock::sleep(RETRY_EVERY).await,
         }
@@ -203,66 +209,80 @@ mod tests {
 
     #[test]
     fn a_day_that_has_cost_enough_shuts_the_door_until_the_next_one_begins() {
-        let (gate, now) = (
-            Gate::with_limits_of_the_day(Some(0.05), None),
+        let (admission, now) = (
+            AdmissionControl::with_limits_of_the_day(Some(0.05), None),
             Instant::now(),
         );
-        let purse = gate.purse().unwrap();
-        assert_eq!(gate.admit(now, false), Ok(()));
+        let budget = admission.budget().unwrap();
+        assert_eq!(admission.admit(now, false), Ok(()));
         // What other processes spent, or this one before it was started again.
-        purse.booked(0, 30_000, now + 100 * SECOND, now);
-        assert_eq!(gate.admit(now, false), Ok(()));
-        purse.spend(0.0199);
+        budget.booked(0, 30_000, now + 100 * SECOND, now);
+        assert_eq!(admission.admit(now, false), Ok(()));
+        budget.spend(0.0199);
         assert_eq!(
-            gate.admit(now, false),
+            admission.admit(now, false),
             Ok(()),
             "a hundredth of a cent is left"
         );
-        purse.spend(0.0002);
+        budget.spend(0.0002);
         assert_eq!(
-            gate.admit(now, false),
-            Err(Shut::Budget),
+            admission.admit(now, false),
+            Err(AdmissionBlock::Budget),
             "also while nothing is written"
         );
-        assert_eq!(gate.shut(now), Some(Shut::Budget));
-        purse.booked(20_100, 50_100, now + 100 * SECOND, now);
-        assert_eq!(gate.admit(now + 99 * SECOND, false), Err(Shut::Budget));
-        assert_eq!(gate.admit(now + 100 * SECOND, false), Ok(()), "a new day");
-        assert_eq!(gate.shut(now + 100 * SECOND), None);
+        assert_eq!(admission.shut(now), Some(AdmissionBlock::Budget));
+        budget.booked(20_100, 50_100, now + 100 * SECOND, now);
+        assert_eq!(
+            admission.admit(now + 99 * SECOND, false),
+            Err(AdmissionBlock::Budget)
+        );
+        assert_eq!(
+            admission.admit(now + 100 * SECOND, false),
+            Ok(()),
+            "a new day"
+        );
+        assert_eq!(admission.shut(now + 100 * SECOND), None);
     }
 
     #[test]
     fn what_is_spent_while_the_store_is_written_is_not_lost() {
-        let (purse, now) = (Purse::of_money(1.0), Instant::now());
-        purse.spend(0.25);
-        let written = purse.unbooked(now);
-        purse.spend(0.5);
-        purse.booked(written, 250_000, now + SECOND, now);
-        assert_eq!(purse.state().sum(now), 750_000);
+        let (budget, now) = (DailyBudget::of_money(1.0), Instant::now());
+        budget.spend(0.25);
+        let written = budget.unbooked(now);
+        budget.spend(0.5);
+        budget.booked(written, 250_000, now + SECOND, now);
+        assert_eq!(budget.state().sum(now), 750_000);
     }
 
     #[test]
     fn calls_take_time_while_they_are_there_and_an_exempt_number_is_let_in_all_the_same() {
-        let (gate, now) = (Gate::with_limits_of_the_day(None, Some(2)), Instant::now());
-        let gate = Arc::new(gate);
-        assert!(gate.purse().is_none(), "money is another matter");
-        let first = gate.call_began(now);
-        let second = gate.call_began(now + 30 * SECOND);
-        assert_eq!(gate.admit(now + 74 * SECOND, false), Ok(()));
+        let (admission, now) = (
+            AdmissionControl::with_limits_of_the_day(None, Some(2)),
+            Instant::now(),
+        );
+        let admission = Arc::new(admission);
+        assert!(admission.budget().is_none(), "money is another matter");
+        let first = admission.call_began(now);
+        let second = admission.call_began(now + 30 * SECOND);
+        assert_eq!(admission.admit(now + 74 * SECOND, false), Ok(()));
         // 75 seconds of the one and 45 of the other, and neither is over.
         let full = now + 75 * SECOND;
-        assert_eq!(gate.admit(full, false), Err(Shut::Minutes));
-        assert_eq!(gate.admit(full, true), Ok(()));
-        assert_eq!(gate.shut(full), Some(Shut::Minutes));
-        let purse = gate.purses().next().unwrap();
-        assert_eq!(purse.unbooked(full), 120_000);
+        assert_eq!(admission.admit(full, false), Err(AdmissionBlock::Minutes));
+        assert_eq!(admission.admit(full, true), Ok(()));
+        assert_eq!(admission.shut(full), Some(AdmissionBlock::Minutes));
+        let budget = admission.purses().next().unwrap();
+        assert_eq!(budget.unbooked(full), 120_000);
         // What was written counts once; a new day begins with what its own minutes bring.
-        purse.booked(120_000, 120_000, full + SECOND, full);
-        assert_eq!(gate.shut(full), Some(Shut::Minutes));
-        assert_eq!(gate.shut(full + SECOND), None, "a new day");
+        budget.booked(120_000, 120_000, full + SECOND, full);
+        assert_eq!(admission.shut(full), Some(AdmissionBlock::Minutes));
+        assert_eq!(admission.shut(full + SECOND), None, "a new day");
         drop((first, second));
-        assert_eq!(purse.state().calls, 0);
-        let rest = purse.unbooked(full + SECOND);
-        assert_eq!(purse.unbooked(full + 100 * SECOND), rest, "nobody is there");
+        assert_eq!(budget.state().calls, 0);
+        let rest = budget.unbooked(full + SECOND);
+        assert_eq!(
+            budget.unbooked(full + 100 * SECOND),
+            rest,
+            "nobody is there"
+        );
     }
 }

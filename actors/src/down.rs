@@ -4,15 +4,16 @@ use actix::{Addr, WeakRecipient};
 
 use crate::admission::OnTheLine;
 use crate::call::LastLines;
-use crate::messages::{CallKey, Down, Order};
+use crate::live_calls::LiveCalls;
+use crate::messages::{CallKey, Order};
 use crate::registry::Registry;
-use crate::roll::Roll;
+use crate::registry::messages::Down;
 
 /// Tells the registry that a call's actor is gone, also while unwinding. Nothing in here may panic.
 pub struct DownGuard {
     key: CallKey,
     registry: Addr<Registry>,
-    roll: Roll,
+    live_calls: LiveCalls,
     /// Its time counts as long as it has the place.
     _line: OnTheLine,
 }
@@ -20,11 +21,16 @@ pub struct DownGuard {
 impl DownGuard {
     /// Holds the place of a call until it is dropped.
     #[must_use]
-    pub const fn new(key: CallKey, registry: Addr<Registry>, roll: Roll, line: OnTheLine) -> Self {
+    pub const fn new(
+        key: CallKey,
+        registry: Addr<Registry>,
+        live_calls: LiveCalls,
+        line: OnTheLine,
+    ) -> Self {
         Self {
             key,
             registry,
-            roll,
+            live_calls,
             _line: line,
         }
     }
@@ -37,18 +43,18 @@ impl DownGuard {
 
     /// Where the call's last line waits for the store.
     pub(crate) const fn last_lines(&self) -> &LastLines {
-        self.roll.last_lines()
+        self.live_calls.last_lines()
     }
 
     /// The call lives, and takes orders there.
     pub(crate) fn enroll(&self, orders: WeakRecipient<Order>) {
-        self.roll.enter(self.key, orders);
+        self.live_calls.enter(self.key, orders);
     }
 }
 
 impl Drop for DownGuard {
     fn drop(&mut self) {
-        self.roll.leave(self.key);
+        self.live_calls.leave(self.key);
         self.registry.do_send(Down {
             key: self.key,
             panicked: std::thread::panicking(),

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use actix::Message;
 use call_protocol::checkpoint::Checkpoint;
-use call_protocol::ids::CallSid;
+use call_protocol::phone::CallSid;
 
 use crate::tools::{Stop, ToolStep};
 

@@ -80,21 +80,21 @@
 #![forbid(unsafe_code)]
 
 pub mod admission;
-mod alarm;
 pub mod budget;
 pub mod call;
 pub mod data_file;
 pub mod down;
+mod encode_buffer;
 #[cfg(feature = "fault-hook")]
 pub mod fault;
-mod heads;
+mod frame_headers;
 pub mod limits;
+pub mod live_calls;
 pub mod messages;
 pub mod metrics;
 pub mod openai;
 pub mod registry;
-pub mod roll;
-mod scratch;
 pub mod store;
+mod timer;
 pub mod tools;
 pub mod twilio;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use call_protocol::call::end::EndReason;
+use call_protocol::call::outcome::EndReason;
 use prometheus::core::Collector;
 use prometheus::{
     Counter, Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,

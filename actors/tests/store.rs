@@ -14,13 +14,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use call_protocol::ids::CallSid;
+use call_protocol::phone::CallSid;
 use switchboard_actors::metrics::Metrics;
 use switchboard_actors::store::memory::MemoryStore;
 use switchboard_actors::store::sqlite::{Counters, SqliteStore};
 use switchboard_actors::store::{
-    Begun, CHECKPOINT_LIFE, CallStore, DAY, Effect, Forgotten, JOURNAL_LIFE, MAX_CHECKPOINT,
-    MAX_EFFECT_TEXT, RING_LIFE, Ring, Rung, Saved, Spent, StoreError, TICKET_LIFE,
+    Begun, CHECKPOINT_LIFE, CallStore, DAY, Forgotten, JOURNAL_LIFE, MAX_CHECKPOINT,
+    MAX_EFFECT_TEXT, RING_LIFE, Ring, Rung, Saved, Spent, StoreError, TICKET_LIFE, ToolEffect,
 };
 
 /// Two processes that share what is kept; in memory there is only one, with two handles.
@@ -85,8 +85,8 @@ fn bytes(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
 }
 
-fn effect(key: &str) -> Effect {
-    Effect {
+fn effect(key: &str) -> ToolEffect {
+    ToolEffect {
         key: key.to_owned(),
         call: call(1),
         tool: "book_appointment".to_owned(),

@@ -5,8 +5,8 @@ use rusqlite::{Connection, Error, ErrorCode, OptionalExtension as _, Row, params
 use serde::Serialize;
 
 use super::free::{Busy, Place};
-use super::premises::Service;
 use super::values::Price;
+use super::venue::Service;
 
 /// An appointment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -201,7 +201,7 @@ pub(crate) fn between(
     )
 }
 
-/// Coming appointments a number can make, or be left for by others: nobody empties the book of a house by phone.
+/// Coming appointments a number can make, or be left for by others: nobody empties the book of a business by phone.
 pub(crate) const MOST_COMING: usize = 20;
 
 /// How many stand from now on that a number made, or that were made for it to be reached.

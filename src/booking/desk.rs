@@ -5,9 +5,9 @@ use rusqlite::Connection;
 
 use super::appointment::{self, Appointment, State};
 use super::calendar::{self, Imported};
-use super::premises::Premises;
+use super::venue::Venue;
 use super::when::{self, Unclear};
-use super::{Book, BookError, code, import, premises_in};
+use super::{Book, BookError, code, import, venue_in};
 
 impl Book {
     /// Appointments that begin between two instants, cancelled ones too.
@@ -27,8 +27,8 @@ impl Book {
     /// # Errors
     /// [`BookError::House`] with what is wrong with the day, or another [`BookError`].
     pub fn day(&self, said: &str, now: Timestamp) -> Result<(Timestamp, Timestamp), BookError> {
-        let premises = self.premises()?;
-        let zone = premises.zone();
+        let venue = self.venue()?;
+        let zone = venue.zone();
         let today = now.to_zoned(zone.clone()).date();
         let midnight = |date: Date| {
             zone.to_ambiguous_timestamp(date.to_datetime(jiff::civil::Time::midnight()))
@@ -37,15 +37,15 @@ impl Book {
         };
         let day = match when::read_day(said, today) {
             Ok(day) => day.date,
-            Err(Unclear::Two(sentence)) => return Err(BookError::House(sentence)),
+            Err(Unclear::Two(sentence)) => return Err(BookError::Venue(sentence)),
             Err(Unclear::Unknown) => {
                 let sentence = format!("{said:?} is not a day; write today, friday or 2026-11-23");
-                return Err(BookError::House(sentence));
+                return Err(BookError::Venue(sentence));
             }
         };
         let ends = day.tomorrow().ok().and_then(midnight);
         let bounds = midnight(day).zip(ends);
-        bounds.ok_or_else(|| BookError::House(format!("{said:?} is beyond the calendar")))
+        bounds.ok_or_else(|| BookError::Venue(format!("{said:?} is beyond the calendar")))
     }
 
     /// The appointment with a code, one that stands before all others.
@@ -92,17 +92,13 @@ impl Book {
     ) -> Result<String, BookError> {
         self.read(|connection| {
             let appointments = appointment::between(connection, from, to)?;
-            Ok(calendar::write(
-                &appointments,
-                &premises_in(connection)?,
-                now,
-            ))
+            Ok(calendar::write(&appointments, &venue_in(connection)?, now))
         })
     }
 
     /// Takes a file in, whole or not at all. iCalendar: entries with a time are appointments, new ones or, by their
     /// `UID` and `RECURRENCE-ID`, those that are known; what an entry does not say stays. Entries of whole days are
-    /// closed days. TOML or JSON: a house, which takes the place of the one before; appointments stay as they are.
+    /// closed days. TOML or JSON: a business, which takes the place of the one before; appointments stay as they are.
     ///
     /// # Errors
     /// [`BookError::Calendar`] or [`BookError::House`] with what is wrong with the file.
@@ -111,19 +107,18 @@ impl Book {
             if calendar::is_calendar(text) {
                 return import::calendar(connection, text, now);
             }
-            save(connection, &Premises::read(text).map_err(BookError::House)?)?;
+            save(connection, &Venue::read(text).map_err(BookError::Venue)?)?;
             Ok(Imported {
-                house: true,
+                venue: true,
                 ..Imported::default()
             })
         })
     }
 }
 
-/// Keeps a house.
-pub(super) fn save(connection: &Connection, premises: &Premises) -> Result<(), BookError> {
-    let json =
-        serde_json::to_string(premises).map_err(|error| BookError::House(error.to_string()))?;
+/// Keeps a business.
+pub(super) fn save(connection: &Connection, venue: &Venue) -> Result<(), BookError> {
+    let json = serde_json::to_string(venue).map_err(|error| BookError::Venue(error.to_string()))?;
     connection.execute("UPDATE premises SET json = ?1", [json])?;
     Ok(())
 }

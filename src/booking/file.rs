@@ -14,7 +14,7 @@ use switchboard_actors::data_file::{self, Companions, Sight};
 use switchboard_actors::metrics::FileFaults;
 
 use super::schema::{self, Edition};
-use super::{BookError, Fault, lock, premises_in};
+use super::{BookError, Fault, lock, venue_in};
 
 /// Connections kept for readers; more are opened when more read at once.
 const IDLE_READERS: usize = 4;
@@ -314,8 +314,8 @@ impl Open {
         let is_new = schema::prepare(&mut writer, path)?;
         schema::check(&writer, path)?;
         // A book that cannot be understood is found out now.
-        premises_in(&writer).map_err(|error| match error {
-            BookError::House(why) => BookError::unusable(Fault::Unusable, path, why),
+        venue_in(&writer).map_err(|error| match error {
+            BookError::Venue(why) => BookError::unusable(Fault::Unusable, path, why),
             error => error,
         })?;
         let edition = schema::edition(&writer).map_err(|error| schema::damage(path, error))?;

@@ -1,10 +1,10 @@
-//! Who is free, where and when. Pure: the house, what is taken and the time are handed in.
+//! Who is free, where and when. Pure: the business, what is taken and the time are handed in.
 
 use jiff::civil::{Date, Time};
 use jiff::{SignedDuration, Timestamp};
 
 use super::hours::Open;
-use super::premises::{Premises, Service, Therapist};
+use super::venue::{Service, Therapist, Venue};
 use super::when;
 
 /// A stretch of time in which a therapist and a room are taken.
@@ -28,9 +28,9 @@ pub(crate) struct Place<'a> {
 /// Why a service cannot be had at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unfit {
-    /// The house is closed that day; why, if it is a special day.
+    /// The business is closed that day; why, if it is a special day.
     Closed(Option<String>),
-    /// The house is open that day, but not for so long at that time.
+    /// The business is open that day, but not for so long at that time.
     OutsideHours,
     /// Whoever is asked for does not work then.
     Away,
@@ -40,14 +40,14 @@ pub(crate) enum Unfit {
 
 /// What is asked for: a service, perhaps by somebody.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wish<'a> {
+pub(crate) struct Request<'a> {
     pub(crate) service: &'a Service,
     pub(crate) therapist: Option<&'a Therapist>,
 }
 
-/// A house and what is taken there.
+/// A business and what is taken there.
 pub(crate) struct Plan<'a> {
-    pub(crate) premises: &'a Premises,
+    pub(crate) venue: &'a Venue,
     pub(crate) busy: &'a [Busy],
     /// Nothing begins before it.
     pub(crate) now: Timestamp,
@@ -55,16 +55,16 @@ pub(crate) struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     /// Every start of the day's grid with the first therapist free for it, in the order of the clock.
-    pub(crate) fn free_on(&self, date: Date, wish: Wish<'a>) -> Vec<Place<'a>> {
-        let zone = self.premises.zone();
+    pub(crate) fn free_on(&self, date: Date, request: Request<'a>) -> Vec<Place<'a>> {
+        let zone = self.venue.zone();
         let mut places = Vec::new();
-        for open in self.premises.open_on(date) {
-            for time in open.starts(self.premises.start_every_minutes) {
+        for open in self.venue.open_on(date) {
+            for time in open.starts(self.venue.start_every_minutes) {
                 let Some(begins) = when::instant(date, time, zone) else {
                     continue;
                 };
                 if begins > self.now
-                    && let Ok(place) = self.place(begins, wish)
+                    && let Ok(place) = self.place(begins, request)
                 {
                     places.push(place);
                 }
@@ -74,24 +74,26 @@ impl<'a> Plan<'a> {
     }
 
     /// Who and where, for a wish at a time; why not, otherwise. It does not ask whether the time is past.
-    pub(crate) fn place(&self, begins: Timestamp, wish: Wish<'a>) -> Result<Place<'a>, Unfit> {
-        let minutes = i64::from(wish.service.minutes);
+    pub(crate) fn place(
+        &self,
+        begins: Timestamp,
+        request: Request<'a>,
+    ) -> Result<Place<'a>, Unfit> {
+        let minutes = i64::from(request.service.minutes);
         let ends = begins
             .checked_add(SignedDuration::from_mins(minutes))
             .map_err(|_| Unfit::OutsideHours)?;
-        let date = begins.to_zoned(self.premises.zone().clone()).date();
-        let open = self.premises.open_on(date);
+        let date = begins.to_zoned(self.venue.zone().clone()).date();
+        let open = self.venue.open_on(date);
         if open.is_empty() {
-            return Err(Unfit::Closed(
-                self.premises.holiday(date).map(str::to_owned),
-            ));
+            return Err(Unfit::Closed(self.venue.holiday(date).map(str::to_owned)));
         }
         if !self.within(open, date, begins, ends) {
             return Err(Unfit::OutsideHours);
         }
         let mut somebody_works = false;
-        for therapist in self.premises.able(wish.service) {
-            if wish
+        for therapist in self.venue.able(request.service) {
+            if request
                 .therapist
                 .is_some_and(|wanted| wanted.name != therapist.name)
             {
@@ -105,7 +107,7 @@ impl<'a> Plan<'a> {
             if !works || self.is_taken(begins, ends, |busy| busy.therapist == therapist.name) {
                 continue;
             }
-            for room in self.premises.rooms_for(wish.service) {
+            for room in self.venue.rooms_for(request.service) {
                 if !self.is_taken(begins, ends, |busy| busy.room == room.name) {
                     return Ok(Place {
                         therapist: &therapist.name,
@@ -125,7 +127,7 @@ impl<'a> Plan<'a> {
 
     fn within(&self, ranges: &[Open], date: Date, begins: Timestamp, ends: Timestamp) -> bool {
         ranges.iter().any(|open| {
-            let instants = open.instants(date, self.premises.zone());
+            let instants = open.instants(date, self.venue.zone());
             instants.is_some_and(|(opens, closes)| opens <= begins && ends <= closes)
         })
     }
@@ -207,7 +209,7 @@ impl Part {
 mod tests {
     use super::*;
 
-    const HOUSE: &str = r#"
+    const VENUE: &str = r#"
         name = "Night house"
         time_zone = "Europe/Berlin"
         currency = "EUR"
@@ -217,55 +219,55 @@ mod tests {
         rooms = [{ name = "Any" }, { name = "Tub", services = ["Bath"] }]
     "#;
 
-    fn starts(premises: &Premises, busy: &[Busy], date: &str, service: usize) -> Vec<String> {
+    fn starts(venue: &Venue, busy: &[Busy], date: &str, service: usize) -> Vec<String> {
         let plan = Plan {
-            premises,
+            venue,
             busy,
             now: Timestamp::UNIX_EPOCH,
         };
-        let wish = Wish {
-            service: &premises.services[service],
+        let request = Request {
+            service: &venue.services[service],
             therapist: None,
         };
-        let places = plan.free_on(date.parse().unwrap(), wish);
+        let places = plan.free_on(date.parse().unwrap(), request);
         let clock = |place: &Place<'_>| {
-            when::spoken_time(place.begins.to_zoned(premises.zone().clone()).time())
+            when::spoken_time(place.begins.to_zoned(venue.zone().clone()).time())
         };
         places.iter().map(clock).collect()
     }
 
     #[test]
     fn on_the_day_the_clocks_go_forward_nothing_begins_in_the_hour_that_is_not() {
-        let house = Premises::read(HOUSE).unwrap();
-        let spring = starts(&house, &[], "2027-03-28", 0);
+        let venue = Venue::read(VENUE).unwrap();
+        let spring = starts(&venue, &[], "2027-03-28", 0);
         assert_eq!(
             spring,
             [
                 "00:00", "00:30", "01:00", "01:30", "03:00", "03:30", "04:00", "04:30", "05:00"
             ]
         );
-        let usual = starts(&house, &[], "2027-04-04", 0);
+        let usual = starts(&venue, &[], "2027-04-04", 0);
         assert_eq!(usual.len(), 11, "{usual:?}");
     }
 
     #[test]
     fn on_the_day_the_clocks_go_back_a_nap_at_two_ends_at_two() {
-        let house = Premises::read(HOUSE).unwrap();
+        let venue = Venue::read(VENUE).unwrap();
         let plan = Plan {
-            premises: &house,
+            venue: &venue,
             busy: &[],
             now: Timestamp::UNIX_EPOCH,
         };
-        let wish = Wish {
-            service: &house.services[0],
+        let request = Request {
+            service: &venue.services[0],
             therapist: None,
         };
-        let places = plan.free_on("2027-10-31".parse().unwrap(), wish);
+        let places = plan.free_on("2027-10-31".parse().unwrap(), request);
         let two = places
             .iter()
             .find(|place| place.begins.to_string() == "2027-10-31T00:00:00Z")
             .unwrap();
-        let ends = two.ends.to_zoned(house.zone().clone());
+        let ends = two.ends.to_zoned(venue.zone().clone());
         assert_eq!(when::spoken_time(ends.time()), "02:00");
         // An hour longer than usual, but the same starts on the clock.
         assert_eq!(places.len(), 11);
@@ -273,19 +275,19 @@ mod tests {
 
     #[test]
     fn who_works_and_which_room_is_free_decide() {
-        let house = Premises::read(HOUSE).unwrap();
+        let venue = Venue::read(VENUE).unwrap();
         assert_eq!(
-            starts(&house, &[], "2027-04-05", 0),
+            starts(&venue, &[], "2027-04-05", 0),
             [""; 0],
             "only Ada naps, and she works on Sundays"
         );
         assert_eq!(
-            starts(&house, &[], "2027-04-05", 1).len(),
+            starts(&venue, &[], "2027-04-05", 1).len(),
             6,
             "Bea bathes whenever the house is open"
         );
         assert_eq!(
-            starts(&house, &[], "2027-04-06", 1),
+            starts(&venue, &[], "2027-04-06", 1),
             [""; 0],
             "closed on Tuesdays"
         );
@@ -297,37 +299,37 @@ mod tests {
             ends: at("2027-04-05T08:10:00Z"),
         }];
         assert_eq!(
-            starts(&house, &busy, "2027-04-05", 1),
+            starts(&venue, &busy, "2027-04-05", 1),
             ["09:00", "10:30", "11:00", "11:30"]
         );
         let plan = Plan {
-            premises: &house,
+            venue: &venue,
             busy: &busy,
             now: Timestamp::UNIX_EPOCH,
         };
-        let wish = |service: usize, therapist: usize| Wish {
-            service: &house.services[service],
-            therapist: Some(&house.therapists[therapist]),
+        let request = |service: usize, therapist: usize| Request {
+            service: &venue.services[service],
+            therapist: Some(&venue.therapists[therapist]),
         };
         assert_eq!(
-            plan.place(at("2027-04-05T08:00:00Z"), wish(1, 1)),
+            plan.place(at("2027-04-05T08:00:00Z"), request(1, 1)),
             Err(Unfit::Taken)
         );
         assert_eq!(
-            plan.place(at("2027-04-05T08:00:00Z"), wish(1, 0)),
+            plan.place(at("2027-04-05T08:00:00Z"), request(1, 0)),
             Err(Unfit::Away)
         );
         assert_eq!(
-            plan.place(at("2027-04-05T09:45:00Z"), wish(1, 1)),
+            plan.place(at("2027-04-05T09:45:00Z"), request(1, 1)),
             Err(Unfit::OutsideHours)
         );
         assert_eq!(
-            plan.place(at("2027-04-06T08:00:00Z"), wish(1, 1)),
+            plan.place(at("2027-04-06T08:00:00Z"), request(1, 1)),
             Err(Unfit::Closed(None))
         );
         // A bath goes to the tub and leaves the other room to those who need it.
         assert_eq!(
-            plan.place(at("2027-04-05T07:00:00Z"), wish(1, 1))
+            plan.place(at("2027-04-05T07:00:00Z"), request(1, 1))
                 .unwrap()
                 .room,
             "Tub"

@@ -7,10 +7,10 @@ use rusqlite::Connection;
 
 use super::appointment::{self, Appointment, EntryKey, Guest, State};
 use super::calendar::{self, Booked, Entry, Imported, Refused, Trouble, What};
-use super::free::{Place, Plan, Wish};
-use super::premises::{Closed, Premises, Service};
+use super::free::{Place, Plan, Request};
 use super::values::{ClosedDay, Price};
-use super::{BookError, code, desk, premises_in, tools};
+use super::venue::{Closed, Service, Venue};
+use super::{BookError, code, desk, tools, venue_in};
 
 /// An appointment as it is to stand.
 struct Draft<'e> {
@@ -37,23 +37,23 @@ pub(super) fn calendar(
     text: &str,
     now: Timestamp,
 ) -> Result<Imported, BookError> {
-    let mut premises = premises_in(connection)?;
-    let read = calendar::read(text, premises.zone())?;
+    let mut venue = venue_in(connection)?;
+    let read = calendar::read(text, venue.zone())?;
     let mut imported = Imported {
         left_out: read.left_out,
         ..Imported::default()
     };
     let mut troubles = Vec::new();
     let mut drafts = Vec::new();
-    let as_it_was = premises.clone();
+    let as_it_was = venue.clone();
     for entry in &read.entries {
         let done = match &entry.what {
-            What::Cancelled => call_off(connection, &mut premises, entry, &mut imported, now)?,
+            What::Cancelled => call_off(connection, &mut venue, entry, &mut imported, now)?,
             What::Closed { from, to, name } => {
                 if appointment::of_entry(connection, &entry.key)?.is_empty() {
                     let days = from.series(jiff::Span::new().days(1));
                     let days: HashSet<_> = days.take_while(|day| day < to).collect();
-                    close(&mut premises, &entry.key, days, name, &mut imported);
+                    close(&mut venue, &entry.key, days, name, &mut imported);
                     Ok(())
                 } else {
                     Err(entry.trouble(
@@ -63,7 +63,7 @@ pub(super) fn calendar(
             }
             What::Booked(booked) => {
                 let known = appointment::by_key(connection, &entry.key)?;
-                let draft = draft(entry, booked, known, &premises, &mut imported, now);
+                let draft = draft(entry, booked, known, &venue, &mut imported, now);
                 draft.map(|draft| drafts.push(draft))
             }
         };
@@ -82,7 +82,7 @@ pub(super) fn calendar(
     drafts.sort_by_key(|draft| draft.therapist.is_none() || draft.room.is_none());
     for draft in drafts {
         let is_known = draft.known.is_some();
-        match write(connection, &premises, &draft, now)? {
+        match write(connection, &venue, &draft, now)? {
             Ok(()) if is_known => imported.changed += 1,
             Ok(()) => imported.new += 1,
             Err(trouble) => troubles.push(trouble),
@@ -93,8 +93,8 @@ pub(super) fn calendar(
         let entries = read.entries.len();
         return Err(Refused { entries, troubles }.into());
     }
-    if premises != as_it_was {
-        desk::save(connection, &premises)?;
+    if venue != as_it_was {
+        desk::save(connection, &venue)?;
     }
     Ok(imported)
 }
@@ -113,17 +113,17 @@ fn not_older(entry: &Entry, known: &Appointment) -> Result<(), Trouble> {
 
 fn call_off(
     connection: &Connection,
-    premises: &mut Premises,
+    venue: &mut Venue,
     entry: &Entry,
     imported: &mut Imported,
     now: Timestamp,
 ) -> Result<Result<(), Trouble>, BookError> {
-    let is_day = premises
+    let is_day = venue
         .closed
         .iter()
         .any(|closed| closed.entry.as_deref() == Some(&entry.key.kept()));
     if is_day {
-        close(premises, &entry.key, HashSet::new(), "", imported);
+        close(venue, &entry.key, HashSet::new(), "", imported);
         return Ok(Ok(()));
     }
     let mut called_off = 0;
@@ -146,9 +146,9 @@ fn call_off(
     Ok(Ok(()))
 }
 
-/// Closes the house on an entry's days, and opens it on those that were the entry's before.
+/// Closes the business on an entry's days, and opens it on those that were the entry's before.
 fn close(
-    premises: &mut Premises,
+    venue: &mut Venue,
     key: &EntryKey,
     days: HashSet<jiff::civil::Date>,
     name: &str,
@@ -156,7 +156,7 @@ fn close(
 ) {
     let key = key.kept();
     let mut opened = Vec::new();
-    premises.closed.retain_mut(|closed| {
+    venue.closed.retain_mut(|closed| {
         if closed.entry.as_deref() != Some(&key) {
             return true;
         }
@@ -171,13 +171,13 @@ fn close(
             }
         }
     });
-    opened.retain(|day| premises.holiday(*day).is_none());
+    opened.retain(|day| venue.holiday(*day).is_none());
     imported.opened_days += opened.len();
     let mut days: Vec<_> = days.into_iter().collect();
     days.sort();
     for day in days {
-        if premises.holiday(day).is_none() {
-            premises.closed.push(Closed {
+        if venue.holiday(day).is_none() {
+            venue.closed.push(Closed {
                 day: ClosedDay::Once(day),
                 name: name.to_owned(),
                 entry: Some(key.clone()),
@@ -208,12 +208,12 @@ fn draft<'e>(
     entry: &'e Entry,
     booked: &Booked,
     known: Option<Appointment>,
-    premises: &Premises,
+    venue: &Venue,
     imported: &mut Imported,
     now: Timestamp,
 ) -> Result<Draft<'e>, Trouble> {
     let key = entry.key.kept();
-    if premises
+    if venue
         .closed
         .iter()
         .any(|closed| closed.entry.as_deref() == Some(&key))
@@ -226,11 +226,7 @@ fn draft<'e>(
     if let Some(known) = before {
         not_older(entry, known)?;
     }
-    let mut services: Vec<&str> = premises
-        .services
-        .iter()
-        .map(|it| it.name.as_str())
-        .collect();
+    let mut services: Vec<&str> = venue.services.iter().map(|it| it.name.as_str()).collect();
     services.extend(before.map(|known| known.service.as_str()));
     let (said, name) = match (&booked.summary, before) {
         (Some(summary), _) => parts(summary, &services).ok_or_else(|| {
@@ -240,7 +236,7 @@ fn draft<'e>(
         (None, None) => return Err(entry.trouble("has no SUMMARY; write SUMMARY:service: name")),
     };
     let same = before.filter(|known| known.service.eq_ignore_ascii_case(said));
-    let offered = premises.service(said);
+    let offered = venue.service(said);
     // The price that was said stays.
     let (service, price, length) = match (same, offered) {
         (Some(known), _) => (
@@ -265,7 +261,7 @@ fn draft<'e>(
     let keeps = |able: bool| same.is_some() || able;
     let therapist = match &booked.therapist {
         Some(said) => Some(
-            premises
+            venue
                 .therapist(said)
                 .map(|known| known.name.clone())
                 .or_else(|| {
@@ -280,12 +276,12 @@ fn draft<'e>(
                 })?,
         ),
         None => before.map(|known| known.therapist.clone()).filter(|kept| {
-            keeps(offered.is_some_and(|it| premises.able(it).any(|able| able.name == *kept)))
+            keeps(offered.is_some_and(|it| venue.able(it).any(|able| able.name == *kept)))
         }),
     };
     // Calendars of others put an address there.
     let said = booked.location.as_ref().and_then(|said| {
-        let rooms = premises.rooms.iter().map(|room| room.name.as_str());
+        let rooms = venue.rooms.iter().map(|room| room.name.as_str());
         let mut rooms = rooms.chain(before.map(|known| known.room.as_str()));
         rooms
             .find(|room| room.eq_ignore_ascii_case(said))
@@ -297,8 +293,7 @@ fn draft<'e>(
     let room = said.or_else(|| {
         before.map(|known| known.room.clone()).filter(|kept| {
             keeps(
-                offered
-                    .is_some_and(|it| premises.rooms_for(it).iter().any(|room| room.name == *kept)),
+                offered.is_some_and(|it| venue.rooms_for(it).iter().any(|room| room.name == *kept)),
             )
         })
     });
@@ -362,14 +357,14 @@ impl Draft<'_> {
 /// Writes an appointment as it is to stand.
 fn write(
     connection: &Connection,
-    premises: &Premises,
+    venue: &Venue,
     draft: &Draft<'_>,
     now: Timestamp,
 ) -> Result<Result<(), Trouble>, BookError> {
     let (therapist, room) = match (&draft.therapist, &draft.room) {
         // The desk decides about hours; double booking the database refuses.
         (Some(therapist), Some(room)) => (therapist.clone(), room.clone()),
-        (therapist, room) => match somebody(connection, premises, draft, now)? {
+        (therapist, room) => match somebody(connection, venue, draft, now)? {
             Some((free, place)) => (
                 therapist.clone().unwrap_or(free),
                 room.clone().unwrap_or(place),
@@ -457,11 +452,11 @@ fn enter(connection: &Connection, wanted: &Appointment, now: Timestamp) -> rusql
 /// A therapist and a room that are free for it.
 fn somebody(
     connection: &Connection,
-    premises: &Premises,
+    venue: &Venue,
     draft: &Draft<'_>,
     now: Timestamp,
 ) -> Result<Option<(String, String)>, BookError> {
-    let Some(offered) = premises.service(&draft.service) else {
+    let Some(offered) = venue.service(&draft.service) else {
         return Ok(None);
     };
     let minutes = draft.ends.duration_since(draft.begins).as_mins();
@@ -471,18 +466,18 @@ fn somebody(
     };
     let busy = appointment::busy(connection, draft.begins, draft.ends, None)?;
     let plan = Plan {
-        premises,
+        venue,
         busy: &busy,
         now,
     };
-    let wish = Wish {
+    let request = Request {
         service: &service,
         therapist: draft
             .therapist
             .as_deref()
-            .and_then(|name| premises.therapist(name)),
+            .and_then(|name| venue.therapist(name)),
     };
-    let place = plan.place(draft.begins, wish);
+    let place = plan.place(draft.begins, request);
     Ok(place
         .ok()
         .map(|place| (place.therapist.to_owned(), place.room.to_owned())))

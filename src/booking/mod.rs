@@ -6,7 +6,7 @@
 //!
 //! | file | question it answers |
 //! | --- | --- |
-//! | [`premises`], [`values`] | the house: services, therapists, rooms, opening days; its file format |
+//! | [`venue`], [`values`] | the business: services, therapists, rooms, opening days; its file format |
 //! | [`hours`], `when` | hours of a week, days and times as people say them |
 //! | `free` | who is free, where and when; pure |
 //! | [`identity`], `tally` | who asks and what they must show; what may be tried how often |
@@ -30,11 +30,11 @@ mod free;
 pub mod hours;
 pub mod identity;
 mod import;
-pub mod premises;
 mod schema;
 mod tally;
 pub mod tools;
 pub mod values;
+pub mod venue;
 mod when;
 
 use std::path::{Path, PathBuf};
@@ -49,8 +49,8 @@ use switchboard_actors::metrics::FileFaults;
 pub use appointment::{Appointment, State};
 pub use calendar::{Imported, Refused, Trouble};
 pub use identity::{Asker, Identify};
-pub use premises::Premises;
 pub use tools::{Answer, BookTool, tools};
+pub use venue::Venue;
 
 use file::BookFile;
 
@@ -112,9 +112,9 @@ pub enum BookError {
     /// A calendar was not taken in.
     #[error("{0}")]
     Calendar(#[from] Refused),
-    /// The house in the book, or in a file, is wrong.
+    /// The business in the book, or in a file, is wrong.
     #[error("{0}")]
-    House(String),
+    Venue(String),
 }
 
 /// What can befall the book's file.
@@ -170,13 +170,13 @@ impl BookError {
         match self {
             Self::Unusable { fault, .. } => Some(*fault),
             Self::File { .. } => Some(Fault::Unusable),
-            Self::Engine(_) | Self::House(_) | Self::Calendar(_) => None,
+            Self::Engine(_) | Self::Venue(_) | Self::Calendar(_) => None,
         }
     }
 }
 
 impl Book {
-    /// Opens the book in a data directory, which is made if it is not there. A new book begins with the house of the
+    /// Opens the book in a data directory, which is made if it is not there. A new book begins with the business of the
     /// example settings.
     ///
     /// # Errors
@@ -277,21 +277,21 @@ impl Book {
         tools::run(self, tool, arguments, context)
     }
 
-    /// The house.
+    /// The business.
     ///
     /// # Errors
     /// [`BookError`].
-    pub fn premises(&self) -> Result<Premises, BookError> {
-        self.read(premises_in)
+    pub fn venue(&self) -> Result<Venue, BookError> {
+        self.read(venue_in)
     }
 
-    /// Date, time and opening hours, as the house's clock says them.
+    /// Date, time and opening hours, as the business's clock says them.
     ///
     /// # Errors
     /// [`BookError`].
     pub fn clock(&self, now: Timestamp) -> Result<Clock, BookError> {
-        let premises = self.premises()?;
-        let now = now.to_zoned(premises.zone().clone());
+        let venue = self.venue()?;
+        let now = now.to_zoned(venue.zone().clone());
         Ok(Clock {
             date: format!("{} {}", when::spoken_date(now.date()), now.year()),
             time_of_day: format!(
@@ -299,7 +299,7 @@ impl Book {
                 when::spoken_time(now.time()),
                 when::part_of_day(&now)
             ),
-            opening_hours: premises.spoken_hours(now.date()),
+            opening_hours: venue.spoken_hours(now.date()),
         })
     }
 
@@ -320,10 +320,10 @@ impl Book {
     }
 }
 
-fn premises_in(connection: &Connection) -> Result<Premises, BookError> {
+fn venue_in(connection: &Connection) -> Result<Venue, BookError> {
     let json: String = connection.query_row("SELECT json FROM premises", [], |row| row.get(0))?;
     serde_json::from_str(&json)
-        .map_err(|error| BookError::House(format!("the book's house cannot be read: {error}")))
+        .map_err(|error| BookError::Venue(format!("the book's house cannot be read: {error}")))
 }
 
 /// A thread that panicked in between has left its transaction rolled back.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::premises::Premises;
+use super::venue::Venue;
 use super::{BookError, Fault};
 
 /// What makes the tables of each version from those of the one before; how many have been run is kept in SQLite's
@@ -22,7 +22,7 @@ pub(crate) const BUSY: Duration = Duration::from_secs(3);
 /// impossible: SQLite has one writer at a time, and none gets past them. An appointment lasts 12 hours at most, so the
 /// search for overlaps stays within the index. `uid` is an [`EntryKey`](super::appointment::EntryKey).
 const TABLES: &str = "
-CREATE TABLE premises (
+CREATE TABLE venue (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     json TEXT NOT NULL CHECK (json_valid(json))
 ) STRICT;
@@ -174,7 +174,7 @@ enum Stage {
     Made,
 }
 
-/// Makes the tables of a new book, and the house it begins with; says whether it was new. A book of an earlier version
+/// Makes the tables of a new book, and the business it begins with; says whether it was new. A book of an earlier version
 /// gets what it lacks.
 ///
 /// A book that is there is read and not written to: whoever holds it for a change, a process that was stopped in the
@@ -196,9 +196,9 @@ pub(crate) fn prepare(connection: &mut Connection, path: &Path) -> Result<bool, 
         transaction.execute_batch(step)?;
     }
     if done == 0 {
-        let first = Premises::first().map_err(BookError::House)?;
+        let first = Venue::first().map_err(BookError::Venue)?;
         let json =
-            serde_json::to_string(&first).map_err(|error| BookError::House(error.to_string()))?;
+            serde_json::to_string(&first).map_err(|error| BookError::Venue(error.to_string()))?;
         transaction.execute("INSERT INTO premises (only, json) VALUES (1, ?1)", [json])?;
     }
     transaction.pragma_update(None, "user_version", STEPS.len() as i64)?;

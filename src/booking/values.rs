@@ -1,4 +1,4 @@
-//! Small checked values that a house is made of.
+//! Small checked values that a business is made of.
 
 use std::fmt;
 

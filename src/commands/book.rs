@@ -100,7 +100,7 @@ fn carry_out(action: &BookAction, path: &Path, now: Timestamp) -> Result<Told, T
 fn show(book: &booking::Book, list: &cli::BookList, now: Timestamp) -> Result<Told, Trouble> {
     let said = list.day.as_deref().unwrap_or("today");
     let (from, to) = book.day(said, now).map_err(|error| match error {
-        BookError::House(sentence) => Trouble::asked(format!("--day {sentence}")),
+        BookError::Venue(sentence) => Trouble::asked(format!("--day {sentence}")),
         error => error.into(),
     })?;
     let to = if list.day.is_some() {
@@ -111,7 +111,7 @@ fn show(book: &booking::Book, list: &cli::BookList, now: Timestamp) -> Result<To
     let mut found = book.appointments(from, to)?;
     found.retain(|appointment| list.all || appointment.state != State::Cancelled);
     Ok(Told {
-        people: table::of(&found, book.premises()?.zone()),
+        people: table::of(&found, book.venue()?.zone()),
         scripts: json!({ "appointments": found }),
     })
 }
@@ -160,7 +160,7 @@ fn enter(book: &booking::Book, add: &cli::BookAdd, now: Timestamp) -> Result<Tol
 fn one(what: &str, book: &booking::Book, appointment: Appointment) -> Result<Told, Trouble> {
     let people = format!(
         "{what}:\n{}",
-        table::of(std::slice::from_ref(&appointment), book.premises()?.zone())
+        table::of(std::slice::from_ref(&appointment), book.venue()?.zone())
     );
     Ok(Told {
         people,
@@ -174,7 +174,7 @@ fn take_in(book: &booking::Book, file: &Path, now: Timestamp) -> Result<Told, Tr
         read(file).map_err(|error| Trouble::asked(format!("cannot read {named}: {error}")))?;
     let imported = match book.import(&text, now) {
         Ok(imported) => imported,
-        Err(BookError::House(trouble)) => {
+        Err(BookError::Venue(trouble)) => {
             return Err(Trouble::asked(format!("{named}: {trouble}")));
         }
         Err(BookError::Calendar(refused)) => {
@@ -184,8 +184,8 @@ fn take_in(book: &booking::Book, file: &Path, now: Timestamp) -> Result<Told, Tr
         }
         Err(error) => return Err(error.into()),
     };
-    let people = if imported.house {
-        format!("the house is now {}\n", book.premises()?.name)
+    let people = if imported.venue {
+        format!("the house is now {}\n", book.venue()?.name)
     } else {
         let mut told = format!(
             "{} new, {} changed, {} unchanged, {} removed, {} refused; {} days closed, {} opened\n",
@@ -236,8 +236,8 @@ fn give_out(
 ) -> Result<Told, Trouble> {
     let (from, to) = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
     let (text, scripts) = if export.house {
-        let house = serde_json::to_value(book.premises()?).map_err(Trouble::failed)?;
-        (format!("{house:#}\n"), house)
+        let venue = serde_json::to_value(book.venue()?).map_err(Trouble::failed)?;
+        (format!("{venue:#}\n"), venue)
     } else {
         (
             book.export(from, to, now)?,

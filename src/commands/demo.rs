@@ -5,10 +5,10 @@
 //! latencies, tools), the model (what it was told). The appointment that is made stays in the book beside the call's
 //! files: the next demo finds it taken.
 
-mod diary;
+mod book_view;
 mod faults;
 mod record;
-mod show;
+mod report;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -30,9 +30,9 @@ use crate::service::Service;
 use crate::settings::Settings;
 use crate::telemetry;
 
-use diary::Diary;
+use book_view::BookView;
 use record::Record;
-use show::Show;
+use report::Report;
 
 /// The public address of the demo's service; nobody outside resolves it.
 const PUBLIC: &str = "https://spa.demo.example";
@@ -130,8 +130,8 @@ async fn play(arguments: &Demo) -> Result<bool, String> {
         .await;
     let model = model.map_err(|error| text(&error))?;
     let settings = settings(&model.url(), &arguments.out)?;
-    let mut show = Show::new();
-    let before = Diary::read(&arguments.out, Timestamp::now()).map_err(|error| text(&error))?;
+    let mut show = Report::new();
+    let before = BookView::read(&arguments.out, Timestamp::now()).map_err(|error| text(&error))?;
     show.book(&before);
     show.title(&format!("model emulated at {}", model.url()));
 
@@ -156,7 +156,7 @@ async fn play(arguments: &Demo) -> Result<bool, String> {
     service.stop().await;
     model.stop().await;
 
-    let after = Diary::read(&arguments.out, Timestamp::now()).map_err(|error| text(&error))?;
+    let after = BookView::read(&arguments.out, Timestamp::now()).map_err(|error| text(&error))?;
     let files = record
         .write(&arguments.out, &outcome)
         .map_err(|error| text(&error))?;
@@ -192,7 +192,7 @@ async fn follow(
     caller: Scripted,
     mut events: mpsc::UnboundedReceiver<PhoneEvent>,
     mut taps: mpsc::Receiver<TapLine>,
-    show: &mut Show,
+    show: &mut Report,
 ) -> (CallOutcome, Record) {
     let mut record = Record::default();
     let call = line.call(caller);

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
-use call_protocol::ids::AccountSid;
+use call_protocol::phone::AccountSid;
 use secrecy::ExposeSecret as _;
 use switchboard_kit::twilio::{Account, Line, Route};
 use url::Url;

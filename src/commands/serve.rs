@@ -8,7 +8,7 @@ use switchboard_actors::metrics::Metrics;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::{Exit, complain};
-use crate::service::{Renewal, Service};
+use crate::service::{ConfigReloader, Service};
 use crate::settings::{Changes, ProcessEnv, Settings};
 use crate::telemetry;
 
@@ -67,7 +67,7 @@ pub async fn run(settings: Settings, config: Option<PathBuf>) -> Exit {
 }
 
 /// Reads the settings again; a file that cannot be used changes nothing.
-async fn reload(renewal: Renewal, config: Option<PathBuf>) {
+async fn reload(renewal: ConfigReloader, config: Option<PathBuf>) {
     // Files, and perhaps the appointment book: not on the thread of the registry.
     let read = move || read_again(&renewal, config.as_deref());
     match tokio::task::spawn_blocking(read).await {
@@ -92,7 +92,7 @@ async fn reload(renewal: Renewal, config: Option<PathBuf>) {
     }
 }
 
-fn read_again(renewal: &Renewal, config: Option<&Path>) -> Result<Changes, String> {
+fn read_again(renewal: &ConfigReloader, config: Option<&Path>) -> Result<Changes, String> {
     let settings = Settings::load(config, &ProcessEnv).map_err(|error| error.to_string())?;
     for warning in &settings.warnings {
         log::warn!(target: "switchboard", warning:% = warning; "configuration");

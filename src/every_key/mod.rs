@@ -2,7 +2,7 @@
 //! a test that meets it from outside. A key without a row fails, and so does a row whose two values make no difference.
 #![allow(clippy::unwrap_used)] // tests, where a panic is the report
 
-mod stage;
+mod fixture;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -144,9 +144,11 @@ fn every_row_makes_a_difference_or_names_the_test_that_sees_one() {
         }
         let is_shown = match shown {
             Shown::Asked(one, other) => {
-                stage::asked(&settings(one)) != stage::asked(&settings(other))
+                fixture::asked(&settings(one)) != fixture::asked(&settings(other))
             }
-            Shown::Done(one, other) => stage::done(&settings(one)) != stage::done(&settings(other)),
+            Shown::Done(one, other) => {
+                fixture::done(&settings(one)) != fixture::done(&settings(other))
+            }
             Shown::Seen(file, test, word) => {
                 let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
                 let text = std::fs::read_to_string(&path).unwrap_or_default();
@@ -165,10 +167,10 @@ fn the_same_settings_do_the_same_twice() {
     // Else every difference above would prove nothing.
     let lines = "greeting = { text = \"Greet.\" }";
     assert_eq!(
-        stage::asked(&settings(lines)),
-        stage::asked(&settings(lines))
+        fixture::asked(&settings(lines)),
+        fixture::asked(&settings(lines))
     );
-    let once = stage::done(&settings(lines));
-    assert_eq!(once, stage::done(&settings(lines)));
+    let once = fixture::done(&settings(lines));
+    assert_eq!(once, fixture::done(&settings(lines)));
     assert!(once.len() > 20, "{once:#?}");
 }

@@ -313,11 +313,11 @@ mod tests {
         let new = |has_room| Watch::new(crowd.clone(), None, has_room, began);
         let answering = new(true);
         answering.asked(false, began);
-        let reading = new(true);
-        reading.asked(true, began);
+        let config_snapshot = new(true);
+        config_snapshot.asked(true, began);
         let third = new(true);
         assert!(!answering.must_leave(&cx) && !third.must_leave(&cx));
-        assert!(reading.must_leave(&cx), "its body has not come");
+        assert!(config_snapshot.must_leave(&cx), "its body has not come");
         let fourth = new(false);
         assert!(third.must_leave(&cx) && !fourth.is_spare());
         fourth.asked(false, began);

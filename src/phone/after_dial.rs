@@ -1,16 +1,17 @@
 //! `/after-dial`: the call to a transfer target is over; did anybody take the caller?
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use call_protocol::call::end::EndReason;
-use call_protocol::call::transfer::{Destination, Dialled, Unreached};
+use call_protocol::call::outcome::EndReason;
+use call_protocol::call::outcome::{Destination, Dialled, Unreached};
 use call_protocol::checkpoint::{Checkpoint, Standing};
-use switchboard_actors::messages::{HowEnded, Refused, Tenure};
+use switchboard_actors::messages::Ownership;
+use switchboard_actors::registry::messages::{LastOutcome, Refused};
 
 use super::form::Form;
 use super::twiml::Response;
 use super::webhook::Webhook;
-use super::{answer, incoming_call, person, takeover};
-use crate::house::House;
+use super::{answer, consult, incoming_call, takeover};
+use crate::state::AppState;
 
 const PATH: &str = "/after-dial";
 
@@ -18,11 +19,11 @@ const PATH: &str = "/after-dial";
 const MET: &str = "met";
 
 pub(crate) async fn handle(
-    house: web::Data<House>,
+    app: web::Data<AppState>,
     request: HttpRequest,
     webhook: Webhook,
 ) -> HttpResponse {
-    answer::twiml(&what_follows(&house, &request, &webhook).await)
+    answer::twiml(&what_follows(&app, &request, &webhook).await)
 }
 
 /// Where Twilio asks what follows a call to `to`. The names of targets need no escaping; a number stays out of URLs,
@@ -42,8 +43,8 @@ pub(crate) fn path_of_meeting(to: Option<&Destination>) -> String {
 }
 
 /// Whether a URL of ours leads here.
-pub(crate) fn is_at(house: &House, url: &str) -> bool {
-    let path = url.strip_prefix(house.public_http.as_str());
+pub(crate) fn is_at(app: &AppState, url: &str) -> bool {
+    let path = url.strip_prefix(app.public_http.as_str());
     path.is_some_and(|path| path.split('?').next() == Some(PATH))
 }
 
@@ -57,9 +58,9 @@ struct Asked {
 }
 
 impl Asked {
-    fn read(house: &House, request: &HttpRequest, webhook: &Webhook) -> Self {
+    fn read(app: &AppState, request: &HttpRequest, webhook: &Webhook) -> Self {
         let failed = webhook.form.get("ErrorUrl");
-        let failed = failed.filter(|url| is_at(house, url));
+        let failed = failed.filter(|url| is_at(app, url));
         let query = match failed {
             Some(url) => url.split_once('?').map_or("", |(_, query)| query),
             None => request.query_string(),
@@ -85,11 +86,11 @@ impl Asked {
 
 /// Hangs up behind a conversation that took place; a caller whom nobody took goes back to the agent.
 pub(crate) async fn what_follows(
-    house: &House,
+    app: &AppState,
     request: &HttpRequest,
     webhook: &Webhook,
 ) -> Response {
-    let asked = Asked::read(house, request, webhook);
+    let asked = Asked::read(app, request, webhook);
     let bridged = webhook.form.get("DialBridged").filter(|_| !asked.met);
     let status = asked.status.as_deref().unwrap_or_default();
     let dialled = match Unreached::from_label(status) {
@@ -104,41 +105,41 @@ pub(crate) async fn what_follows(
     let is_there = !webhook.is_over();
     log::info!(target: "switchboard::phone", call_sid = webhook.call.as_str(), status, caller_is_there = is_there; "after the transfer");
     let Dialled::Unreached(why) = dialled else {
-        forget(house, webhook).await;
+        forget(app, webhook).await;
         return Response::new().hangup();
     };
     if !is_there {
-        forget(house, webhook).await;
+        forget(app, webhook).await;
         return Response::new().hangup();
     }
-    come_back(house, request, webhook, asked, why).await
+    come_back(app, request, webhook, asked, why).await
 }
 
 async fn come_back(
-    house: &House,
+    app: &AppState,
     request: &HttpRequest,
     webhook: &Webhook,
     asked: Asked,
     why: Unreached,
 ) -> Response {
-    let mut visit = match house.ask(HowEnded(webhook.call)).await.flatten() {
-        Some(ending) => ending.visit,
-        None => incoming_call::visit(house, request, webhook).await,
+    let mut info = match app.ask(LastOutcome(webhook.call)).await.flatten() {
+        Some(ending) => ending.info,
+        None => incoming_call::info(app, request, webhook).await,
     };
-    if house.is_draining() {
-        house.metrics.admission_rejected(Refused::Draining.label());
+    if app.is_draining() {
+        app.metrics.admission_rejected(Refused::Draining.label());
         // The jump brings the call's own fields along, and no others.
         let path = path(asked.target.as_ref());
         let more = if path.contains('?') { '&' } else { '?' };
         let path = format!("{path}{more}status={}", why.label());
-        return answer::elsewhere(house, &house.answering(&visit), &path, asked.waited);
+        return answer::elsewhere(app, &app.answering(&info), &path, asked.waited);
     }
-    visit.tenure = Tenure::Due;
-    let left = takeover::look(house, webhook.call).await;
+    info.ownership = Ownership::Due;
+    let left = takeover::look(app, webhook.call).await;
     // Without a checkpoint the conversation is lost, but not what the caller has to be told.
     let mut left = left.unwrap_or_else(|| Checkpoint {
         epoch: 1,
-        agent: visit.agent.name.clone(),
+        agent: info.agent.name.clone(),
         standing: Standing::Over {
             reason: EndReason::Transferred,
             to: asked.target,
@@ -146,27 +147,27 @@ async fn come_back(
         ..Checkpoint::default()
     });
     if let Some(person) = &left.person {
-        person::let_go(house, webhook.call, person);
+        consult::let_go(app, webhook.call, person);
     }
-    takeover::same_agent(house, webhook, &mut visit, &left.agent).await;
-    let agent = house.answering(&visit);
+    takeover::same_agent(app, webhook, &mut info, &left.agent).await;
+    let agent = app.answering(&info);
     if !left.come_back(why) {
         log::warn!(target: "switchboard::phone", call_sid = webhook.call.as_str(), returns = left.returns; "no way back to the agent");
         return answer::fallback(&agent);
     }
-    match incoming_call::come_again(house, visit, Some(left)).await {
-        Ok(arrived) => answer::connect(house, &agent, &arrived.token),
+    match incoming_call::come_again(app, info, Some(left)).await {
+        Ok(arrived) => answer::connect(app, &agent, &arrived.token),
         Err(reason) => {
-            house.metrics.admission_rejected(reason);
+            app.metrics.admission_rejected(reason);
             answer::fallback(&agent)
         }
     }
 }
 
 /// Nobody comes back to this call: what was said in it need not be kept.
-async fn forget(house: &House, webhook: &Webhook) {
-    if let Some(left) = takeover::look(house, webhook.call).await {
+async fn forget(app: &AppState, webhook: &Webhook) {
+    if let Some(left) = takeover::look(app, webhook.call).await {
         // The work is lined up; its answer changes nothing.
-        drop(house.store.forget(webhook.call, left.epoch));
+        drop(app.store.forget(webhook.call, left.epoch));
     }
 }

@@ -1,22 +1,23 @@
 //! `/after-stream`: the media socket is closed and the caller still there; what comes next?
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use call_protocol::call::end::{Aftermath, EndReason};
-use call_protocol::call::person::Stage;
-use switchboard_actors::messages::{HowEnded, Refused, Tenure};
+use call_protocol::call::outcome::Stage;
+use call_protocol::call::outcome::{EndReason, NextStep};
+use switchboard_actors::messages::Ownership;
+use switchboard_actors::registry::messages::{LastOutcome, Refused};
 
 use super::twiml::Response;
 use super::webhook::Webhook;
-use super::{answer, incoming_call, person, takeover};
-use crate::house::House;
+use super::{answer, consult, incoming_call, takeover};
+use crate::state::AppState;
 
 pub(crate) async fn handle(
-    house: web::Data<House>,
+    app: web::Data<AppState>,
     request: HttpRequest,
     webhook: Webhook,
 ) -> HttpResponse {
     let waited = waited(&request);
-    answer::twiml(&what_follows(&house, &request, &webhook, waited).await)
+    answer::twiml(&what_follows(&app, &request, &webhook, waited).await)
 }
 
 /// How often Twilio was asked to wait for another process.
@@ -27,32 +28,32 @@ fn waited(request: &HttpRequest) -> u8 {
 
 /// What the caller meets next, by what this process knows of the call, or else by what another one wrote down.
 pub(crate) async fn what_follows(
-    house: &House,
+    app: &AppState,
     request: &HttpRequest,
     webhook: &Webhook,
     waited: u8,
 ) -> Response {
-    let ending = house.ask(HowEnded(webhook.call)).await.flatten();
+    let ending = app.ask(LastOutcome(webhook.call)).await.flatten();
     let reason = ending.as_ref().and_then(|ending| ending.reason);
-    let here = reason.map_or(Aftermath::Reconnect, EndReason::aftermath);
+    let here = reason.map_or(NextStep::Reconnect, EndReason::next_step);
     let mut target = ending
         .as_ref()
         .and_then(|ending| ending.transfer_to.clone());
     let mut awaited_by = ending.as_ref().and_then(|ending| ending.awaited_by);
-    let mut visit = match ending {
-        Some(ending) => ending.visit,
-        None => incoming_call::visit(house, request, webhook).await,
+    let mut info = match ending {
+        Some(ending) => ending.info,
+        None => incoming_call::info(app, request, webhook).await,
     };
     // A process that leaves takes nothing over: the next one would have to take it over again.
-    if here == Aftermath::Reconnect && house.is_draining() {
-        house.metrics.admission_rejected(Refused::Draining.label());
-        return answer::elsewhere(house, &house.answering(&visit), "/after-stream", waited);
+    if here == NextStep::Reconnect && app.is_draining() {
+        app.metrics.admission_rejected(Refused::Draining.label());
+        return answer::elsewhere(app, &app.answering(&info), "/after-stream", waited);
     }
     let mut aftermath = here;
     let mut left = None;
-    if here == Aftermath::Reconnect {
-        visit.tenure = Tenure::Due;
-        left = takeover::look(house, webhook.call).await;
+    if here == NextStep::Reconnect {
+        info.ownership = Ownership::Due;
+        left = takeover::look(app, webhook.call).await;
         if let Some(checkpoint) = &left {
             let (there, to) = checkpoint.aftermath();
             aftermath = there;
@@ -62,23 +63,23 @@ pub(crate) async fn what_follows(
                 .filter(|person| person.stage == Stage::Waiting)
                 .map(|person| person.attempt);
             if let Some(person) = person.filter(|_| webhook.is_over()) {
-                person::let_go(house, webhook.call, person);
+                consult::let_go(app, webhook.call, person);
             }
-            takeover::same_agent(house, webhook, &mut visit, &checkpoint.agent).await;
+            takeover::same_agent(app, webhook, &mut info, &checkpoint.agent).await;
         }
     }
-    let agent = house.answering(&visit);
+    let agent = app.answering(&info);
     log::info!(target: "switchboard::phone", call_sid = webhook.call.as_str(), next:? = aftermath; "after the stream");
     match aftermath {
-        Aftermath::HangUp => Response::new().hangup(),
-        Aftermath::Transfer => {
-            answer::transfer(house, &agent, webhook.call, target.as_ref(), awaited_by)
+        NextStep::HangUp => Response::new().hangup(),
+        NextStep::Transfer => {
+            answer::transfer(app, &agent, webhook.call, target.as_ref(), awaited_by)
         }
-        Aftermath::Fallback => answer::fallback(&agent),
-        Aftermath::Reconnect => match incoming_call::come_again(house, visit, left).await {
-            Ok(arrived) => answer::connect(house, &agent, &arrived.token),
+        NextStep::Fallback => answer::fallback(&agent),
+        NextStep::Reconnect => match incoming_call::come_again(app, info, left).await {
+            Ok(arrived) => answer::connect(app, &agent, &arrived.token),
             Err(reason) => {
-                house.metrics.admission_rejected(reason);
+                app.metrics.admission_rejected(reason);
                 answer::fallback(&agent)
             }
         },

@@ -2,17 +2,17 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
-use call_protocol::call::transfer::Destination;
-use call_protocol::ids::CallSid;
+use call_protocol::call::outcome::Destination;
+use call_protocol::phone::CallSid;
 
-use super::person::Wish;
+use super::consult::ConsultId;
 use super::twiml::{Connect, Response};
-use super::{after_dial, briefing};
-use crate::answering::Answering;
-use crate::house::House;
+use super::{after_dial, whisper};
 use crate::number::PhoneNumber;
+use crate::routing::Answering;
 use crate::settings::TransferMode;
-use switchboard_actors::messages::Refused;
+use crate::state::AppState;
+use switchboard_actors::registry::messages::Refused;
 
 /// Seconds a caller waits for another process.
 const PATIENCE: u8 = 10;
@@ -35,11 +35,11 @@ pub(crate) fn twiml(document: &Response) -> HttpResponse {
 /// Connects the call to its media socket. When the stream ends, Twilio runs what the `action` request is answered with.
 /// If nobody answers that, Twilio asks the number's fallback URL and then gives up (error 11200); the verbs behind
 /// `<Connect>` are for a Twilio that goes on in the document all the same.
-pub(crate) fn connect(house: &House, agent: &Answering, token: &str) -> Response {
+pub(crate) fn connect(app: &AppState, agent: &Answering, token: &str) -> Response {
     let stream = Connect {
-        action: format!("{}/after-stream", house.public_http),
-        stream_url: format!("{}/media-stream/{token}", house.public_ws),
-        status_callback: Some(format!("{}/stream-status", house.public_http)),
+        action: format!("{}/after-stream", app.public_http),
+        stream_url: format!("{}/media-stream/{token}", app.public_ws),
+        status_callback: Some(format!("{}/stream-status", app.public_http)),
         parameters: vec![("agent".to_owned(), agent.name.clone())],
     };
     fall_back(Response::new().connect(stream), agent)
@@ -52,15 +52,15 @@ pub(crate) fn fallback(agent: &Answering) -> Response {
 
 /// Connects the caller with somebody else, who may have been called before and wait for him, and asks `/after-dial` what came of it; nobody by that name is a fallback.
 pub(crate) fn transfer(
-    house: &House,
+    app: &AppState,
     agent: &Answering,
     call: CallSid,
     to: Option<&Destination>,
     awaited_by: Option<u32>,
 ) -> Response {
     if let Some(attempt) = awaited_by {
-        let room = Wish { call, attempt }.room();
-        let action = format!("{}{}", house.public_http, after_dial::path_of_meeting(to));
+        let room = ConsultId { call, attempt }.room();
+        let action = format!("{}{}", app.public_http, after_dial::path_of_meeting(to));
         return Response::new().meet(room, Some(action));
     }
     let number = match to {
@@ -72,11 +72,11 @@ pub(crate) fn transfer(
     let Some(number) = number else {
         return fallback(agent);
     };
-    let action = format!("{}{}", house.public_http, after_dial::path(to));
+    let action = format!("{}{}", app.public_http, after_dial::path(to));
     let settings = agent.transfer();
     let screen = match settings.mode {
         TransferMode::Cold => None,
-        TransferMode::Warm => Some(format!("{}{}", house.public_http, briefing::path(call))),
+        TransferMode::Warm => Some(format!("{}{}", app.public_http, whisper::path(call))),
     };
     Response::new().transfer(&number, action, settings.ring_seconds, screen)
 }
@@ -92,12 +92,12 @@ fn fall_back(document: Response, agent: &Answering) -> Response {
 
 /// Somebody else must go on with the call: whoever answers at the fleet's address, or the process that comes after this
 /// one. Twilio is asked to wait for that a second at a time; then the caller is better served by a person.
-pub(crate) fn elsewhere(house: &House, agent: &Answering, path: &str, waited: u8) -> Response {
+pub(crate) fn elsewhere(app: &AppState, agent: &Answering, path: &str, waited: u8) -> Response {
     if waited >= PATIENCE {
         return fallback(agent);
     }
     let more = if path.contains('?') { '&' } else { '?' };
-    if let Some(fleet) = &house.settings.server.fleet_url {
+    if let Some(fleet) = &app.settings.server.fleet_url {
         let again = format!("{path}{more}waited={}", waited + 1);
         let document = Response::new();
         // The first jump is at once; one that comes back here met no other process.
@@ -108,7 +108,7 @@ pub(crate) fn elsewhere(house: &House, agent: &Answering, path: &str, waited: u8
         };
         return document.redirect(&fleet.join(&again));
     }
-    let again = format!("{}{path}{more}waited={}", house.public_http, waited + 1);
+    let again = format!("{}{path}{more}waited={}", app.public_http, waited + 1);
     Response::new().pause(1).redirect(&again)
 }
 
@@ -118,8 +118,8 @@ pub(crate) fn busy() -> Response {
 }
 
 /// No room, or no new calls: the fleet if there is one, a person if there is one, else the busy tone, at once.
-pub(crate) fn turned_away(house: &House, agent: &Answering, reason: &str) -> Response {
-    if let Some(fleet) = &house.settings.server.fleet_url
+pub(crate) fn turned_away(app: &AppState, agent: &Answering, reason: &str) -> Response {
+    if let Some(fleet) = &app.settings.server.fleet_url
         && reason == Refused::Draining.label()
     {
         return Response::new().redirect(&fleet.join("/incoming-call"));

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
 use call_protocol::call::event::OperatorEvent;
-use call_protocol::ids::{CallSid, StreamSid};
-use switchboard_actors::messages::{Find, Order};
+use call_protocol::phone::{CallSid, StreamSid};
+use switchboard_actors::messages::Order;
+use switchboard_actors::registry::messages::Find;
 
 use super::takeover;
 use super::webhook::Webhook;
-use crate::house::House;
+use crate::state::AppState;
 
 /// Twilio tells the end of a call on two ways at once. Its owner, who may be another process, learns of it on the media
 /// socket and has forgotten the call by then.
@@ -28,11 +29,11 @@ const LOOKS: u32 = 9_000;
 /// Twilio waits fifteen seconds for an answer; what is not done by then goes on without it.
 const ANSWERED: Duration = Duration::from_secs(10);
 
-pub(crate) async fn stream_status(house: web::Data<House>, webhook: Webhook) -> HttpResponse {
+pub(crate) async fn stream_status(app: web::Data<AppState>, webhook: Webhook) -> HttpResponse {
     let event = webhook.form.get("StreamEvent").unwrap_or_default();
     if event == "stream-error" {
         let error = webhook.form.get("StreamError").unwrap_or_default();
-        house.metrics.protocol_violated("twilio", "stream_error");
+        app.metrics.protocol_violated("twilio", "stream_error");
         log::warn!(target: "switchboard::phone", call_sid = webhook.call.as_str(), error; "twilio reports a stream error");
         // The socket may stay open for a minute and more, with nobody at its other end.
         if !is_warning(error) {
@@ -41,24 +42,24 @@ pub(crate) async fn stream_status(house: web::Data<House>, webhook: Webhook) -> 
             let failed = OperatorEvent::StreamFailed { stream };
             actix::spawn(async move {
                 actix::clock::sleep(SOCKET_FIRST).await;
-                order(&house, webhook.call, failed).await;
+                order(&app, webhook.call, failed).await;
             });
         }
     }
     HttpResponse::NoContent().finish()
 }
 
-pub(crate) async fn call_status(house: web::Data<House>, webhook: Webhook) -> HttpResponse {
+pub(crate) async fn call_status(app: web::Data<AppState>, webhook: Webhook) -> HttpResponse {
     if let Some(status) = webhook.final_status() {
         // Twilio's count of it, where there was anything to count.
         let duration_s = webhook.form.get("CallDuration").and_then(whole_number);
         let call = webhook.call;
         let told = actix::spawn(async move {
             // A media socket that outlived its call only costs money.
-            if order(&house, call, OperatorEvent::CallOver).await {
-                see_off(&house, call).await;
+            if order(&app, call, OperatorEvent::CallOver).await {
+                see_off(&app, call).await;
             } else {
-                takeover::conclude(&house, call, LAST_WORD).await;
+                takeover::conclude(&app, call, LAST_WORD).await;
             }
         });
         // Twilio says it once: the task is done with it whether somebody waits or not.
@@ -73,12 +74,12 @@ pub(crate) async fn call_status(house: web::Data<House>, webhook: Webhook) -> Ht
 
 /// A call that lives here tells its end itself; what it leaves behind if it dies meanwhile is put away. The answer waits
 /// for it: it says that the end is known.
-async fn see_off(house: &House, call: CallSid) {
+async fn see_off(app: &AppState, call: CallSid) {
     for _ in 0..LOOKS {
         actix::clock::sleep(LOOK_EVERY).await;
         // A registry that does not answer is no reason to believe that nobody is there.
-        if matches!(house.ask(Find(call)).await, Some(None)) {
-            takeover::conclude(house, call, LAST_WORD).await;
+        if matches!(app.ask(Find(call)).await, Some(None)) {
+            takeover::conclude(app, call, LAST_WORD).await;
             return;
         }
     }
@@ -89,8 +90,8 @@ fn whole_number(text: &str) -> Option<u64> {
 }
 
 /// Tells a call, if it lives here; gives whether it does.
-async fn order(house: &House, call: CallSid, event: OperatorEvent) -> bool {
-    let Some(found) = house.ask(Find(call)).await.flatten() else {
+async fn order(app: &AppState, call: CallSid, event: OperatorEvent) -> bool {
+    let Some(found) = app.ask(Find(call)).await.flatten() else {
         return false;
     };
     found.orders.do_send(Order(event));

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use actix_web::{HttpResponse, web};
 use serde_json::json;
-use switchboard_actors::messages::Count;
+use switchboard_actors::registry::messages::Count;
 
-use crate::house::House;
+use crate::state::AppState;
 
 /// The process works; nothing external is asked.
 pub(crate) async fn healthz() -> HttpResponse {
@@ -14,23 +14,23 @@ pub(crate) async fn healthz() -> HttpResponse {
 }
 
 /// Whether it takes calls.
-pub(crate) async fn readyz(house: web::Data<House>) -> HttpResponse {
+pub(crate) async fn readyz(app: web::Data<AppState>) -> HttpResponse {
     let mut reasons = Vec::new();
-    if house.is_draining() {
+    if app.is_draining() {
         reasons.push("draining");
     }
-    match house.ask(Count).await {
+    match app.ask(Count).await {
         Some(occupancy) if occupancy.taken >= occupancy.capacity => reasons.push("full"),
         Some(_) => {}
         None => reasons.push("registry_silent"),
     }
-    if let Some(shut) = house.gate.shut(Instant::now()) {
+    if let Some(shut) = app.admission.shut(Instant::now()) {
         reasons.push(shut.label());
     }
-    if let Some(trouble) = house.book().and_then(|book| book.trouble()) {
+    if let Some(trouble) = app.book().and_then(|book| book.trouble()) {
         reasons.push(trouble.reason());
     }
-    if !house.store.is_usable() {
+    if !app.store.is_usable() {
         reasons.push("store_unusable");
     }
     if reasons.is_empty() {

@@ -2,101 +2,102 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use call_protocol::checkpoint::Checkpoint;
-use call_protocol::ids::CallSid;
+use call_protocol::phone::CallSid;
 use switchboard_actors::call::Shared;
-use switchboard_actors::messages::{Arrive, Arrived, CallerNumber, Keep, Refused, Tenure, Visit};
+use switchboard_actors::messages::{CallInfo, CallerNumber, Ownership};
 use switchboard_actors::openai::ModelLine;
+use switchboard_actors::registry::messages::{Announce, Arrived, AttachSession, Refused};
 
 use super::form::Form;
 use super::media_stream::DiallerOfThread;
 use super::webhook::Webhook;
 use super::{after_dial, after_stream, answer, caller, limit, takeover};
-use crate::answering::Answering;
-use crate::house::House;
+use crate::routing::Answering;
 use crate::settings::DialAt;
+use crate::state::AppState;
 use crate::telemetry::mask_number;
 
 pub(crate) async fn handle(
-    house: web::Data<House>,
+    app: web::Data<AppState>,
     dialler: web::Data<DiallerOfThread>,
     request: HttpRequest,
     webhook: Webhook,
 ) -> HttpResponse {
     #[cfg(feature = "fault-hook")]
-    house.strike_webhook();
+    app.strike_webhook();
     // The number's fallback URL may lead here, too: then Twilio says which request had failed, perhaps in mid-call
     // (<https://www.twilio.com/docs/api/errors/11200>).
     if let Some(failed) = webhook.form.get("ErrorUrl") {
-        if after_dial::is_at(&house, failed) {
-            return answer::twiml(&after_dial::what_follows(&house, &request, &webhook).await);
+        if after_dial::is_at(&app, failed) {
+            return answer::twiml(&after_dial::what_follows(&app, &request, &webhook).await);
         }
-        return answer::twiml(&after_stream::what_follows(&house, &request, &webhook, 0).await);
+        return answer::twiml(&after_stream::what_follows(&app, &request, &webhook, 0).await);
     }
-    let visit = visit(&house, &request, &webhook).await;
-    let agent = house.answering(&visit);
-    if let Err(too_many) = limit::ring(&house, &visit).await {
+    let info = info(&app, &request, &webhook).await;
+    let agent = app.answering(&info);
+    if let Err(too_many) = limit::ring(&app, &info).await {
         let reason = Refused::NumberCalls.label();
-        house.metrics.admission_rejected(reason);
+        app.metrics.admission_rejected(reason);
         log::debug!(target: "switchboard::phone", call_sid = webhook.call.as_str(), reason; "call turned away");
         return answer::twiml(&if too_many.is_flood {
             answer::busy()
         } else {
-            answer::turned_away(&house, &agent, reason)
+            answer::turned_away(&app, &agent, reason)
         });
     }
-    match arrive(&house, visit).await {
+    match arrive(&app, info).await {
         Ok(arrived) => {
-            if arrived.first && house.settings.openai.dial == DialAt::Webhook {
-                dial_early(&house, &dialler, webhook.call, &agent);
+            if arrived.first && app.settings.openai.dial == DialAt::Webhook {
+                dial_early(&app, &dialler, webhook.call, &agent);
             }
-            answer::twiml(&answer::connect(&house, &agent, &arrived.token))
+            answer::twiml(&answer::connect(&app, &agent, &arrived.token))
         }
         Err(reason) => {
-            limit::unring(&house, webhook.call);
-            house.metrics.admission_rejected(reason);
+            limit::unring(&app, webhook.call);
+            app.metrics.admission_rejected(reason);
             log::warn!(target: "switchboard::phone", call_sid = webhook.call.as_str(), reason; "call turned away");
-            answer::twiml(&answer::turned_away(&house, &agent, reason))
+            answer::twiml(&answer::turned_away(&app, &agent, reason))
         }
     }
 }
 
 /// Opens the model session while Twilio still opens the media socket; it is closed if that does not come.
-fn dial_early(house: &House, dialler: &DiallerOfThread, call: CallSid, agent: &Answering) {
-    let shared = Shared::new(house.metrics.clone(), house.gate.clone(), None);
+fn dial_early(app: &AppState, dialler: &DiallerOfThread, call: CallSid, agent: &Answering) {
+    let shared = Shared::new(app.metrics.clone(), app.admission.clone(), None);
     let early = ModelLine::early(&agent.model_url(), &dialler.0, &shared);
-    house.registry.do_send(Keep { call, early });
+    app.registry.do_send(AttachSession { call, early });
 }
 
 /// Who calls, and who answers: the agent that the webhook's own URL names (`/incoming-call?agent=spa`), or else the
 /// number's. The query is part of what Twilio signs.
-pub(crate) async fn visit(house: &House, request: &HttpRequest, webhook: &Webhook) -> Visit {
+pub(crate) async fn info(app: &AppState, request: &HttpRequest, webhook: &Webhook) -> CallInfo {
     let to = webhook.form.get("To");
     let from = webhook.form.get("From");
     let outbound = is_outbound(webhook);
     let query = Form::from_query(request.query_string()).ok();
     let named = query.as_ref().and_then(|query| query.get("agent"));
     let called = to.unwrap_or_default();
-    let believed = believed(house, webhook);
-    let (agent, reading) = house
+    let believed = believed(app, webhook);
+    let (agent, config_snapshot) = app
         .who_answers(called, named, caller::number(believed))
         .await;
-    Visit {
+    CallInfo {
         call: webhook.call,
         from: from.map(mask_number),
         number: CallerNumber(clean(believed.unwrap_or_default())),
         to: to.map(clean),
         direction: if outbound { "outbound" } else { "inbound" },
         agent,
-        reading,
-        tenure: Tenure::First,
+        config_snapshot,
+        ownership: Ownership::First,
     }
 }
 
 /// The number the call comes from, unless the settings want one that somebody vouches for: any other can be written by
 /// anybody.
-pub(crate) fn believed<'a>(house: &House, webhook: &'a Webhook) -> Option<&'a str> {
+pub(crate) fn believed<'a>(app: &AppState, webhook: &'a Webhook) -> Option<&'a str> {
     let is_believed = is_outbound(webhook)
-        || !house.book_rules().verified_only
+        || !app.book_rules().verified_only
         || caller::is_attested(webhook.form.get("StirVerstat"));
     webhook.form.get("From").filter(|_| is_believed)
 }
@@ -113,54 +114,54 @@ fn clean(number: &str) -> String {
 }
 
 /// Keeps a place for a new call; gives its media token, or the reason why there is none.
-pub(crate) async fn arrive(house: &House, visit: Visit) -> Result<Arrived, &'static str> {
-    let arrived = keep_place(house, visit.clone(), false, false).await?;
+pub(crate) async fn arrive(app: &AppState, info: CallInfo) -> Result<Arrived, &'static str> {
+    let arrived = keep_place(app, info.clone(), false, false).await?;
     if arrived.first {
-        takeover::announce(house, &visit, &arrived.token, None).await;
+        takeover::announce(app, &info, &arrived.token, None).await;
     }
     Ok(arrived)
 }
 
 /// The same for a call that was here, or elsewhere, before; `left` is what its owner wrote down last.
 pub(crate) async fn come_again(
-    house: &House,
-    visit: Visit,
+    app: &AppState,
+    info: CallInfo,
     left: Option<Checkpoint>,
 ) -> Result<Arrived, &'static str> {
     let renew = left
         .as_ref()
         .is_some_and(|checkpoint| checkpoint.ticket.is_none());
-    let arrived = keep_place(house, visit.clone(), true, renew).await?;
+    let arrived = keep_place(app, info.clone(), true, renew).await?;
     if arrived.first {
-        takeover::announce(house, &visit, &arrived.token, left).await;
+        takeover::announce(app, &info, &arrived.token, left).await;
     }
     Ok(arrived)
 }
 
 async fn keep_place(
-    house: &House,
-    visit: Visit,
+    app: &AppState,
+    info: CallInfo,
     again: bool,
     renew: bool,
 ) -> Result<Arrived, &'static str> {
     let now = std::time::SystemTime::now();
-    let mint = &house.keyring.now().mint;
-    let token = mint.mint(visit.call.as_str(), now).map_err(|error| {
+    let mint = &app.keyring.now().issuer;
+    let token = mint.mint(info.call.as_str(), now).map_err(|error| {
         log::error!(target: "switchboard::phone", error:% = error; "cannot mint a ticket");
         "no_ticket"
     })?;
-    let most_of_agent = house.answering(&visit).max_calls();
-    let exempt = house
+    let most_of_agent = app.answering(&info).max_calls();
+    let exempt = app
         .callers()
-        .is_exempt(caller::number(Some(&visit.number.0)));
-    let question = Arrive {
+        .is_exempt(caller::number(Some(&info.number.0)));
+    let question = Announce {
         exempt,
-        visit,
+        info,
         token,
         again,
         renew,
         most_of_agent,
     };
-    let answer = house.ask(question).await.ok_or("registry_silent")?;
+    let answer = app.ask(question).await.ok_or("registry_silent")?;
     answer.map_err(Refused::label)
 }

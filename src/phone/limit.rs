@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use call_protocol::ids::CallSid;
+use call_protocol::phone::CallSid;
 use sha2::{Digest as _, Sha256};
 use switchboard_actors::call::unix_now;
-use switchboard_actors::messages::{Refused, Visit};
+use switchboard_actors::messages::CallInfo;
+use switchboard_actors::registry::messages::Refused;
 use switchboard_actors::store::{Ring, Rung};
 
 use super::caller;
-use crate::house::House;
+use crate::state::AppState;
 
 /// A caller is not kept waiting for a store that does not answer, but let in.
 const STORE_ANSWERS: Duration = Duration::from_millis(200);
@@ -22,26 +23,26 @@ pub(crate) struct TooMany {
 }
 
 /// Counts a new call.
-pub(crate) async fn ring(house: &House, visit: &Visit) -> Result<(), TooMany> {
-    if visit.direction != "inbound" {
+pub(crate) async fn ring(app: &AppState, info: &CallInfo) -> Result<(), TooMany> {
+    if info.direction != "inbound" {
         return Ok(());
     }
-    let number = caller::number(Some(&visit.number.0));
-    let Some(most) = house.callers().most_calls(number) else {
+    let number = caller::number(Some(&info.number.0));
+    let Some(most) = app.callers().most_calls(number) else {
         return Ok(());
     };
     let ring = Ring {
         who: who(number),
-        call: visit.call,
+        call: info.call,
         most,
     };
-    let rung = house.store.ring(ring, unix_now());
+    let rung = app.store.ring(ring, unix_now());
     match actix::clock::timeout(STORE_ANSWERS, rung).await {
         Ok(Ok(Rung::TurnedAway(turn))) => {
             if turn == 1 {
-                let from = visit.from.as_deref().unwrap_or_default();
+                let from = info.from.as_deref().unwrap_or_default();
                 log::warn!(
-                    target: "switchboard::phone", call_sid = visit.call.as_str(), from, most,
+                    target: "switchboard::phone", call_sid = info.call.as_str(), from, most,
                     reason = Refused::NumberCalls.label(); "a number calls too often, its calls are turned away"
                 );
             }
@@ -55,9 +56,9 @@ pub(crate) async fn ring(house: &House, visit: &Visit) -> Result<(), TooMany> {
 }
 
 /// A call that was counted is not taken for another reason.
-pub(crate) fn unring(house: &House, call: CallSid) {
+pub(crate) fn unring(app: &AppState, call: CallSid) {
     // Nobody waits for it.
-    drop(house.store.unring(call));
+    drop(app.store.unring(call));
 }
 
 /// Stands for a number in the store, where numbers are not written down. All that are withheld are one.

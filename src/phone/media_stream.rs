@@ -5,85 +5,94 @@ use std::time::SystemTime;
 
 use actix_web::http::Method;
 use actix_web::{Error, HttpRequest, HttpResponse, web};
-use call_protocol::ids::CallSid;
-use switchboard_actors::messages::{Admitted, Claim, ClaimError, Claimed, Tenure, WalkIn};
+use call_protocol::phone::CallSid;
+use switchboard_actors::messages::Ownership;
 use switchboard_actors::openai::Dialler;
+use switchboard_actors::registry::messages::{
+    AdmitUnticketed, Admitted, ClaimError, Claimed, RedeemTicket,
+};
 
-use super::openers::Opener;
+use super::pending_streams::PendingStream;
 use super::signature::Signed;
 use super::takeover;
-use crate::house::House;
 use crate::settings::{StreamSignature, as_socket};
+use crate::state::AppState;
 
 /// With a ticket in the path.
 pub(crate) async fn with_ticket(
-    house: web::Data<House>,
+    app: web::Data<AppState>,
     dialler: web::Data<DiallerOfThread>,
     token: web::Path<String>,
     request: HttpRequest,
     stream: web::Payload,
 ) -> Result<HttpResponse, Error> {
     if request.method() == Method::HEAD {
-        return Ok(match check_ticket(&house, &request, &token) {
+        return Ok(match check_ticket(&app, &request, &token) {
             Ok(_) => no_handshake(),
-            Err(reason) => refuse(&house, reason),
+            Err(reason) => refuse(&app, reason),
         });
     }
-    let Some(opener) = open(&house, &request) else {
-        return Ok(too_many(&house));
+    let Some(pending_stream) = open(&app, &request) else {
+        return Ok(too_many(&app));
     };
     // Refused before the upgrade and before any model socket: a stranger costs nothing.
-    match admit(&house, &request, &token).await {
-        Ok(Admitted::Seat(seat)) => {
-            switchboard_actors::twilio::take_seat(seat, Box::new(opener), &request, stream)
+    match admit(&app, &request, &token).await {
+        Ok(Admitted::Seat(slot)) => {
+            switchboard_actors::twilio::reattach(slot, Box::new(pending_stream), &request, stream)
         }
         Ok(Admitted::New(claimed)) => {
             let Claimed {
                 key,
-                mut visit,
+                mut info,
                 early,
             } = *claimed;
-            let place = house.place(key);
-            if matches!(visit.tenure, Tenure::Due) {
-                visit.tenure = takeover::take_over(&house, visit.call).await;
+            let place = app.place(key);
+            if matches!(info.ownership, Ownership::Due) {
+                info.ownership = takeover::take_over(&app, info.call).await;
             }
-            let agent = (visit.agent.clone(), visit.reading);
-            let seed = house.seed(place, (Some(visit), early), agent, opener, &dialler.0);
+            let agent = (info.agent.clone(), info.config_snapshot);
+            let seed = app.seed(
+                place,
+                (Some(info), early),
+                agent,
+                pending_stream,
+                &dialler.0,
+            );
             switchboard_actors::twilio::accept(seed, &request, stream)
         }
-        Err(reason) => Ok(refuse(&house, reason)),
+        Err(reason) => Ok(refuse(&app, reason)),
     }
 }
 
 /// Without one, in dev mode only.
 pub(crate) async fn without_ticket(
-    house: web::Data<House>,
+    app: web::Data<AppState>,
     dialler: web::Data<DiallerOfThread>,
     request: HttpRequest,
     stream: web::Payload,
 ) -> Result<HttpResponse, Error> {
-    if !house.settings.is_dev() {
-        return Ok(refuse(&house, "no_ticket"));
+    if !app.settings.is_dev() {
+        return Ok(refuse(&app, "no_ticket"));
     }
     if request.method() == Method::HEAD {
         return Ok(no_handshake());
     }
-    let Some(opener) = open(&house, &request) else {
-        return Ok(too_many(&house));
+    let Some(pending_stream) = open(&app, &request) else {
+        return Ok(too_many(&app));
     };
-    match house.ask(WalkIn).await {
+    match app.ask(AdmitUnticketed).await {
         Some(Ok(key)) => {
-            let place = house.place(key);
-            let agent = house.who_answers("", None, None).await;
-            let (choices, other_urls) = house.choices(agent.1).await;
-            let mut seed = house.seed(place, (None, None), agent, opener, &dialler.0);
+            let place = app.place(key);
+            let agent = app.who_answers("", None, None).await;
+            let (choices, other_urls) = app.choices(agent.1).await;
+            let mut seed = app.seed(place, (None, None), agent, pending_stream, &dialler.0);
             // Whoever writes such TwiML himself says in it who answers.
             seed.choices = Arc::new(choices);
             seed.other_urls = other_urls;
             switchboard_actors::twilio::accept(seed, &request, stream)
         }
-        Some(Err(refused)) => Ok(refuse(&house, refused.label())),
-        None => Ok(refuse(&house, "registry_silent")),
+        Some(Err(refused)) => Ok(refuse(&app, refused.label())),
+        None => Ok(refuse(&app, "registry_silent")),
     }
 }
 
@@ -91,33 +100,33 @@ pub(crate) async fn without_ticket(
 pub(crate) struct DiallerOfThread(pub(crate) Dialler);
 
 async fn admit(
-    house: &House,
+    app: &AppState,
     request: &HttpRequest,
     token: &str,
 ) -> Result<Admitted, &'static str> {
-    let call = check_ticket(house, request, token)?;
-    let claim = Claim {
+    let call = check_ticket(app, request, token)?;
+    let claim = RedeemTicket {
         call,
         token: token.to_owned(),
     };
-    match house.ask(claim).await.ok_or("registry_silent")? {
+    match app.ask(claim).await.ok_or("registry_silent")? {
         Ok(admitted) => {
             // Another process may have met the same ticket. A store that does not answer is no reason to lose the call:
             // who meets it there gets no answer either, and lets nobody in.
-            if takeover::redeem(house, token).await == Ok(false) {
+            if takeover::redeem(app, token).await == Ok(false) {
                 if let Admitted::New(claimed) = admitted {
-                    drop(house.place(claimed.key));
+                    drop(app.place(claimed.key));
                 }
                 return Err(USED);
             }
             Ok(admitted)
         }
         Err(ClaimError::Unknown) => {
-            let adopted = takeover::adopt(house, call, token).await?;
-            match takeover::redeem(house, token).await {
+            let adopted = takeover::adopt(app, call, token).await?;
+            match takeover::redeem(app, token).await {
                 Ok(true) => Ok(Admitted::New(Box::new(adopted))),
                 refused => {
-                    drop(house.place(adopted.key));
+                    drop(app.place(adopted.key));
                     Err(refused.map_or("store_silent", |_| USED))
                 }
             }
@@ -128,15 +137,15 @@ async fn admit(
 
 /// Whose call a ticket opens; nothing is used up by looking.
 fn check_ticket(
-    house: &House,
+    app: &AppState,
     request: &HttpRequest,
     token: &str,
 ) -> Result<CallSid, &'static str> {
-    check_signature(house, request)?;
-    let claim = house
+    check_signature(app, request)?;
+    let claim = app
         .keyring
         .now()
-        .mint
+        .issuer
         .verify(token, SystemTime::now())
         .map_err(|error| error.reason())?;
     CallSid::parse(&claim.call_sid).ok_or("malformed_ticket")
@@ -152,19 +161,19 @@ const USED: &str = "used_ticket";
 
 /// The handshake is signed like a GET, over the `wss://` URL as our TwiML gave it
 /// (<https://www.twilio.com/docs/usage/webhooks/webhooks-security>).
-fn check_signature(house: &House, request: &HttpRequest) -> Result<(), &'static str> {
-    let keys = house.keyring.now();
+fn check_signature(app: &AppState, request: &HttpRequest) -> Result<(), &'static str> {
+    let keys = app.keyring.now();
     if keys.believes_everybody() {
         return Ok(());
     }
-    let mode = house.settings.twilio.stream_signature;
+    let mode = app.settings.twilio.stream_signature;
     if mode == StreamSignature::Off {
         return Ok(());
     }
     let mut headers = request.headers().get_all("x-twilio-signature");
     let verdict = match (headers.next(), headers.next()) {
         (Some(signature), None) => {
-            let urls: Vec<String> = house
+            let urls: Vec<String> = app
                 .spellings(request)
                 .iter()
                 .map(|url| as_socket(url))
@@ -182,7 +191,7 @@ fn check_signature(house: &House, request: &HttpRequest) -> Result<(), &'static 
     match (verdict, mode) {
         (Err(reason), StreamSignature::Require) => Err(reason),
         (Err(reason), StreamSignature::Log | StreamSignature::Off) => {
-            house.refusals.unsigned(reason);
+            app.refusals.unsigned(reason);
             Ok(())
         }
         (Ok(()), _) => Ok(()),
@@ -190,21 +199,20 @@ fn check_signature(house: &House, request: &HttpRequest) -> Result<(), &'static 
 }
 
 /// Counts the socket until its `start`; `None` if too many wait for theirs.
-fn open(house: &House, request: &HttpRequest) -> Option<Opener> {
-    house
-        .openers
+fn open(app: &AppState, request: &HttpRequest) -> Option<PendingStream> {
+    app.pending_streams
         .open(request.peer_addr().map(|peer| peer.ip()))
 }
 
 /// Before anything is asked of anybody. A ticket is not used up by it.
-fn too_many(house: &House) -> HttpResponse {
-    house.metrics.stream_rejected("too_many_openers");
-    house.refusals.socket("too_many_openers");
+fn too_many(app: &AppState) -> HttpResponse {
+    app.metrics.stream_rejected("too_many_openers");
+    app.refusals.socket("too_many_openers");
     HttpResponse::ServiceUnavailable().finish()
 }
 
-fn refuse(house: &House, reason: &'static str) -> HttpResponse {
-    house.metrics.stream_rejected(reason);
-    house.refusals.socket(reason);
+fn refuse(app: &AppState, reason: &'static str) -> HttpResponse {
+    app.metrics.stream_rejected(reason);
+    app.refusals.socket(reason);
     HttpResponse::Forbidden().finish()
 }

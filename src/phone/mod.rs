@@ -7,30 +7,30 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, web};
 
-use crate::house::House;
 use crate::listener::origin;
 use crate::listener::watch::Watch;
 use crate::routes::{Served, get, post, resources};
+use crate::state::AppState;
 
 mod after_dial;
 mod after_stream;
 mod answer;
-mod briefing;
 mod callbacks;
 pub(crate) mod caller;
+pub(crate) mod consult;
 pub mod form;
 mod health;
 mod incoming_call;
 pub(crate) mod language;
 mod limit;
 pub(crate) mod media_stream;
-pub(crate) mod openers;
-pub(crate) mod person;
+pub(crate) mod pending_streams;
 pub mod signature;
 mod takeover;
 pub mod ticket;
 pub mod twiml;
 mod webhook;
+mod whisper;
 
 /// What is refused whatever is asked for. Where signatures and tickets are not looked at, a page from elsewhere must not
 /// ring, or open a media socket, in the name of whoever looks at it; and on the last descriptors only the service's health
@@ -39,20 +39,19 @@ pub(crate) async fn gate(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let house = request.app_data::<web::Data<House>>();
-    let names = house.and_then(|house| Some((house, house.public_names()?)));
-    if let Some((house, names)) = names
+    let app = request.app_data::<web::Data<AppState>>();
+    let names = app.and_then(|app| Some((app, app.public_names()?)));
+    if let Some((app, names)) = names
         && let Err(foreign) = origin::check(request.headers(), names)
     {
         let answer = HttpResponse::Forbidden().force_close().finish();
         if request.path().starts_with("/media-stream") {
-            house.metrics.stream_rejected(foreign.reason());
-            house.refusals.socket(foreign.reason());
+            app.metrics.stream_rejected(foreign.reason());
+            app.refusals.socket(foreign.reason());
         } else {
-            house.metrics.webhook_rejected(foreign.reason());
+            app.metrics.webhook_rejected(foreign.reason());
             let path = request.path();
-            house
-                .refusals
+            app.refusals
                 .webhook(foreign.reason(), answer.status(), path);
         }
         return Ok(request.into_response(answer));
@@ -60,14 +59,13 @@ pub(crate) async fn gate(
     let is_spare = |watch: &Rc<Watch>| watch.is_spare();
     if request.conn_data::<Rc<Watch>>().is_some_and(is_spare)
         && !matches!(request.path(), "/healthz" | "/readyz")
-        && let Some(house) = house
+        && let Some(app) = app
     {
         // The last descriptors are kept: what a call needs besides this one is not to be had.
         let answer = HttpResponse::ServiceUnavailable().force_close().finish();
-        house.metrics.webhook_rejected("no_descriptors");
+        app.metrics.webhook_rejected("no_descriptors");
         let path = request.path();
-        house
-            .refusals
+        app.refusals
             .webhook("no_descriptors", answer.status(), path);
         return Ok(request.into_response(answer));
     }
@@ -86,9 +84,9 @@ const ROUTES: &[Served] = &[
     }),
     post("/after-stream", || web::route().to(after_stream::handle)),
     post("/after-dial", || web::route().to(after_dial::handle)),
-    post("/briefing", || web::route().to(briefing::handle)),
-    post("/briefing-key", || web::route().to(briefing::key)),
-    post("/person-status", || web::route().to(person::status)),
+    post("/briefing", || web::route().to(whisper::handle)),
+    post("/briefing-key", || web::route().to(whisper::key)),
+    post("/person-status", || web::route().to(consult::status)),
     post("/stream-status", || {
         web::route().to(callbacks::stream_status)
     }),

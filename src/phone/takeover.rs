@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use call_protocol::call::end::EndReason;
+use call_protocol::call::outcome::EndReason;
 use call_protocol::checkpoint::{Checkpoint, Standing};
-use call_protocol::ids::CallSid;
+use call_protocol::phone::CallSid;
 use switchboard_actors::call::unix_now;
-use switchboard_actors::messages::{Adopt, CallerNumber, Claimed, Refused, Tenure, Visit};
+use switchboard_actors::messages::{CallInfo, CallerNumber, Ownership};
+use switchboard_actors::registry::messages::{AdmitForeign, Claimed, Refused};
 use switchboard_actors::store::{Answer, CallStore, Claim, Forgotten, StoreError, insist};
 use tokio::sync::watch;
 
 use super::webhook::Webhook;
 use super::{caller, incoming_call, ticket};
-use crate::house::House;
+use crate::state::AppState;
 
 /// Longest wait for the store before the caller is answered without it.
 const STORE_ANSWERS: Duration = Duration::from_millis(250);
@@ -30,8 +31,8 @@ async fn within<T>(limit: Duration, answer: Answer<T>) -> Result<T, StoreError> 
 }
 
 /// What the call's owner wrote down last; the call stays whose it is. `None` if nobody wrote anything, or not readably.
-pub(crate) async fn look(house: &House, call: CallSid) -> Option<Checkpoint> {
-    let found = within(STORE_ANSWERS, house.store.look(call, unix_now())).await;
+pub(crate) async fn look(app: &AppState, call: CallSid) -> Option<Checkpoint> {
+    let found = within(STORE_ANSWERS, app.store.look(call, unix_now())).await;
     let read = found.map(|found| found.map(|document| Checkpoint::decode(&document)));
     match read {
         Ok(None) => None,
@@ -48,34 +49,35 @@ pub(crate) async fn look(house: &House, call: CallSid) -> Option<Checkpoint> {
 }
 
 /// The agent that had the call goes on with it, whoever takes the number by now.
-pub(crate) async fn same_agent(house: &House, webhook: &Webhook, visit: &mut Visit, agent: &str) {
-    if visit.agent.name == agent {
+pub(crate) async fn same_agent(
+    app: &AppState,
+    webhook: &Webhook,
+    info: &mut CallInfo,
+    agent: &str,
+) {
+    if info.agent.name == agent {
         return;
     }
-    let from = caller::number(incoming_call::believed(house, webhook));
+    let from = caller::number(incoming_call::believed(app, webhook));
     let called = webhook.form.get("To").unwrap_or_default();
-    (visit.agent, visit.reading) = house.who_answers(called, Some(agent), from).await;
+    (info.agent, info.config_snapshot) = app.who_answers(called, Some(agent), from).await;
 }
 
 /// Takes a call over from whoever had it: from here on nobody else may speak in it. A call that nobody wrote down, or
 /// not readably, begins anew.
-pub(crate) async fn take_over(house: &House, call: CallSid) -> Tenure {
-    let mut claim = house.store.claim(call, unix_now());
+pub(crate) async fn take_over(app: &AppState, call: CallSid) -> Ownership {
+    let mut claim = app.store.claim(call, unix_now());
     let Ok(claim) = actix::clock::timeout(STORE_ANSWERS, &mut claim).await else {
         log::warn!(target: "switchboard::phone", call_sid = call.as_str(); "call taken over before the store has answered");
-        house.metrics.resumed("failed");
-        return late(house.store.clone(), call, claim);
+        app.metrics.resumed("failed");
+        return late(app.store.clone(), call, claim);
     };
     let (epoch, left) = match claim {
         Ok(claim) => (claim.epoch, claim.checkpoint),
         Err(error) => {
             log::warn!(target: "switchboard::phone", call_sid = call.as_str(), error:% = error; "call taken over without its checkpoint");
-            house.metrics.resumed("failed");
-            return late(
-                house.store.clone(),
-                call,
-                house.store.claim(call, unix_now()),
-            );
+            app.metrics.resumed("failed");
+            return late(app.store.clone(), call, app.store.claim(call, unix_now()));
         }
     };
     let checkpoint = match left.as_deref().map(Checkpoint::decode) {
@@ -83,11 +85,11 @@ pub(crate) async fn take_over(house: &House, call: CallSid) -> Tenure {
         Some(Ok(checkpoint)) => Some(checkpoint),
         Some(Err(error)) => {
             log::warn!(target: "switchboard::phone", call_sid = call.as_str(), error:% = error; "checkpoint not read");
-            house.metrics.resumed("failed");
+            app.metrics.resumed("failed");
             None
         }
     };
-    Tenure::Taken {
+    Ownership::Taken {
         epoch,
         checkpoint: checkpoint.filter(Checkpoint::has_begun).map(Arc::new),
     }
@@ -95,7 +97,7 @@ pub(crate) async fn take_over(house: &House, call: CallSid) -> Tenure {
 
 /// The claim is made as soon as the store can: who writes under another number than it gives is taken for an earlier
 /// owner. Tried until it is made, or nobody needs it any more.
-fn late(store: Arc<dyn CallStore>, call: CallSid, mut claim: Answer<Claim>) -> Tenure {
+fn late(store: Arc<dyn CallStore>, call: CallSid, mut claim: Answer<Claim>) -> Ownership {
     let (tell, told) = watch::channel(None);
     actix::spawn(async move {
         while !tell.is_closed() {
@@ -107,7 +109,7 @@ fn late(store: Arc<dyn CallStore>, call: CallSid, mut claim: Answer<Claim>) -> T
             claim = store.claim(call, unix_now());
         }
     });
-    Tenure::Late(told)
+    Ownership::Late(told)
 }
 
 /// A call is over at Twilio that does not live here. If its owner was lost, and the caller hung up before another one took
@@ -115,25 +117,25 @@ fn late(store: Arc<dyn CallStore>, call: CallSid, mut claim: Answer<Claim>) -> T
 /// long to end it first.
 ///
 /// A store that does not answer is asked until it does: Twilio says this once.
-pub(crate) async fn conclude(house: &House, call: CallSid, grace: Duration) {
+pub(crate) async fn conclude(app: &AppState, call: CallSid, grace: Duration) {
     // Looked at first: most calls have ended where they lived and were forgotten, and are not to be claimed.
-    let Some(left) = left_behind(house, call).await else {
+    let Some(left) = left_behind(app, call).await else {
         return;
     };
     if !is_told(&left) {
         actix::clock::sleep(grace).await;
-        let Some(left) = left_behind(house, call).await else {
+        let Some(left) = left_behind(app, call).await else {
             return;
         };
         if !left.has_begun() {
             // Announced, and no more: there is no end to tell, and an owner that has written nothing yet tells its own.
-            let forget = || house.store.forget(call, left.epoch);
+            let forget = || app.store.forget(call, left.epoch);
             insist(forget(), forget).await;
             return;
         }
     }
     // From here on nobody else ends it, unless somebody else claims it, too.
-    let claim = || house.store.claim(call, unix_now());
+    let claim = || app.store.claim(call, unix_now());
     let Some(Claim {
         epoch,
         checkpoint: Some(document),
@@ -141,7 +143,7 @@ pub(crate) async fn conclude(house: &House, call: CallSid, grace: Duration) {
     else {
         return;
     };
-    let forget = || house.store.forget(call, epoch);
+    let forget = || app.store.forget(call, epoch);
     let forgotten = insist(forget(), forget).await;
     let Ok(left) = Checkpoint::decode(&document) else {
         return;
@@ -151,7 +153,7 @@ pub(crate) async fn conclude(house: &House, call: CallSid, grace: Duration) {
         return;
     }
     let reason = EndReason::GoneMeanwhile;
-    house.metrics.call_concluded(reason);
+    app.metrics.call_concluded(reason);
     log::info!(
         target: "switchboard::call", call_sid = call.as_str(), stream_sid = "-", reason = reason.label(),
         duration_ms = left.elapsed_ms, turns = left.forgotten + left.turns.len() as u64; "stop"
@@ -159,8 +161,8 @@ pub(crate) async fn conclude(house: &House, call: CallSid, grace: Duration) {
 }
 
 /// What is written down of a call.
-async fn left_behind(house: &House, call: CallSid) -> Option<Checkpoint> {
-    let look = || house.store.look(call, unix_now());
+async fn left_behind(app: &AppState, call: CallSid) -> Option<Checkpoint> {
+    let look = || app.store.look(call, unix_now());
     let document = insist(look(), look).await.flatten()?;
     Checkpoint::decode(&document).ok()
 }
@@ -172,14 +174,19 @@ const fn is_told(left: &Checkpoint) -> bool {
 
 /// Writes down that a media socket is awaited, and with which ticket: it may be opened at another process. `left` is
 /// what the owner before wrote.
-pub(crate) async fn announce(house: &House, visit: &Visit, token: &str, left: Option<Checkpoint>) {
+pub(crate) async fn announce(
+    app: &AppState,
+    info: &CallInfo,
+    token: &str,
+    left: Option<Checkpoint>,
+) {
     let mut checkpoint = left.unwrap_or_else(|| Checkpoint {
         epoch: 1,
         ..Checkpoint::default()
     });
-    checkpoint.agent.clone_from(&visit.agent.name);
-    checkpoint.from.clone_from(&visit.from);
-    checkpoint.to.clone_from(&visit.to);
+    checkpoint.agent.clone_from(&info.agent.name);
+    checkpoint.from.clone_from(&info.from);
+    checkpoint.to.clone_from(&info.to);
     checkpoint.ticket = Some(ticket::fingerprint(token));
     let epoch = checkpoint.epoch;
     let Ok(document) = checkpoint.encode() else {
@@ -187,36 +194,34 @@ pub(crate) async fn announce(house: &House, visit: &Visit, token: &str, left: Op
         return;
     };
     let document = Bytes::from(document);
-    let saved = house.store.save(visit.call, epoch, document, unix_now());
+    let saved = app.store.save(info.call, epoch, document, unix_now());
     if let Err(error) = within(ANNOUNCED, saved).await {
-        log::debug!(target: "switchboard::phone", call_sid = visit.call.as_str(), error:% = error; "call not announced to other processes");
+        log::debug!(target: "switchboard::phone", call_sid = info.call.as_str(), error:% = error; "call not announced to other processes");
     }
 }
 
 /// Whether a ticket opens a socket of this process: once over all that share the store.
-pub(crate) async fn redeem(house: &House, token: &str) -> Result<bool, StoreError> {
+pub(crate) async fn redeem(app: &AppState, token: &str) -> Result<bool, StoreError> {
     let ticket = ticket::fingerprint(token);
-    let redeemed = house.store.redeem(ticket, house.process, unix_now());
+    let redeemed = app.store.redeem(ticket, app.process, unix_now());
     within(STORE_ANSWERS, redeemed).await
 }
 
 /// A genuine ticket that this process did not give out: another may have, and its call is let in here, once.
 pub(crate) async fn adopt(
-    house: &House,
+    app: &AppState,
     call: CallSid,
     token: &str,
 ) -> Result<Claimed, &'static str> {
-    let announced = look(house, call).await.ok_or("unknown_ticket")?;
+    let announced = look(app, call).await.ok_or("unknown_ticket")?;
     match &announced.ticket {
         Some(awaited) if *awaited == ticket::fingerprint(token) => {}
         Some(_) => return Err("unknown_ticket"),
         None => return Err("used_ticket"),
     }
     let called = announced.to.as_deref().unwrap_or_default();
-    let (agent, reading) = house
-        .who_answers(called, Some(&announced.agent), None)
-        .await;
-    let visit = Visit {
+    let (agent, config_snapshot) = app.who_answers(called, Some(&announced.agent), None).await;
+    let info = CallInfo {
         call,
         from: announced.from,
         // Written down masked: a tool of this call has to do without it.
@@ -224,10 +229,10 @@ pub(crate) async fn adopt(
         to: announced.to,
         direction: "inbound",
         agent,
-        reading,
-        tenure: Tenure::Due,
+        config_snapshot,
+        ownership: Ownership::Due,
     };
     let token = token.to_owned();
-    let answer = house.ask(Adopt { visit, token }).await;
+    let answer = app.ask(AdmitForeign { info, token }).await;
     answer.ok_or("registry_silent")?.map_err(Refused::label)
 }

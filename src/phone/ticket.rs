@@ -81,7 +81,7 @@ pub enum MintError {
 
 /// Mints tickets and knows its own. Every node of a fleet with the same auth token knows the others' too.
 #[derive(Clone)]
-pub struct Mint {
+pub struct TicketIssuer {
     key: Key,
     /// Keys whose tickets are ours, too, and until when: those of other tokens in force have no end, those of tokens that
     /// left end with the last ticket they can have minted.
@@ -90,13 +90,13 @@ pub struct Mint {
 
 type Key = [u8; 32];
 
-impl fmt::Debug for Mint {
+impl fmt::Debug for TicketIssuer {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("Mint")
     }
 }
 
-impl Mint {
+impl TicketIssuer {
     /// A mint whose key comes from the auth token.
     pub fn from_auth_token(auth_token: &SecretString) -> Self {
         Self {
@@ -234,17 +234,17 @@ pub fn fingerprint(ticket: &str) -> String {
 
 /// Compares texts with the operator's token in a time that tells nothing about either, their lengths included.
 #[derive(Clone)]
-pub struct TokenEq {
+pub struct BearerToken {
     digest: [u8; 32],
 }
 
-impl fmt::Debug for TokenEq {
+impl fmt::Debug for BearerToken {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("TokenEq")
     }
 }
 
-impl TokenEq {
+impl BearerToken {
     /// Keeps the token's hash.
     pub fn new(token: &SecretString) -> Self {
         Self {
@@ -275,8 +275,8 @@ mod tests {
 
     const CALL: &str = "CA00000000000000000000000000000001";
 
-    fn mint() -> Mint {
-        Mint::from_auth_token(&"0123456789abcdef".to_owned().into())
+    fn mint() -> TicketIssuer {
+        TicketIssuer::from_auth_token(&"0123456789abcdef".to_owned().into())
     }
 
     fn at(seconds: u64) -> SystemTime {
@@ -326,11 +326,11 @@ mod tests {
 
     #[test]
     fn another_token_or_a_random_key_makes_forgeries() {
-        let other = Mint::from_auth_token(&"0123456789abcdeg".to_owned().into())
+        let other = TicketIssuer::from_auth_token(&"0123456789abcdeg".to_owned().into())
             .mint(CALL, at(1))
             .unwrap();
         assert_eq!(mint().verify(&other, at(1)), Err(TicketError::Forged));
-        let random = Mint::random().unwrap();
+        let random = TicketIssuer::random().unwrap();
         assert_eq!(
             mint().verify(&random.mint(CALL, at(1)).unwrap(), at(1)),
             Err(TicketError::Forged)
@@ -346,10 +346,10 @@ mod tests {
     fn tickets_of_all_tokens_are_known_and_those_of_one_that_left_until_they_expire() {
         let secret = |text: &str| -> SecretString { text.to_owned().into() };
         let [old, new] = ["old-auth-token", "new-auth-token"];
-        let of_old = Mint::from_auth_token(&secret(old));
-        let both = Mint::from_auth_tokens(&Secrets::new(secret(new), vec![secret(old)]));
-        let of_new = Mint::from_auth_token(&secret(new));
-        let ticket = |mint: &Mint, seconds: u64| mint.mint(CALL, at(seconds)).unwrap();
+        let of_old = TicketIssuer::from_auth_token(&secret(old));
+        let both = TicketIssuer::from_auth_tokens(&Secrets::new(secret(new), vec![secret(old)]));
+        let of_new = TicketIssuer::from_auth_token(&secret(new));
+        let ticket = |mint: &TicketIssuer, seconds: u64| mint.mint(CALL, at(seconds)).unwrap();
         // The first mints, all are known.
         assert!(both.verify(&ticket(&of_old, 1_000), at(1_000)).is_ok());
         assert!(of_new.verify(&ticket(&both, 1_000), at(1_000)).is_ok());
@@ -366,12 +366,12 @@ mod tests {
             Err(TicketError::Forged)
         );
         // Another change in between gives it no more time.
-        let again = Mint::from_auth_token(&secret("third")).after(&after, at(1_100));
+        let again = TicketIssuer::from_auth_token(&secret("third")).after(&after, at(1_100));
         assert!(again.verify(&ticket(&of_old, 1_100), at(1_100)).is_ok());
         assert!(again.verify(&ticket(&of_old, end), at(end)).is_err());
         assert!(again.verify(&ticket(&after, end), at(end)).is_ok());
         // A token that comes back is in force as any other.
-        let back = Mint::from_auth_token(&secret(old)).after(&again, at(1_200));
+        let back = TicketIssuer::from_auth_token(&secret(old)).after(&again, at(1_200));
         assert!(back.verify(&ticket(&of_old, end), at(end)).is_ok());
     }
 
@@ -421,7 +421,7 @@ mod tests {
 
     #[test]
     fn tokens_compare_whole() {
-        let token = TokenEq::new(&"sixteen-or-more!".to_owned().into());
+        let token = BearerToken::new(&"sixteen-or-more!".to_owned().into());
         assert!(token.matches("sixteen-or-more!"));
         for wrong in [
             "",

@@ -6,13 +6,13 @@ use actix_web::dev::Payload;
 use actix_web::error::{ErrorInternalServerError, InternalError, PayloadError};
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{Error, FromRequest, HttpRequest, HttpResponse, web};
-use call_protocol::ids::CallSid;
+use call_protocol::phone::CallSid;
 use futures_util::StreamExt as _;
 use futures_util::future::LocalBoxFuture;
 
 use super::form::Form;
 use super::signature::Signed;
-use crate::house::House;
+use crate::state::AppState;
 
 /// Bytes of a body that are read; Twilio's are below 4 KiB.
 const MAX_BODY: usize = 64 * 1024;
@@ -31,15 +31,15 @@ impl FromRequest for Webhook {
     /// A handler that asks for a webhook meets none that is not believed.
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let body = web::Payload::from_request(request, payload).into_inner();
-        let (request, house) = (
+        let (request, app) = (
             request.clone(),
-            request.app_data::<web::Data<House>>().cloned(),
+            request.app_data::<web::Data<AppState>>().cloned(),
         );
         Box::pin(async move {
-            let (Some(house), Ok(body)) = (house, body) else {
+            let (Some(app), Ok(body)) = (app, body) else {
                 return Err(ErrorInternalServerError(""));
             };
-            let read = Self::read(&house, &request, body).await;
+            let read = Self::read(&app, &request, body).await;
             read.map_err(|answer| InternalError::from_response("webhook rejected", answer).into())
         })
     }
@@ -48,21 +48,21 @@ impl FromRequest for Webhook {
 impl Webhook {
     /// Reads the request; the error is the answer to give.
     async fn read(
-        house: &House,
+        app: &AppState,
         request: &HttpRequest,
         body: web::Payload,
     ) -> Result<Self, HttpResponse> {
-        let result = Self::try_read(house, request, body).await;
+        let result = Self::try_read(app, request, body).await;
         result.map_err(|(status, reason)| {
-            house.metrics.webhook_rejected(reason);
-            house.refusals.webhook(reason, status, request.path());
+            app.metrics.webhook_rejected(reason);
+            app.refusals.webhook(reason, status, request.path());
             // What is left of a refused body is not waited for.
             HttpResponse::build(status).force_close().finish()
         })
     }
 
     async fn try_read(
-        house: &House,
+        app: &AppState,
         request: &HttpRequest,
         body: web::Payload,
     ) -> Result<Self, (StatusCode, &'static str)> {
@@ -82,7 +82,7 @@ impl Webhook {
                 error.reason(),
             )
         })?;
-        check_signature(house, request, &form)?;
+        check_signature(app, request, &form)?;
         let call = form
             .get("CallSid")
             .and_then(CallSid::parse)
@@ -128,11 +128,11 @@ async fn read_body(mut body: web::Payload) -> Result<Vec<u8>, (StatusCode, &'sta
 }
 
 fn check_signature(
-    house: &House,
+    app: &AppState,
     request: &HttpRequest,
     form: &Form,
 ) -> Result<(), (StatusCode, &'static str)> {
-    let keys = house.keyring.now();
+    let keys = app.keyring.now();
     if keys.believes_everybody() {
         return Ok(());
     }
@@ -148,7 +148,7 @@ fn check_signature(
     } else {
         Signed::Form(form.pairs())
     };
-    if keys.is_signed(&house.spellings(request), signed, signature) {
+    if keys.is_signed(&app.spellings(request), signed, signature) {
         Ok(())
     } else {
         Err((StatusCode::FORBIDDEN, "bad_signature"))

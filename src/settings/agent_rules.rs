@@ -24,7 +24,7 @@ const MAX_INSTRUCTIONS_CHARS: usize = 60_000;
 const MAX_TEXT_CHARS: usize = 2_000;
 
 /// What agents may refer to, and what holds where they are silent.
-pub(super) struct Surroundings<'a> {
+pub(super) struct AgentContext<'a> {
     /// Where relative file names begin: the configuration file's folder.
     pub(super) folder: &'a Path,
     pub(super) model: &'a str,
@@ -40,7 +40,7 @@ pub(super) struct Surroundings<'a> {
 pub(super) fn agent(
     name: &str,
     given: &fragments::Agent,
-    around: &Surroundings<'_>,
+    around: &AgentContext<'_>,
     warnings: &mut Vec<Warning>,
     problems: &mut Problems,
 ) -> Option<Agent> {
@@ -281,7 +281,7 @@ fn protected(
 fn tools(
     key: &str,
     given: &[String],
-    around: &Surroundings<'_>,
+    around: &AgentContext<'_>,
     problems: &mut Problems,
 ) -> Option<Vec<ToolRef>> {
     let mut tools: Vec<ToolRef> = Vec::new();
@@ -307,7 +307,7 @@ fn tool(
     key: &str,
     name: &str,
     before: &[ToolRef],
-    around: &Surroundings<'_>,
+    around: &AgentContext<'_>,
 ) -> Result<ToolRef, SettingsError> {
     if before.iter().any(|tool| tool.name() == name) {
         return Err(SettingsError::invalid(
@@ -417,7 +417,7 @@ fn filler(
 fn keypad(
     key: &str,
     given: &BTreeMap<String, String>,
-    around: &Surroundings<'_>,
+    around: &AgentContext<'_>,
     problems: &mut Problems,
 ) -> Option<BTreeMap<char, String>> {
     let mut keys = BTreeMap::new();
@@ -433,7 +433,7 @@ fn keypad_key(
     key: &str,
     pressed: &str,
     target: &str,
-    around: &Surroundings<'_>,
+    around: &AgentContext<'_>,
 ) -> Result<char, SettingsError> {
     let mut chars = pressed.chars();
     let (Some(digit @ ('0'..='9' | '*' | '#')), None) = (chars.next(), chars.next()) else {

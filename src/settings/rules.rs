@@ -9,7 +9,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use super::agent_rules::{self, Surroundings};
+use super::agent_rules::{self, AgentContext};
 use super::agents::{Agent, BUILT_IN_AGENT};
 use super::callers::{BookRules, CallerLimits};
 use super::error::SettingsError;
@@ -90,7 +90,7 @@ fn settings(inputs: Inputs, problems: &mut Problems) -> Option<Settings> {
         None,
     ));
     let stand_in = Fallback::read("fallback", None, None).ok();
-    let around = Surroundings {
+    let around = AgentContext {
         folder: &folder,
         model: openai.as_ref().map_or(USUAL_MODEL, |openai| &openai.model),
         max_call: limits.map_or(Duration::MAX, |limits| limits.max_call),
@@ -568,7 +568,7 @@ fn log(inputs: &Inputs) -> Result<Log, SettingsError> {
 
 fn agents(
     inputs: &Inputs,
-    around: &Surroundings<'_>,
+    around: &AgentContext<'_>,
     warnings: &mut Vec<Warning>,
     problems: &mut Problems,
 ) -> BTreeMap<String, Arc<Agent>> {

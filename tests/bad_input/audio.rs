@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use crate::support::phone::{Closed, Leg, sid};
-use crate::support::{House, Options, SOON, brief, until};
+use crate::support::{Options, SOON, TestService, brief, until};
 
 /// Caller audio of this many bytes, each of this value.
 async fn say(leg: &mut Leg, bytes: usize, value: u8) {
@@ -19,8 +19,8 @@ async fn say(leg: &mut Leg, bytes: usize, value: u8) {
 async fn audio_of_odd_lengths_arrives_and_audio_of_none_is_counted() {
     /// No silence that anybody fills in has it.
     const VALUE: u8 = 0x55;
-    let house = House::start(Options::default().model(brief())).await;
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let service = TestService::start(Options::default().model(brief())).await;
+    let mut leg = service.pick_up(&sid("CA")).await;
     leg.begin().await;
     while leg.heard().await.unwrap()["event"] != "media" {}
     let lengths = [1, 2, 3, 159, 161, 1_601, 8_001, 40_001];
@@ -28,7 +28,7 @@ async fn audio_of_odd_lengths_arrives_and_audio_of_none_is_counted() {
         say(&mut leg, bytes, VALUE).await;
     }
     let all: usize = lengths.iter().sum();
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     let arrived = || {
         session
             .appended()
@@ -42,11 +42,11 @@ async fn audio_of_odd_lengths_arrives_and_audio_of_none_is_counted() {
         say(&mut leg, 0, VALUE).await;
     }
     until("nothing is counted three times", SOON, async || {
-        house.metrics().await.violations("twilio", "bad_payload") == 3.0
+        service.metrics().await.violations("twilio", "bad_payload") == 3.0
     })
     .await;
-    assert_eq!(house.calls().await["calls"][0]["state"], "media");
-    house.stop().await;
+    assert_eq!(service.calls().await["calls"][0]["state"], "media");
+    service.stop().await;
     println!(
         "{all} bytes in messages of {lengths:?}: all at the model; 3 messages of 0 bytes counted"
     );
@@ -54,20 +54,23 @@ async fn audio_of_odd_lengths_arrives_and_audio_of_none_is_counted() {
 
 #[tokio::test]
 async fn a_megabyte_of_audio_in_one_message_is_too_much() {
-    let house = House::start(Options::default().model(brief())).await;
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let service = TestService::start(Options::default().model(brief())).await;
+    let mut leg = service.pick_up(&sid("CA")).await;
     leg.begin().await;
     say(&mut leg, 1 << 20, 0xFF).await;
     assert_eq!(leg.closed(SOON).await, Closed::Code(Some(1009)));
-    house.empty().await;
-    assert_eq!(house.metrics().await.violations("twilio", "too_large"), 1.0);
-    house.stop().await;
+    service.empty().await;
+    assert_eq!(
+        service.metrics().await.violations("twilio", "too_large"),
+        1.0
+    );
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn a_megabyte_of_audio_at_once_is_kept_within_bounds() {
-    let house = House::start(Options::default().model(brief())).await;
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let service = TestService::start(Options::default().model(brief())).await;
+    let mut leg = service.pick_up(&sid("CA")).await;
     leg.begin().await;
     while leg.heard().await.unwrap()["event"] != "media" {}
     // In messages as large as may be, two minutes of it in a moment.
@@ -75,7 +78,7 @@ async fn a_megabyte_of_audio_at_once_is_kept_within_bounds() {
     for _ in 0..times {
         say(&mut leg, size, 0x55).await;
     }
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     let arrived = || {
         session
             .appended()
@@ -88,13 +91,13 @@ async fn a_megabyte_of_audio_at_once_is_kept_within_bounds() {
     until("all of it is somewhere", SOON, async || {
         let dropped =
             "switchboard_audio_frames_total{direction=\"from_caller\",result=\"dropped\"}";
-        arrived() as f64 + house.metric(dropped).await >= f64::from(times)
+        arrived() as f64 + service.metric(dropped).await >= f64::from(times)
     })
     .await;
-    assert_eq!(house.calls().await["calls"][0]["state"], "media");
+    assert_eq!(service.calls().await["calls"][0]["state"], "media");
     println!(
         "{times} messages of {size} bytes at once: {} at the model, the others dropped and counted",
         arrived()
     );
-    house.stop().await;
+    service.stop().await;
 }

@@ -12,12 +12,12 @@ const FLOOD: Duration = Duration::from_secs(6);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn floods_of_pings_and_binary_media_take_no_frame_from_a_neighbour() {
-    let (house, _chaos) = stormy(brief()).await;
-    let others = neighbours(&house, 20, FLOOD + Duration::from_secs(1));
+    let (service, _chaos) = stormy(brief()).await;
+    let others = neighbours(&service, 20, FLOOD + Duration::from_secs(1));
     let began = Instant::now();
     let (mut pings, mut floods, mut binary) = (0, 0, 0);
     while began.elapsed() < FLOOD {
-        let mut socket = house.pick_up_raw(&sid("CA")).await;
+        let mut socket = service.pick_up_raw(&sid("CA")).await;
         // A thousand a second, twenty of them every twenty milliseconds, until somebody says stop.
         let some = frame(FIN | PING, b"!").repeat(20);
         let mut ticks = tokio::time::interval(Duration::from_millis(20));
@@ -30,7 +30,7 @@ async fn floods_of_pings_and_binary_media_take_no_frame_from_a_neighbour() {
         }
         assert_eq!(socket.verdict(SOON).await, Verdict::Closed(1008));
         floods += 1;
-        let mut socket = house.pick_up_raw(&sid("CA")).await;
+        let mut socket = service.pick_up_raw(&sid("CA")).await;
         socket
             .send(&frame(FIN | BINARY, &[0xFF; 160]).repeat(50))
             .await;
@@ -38,8 +38,8 @@ async fn floods_of_pings_and_binary_media_take_no_frame_from_a_neighbour() {
         binary += 1;
     }
     let others = noticed_nothing(&others.await.unwrap());
-    house.empty().await;
-    let scrape = house.metrics().await;
+    service.empty().await;
+    let scrape = service.metrics().await;
     assert_eq!(
         scrape.violations("twilio", "control_flood"),
         f64::from(floods)
@@ -49,7 +49,7 @@ async fn floods_of_pings_and_binary_media_take_no_frame_from_a_neighbour() {
         f64::from(binary)
     );
     assert_eq!(scrape.get("switchboard_panics_total"), 0.0);
-    house.stop().await;
+    service.stop().await;
     println!(
         "{pings} pings at a thousand a second on {floods} sockets, each closed with 1008, and {binary} sockets of binary media, \
          each closed with 1003, in {FLOOD:?}: {others}"

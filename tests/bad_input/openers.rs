@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::support::phone::sid;
-use crate::support::{AUTH_TOKEN, House, Options, brief};
+use crate::support::{AUTH_TOKEN, Options, TestService, brief};
 use switchboard_kit::twilio::signature::sign;
 
 /// An address of the public internet, on the loopback device of a network of its own.
@@ -16,8 +16,8 @@ const ANOTHER: &str = "203.0.113.8";
 const OURS: &str = "203.0.113.1";
 
 /// Opens a media socket from an address, if one is named; gives the answer's status.
-async fn open(house: &House, from: Option<&str>) -> (u16, TcpStream) {
-    let path = house.ticket(&sid("CA")).await;
+async fn open(service: &TestService, from: Option<&str>) -> (u16, TcpStream) {
+    let path = service.ticket(&sid("CA")).await;
     let signature = sign::<&str, &str>(AUTH_TOKEN, &format!("wss://spa.example{path}"), &[]);
     let socket = TcpSocket::new_v4().unwrap();
     if let Some(from) = from {
@@ -25,7 +25,7 @@ async fn open(house: &House, from: Option<&str>) -> (u16, TcpStream) {
             .bind(SocketAddr::new(from.parse().unwrap(), 0))
             .unwrap();
     }
-    let mut stream = socket.connect(house.public).await.unwrap();
+    let mut stream = socket.connect(service.public).await.unwrap();
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: spa.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nx-twilio-signature: {signature}\r\n\r\n"
@@ -37,8 +37,8 @@ async fn open(house: &House, from: Option<&str>) -> (u16, TcpStream) {
     (status, stream)
 }
 
-async fn counted(house: &House) -> f64 {
-    house
+async fn counted(service: &TestService) -> f64 {
+    service
         .metric("switchboard_stream_rejected_total{reason=\"too_many_openers\"}")
         .await
 }
@@ -48,22 +48,22 @@ async fn five_hundred_sockets_without_a_start_are_all_there_may_be() {
     let options = Options::default()
         .model(brief())
         .with("SWITCHBOARD_MAX_CALLS", "600");
-    let house = House::start(options).await;
+    let service = TestService::start(options).await;
     let mut held = Vec::new();
     // Eight at a time: the first ones are closed for want of a start after five seconds.
     while held.len() < 500 {
-        let some = std::iter::repeat_with(|| open(&house, None)).take(8.min(500 - held.len()));
+        let some = std::iter::repeat_with(|| open(&service, None)).take(8.min(500 - held.len()));
         for (status, stream) in futures_util::future::join_all(some).await {
             assert_eq!(status, 101, "after {}", held.len());
             held.push(stream);
         }
     }
-    assert_eq!(open(&house, None).await.0, 503);
-    assert_eq!(counted(&house).await, 1.0);
+    assert_eq!(open(&service, None).await.0, 503);
+    assert_eq!(counted(&service).await, 1.0);
     drop(held);
-    house.empty().await;
-    assert_eq!(open(&house, None).await.0, 101, "there is room again");
-    house.stop().await;
+    service.empty().await;
+    assert_eq!(open(&service, None).await.0, 101, "there is room again");
+    service.stop().await;
     println!("500 sockets without a start from beside the service: the 501st answered 503");
 }
 
@@ -73,26 +73,26 @@ async fn the_stranger() {
     let options = Options::default()
         .model(brief())
         .with("SWITCHBOARD_LISTEN", &format!("{OURS}:0"));
-    let house = House::start(options).await;
+    let service = TestService::start(options).await;
     let mut held = Vec::new();
     for number in 1..=50 {
-        let (status, stream) = open(&house, Some(STRANGER)).await;
+        let (status, stream) = open(&service, Some(STRANGER)).await;
         assert_eq!(status, 101, "number {number}");
         held.push(stream);
     }
-    assert_eq!(open(&house, Some(STRANGER)).await.0, 503);
-    let (status, other) = open(&house, Some(ANOTHER)).await;
+    assert_eq!(open(&service, Some(STRANGER)).await.0, 503);
+    let (status, other) = open(&service, Some(ANOTHER)).await;
     assert_eq!(status, 101, "another address has a count of its own");
     held.push(other);
-    assert_eq!(counted(&house).await, 1.0);
+    assert_eq!(counted(&service).await, 1.0);
     drop(held);
-    house.empty().await;
+    service.empty().await;
     assert_eq!(
-        open(&house, Some(STRANGER)).await.0,
+        open(&service, Some(STRANGER)).await.0,
         101,
         "there is room again"
     );
-    house.stop().await;
+    service.stop().await;
     println!(
         "50 sockets without a start from one address: the 51st answered 503, another address let in"
     );

@@ -9,7 +9,7 @@ use switchboard_kit::realtime::{Fault, When};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::phone::{Leg, sid};
-use crate::support::{House, Options, SOON, brief, until};
+use crate::support::{Options, SOON, TestService, brief, until};
 
 /// Unusable messages a socket may send in ten seconds.
 const BEARABLE: usize = 9;
@@ -32,8 +32,8 @@ fn cases(side: &str) -> Vec<(String, String, String)> {
 }
 
 /// What was counted so far besides the kind that marks the time: by kind.
-async fn counted(house: &House, peer: &str, besides: &str) -> Vec<(String, f64)> {
-    let scrape = house.metrics().await;
+async fn counted(service: &TestService, peer: &str, besides: &str) -> Vec<(String, f64)> {
+    let scrape = service.metrics().await;
     let of_peer = format!("peer=\"{peer}\"");
     let names = scrape.names("switchboard_protocol_violations_total");
     let names = names.into_iter().filter(|name| name.contains(&of_peer));
@@ -67,35 +67,35 @@ fn expected(kind: &str) -> Vec<(String, f64)> {
 }
 
 /// A call in media whose caller has heard the agent.
-async fn on_the_phone(house: &House) -> Leg {
-    let mut leg = house.pick_up(&sid("CA")).await;
+async fn on_the_phone(service: &TestService) -> Leg {
+    let mut leg = service.pick_up(&sid("CA")).await;
     leg.begin().await;
     while leg.heard().await.unwrap()["event"] != "media" {}
     leg
 }
 
 /// The call went on through all of it, in the session it had; now it ends.
-async fn went_on(house: &House, leg: &mut Leg, sessions: usize) {
+async fn went_on(service: &TestService, leg: &mut Leg, sessions: usize) {
     leg.media().await;
-    let row = house.calls().await["calls"][0].clone();
+    let row = service.calls().await["calls"][0].clone();
     assert_eq!(
         (&row["state"], &row["model"]["state"]),
         (&json!("media"), &json!("ready"))
     );
-    assert_eq!(house.model.sessions().len(), sessions);
+    assert_eq!(service.model.sessions().len(), sessions);
     leg.stop().await;
-    house.empty().await;
+    service.empty().await;
 }
 
 #[tokio::test]
 async fn no_message_on_the_media_socket_does_more_than_be_counted() {
-    let house = House::start(Options::default().model(brief())).await;
+    let service = TestService::start(Options::default().model(brief())).await;
     let cases = cases("twilio");
     let (mut marks, mut wrong) = (0.0, Vec::new());
     for (number, some) in cases.chunks(BEARABLE).enumerate() {
-        let mut leg = on_the_phone(&house).await;
+        let mut leg = on_the_phone(&service).await;
         for (name, kind, text) in some {
-            let before = counted(&house, "twilio", "unknown_mark").await;
+            let before = counted(&service, "twilio", "unknown_mark").await;
             let text = text.replace("STREAM", &leg.stream);
             leg.socket.send(Message::text(text)).await.unwrap();
             // Tells that what was sent before it was read.
@@ -104,20 +104,20 @@ async fn no_message_on_the_media_socket_does_more_than_be_counted() {
             leg.send(&mark).await;
             marks += 1.0;
             until(name, SOON, async || {
-                house.metrics().await.violations("twilio", "unknown_mark") == marks
+                service.metrics().await.violations("twilio", "unknown_mark") == marks
             })
             .await;
-            let after = counted(&house, "twilio", "unknown_mark").await;
+            let after = counted(&service, "twilio", "unknown_mark").await;
             let counted = since(&before, &after);
             if counted != expected(kind) {
                 wrong.push(format!("{name}: {counted:?}"));
             }
         }
-        went_on(&house, &mut leg, number + 1).await;
+        went_on(&service, &mut leg, number + 1).await;
     }
     assert_eq!(wrong, [] as [&str; 0]);
-    assert_eq!(house.metric("switchboard_panics_total").await, 0.0);
-    house.stop().await;
+    assert_eq!(service.metric("switchboard_panics_total").await, 0.0);
+    service.stop().await;
     println!(
         "{} bad messages on the media socket: each counted as what it is, 0 panics",
         cases.len()
@@ -126,44 +126,44 @@ async fn no_message_on_the_media_socket_does_more_than_be_counted() {
 
 #[tokio::test]
 async fn no_message_of_the_model_does_more_than_be_counted() {
-    let house = House::start(Options::default().model(brief())).await;
+    let service = TestService::start(Options::default().model(brief())).await;
     let cases = cases("model");
     let (mut signs, mut wrong) = (0.0, Vec::new());
     for (number, some) in cases.chunks(BEARABLE).enumerate() {
-        let mut leg = on_the_phone(&house).await;
+        let mut leg = on_the_phone(&service).await;
         for (name, kind, text) in some {
-            let before = counted(&house, "model", "session_created_again").await;
+            let before = counted(&service, "model", "session_created_again").await;
             let say = |text: &str| Fault::Text {
                 text: text.to_owned(),
                 count: 1,
                 when: When::Now,
             };
-            house.model.faults().live(say(text));
+            service.model.faults().live(say(text));
             // Tells that what was sent before it was read.
-            house
+            service
                 .model
                 .faults()
                 .live(say(r#"{"type":"session.created","session":{}}"#));
             signs += 1.0;
             until(name, SOON, async || {
-                house
+                service
                     .metrics()
                     .await
                     .violations("model", "session_created_again")
                     == signs
             })
             .await;
-            let after = counted(&house, "model", "session_created_again").await;
+            let after = counted(&service, "model", "session_created_again").await;
             let counted = since(&before, &after);
             if counted != expected(kind) {
                 wrong.push(format!("{name}: {counted:?}"));
             }
         }
-        went_on(&house, &mut leg, number + 1).await;
+        went_on(&service, &mut leg, number + 1).await;
     }
     assert_eq!(wrong, [] as [&str; 0]);
-    assert_eq!(house.metric("switchboard_panics_total").await, 0.0);
-    house.stop().await;
+    assert_eq!(service.metric("switchboard_panics_total").await, 0.0);
+    service.stop().await;
     println!(
         "{} bad messages of the model: each counted as what it is, 0 panics",
         cases.len()

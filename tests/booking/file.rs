@@ -109,7 +109,7 @@ fn after_every_change_the_file_alone_is_the_book() {
     let shelf = Shelf::new();
     // A second process has it open.
     let other = Book::open(shelf.path()).unwrap();
-    other.premises().unwrap();
+    other.venue().unwrap();
     for day in ["monday", "tuesday", "wednesday", "thursday"] {
         shelf.books(day);
         let log = fs::metadata(shelf.folder.join("book.sqlite-wal")).unwrap();
@@ -184,7 +184,7 @@ fn another_book_or_an_older_copy_in_its_place_is_the_book_from_then_on() {
         let third = shelf.books("friday");
         assert_eq!(codes(&shelf.path()), [of_other, third], "{how}");
         assert_eq!(counted(&metrics, "replaced"), 2, "{how}");
-        drop(shelf.book.premises().unwrap());
+        drop(shelf.book.venue().unwrap());
         is_sound(&shelf.path());
     }
 }
@@ -419,7 +419,7 @@ fn a_book_that_is_open_to_others_is_not_any_more() {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o664)).unwrap();
     }
     let again = Book::open(shelf.path()).unwrap();
-    again.premises().unwrap();
+    again.venue().unwrap();
     for entry in fs::read_dir(&shelf.folder).unwrap() {
         let entry = entry.unwrap();
         let mode = entry.metadata().unwrap().permissions().mode();

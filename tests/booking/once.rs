@@ -133,7 +133,7 @@ fn a_book_that_somebody_holds_for_a_change_opens_and_is_read() {
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     let began = Instant::now();
     let book = Book::open(shelf.folder.join(FILE)).unwrap();
-    assert!(!book.premises().unwrap().services.is_empty());
+    assert!(!book.venue().unwrap().services.is_empty());
     // It waited for nobody: the change is not over yet.
     println!("opened and read in {:?} beside a change", began.elapsed());
 }

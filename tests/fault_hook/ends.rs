@@ -8,26 +8,26 @@ use switchboard_kit::twilio::Step;
 
 use crate::stalls::kept_in;
 use crate::support::http::{Request, call_over};
-use crate::support::{House, SOON, brief_with, listen, tone, until};
+use crate::support::{SOON, TestService, brief_with, listen, tone, until};
 use crate::town::Folder;
 use crate::victim::{Victim, operator};
 
 /// Two services over one data directory, and a call that the first one has, written down.
 struct Shared {
     folder: Folder,
-    house: House,
-    other: House,
+    service: TestService,
+    other: TestService,
     victim: Victim,
 }
 
 async fn shared(steps: impl IntoIterator<Item = Step>) -> Shared {
     let folder = Folder::new();
     let greeting = || brief_with(|script| script.greeting = tone(440, 500, "Hello."));
-    let (house, other) = (
+    let (service, other) = (
         kept_in(&folder, greeting()).await,
         kept_in(&folder, greeting()).await,
     );
-    let victim = Victim::on(house.line(), house.admin, "+15550142", steps).await;
+    let victim = Victim::on(service.line(), service.admin, "+15550142", steps).await;
     until("the greeting is written down", SOON, async || {
         let store = Connection::open(folder.0.join("calls.sqlite")).unwrap();
         let sql = "SELECT json_array_length(CAST(checkpoint AS TEXT), '$.call.turns') FROM calls";
@@ -37,21 +37,21 @@ async fn shared(steps: impl IntoIterator<Item = Step>) -> Shared {
     .await;
     Shared {
         folder,
-        house,
+        service,
         other,
         victim,
     }
 }
 
-/// Twilio's word that the call is over meets that house.
-async fn is_over(at: &House, call: &str) {
+/// Twilio's word that the call is over meets that service.
+async fn is_over(at: &TestService, call: &str) {
     let told = Request::signed("/call-status", &call_over(call)).send(at.public);
     assert_eq!(told.await.status, 204);
 }
 
-async fn ends(house: &House, reason: &str) -> f64 {
+async fn ends(service: &TestService, reason: &str) -> f64 {
     let name = format!("switchboard_calls_total{{outcome=\"{reason}\"}}");
-    house.metric(&name).await
+    service.metric(&name).await
 }
 
 /// Holds the file that both keep their calls in; nobody else may read or write it for a change meanwhile.
@@ -67,11 +67,11 @@ async fn a_while() {
     tokio::time::sleep(Duration::from_secs(2)).await;
 }
 
-/// The other house has told the end, and the call's own one, whose store has not agreed, tells none of its own.
+/// The other service has told the end, and the call's own one, whose store has not agreed, tells none of its own.
 async fn the_other_tells_it(shared: Shared, own: &str) {
     let Shared {
         folder,
-        house,
+        service,
         other,
         victim,
     } = shared;
@@ -80,19 +80,19 @@ async fn the_other_tells_it(shared: Shared, own: &str) {
     is_over(&other, &call).await;
     assert_eq!(ends(&other, "gone_meanwhile").await, 1.0);
     until("the owner has told its end", SOON, async || {
-        house.metrics().await.sum("switchboard_calls_total") == 1.0
+        service.metrics().await.sum("switchboard_calls_total") == 1.0
     })
     .await;
-    assert_eq!(ends(&house, own).await, 0.0, "not its own to tell");
-    assert_eq!(ends(&house, "superseded").await, 1.0);
-    house.empty().await;
-    assert_eq!(house.metrics().await.sum("switchboard_calls_active"), 0.0);
+    assert_eq!(ends(&service, own).await, 0.0, "not its own to tell");
+    assert_eq!(ends(&service, "superseded").await, 1.0);
+    service.empty().await;
+    assert_eq!(service.metrics().await.sum("switchboard_calls_active"), 0.0);
     // Who hears of it again, and later, tells nothing any more.
-    is_over(&house, &call).await;
+    is_over(&service, &call).await;
     is_over(&other, &call).await;
-    assert_eq!(ends(&house, "gone_meanwhile").await, 0.0);
+    assert_eq!(ends(&service, "gone_meanwhile").await, 0.0);
     assert_eq!(ends(&other, "gone_meanwhile").await, 1.0);
-    house.stop().await;
+    service.stop().await;
     other.stop().await;
     drop(folder);
 }
@@ -111,7 +111,7 @@ async fn a_call_whose_end_another_process_has_told_meanwhile_tells_none() {
 async fn another_was_first(shared: Shared, own: &str) {
     let Shared {
         folder,
-        house,
+        service,
         other,
         victim,
     } = shared;
@@ -119,26 +119,26 @@ async fn another_was_first(shared: Shared, own: &str) {
     let call = victim.call.clone();
     if own == "operator_hang_up" {
         let path = format!("/admin/calls/{call}/hangup");
-        let hung_up = operator(house.admin, "POST", &path, "").await;
+        let hung_up = operator(service.admin, "POST", &path, "").await;
         assert_eq!(hung_up.status, 202);
     }
     victim.outcome().await;
     a_while().await;
-    let told = house.metrics().await.sum("switchboard_calls_total");
+    let told = service.metrics().await.sum("switchboard_calls_total");
     assert_eq!(told, 0.0, "the store has not said whose the call is");
     let concluded = "UPDATE calls SET epoch = epoch + 1, checkpoint = NULL WHERE call = ?1";
     assert_eq!(holder.execute(concluded, [&call]).unwrap(), 1);
     holder.execute_batch("COMMIT").unwrap();
     until("the owner has told what it knows", SOON, async || {
-        ends(&house, "superseded").await == 1.0
+        ends(&service, "superseded").await == 1.0
     })
     .await;
-    house.empty().await;
-    let scrape = house.metrics().await;
-    assert_eq!(ends(&house, own).await, 0.0, "not its own to tell");
+    service.empty().await;
+    let scrape = service.metrics().await;
+    assert_eq!(ends(&service, own).await, 0.0, "not its own to tell");
     assert_eq!(scrape.sum("switchboard_calls_total"), 1.0);
     assert_eq!(scrape.sum("switchboard_calls_active"), 0.0);
-    house.stop().await;
+    service.stop().await;
     other.stop().await;
 }
 
@@ -161,7 +161,7 @@ async fn a_call_that_ends_while_the_store_is_locked_has_one_end_when_it_is_free(
     let shared = shared([listen(), Step::Wait { ms: 1_000 }, Step::HangUp]).await;
     let Shared {
         folder,
-        house,
+        service,
         other,
         victim,
     } = shared;
@@ -171,7 +171,7 @@ async fn a_call_that_ends_while_the_store_is_locked_has_one_end_when_it_is_free(
     let told = async {
         // Both ask again and again meanwhile.
         a_while().await;
-        let both = [&house, &other].map(|house| house.metrics());
+        let both = [&service, &other].map(|service| service.metrics());
         for scrape in futures_util::future::join_all(both).await {
             assert_eq!(scrape.sum("switchboard_calls_total"), 0.0, "nobody knows");
         }
@@ -179,22 +179,22 @@ async fn a_call_that_ends_while_the_store_is_locked_has_one_end_when_it_is_free(
     };
     tokio::join!(is_over(&other, &call), told);
     until("one has told it", SOON, async || {
-        ends(&house, "caller_hung_up").await + ends(&other, "gone_meanwhile").await == 1.0
-            && house.metrics().await.sum("switchboard_calls_total") == 1.0
+        ends(&service, "caller_hung_up").await + ends(&other, "gone_meanwhile").await == 1.0
+            && service.metrics().await.sum("switchboard_calls_total") == 1.0
     })
     .await;
-    house.empty().await;
-    for house in [&house, &other] {
-        is_over(house, &call).await;
+    service.empty().await;
+    for service in [&service, &other] {
+        is_over(service, &call).await;
     }
-    let ends = ends(&house, "caller_hung_up").await
-        + ends(&house, "gone_meanwhile").await
+    let ends = ends(&service, "caller_hung_up").await
+        + ends(&service, "gone_meanwhile").await
         + ends(&other, "gone_meanwhile").await;
     assert_eq!(ends, 1.0);
     let store = Connection::open(folder.0.join("calls.sqlite")).unwrap();
     let sql = "SELECT count(*) FROM calls WHERE checkpoint IS NOT NULL";
     let kept: i64 = store.query_row(sql, [], |row| row.get(0)).unwrap();
     assert_eq!(kept, 0, "nothing is left of it");
-    house.stop().await;
+    service.stop().await;
     other.stop().await;
 }

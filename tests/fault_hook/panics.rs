@@ -237,7 +237,7 @@ async fn calls_are_handed_over_by_a_process_whose_registry_is_silent() {
     serving.signal("TERM");
     let (code, took) = serving.ended(SOON).await;
     assert_eq!(code, 0);
-    // Silence is no empty house: the deadline is waited for, and the question that was under way then.
+    // Silence is no empty service: the deadline is waited for, and the question that was under way then.
     assert!(took >= Duration::from_secs(3), "{took:?}");
     times::within(took, Duration::from_secs(3 + 2 + 2), "exit");
     assert_eq!(victim.outcome().await.streams[0].end, closed_with(1001));

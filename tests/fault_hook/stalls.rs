@@ -9,7 +9,7 @@ use switchboard_kit::twilio::{CallEnd, CallOutcome, CallProgress, Step, StreamEn
 
 use crate::support::phone::{Closed, closed_with, sid};
 use crate::support::{
-    House, Options, PUBLIC, SOON, brief, brief_with, listen, say, times, tone, until,
+    Options, PUBLIC, SOON, TestService, brief, brief_with, listen, say, times, tone, until,
 };
 use crate::town::Folder;
 use crate::victim::{Victim, a_moment, longest_gap_ms, operator};
@@ -21,39 +21,39 @@ const OTHERS: u32 = 20;
 struct Struck {
     outcome: CallOutcome,
     others: LoadReport,
-    house: House,
+    service: TestService,
 }
 
-/// A house that keeps its calls in that folder.
-pub(crate) async fn kept_in(folder: &Folder, model: Realtime) -> House {
+/// A service that keeps its calls in that folder.
+pub(crate) async fn kept_in(folder: &Folder, model: Realtime) -> TestService {
     let options = Options::default()
         .model(model)
         .with("SWITCHBOARD_STORE", "sqlite")
         .with("SWITCHBOARD_DATA_DIR", &folder.0.display().to_string());
-    House::start(options).await
+    TestService::start(options).await
 }
 
 /// A call that meets a fault a second or two into a greeting of that length, and what its neighbours noticed.
 async fn struck(fault: &str, greeting_ms: u64, steps: impl IntoIterator<Item = Step>) -> Struck {
     let model = brief_with(|script| script.greeting = tone(440, greeting_ms, "Hello."));
-    let (house, _chaos) = stormy(model).await;
-    let others = neighbours(&house, OTHERS, Duration::from_secs(8));
-    let victim = Victim::on(talking_line(&house), house.admin, "+15550142", steps).await;
+    let (service, _chaos) = stormy(model).await;
+    let others = neighbours(&service, OTHERS, Duration::from_secs(8));
+    let victim = Victim::on(talking_line(&service), service.admin, "+15550142", steps).await;
     // The others are all there by then.
     a_moment().await;
     victim.breaks(fault).await;
     let outcome = victim.outcome().await;
     let others = others.await.unwrap();
-    house.empty().await;
+    service.empty().await;
     until("every model session is closed", SOON, async || {
-        let sessions = house.model.sessions();
+        let sessions = service.model.sessions();
         sessions.iter().all(|session| session.ended().is_some())
     })
     .await;
     Struck {
         outcome,
         others,
-        house,
+        service,
     }
 }
 
@@ -64,7 +64,7 @@ async fn a_step_that_holds_its_thread_is_a_pause_for_every_call_of_that_thread()
     let Struck {
         outcome,
         others,
-        house,
+        service,
     } = struck("{\"kind\":\"stall_step\",\"ms\":2000}", 5_000, steps).await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     assert_eq!(outcome.streams.len(), 1);
@@ -73,7 +73,7 @@ async fn a_step_that_holds_its_thread_is_a_pause_for_every_call_of_that_thread()
     // Late, but there: nobody is led away.
     assert_eq!(others.failures, 0, "{others:#?}");
     let late = others.added_latency_ms;
-    house.stop().await;
+    service.stop().await;
     println!(
         "a step that holds its thread for 2 s: its caller heard nothing for {gap} ms; of {OTHERS} neighbours on two threads \
          {} frames lost, added p50 {:.1} ms, max {:.0} ms",
@@ -88,14 +88,14 @@ async fn a_thread_that_stood_still_longer_than_a_dead_phone_leg_may_ends_no_call
     let Struck {
         outcome,
         others,
-        house,
+        service,
     } = struck("{\"kind\":\"stall_step\",\"ms\":6000}", 5_000, steps).await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp, "{:?}", outcome.verbs);
     assert_eq!(outcome.streams.len(), 1);
     assert_eq!(others.failures, 0, "{others:#?}");
     // Nor is a model that was asked nothing meanwhile taken for one that does not answer.
-    assert_eq!(house.model.sessions().len(), OTHERS as usize + 1);
-    house.stop().await;
+    assert_eq!(service.model.sessions().len(), OTHERS as usize + 1);
+    service.stop().await;
     println!(
         "a step that holds its thread for 6 s: its caller heard nothing for {} ms, {} of {OTHERS} neighbours went on",
         longest_gap_ms(&outcome),
@@ -110,7 +110,7 @@ async fn a_call_that_takes_no_messages_is_left_by_its_caller() {
     let Struck {
         outcome,
         others,
-        house,
+        service,
     } = struck("{\"kind\":\"stall_actor\",\"ms\":10000}", 2_000, steps).await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp, "{outcome:#?}");
     let [first, second] = outcome.streams.as_slice() else {
@@ -121,11 +121,11 @@ async fn a_call_that_takes_no_messages_is_left_by_its_caller() {
     let gap = longest_gap_ms(&outcome);
     times::within_ms(gap, 4_500, "gap");
     let others = noticed_nothing(&others);
-    let restarts = house
+    let restarts = service
         .metric("switchboard_call_restarts_total{reason=\"stuck\"}")
         .await;
     assert_eq!(restarts, 1.0);
-    house.stop().await;
+    service.stop().await;
     println!(
         "an actor that takes no messages for 10 s: its caller on another after {gap} ms; {others}"
     );
@@ -137,24 +137,24 @@ async fn a_call_that_takes_no_messages_is_left_by_its_caller() {
 async fn a_call_that_stands_still_when_it_is_over_has_one_end() {
     let _turn = TURNS.acquire().await.unwrap();
     let model = brief_with(|script| script.greeting = tone(440, 2_000, "Hello."));
-    let (house, _chaos) = stormy(model).await;
-    let mut line = talking_line(&house);
+    let (service, _chaos) = stormy(model).await;
+    let mut line = talking_line(&service);
     line.status_callback = Some(format!("{PUBLIC}/call-status"));
     line.status_events = vec![CallProgress::Completed];
     let steps = [listen(), Step::HangUp];
-    let victim = Victim::on(line, house.admin, "+15550142", steps).await;
+    let victim = Victim::on(line, service.admin, "+15550142", steps).await;
     // Longer than until the caller hangs up and whoever looks after calls that nobody owns would have had his say.
     victim
         .breaks("{\"kind\":\"stall_actor\",\"ms\":5500}")
         .await;
     let outcome = victim.outcome().await;
     assert_eq!(outcome.callbacks.last().unwrap().answer, Ok(204));
-    house.empty().await;
+    service.empty().await;
     a_moment().await;
     let ends = |outcome: &str| format!("switchboard_calls_total{{outcome=\"{outcome}\"}}");
-    assert_eq!(house.metric(&ends("gone_meanwhile")).await, 0.0);
-    assert_eq!(house.metric(&ends("caller_hung_up")).await, 1.0);
-    house.stop().await;
+    assert_eq!(service.metric(&ends("gone_meanwhile")).await, 0.0);
+    assert_eq!(service.metric(&ends("caller_hung_up")).await, 1.0);
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -164,20 +164,20 @@ async fn a_model_session_that_does_nothing_is_replaced() {
     let Struck {
         outcome,
         others,
-        house,
+        service,
     } = struck("{\"kind\":\"stall_model\",\"ms\":10000}", 2_000, steps).await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp, "{outcome:#?}");
     assert_eq!(outcome.streams.len(), 1);
     let gap = longest_gap_ms(&outcome);
     times::within_ms(gap, 4_500, "gap");
     let others = noticed_nothing(&others);
-    let sessions = house.model.sessions();
+    let sessions = service.model.sessions();
     let by_us = |session: &&switchboard_kit::realtime::Session| {
         matches!(session.ended(), Some(Ended::ByClient(_) | Ended::Lost(_)))
     };
     assert_eq!(sessions.iter().filter(by_us).count(), sessions.len());
     assert_eq!(sessions.len(), OTHERS as usize + 2);
-    house.stop().await;
+    service.stop().await;
     println!(
         "a model session that does nothing for 10 s: longest gap {gap} ms, another session; {others}"
     );
@@ -188,11 +188,11 @@ async fn a_phone_session_that_does_nothing_costs_its_call_its_model_after_five_s
     let _turn = TURNS.acquire().await.unwrap();
     let steps = [Step::Wait { ms: 20_000 }];
     let model = brief_with(|script| script.greeting = tone(440, 2_000, "Hello."));
-    let (house, _chaos) = stormy(model).await;
-    let others = neighbours(&house, OTHERS, Duration::from_secs(8));
-    let victim = Victim::on(talking_line(&house), house.admin, "+15550142", steps).await;
+    let (service, _chaos) = stormy(model).await;
+    let others = neighbours(&service, OTHERS, Duration::from_secs(8));
+    let victim = Victim::on(talking_line(&service), service.admin, "+15550142", steps).await;
     a_moment().await;
-    let sessions = house.model.sessions();
+    let sessions = service.model.sessions();
     let talks = |session: &&Session| !session.received_of("response.create").is_empty();
     let session = sessions.iter().find(talks).unwrap();
     victim
@@ -212,13 +212,13 @@ async fn a_phone_session_that_does_nothing_costs_its_call_its_model_after_five_s
     assert!(model_took >= Duration::from_millis(4_900), "{model_took:?}");
     times::within(model_took, Duration::from_secs(6), "the session's end");
     let others = others.await.unwrap();
-    house.empty().await;
+    service.empty().await;
     // Nobody can end a socket for a session that does nothing: the caller is looked after when it comes to itself.
     let stream = &outcome.streams[0];
     assert_eq!(outcome.dialled(), [] as [&str; 0]);
     assert_eq!(outcome.said_by_twiml(), ["We have a technical problem."]);
     let others = noticed_nothing(&others);
-    house.stop().await;
+    service.stop().await;
     println!(
         "a phone session that does nothing for 7 s: the watchdog ended the call, its caller was on the fallback when it came to \
          itself, after {} ms in all; its model's session was closed after {} ms (bar 6,000); {others}",
@@ -232,11 +232,11 @@ async fn a_store_that_stands_still_costs_no_call_its_caller() {
     let _turn = TURNS.acquire().await.unwrap();
     let folder = Folder::new();
     let model = brief_with(|script| script.greeting = tone(440, 2_000, "Hello."));
-    let house = kept_in(&folder, model).await;
+    let service = kept_in(&folder, model).await;
     let steps = || [listen(), say("yes"), listen(), Step::HangUp];
-    let one = Victim::on(house.line(), house.admin, "+15550142", steps()).await;
+    let one = Victim::on(service.line(), service.admin, "+15550142", steps()).await;
     let body = "{\"kind\":\"stall_store\",\"ms\":6000}";
-    let order = operator(house.admin, "POST", "/admin/fault", body).await;
+    let order = operator(service.admin, "POST", "/admin/fault", body).await;
     assert_eq!(order.status, 202);
     // One that comes meanwhile, and one that has to come back meanwhile.
     let stays = [
@@ -249,7 +249,7 @@ async fn a_store_that_stands_still_costs_no_call_its_caller() {
         listen(),
         Step::HangUp,
     ];
-    let two = Victim::on(house.line(), house.admin, "+15550143", stays).await;
+    let two = Victim::on(service.line(), service.admin, "+15550143", stays).await;
     two.breaks("{\"kind\":\"panic_unguarded\"}").await;
     let (one, two) = (one.outcome().await, two.outcome().await);
     for outcome in [&one, &two] {
@@ -258,7 +258,7 @@ async fn a_store_that_stands_still_costs_no_call_its_caller() {
     }
     assert_eq!((one.streams.len(), two.streams.len()), (1, 2));
     // Whoever took the call over before the store had answered is its owner all the same.
-    let superseded = house
+    let superseded = service
         .metric("switchboard_calls_total{outcome=\"superseded\"}")
         .await;
     assert_eq!(superseded, 0.0);
@@ -278,8 +278,8 @@ async fn a_store_that_stands_still_costs_no_call_its_caller() {
     let heard = second.started_ms + second.first_audio_ms.unwrap();
     let gap = heard - (first.started_ms + first.duration_ms);
     times::within_ms(gap, 3_000, "gap");
-    house.empty().await;
-    house.stop().await;
+    service.empty().await;
+    service.stop().await;
     println!(
         "a store that stands still for 6 s: a call that was there heard nothing for {} ms at most; one that came was answered \
          after {webhook} ms, and when its actor died was back after {gap} ms, without its history",
@@ -290,17 +290,17 @@ async fn a_store_that_stands_still_costs_no_call_its_caller() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn marks_sent_to_a_call_that_takes_no_messages_fill_no_memory() {
     let _turn = TURNS.acquire().await.unwrap();
-    let house = House::start(Options::default().model(brief())).await;
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let service = TestService::start(Options::default().model(brief())).await;
+    let mut leg = service.pick_up(&sid("CA")).await;
     leg.begin().await;
     until("the call is in media", SOON, async || {
-        house.calls().await["calls"][0]["state"] == "media"
+        service.calls().await["calls"][0]["state"] == "media"
     })
     .await;
     let stall = "{\"kind\":\"stall_actor\",\"ms\":3000}";
     let path = format!("/admin/calls/{}/fault", leg.call);
     assert_eq!(
-        operator(house.admin, "POST", &path, stall).await.status,
+        operator(service.admin, "POST", &path, stall).await.status,
         202
     );
     a_moment().await;
@@ -309,8 +309,8 @@ async fn marks_sent_to_a_call_that_takes_no_messages_fill_no_memory() {
         leg.send(&mark).await;
     }
     assert_eq!(leg.closed(SOON).await, Closed::Code(Some(1011)));
-    house.empty().await;
-    let scrape = house.metrics().await;
+    service.empty().await;
+    let scrape = service.metrics().await;
     assert_eq!(
         scrape.get("switchboard_call_restarts_total{reason=\"stuck\"}"),
         1.0
@@ -318,7 +318,7 @@ async fn marks_sent_to_a_call_that_takes_no_messages_fill_no_memory() {
     // What the call finds when it comes to itself: its mailbox, and no more.
     let waited = scrape.violations("twilio", "unknown_mark");
     assert!((1.0..=200.0).contains(&waited), "{waited}");
-    house.stop().await;
+    service.stop().await;
     println!(
         "2,000 marks to a stuck call: {waited} waited for it, bound 150 and what was under way; closed with 1011"
     );

@@ -1,14 +1,14 @@
 //! What the hook takes for a wish.
 
-use crate::support::House;
+use crate::support::TestService;
 use crate::support::phone::sid;
 use crate::victim::operator;
 
 #[tokio::test]
 async fn a_stall_has_a_length_between_a_millisecond_and_half_a_minute() {
-    let house = House::usual().await;
+    let service = TestService::usual().await;
     let path = format!("/admin/calls/{}/fault", sid("CA"));
-    let ask = async |path: &str, body: &str| operator(house.admin, "POST", path, body).await;
+    let ask = async |path: &str, body: &str| operator(service.admin, "POST", path, body).await;
     for kind in ["stall_step", "stall_actor", "stall_model", "stall_phone"] {
         for ms in [
             "",
@@ -54,8 +54,8 @@ async fn a_stall_has_a_length_between_a_millisecond_and_half_a_minute() {
     }
     let nobody = ask(&path, "{\"kind\":\"stop_tool\",\"at\":\"before_journal\"}").await;
     assert_eq!(nobody.status, 404, "{}", nobody.text());
-    // The house of this test keeps its calls in memory.
+    // The service of this test keeps its calls in memory.
     let answer = ask("/admin/fault", "{\"kind\":\"stall_store\",\"ms\":5}").await;
     assert_eq!(answer.status, 409, "{}", answer.text());
-    house.stop().await;
+    service.stop().await;
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use switchboard_kit::realtime::Fault;
 use switchboard_kit::twilio::{CallEnd, Step};
 
-use crate::support::{House, Options, SOON, brief, caller, listen, say, times, until};
+use crate::support::{Options, SOON, TestService, brief, caller, listen, say, times, until};
 use crate::weather::longest_silence_ms;
 
 #[tokio::test]
@@ -13,13 +13,13 @@ async fn f14_three_sessions_in_a_row_expire_and_the_caller_hears_nothing_of_it()
     let model = brief()
         .transcription_delay_ms(50)
         .fault(Fault::Expire { after_ms: 8_000 });
-    let house = House::start(Options::default().model(model)).await;
+    let service = TestService::start(Options::default().model(model)).await;
     let mut steps = vec![listen()];
     for _ in 0..6 {
         steps.extend([say("yes"), listen(), Step::Wait { ms: 700 }]);
     }
     steps.push(Step::HangUp);
-    let outcome = house.line().call(caller(steps)).await;
+    let outcome = service.line().call(caller(steps)).await;
     assert_eq!(
         outcome.end,
         CallEnd::CallerHungUp,
@@ -33,8 +33,8 @@ async fn f14_three_sessions_in_a_row_expire_and_the_caller_hears_nothing_of_it()
         7,
         "every question was answered"
     );
-    house.empty().await;
-    let scrape = house.metrics().await;
+    service.empty().await;
+    let scrape = service.metrics().await;
     let rollovers = |result: &str| {
         scrape.get(&format!(
             "switchboard_session_rollovers_total{{result=\"{result}\"}}"
@@ -54,7 +54,7 @@ async fn f14_three_sessions_in_a_row_expire_and_the_caller_hears_nothing_of_it()
         0.0,
         "none was lost"
     );
-    let sessions = house.model.sessions();
+    let sessions = service.model.sessions();
     let mut appends: Vec<Instant> = Vec::new();
     for session in &sessions {
         let received = session.received();
@@ -74,7 +74,7 @@ async fn f14_three_sessions_in_a_row_expire_and_the_caller_hears_nothing_of_it()
     let dropped =
         scrape.get("switchboard_audio_frames_total{direction=\"from_caller\",result=\"dropped\"}");
     assert_eq!(dropped, 0.0);
-    house.stop().await;
+    service.stop().await;
     println!(
         "F14 sessions of 8 s: {} rollovers between turns in one call, longest gap of caller audio {gap:?} (bar 300 ms), \
          answers missing 0",
@@ -86,23 +86,23 @@ async fn f14_three_sessions_in_a_row_expire_and_the_caller_hears_nothing_of_it()
 #[tokio::test]
 async fn f14_a_session_that_expires_before_the_next_one_is_there_costs_a_pause() {
     let model = brief().transcription_delay_ms(50);
-    let house = House::start(Options::default().model(model)).await;
-    let faults = house.model.faults().clone();
+    let service = TestService::start(Options::default().model(model)).await;
+    let faults = service.model.faults().clone();
     faults.nth(1, Fault::Expire { after_ms: 8_000 });
-    let line = house.line();
+    let line = service.line();
     let mut steps = vec![listen()];
     for _ in 0..6 {
         steps.extend([say("yes"), listen(), Step::Wait { ms: 700 }]);
     }
     steps.push(Step::HangUp);
     let call = tokio::spawn(async move { line.call(caller(steps)).await });
-    let first = house.model.wait_for_session(1, SOON).await.unwrap();
+    let first = service.model.wait_for_session(1, SOON).await.unwrap();
     faults.every(Fault::RefuseUpgrade {
         status: 503,
         retry_after_s: None,
     });
     until("the first session has expired", SOON, async || {
-        house
+        service
             .metric("switchboard_session_rollovers_total{result=\"failed\"}")
             .await
             > 0.0
@@ -110,7 +110,7 @@ async fn f14_a_session_that_expires_before_the_next_one_is_there_costs_a_pause()
     })
     .await;
     let expired = Instant::now();
-    let refused = house.model.sessions().len() - 1;
+    let refused = service.model.sessions().len() - 1;
     faults.clear();
     let outcome = call.await.unwrap();
     assert_eq!(
@@ -123,13 +123,13 @@ async fn f14_a_session_that_expires_before_the_next_one_is_there_costs_a_pause()
     assert_eq!(outcome.streams.len(), 1, "the media socket is the same");
     let silence_ms = longest_silence_ms(&outcome);
     times::within_ms(silence_ms, 2_300, "silence");
-    let scrape = house.metrics().await;
+    let scrape = service.metrics().await;
     assert_eq!(
         scrape.get("switchboard_model_reconnect_seconds_count"),
         1.0,
         "it was lost, and found again"
     );
-    let sessions = house.model.sessions();
+    let sessions = service.model.sessions();
     let next = sessions.last().unwrap();
     let told = next.replayed();
     let briefing = told.first().map_or("", |item| item.text.as_str());
@@ -139,7 +139,7 @@ async fn f14_a_session_that_expires_before_the_next_one_is_there_costs_a_pause()
     );
     let again = next.opened().saturating_duration_since(expired);
     times::within(again, Duration::from_millis(2_500), "again");
-    house.stop().await;
+    service.stop().await;
     println!(
         "F14 the next session refused {refused} times until the old one expired: another {again:?} after that, told the \
          conversation; longest silence {silence_ms} ms"

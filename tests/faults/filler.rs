@@ -7,7 +7,7 @@ use switchboard_kit::speech;
 use switchboard_kit::twilio::wav::{read_file, write_mono_file};
 use switchboard_kit::twilio::{CallEnd, Step};
 
-use crate::support::{House, Options, brief, caller, listen, times};
+use crate::support::{Options, TestService, brief, caller, listen, times};
 use crate::weather::longest_silence_ms;
 
 /// Bytes of the clip that are looked for: from its second quarter of a second to the end of its second second.
@@ -25,8 +25,8 @@ async fn f5_while_the_model_is_away_the_caller_hears_the_clip_of_the_settings() 
         file.display()
     );
     options.toml = options.toml.replace("[fallback]", &filler);
-    let house = House::start(options).await;
-    let outcome = house.line().call(caller([listen(), Step::HangUp])).await;
+    let service = TestService::start(options).await;
+    let outcome = service.line().call(caller([listen(), Step::HangUp])).await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     let heard = &outcome.streams[0].heard;
     let piece = &clip[PIECE];
@@ -45,7 +45,7 @@ async fn f5_while_the_model_is_away_the_caller_hears_the_clip_of_the_settings() 
     times::within_ms(begins as u64, 2_300, "the filler's first sound");
     let silence_ms = longest_silence_ms(&outcome);
     times::within_ms(silence_ms, 2_300, "silence");
-    house.stop().await;
+    service.stop().await;
     let _ = std::fs::remove_file(file);
     println!(
         "F5 a clip as filler, the model {} ms away: heard {begins} ms after start, {} ms of it found byte for byte",

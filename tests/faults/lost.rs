@@ -10,7 +10,9 @@ use switchboard_kit::realtime::{Realtime, Resume, Session};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step, is_loud};
 use tokio::task::JoinHandle;
 
-use crate::support::{House, SOON, brief, brief_with, caller, listen, say, times, tone, until};
+use crate::support::{
+    SOON, TestService, brief, brief_with, caller, listen, say, times, tone, until,
+};
 use crate::weather::{
     TURNS, longest_silence_ms, neighbours, noticed_nothing, stormy, talking_line,
 };
@@ -48,11 +50,11 @@ fn talkative() -> Realtime {
 }
 
 /// Callers in the middle of a long answer, on the newest connections to the model.
-async fn in_mid_answer(house: &House) -> Vec<JoinHandle<CallOutcome>> {
-    let before = house.model.sessions().len();
+async fn in_mid_answer(service: &TestService) -> Vec<JoinHandle<CallOutcome>> {
+    let before = service.model.sessions().len();
     let mut calls = Vec::new();
     for _ in 0..VICTIMS {
-        let line = talking_line(house);
+        let line = talking_line(service);
         let steps = [
             listen(),
             say("yes"),
@@ -66,7 +68,7 @@ async fn in_mid_answer(house: &House) -> Vec<JoinHandle<CallOutcome>> {
         calls.push(tokio::spawn(async move { line.call(caller(steps)).await }));
     }
     until("the victims are being answered", SOON, async || {
-        let sessions = house.model.sessions();
+        let sessions = service.model.sessions();
         let speaks = |session: &Session| {
             session
                 .responses()
@@ -80,8 +82,8 @@ async fn in_mid_answer(house: &House) -> Vec<JoinHandle<CallOutcome>> {
 }
 
 /// From the fault to the first audio of each next session, sorted.
-fn first_audio_after(house: &House, since: Instant) -> Vec<Duration> {
-    let sessions = house.model.sessions();
+fn first_audio_after(service: &TestService, since: Instant) -> Vec<Duration> {
+    let sessions = service.model.sessions();
     let next = sessions.iter().filter(|session| {
         session.opened() >= since
             && session
@@ -98,10 +100,10 @@ fn first_audio_after(house: &House, since: Instant) -> Vec<Duration> {
 }
 
 /// Reads the victims' pages as long as they live; gives the last of each, by call.
-async fn pages(house: &House) -> BTreeMap<String, Value> {
+async fn pages(service: &TestService) -> BTreeMap<String, Value> {
     let mut pages = BTreeMap::new();
     loop {
-        let listing = house.calls().await;
+        let listing = service.calls().await;
         let rows = listing["calls"].as_array().cloned().unwrap_or_default();
         let victims = rows.iter().filter(|row| row["agent"] == "spa");
         let victims: Vec<_> = victims.filter_map(|row| row["call_sid"].as_str()).collect();
@@ -109,7 +111,9 @@ async fn pages(house: &House) -> BTreeMap<String, Value> {
             return pages;
         }
         for call in victims {
-            let page = house.operator("GET", &format!("/admin/calls/{call}")).await;
+            let page = service
+                .operator("GET", &format!("/admin/calls/{call}"))
+                .await;
             if page.status == 200 {
                 pages.insert(call.to_owned(), page.json());
             }
@@ -189,9 +193,9 @@ fn passages(chaos: &Chaos) -> Vec<Passage> {
 }
 
 /// Waits for the neighbours' sessions: theirs are the first.
-async fn others_are_there(house: &House) {
+async fn others_are_there(service: &TestService) {
     until("the neighbours are there", SOON * 2, async || {
-        house.model.sessions().len() >= OTHERS as usize
+        service.model.sessions().len() >= OTHERS as usize
     })
     .await;
 }
@@ -199,23 +203,23 @@ async fn others_are_there(house: &House) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f1_a_reset_in_mid_call_costs_a_pause_and_not_the_call() {
     let _turn = TURNS.acquire().await.unwrap();
-    let (house, chaos) = stormy(talkative()).await;
-    let others = neighbours(&house, OTHERS, Duration::from_secs(40));
-    others_are_there(&house).await;
+    let (service, chaos) = stormy(talkative()).await;
+    let others = neighbours(&service, OTHERS, Duration::from_secs(40));
+    others_are_there(&service).await;
     let mut waits = Vec::new();
     let (mut silence_ms, mut differs_ms) = (0, 0);
     for _ in 0..ROUNDS {
-        let calls = in_mid_answer(&house).await;
+        let calls = in_mid_answer(&service).await;
         let since = Instant::now();
         for passage in passages(&chaos) {
             passage.cut(Cut::Reset);
         }
-        let (outcomes, pages) = tokio::join!(go_on(calls), pages(&house));
+        let (outcomes, pages) = tokio::join!(go_on(calls), pages(&service));
         for outcome in &outcomes {
             silence_ms = silence_ms.max(longest_silence_ms(outcome));
             differs_ms = differs_ms.max(is_intact(&pages[&outcome.call_sid], outcome));
         }
-        waits.extend(first_audio_after(&house, since));
+        waits.extend(first_audio_after(&service, since));
     }
     waits.sort();
     assert_eq!(waits.len(), ROUNDS * VICTIMS);
@@ -223,7 +227,7 @@ async fn f1_a_reset_in_mid_call_costs_a_pause_and_not_the_call() {
     times::within(p95, Duration::from_millis(1_500), &waits);
     times::within_ms(silence_ms, SILENCE_MS, "silence");
     let others = noticed_nothing(&others.await.unwrap());
-    house.stop().await;
+    service.stop().await;
     println!(
         "F1 {} resets in mid-answer: audio of the next session after p50 {} ms, p95 {} ms (bar 1,500); longest silence in \
          these calls {silence_ms} ms; their transcripts whole, at most {differs_ms} ms of sound off; {others}",
@@ -236,10 +240,10 @@ async fn f1_a_reset_in_mid_call_costs_a_pause_and_not_the_call() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f6_a_black_hole_is_noticed_within_ten_seconds() {
     let _turn = TURNS.acquire().await.unwrap();
-    let (house, chaos) = stormy(talkative()).await;
-    let others = neighbours(&house, OTHERS, Duration::from_secs(20));
-    others_are_there(&house).await;
-    let calls = in_mid_answer(&house).await;
+    let (service, chaos) = stormy(talkative()).await;
+    let others = neighbours(&service, OTHERS, Duration::from_secs(20));
+    others_are_there(&service).await;
+    let calls = in_mid_answer(&service).await;
     let since = Instant::now();
     for passage in passages(&chaos) {
         passage.weather(Weather {
@@ -248,7 +252,7 @@ async fn f6_a_black_hole_is_noticed_within_ten_seconds() {
         });
     }
     let silence_ms = goes_on(calls).await;
-    let sessions = house.model.sessions();
+    let sessions = service.model.sessions();
     let again = sessions.iter().filter(|session| {
         session.opened() >= since
             && session
@@ -261,14 +265,14 @@ async fn f6_a_black_hole_is_noticed_within_ten_seconds() {
     assert_eq!(noticed.len(), VICTIMS);
     // Dialled again a quarter of a second after it was noticed, at most.
     times::within(worst, Duration::from_millis(10_300), &noticed);
-    let waits = first_audio_after(&house, since);
+    let waits = first_audio_after(&service, since);
     assert_eq!(waits.len(), VICTIMS);
     let audio = waits[VICTIMS - 1];
     let bar = Duration::from_millis(1_500);
     times::within(audio.saturating_sub(worst), bar, &waits);
     times::within_ms(silence_ms, SILENCE_MS, "silence");
     let others = noticed_nothing(&others.await.unwrap());
-    house.stop().await;
+    service.stop().await;
     println!(
         "F6 black hole under {VICTIMS} sessions: dialled again after {worst:?}, bar 10 s and the back-off; audio {:?} after \
          that at the latest (bar 1.5 s); longest silence {silence_ms} ms (bar {SILENCE_MS}); {others}",
@@ -280,12 +284,12 @@ async fn f6_a_black_hole_is_noticed_within_ten_seconds() {
 /// wait for an answer that nobody owes him.
 #[tokio::test]
 async fn f1_a_caller_who_spoke_to_a_server_that_was_gone_already_is_asked_again() {
-    let (house, chaos) = stormy(brief()).await;
+    let (service, chaos) = stormy(brief()).await;
     let steps = [listen(), say("yes"), listen(), Step::HangUp];
-    let line = talking_line(&house);
+    let line = talking_line(&service);
     let call = tokio::spawn(async move { line.call(caller(steps)).await });
     until("the greeting is over", SOON, async || {
-        house.calls().await["calls"][0]["turns"] == 1
+        service.calls().await["calls"][0]["turns"] == 1
     })
     .await;
     let [passage] = &chaos.passages()[..] else {
@@ -302,7 +306,7 @@ async fn f1_a_caller_who_spoke_to_a_server_that_was_gone_already_is_asked_again(
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     let stream = &outcome.streams[0];
     assert_eq!(stream.agent_speech.len(), 2, "{:?}", stream.agent_speech);
-    let sessions = house.model.sessions();
+    let sessions = service.model.sessions();
     let told = sessions[1].replayed();
     assert!(
         told.iter()
@@ -311,7 +315,7 @@ async fn f1_a_caller_who_spoke_to_a_server_that_was_gone_already_is_asked_again(
     );
     let silence_ms = longest_silence_ms(&outcome);
     times::within_ms(silence_ms, SILENCE_MS, "silence");
-    house.stop().await;
+    service.stop().await;
     println!(
         "F1 a reset a second after the server was last heard, the caller speaking: he is asked to say it again, {silence_ms} ms without a sound"
     );
@@ -319,20 +323,20 @@ async fn f1_a_caller_who_spoke_to_a_server_that_was_gone_already_is_asked_again(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f1_bad_weather_is_no_fault() {
-    let (house, chaos) = stormy(talkative()).await;
+    let (service, chaos) = stormy(talkative()).await;
     chaos.weather(Weather {
         delay: Duration::from_millis(80),
         jitter: Duration::from_millis(60),
         ..Weather::default()
     });
-    let calls = in_mid_answer(&house).await;
+    let calls = in_mid_answer(&service).await;
     goes_on(calls).await;
-    let scrape = house.metrics().await;
+    let scrape = service.metrics().await;
     assert_eq!(scrape.get("switchboard_model_reconnect_seconds_count"), 0.0);
     let dropped =
         scrape.get("switchboard_audio_frames_total{direction=\"from_caller\",result=\"dropped\"}");
     assert_eq!(dropped, 0.0);
-    house.stop().await;
+    service.stop().await;
     println!(
         "F1 80 to 140 ms each way to the model: {VICTIMS} calls, 0 sessions lost, 0 frames dropped"
     );

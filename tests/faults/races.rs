@@ -6,7 +6,7 @@ use switchboard_kit::realtime::{Fault, When};
 
 use crate::support::http::Request;
 use crate::support::phone::{Closed, Leg, sid};
-use crate::support::{ADMIN_TOKEN, House, Options, SOON, brief_with, times, tone, until};
+use crate::support::{ADMIN_TOKEN, Options, SOON, TestService, brief_with, times, tone, until};
 
 /// How a call was ended, and how long its model sessions outlived that.
 struct Race {
@@ -15,14 +15,14 @@ struct Race {
     outcome: String,
 }
 
-async fn talkative() -> House {
+async fn talkative() -> TestService {
     let model = brief_with(|script| script.greeting = tone(440, 6_000, "Hello. And so on."));
-    House::start(Options::default().model(model)).await
+    TestService::start(Options::default().model(model)).await
 }
 
 /// A call whose agent speaks.
-async fn spoken_to(house: &House) -> Leg {
-    let mut leg = house.pick_up(&sid("CA")).await;
+async fn spoken_to(service: &TestService) -> Leg {
+    let mut leg = service.pick_up(&sid("CA")).await;
     leg.begin().await;
     hears(&mut leg).await;
     leg
@@ -37,17 +37,17 @@ async fn hears(leg: &mut Leg) {
     }
 }
 
-/// Everything of the one call of this house is over: once, under one name, within a second.
-async fn ended_once(house: House, what: &'static str, since: Instant) -> Race {
+/// Everything of the one call of this service is over: once, under one name, within a second.
+async fn ended_once(service: TestService, what: &'static str, since: Instant) -> Race {
     until("the model is let go", SOON, async || {
-        let sessions = house.model.sessions();
+        let sessions = service.model.sessions();
         sessions.iter().all(|session| session.ended().is_some())
     })
     .await;
     let freed = since.elapsed();
     times::within(freed, Duration::from_secs(1), what);
-    house.empty().await;
-    let scrape = house.metrics().await;
+    service.empty().await;
+    let scrape = service.metrics().await;
     assert_eq!(
         scrape.sum("switchboard_calls_total"),
         1.0,
@@ -58,7 +58,7 @@ async fn ended_once(house: House, what: &'static str, since: Instant) -> Race {
     let mut ends = names.filter(|name| scrape.get(name) > 0.0);
     let outcome = ends.next().unwrap().to_owned();
     assert_eq!(ends.next(), None, "{what}: one name");
-    house.stop().await;
+    service.stop().await;
     let outcome = outcome.split('"').nth(1).unwrap().to_owned();
     Race {
         what,
@@ -68,38 +68,41 @@ async fn ended_once(house: House, what: &'static str, since: Instant) -> Race {
 }
 
 async fn stop_in_mid_answer() -> Race {
-    let house = talkative().await;
-    let mut leg = spoken_to(&house).await;
+    let service = talkative().await;
+    let mut leg = spoken_to(&service).await;
     leg.stop().await;
     let since = Instant::now();
     leg.closed(SOON).await;
-    ended_once(house, "stop in mid-answer", since).await
+    ended_once(service, "stop in mid-answer", since).await
 }
 
 async fn hang_up_while_reconnecting() -> Race {
-    let house = talkative().await;
-    let mut leg = spoken_to(&house).await;
-    house.model.faults().every(Fault::HangHandshake);
-    house.model.faults().live(Fault::Reset { when: When::Now });
+    let service = talkative().await;
+    let mut leg = spoken_to(&service).await;
+    service.model.faults().every(Fault::HangHandshake);
+    service
+        .model
+        .faults()
+        .live(Fault::Reset { when: When::Now });
     until("another session is dialled", SOON, async || {
-        house.model.sessions().len() == 2
+        service.model.sessions().len() == 2
     })
     .await;
     let path = format!("/admin/calls/{}/hangup", leg.call);
-    let reply = house.operator("POST", &path).await;
+    let reply = service.operator("POST", &path).await;
     assert_eq!(reply.status, 202);
     let since = Instant::now();
     assert_eq!(leg.closed(SOON).await, Closed::Code(Some(1000)));
-    ended_once(house, "hangup while the model is dialled again", since).await
+    ended_once(service, "hangup while the model is dialled again", since).await
 }
 
 async fn gone_in_setup(with_stop: bool) -> Race {
-    let house = talkative().await;
-    house.model.faults().every(Fault::HangHandshake);
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let service = talkative().await;
+    service.model.faults().every(Fault::HangHandshake);
+    let mut leg = service.pick_up(&sid("CA")).await;
     leg.connected().await;
     until("the model is dialled", SOON, async || {
-        house.model.sessions().len() == 1
+        service.model.sessions().len() == 1
     })
     .await;
     let what = if with_stop {
@@ -110,18 +113,18 @@ async fn gone_in_setup(with_stop: bool) -> Race {
         "gone before start"
     };
     let since = Instant::now();
-    ended_once(house, what, since).await
+    ended_once(service, what, since).await
 }
 
 async fn transfer_against_hang_up() -> Race {
-    let house = talkative().await;
-    let mut leg = spoken_to(&house).await;
+    let service = talkative().await;
+    let mut leg = spoken_to(&service).await;
     let path = format!("/admin/calls/{}/transfer", leg.call);
     let sent = Request::new("POST", &path)
         .header("Authorization", &format!("Bearer {ADMIN_TOKEN}"))
         .header("Content-Type", "application/json")
         .body(r#"{"to":"+15550123"}"#)
-        .send(house.admin);
+        .send(service.admin);
     let (transferred, ()) = tokio::join!(sent, leg.stop());
     // Whoever was first: done, too late, or not there any more.
     assert!(
@@ -131,18 +134,18 @@ async fn transfer_against_hang_up() -> Race {
     );
     let since = Instant::now();
     leg.closed(SOON).await;
-    ended_once(house, "transfer against stop", since).await
+    ended_once(service, "transfer against stop", since).await
 }
 
 async fn hang_up_against_stop() -> Race {
-    let house = talkative().await;
-    let mut leg = spoken_to(&house).await;
+    let service = talkative().await;
+    let mut leg = spoken_to(&service).await;
     let path = format!("/admin/calls/{}/hangup", leg.call);
-    let (hung_up, ()) = tokio::join!(house.operator("POST", &path), leg.stop());
+    let (hung_up, ()) = tokio::join!(service.operator("POST", &path), leg.stop());
     assert!([202, 404, 409].contains(&hung_up.status));
     let since = Instant::now();
     leg.closed(SOON).await;
-    ended_once(house, "hangup against stop", since).await
+    ended_once(service, "hangup against stop", since).await
 }
 
 #[tokio::test]

@@ -10,7 +10,8 @@ use switchboard_kit::twilio::{CallEnd, CallOutcome, DialAnswer, Step};
 use crate::support::http::Request;
 use crate::support::phone::sid;
 use crate::support::{
-    House, MODEL_KEY, Options, SOON, brief, caller, fallback_after_ms, listen, say, times, until,
+    MODEL_KEY, Options, SOON, TestService, brief, caller, fallback_after_ms, listen, say, times,
+    until,
 };
 use crate::weather::{
     TURNS, longest_silence_ms, neighbours, noticed_nothing, stormy, talking_line,
@@ -18,8 +19,8 @@ use crate::weather::{
 
 /// Phones and stays on the line until the front desk has answered; gives the call and the milliseconds of media stream
 /// before the fallback.
-async fn falls_back(house: &House) -> (CallOutcome, u64) {
-    let mut line = house.line();
+async fn falls_back(service: &TestService) -> (CallOutcome, u64) {
+    let mut line = service.line();
     line.dial = vec![DialAnswer::Answered { talk_ms: 100 }];
     let outcome = line.call(caller([])).await;
     assert_eq!(outcome.complaints(), []);
@@ -28,8 +29,8 @@ async fn falls_back(house: &House) -> (CallOutcome, u64) {
     (outcome, after_ms)
 }
 
-async fn ready(house: &House) -> (u16, String) {
-    let reply = Request::new("GET", "/readyz").send(house.public).await;
+async fn ready(service: &TestService) -> (u16, String) {
+    let reply = Request::new("GET", "/readyz").send(service.public).await;
     (reply.status, reply.text())
 }
 
@@ -43,18 +44,18 @@ async fn f2_a_refused_key_is_final_and_turns_new_calls_away_until_it_is_taken_ag
         status: 401,
         retry_after_s: None,
     };
-    let house = House::start(Options::default().model(brief().fault(fault))).await;
-    let (_, after_ms) = falls_back(&house).await;
+    let service = TestService::start(Options::default().model(brief().fault(fault))).await;
+    let (_, after_ms) = falls_back(&service).await;
     times::within_ms(after_ms, 1_000, "after");
-    assert_eq!(house.model.sessions().len(), 1, "no retry");
-    let (status, reasons) = ready(&house).await;
+    assert_eq!(service.model.sessions().len(), 1, "no retry");
+    let (status, reasons) = ready(&service).await;
     assert_eq!(status, 503);
     assert!(reasons.contains("\"model_refused\""), "{reasons}");
-    let scrape = house.metrics().await;
+    let scrape = service.metrics().await;
     let alert = "switchboard_model_connects_total{result=\"unauthorized\"}";
     assert_eq!(scrape.get(alert), 1.0);
     // The next caller is not connected to a silence: he hears the line and the front desk at once.
-    let reply = house.ring(&sid("CA")).await;
+    let reply = service.ring(&sid("CA")).await;
     let text = reply.text();
     assert!(
         !text.contains("<Connect") && text.contains("We have a technical problem."),
@@ -62,9 +63,9 @@ async fn f2_a_refused_key_is_final_and_turns_new_calls_away_until_it_is_taken_ag
     );
     assert!(text.contains("+15550199"), "{text}");
     times::within(reply.took, Duration::from_millis(100), "reply took");
-    assert_eq!(house.metric(&rejected("model_refused")).await, 1.0);
-    assert_eq!(house.model.sessions().len(), 1);
-    house.stop().await;
+    assert_eq!(service.metric(&rejected("model_refused")).await, 1.0);
+    assert_eq!(service.model.sessions().len(), 1);
+    service.stop().await;
     println!(
         "F2 401: fallback {after_ms} ms after start (bar 1,000), 1 attempt; the next caller turned away in {:?}",
         reply.took
@@ -73,34 +74,34 @@ async fn f2_a_refused_key_is_final_and_turns_new_calls_away_until_it_is_taken_ag
 
 #[tokio::test]
 async fn f3_retry_after_is_kept_and_the_door_is_shut_meanwhile() {
-    let house = House::start(Options::default().model(brief())).await;
+    let service = TestService::start(Options::default().model(brief())).await;
     let fault = Fault::RefuseUpgrade {
         status: 429,
         retry_after_s: Some(3),
     };
-    house.model.faults().nth(1, fault);
-    let line = house.line();
+    service.model.faults().nth(1, fault);
+    let line = service.line();
     let call = tokio::spawn(async move {
         line.call(caller([listen(), Step::Wait { ms: 3_000 }, Step::HangUp]))
             .await
     });
     until("the door is shut", SOON, async || {
-        ready(&house).await.0 == 503
+        ready(&service).await.0 == 503
     })
     .await;
-    let (_, reasons) = ready(&house).await;
+    let (_, reasons) = ready(&service).await;
     assert!(reasons.contains("\"model_rate_limited\""), "{reasons}");
-    let text = house.ring(&sid("CA")).await.text();
+    let text = service.ring(&sid("CA")).await.text();
     assert!(!text.contains("<Connect"), "{text}");
-    assert_eq!(house.metric(&rejected("model_rate_limited")).await, 1.0);
+    assert_eq!(service.metric(&rejected("model_rate_limited")).await, 1.0);
     until("the door is open again", SOON, async || {
-        ready(&house).await.0 == 200
+        ready(&service).await.0 == 200
     })
     .await;
-    assert!(house.ring(&sid("CA")).await.text().contains("<Connect"));
+    assert!(service.ring(&sid("CA")).await.text().contains("<Connect"));
     let outcome = call.await.unwrap();
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
-    let sessions = house.model.sessions();
+    let sessions = service.model.sessions();
     assert_eq!(
         sessions.len(),
         2,
@@ -111,7 +112,7 @@ async fn f3_retry_after_is_kept_and_the_door_is_shut_meanwhile() {
     times::within(waited, Duration::from_millis(4_200), "waited");
     let silence_ms = longest_silence_ms(&outcome);
     times::within_ms(silence_ms, 2_300, "silence");
-    house.stop().await;
+    service.stop().await;
     println!(
         "F3 429 with Retry-After 3: next attempt after {waited:?}; 1 new call turned away meanwhile, then let in"
     );
@@ -123,11 +124,11 @@ async fn f3_a_wait_longer_than_a_caller_holds_the_line_is_not_waited_for() {
         status: 429,
         retry_after_s: Some(60),
     };
-    let house = House::start(Options::default().model(brief().fault(fault))).await;
-    let (_, after_ms) = falls_back(&house).await;
+    let service = TestService::start(Options::default().model(brief().fault(fault))).await;
+    let (_, after_ms) = falls_back(&service).await;
     times::within_ms(after_ms, 1_500, "after");
-    assert_eq!(house.model.sessions().len(), 1);
-    house.stop().await;
+    assert_eq!(service.model.sessions().len(), 1);
+    service.stop().await;
     println!("F3 429 with Retry-After 60: fallback {after_ms} ms after start, 1 attempt");
 }
 
@@ -139,17 +140,17 @@ async fn f3_limits_that_name_no_time_are_tried_again_less_and_less_often_and_not
         status: 429,
         retry_after_s: None,
     };
-    let house = House::start(Options::default().model(brief().fault(fault))).await;
+    let service = TestService::start(Options::default().model(brief().fault(fault))).await;
     // They rang before the door was shut.
     let mut tickets = Vec::new();
     for _ in 0..CALLS {
         let call = sid("CA");
-        tickets.push((house.ticket(&call).await, call));
+        tickets.push((service.ticket(&call).await, call));
     }
     let mut waits: Vec<Vec<Duration>> = Vec::new();
     for (path, call) in tickets {
-        let before = house.model.sessions().len();
-        let mut leg = house.open(&path).await.unwrap();
+        let before = service.model.sessions().len();
+        let mut leg = service.open(&path).await.unwrap();
         leg.call = call;
         let began = Instant::now();
         leg.begin().await;
@@ -161,12 +162,12 @@ async fn f3_limits_that_name_no_time_are_tried_again_less_and_less_often_and_not
             }
         };
         times::within(ended, Duration::from_secs(16), "ended");
-        let (status, reasons) = ready(&house).await;
+        let (status, reasons) = ready(&service).await;
         assert!(
             status == 503 && reasons.contains("\"model_rate_limited\""),
             "{reasons}"
         );
-        let attempts = house.model.sessions();
+        let attempts = service.model.sessions();
         let attempts: Vec<_> = attempts[before..].iter().map(|one| one.opened()).collect();
         assert!(
             (2..=5).contains(&attempts.len()),
@@ -185,10 +186,10 @@ async fn f3_limits_that_name_no_time_are_tried_again_less_and_less_often_and_not
     let seconds: Vec<_> = waits.iter().map(|gaps| gaps[gaps.len() - 1]).collect();
     let spread = *seconds.iter().max().unwrap() - *seconds.iter().min().unwrap();
     assert!(spread >= Duration::from_millis(10), "in step: {waits:?}");
-    let text = house.ring(&sid("CA")).await.text();
+    let text = service.ring(&sid("CA")).await.text();
     assert!(!text.contains("<Connect"), "{text}");
-    assert_eq!(house.metric(&rejected("model_rate_limited")).await, 1.0);
-    house.stop().await;
+    assert_eq!(service.metric(&rejected("model_rate_limited")).await, 1.0);
+    service.stop().await;
     println!(
         "F3 429 without Retry-After, for good: {CALLS} calls, attempts each {:?} (bar 5), waits between them {waits:?}; the \
          door shut for the next caller",
@@ -199,29 +200,29 @@ async fn f3_limits_that_name_no_time_are_tried_again_less_and_less_often_and_not
 /// The account's limit, met in the middle of a call, is every new call's business.
 #[tokio::test]
 async fn f3_an_answer_that_meets_the_limit_shuts_the_door_for_as_long_as_it_says() {
-    let house = House::start(Options::default().model(brief())).await;
-    let line = house.line();
+    let service = TestService::start(Options::default().model(brief())).await;
+    let line = service.line();
     let steps = [listen(), say("yes"), listen(), Step::HangUp];
     let call = tokio::spawn(async move { line.call(caller(steps)).await });
     until("the greeting is over", SOON, async || {
-        let first = house.model.session(1);
+        let first = service.model.session(1);
         first.is_some_and(|session| session.responses().iter().any(|one| one.done.is_some()))
     })
     .await;
-    assert!(house.ring(&sid("CA")).await.text().contains("<Connect"));
-    house.model.faults().live(Fault::FailResponses {
+    assert!(service.ring(&sid("CA")).await.text().contains("<Connect"));
+    service.model.faults().live(Fault::FailResponses {
         count: 1,
         ending: Ending::RateLimited("1.5s".to_owned()),
     });
     until("the door is shut", SOON, async || {
-        ready(&house).await.0 == 503
+        ready(&service).await.0 == 503
     })
     .await;
     let shut = Instant::now();
-    assert!(ready(&house).await.1.contains("\"model_rate_limited\""));
-    assert!(!house.ring(&sid("CA")).await.text().contains("<Connect"));
+    assert!(ready(&service).await.1.contains("\"model_rate_limited\""));
+    assert!(!service.ring(&sid("CA")).await.text().contains("<Connect"));
     until("the door is open again", SOON, async || {
-        ready(&house).await.0 == 200
+        ready(&service).await.0 == 200
     })
     .await;
     let lasted = shut.elapsed();
@@ -234,7 +235,7 @@ async fn f3_an_answer_that_meets_the_limit_shuts_the_door_for_as_long_as_it_says
         2,
         "he is answered when the limit allows it"
     );
-    house.stop().await;
+    service.stop().await;
     println!(
         "F3 an answer fails with rate_limit_exceeded (try again in 1.5s): no new call for {} ms, then again; the caller is \
          answered",
@@ -268,16 +269,16 @@ fn self_signed() -> u16 {
     port
 }
 
-/// A house whose model cannot be had, and how long its caller waits for the fallback.
+/// A service whose model cannot be had, and how long its caller waits for the fallback.
 async fn away(model: Realtime, url: Option<&str>) -> (u64, u64, usize) {
     let mut options = Options::default().model(model);
     if let Some(url) = url {
         options = options.with("OPENAI_REALTIME_URL", url);
     }
-    let house = House::start(options).await;
-    let (outcome, after_ms) = falls_back(&house).await;
-    let attempts = house.model.sessions().len();
-    house.stop().await;
+    let service = TestService::start(options).await;
+    let (outcome, after_ms) = falls_back(&service).await;
+    let attempts = service.model.sessions().len();
+    service.stop().await;
     (after_ms, longest_silence_ms(&outcome), attempts)
 }
 
@@ -323,22 +324,22 @@ async fn an_agent_whose_model_does_not_exist_falls_back_and_shuts_no_door_for_ot
         "[fallback]",
         "model = { name = \"gpt-realtime-of-tomorrow\" }\n[fallback]",
     );
-    let house = House::start(options).await;
-    let (_, after_ms) = falls_back(&house).await;
+    let service = TestService::start(options).await;
+    let (_, after_ms) = falls_back(&service).await;
     times::within_ms(after_ms, 1_500, "after");
-    assert_eq!(ready(&house).await.0, 200);
-    house.stop().await;
+    assert_eq!(ready(&service).await.0, 200);
+    service.stop().await;
     println!("bad agent configuration: fallback {after_ms} ms after start");
 }
 
-/// F2, F3 and F4 in one house of fifty calls: each fault strikes one caller, and the others do not notice.
+/// F2, F3 and F4 in one service of fifty calls: each fault strikes one caller, and the others do not notice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f2_f3_f4_a_refusal_is_the_business_of_the_call_it_meets() {
     let _turn = TURNS.acquire().await.unwrap();
-    let (house, _chaos) = stormy(brief()).await;
-    let others = neighbours(&house, 47, Duration::from_secs(45));
+    let (service, _chaos) = stormy(brief()).await;
+    let others = neighbours(&service, 47, Duration::from_secs(45));
     until("the neighbours are there", SOON * 2, async || {
-        house.model.sessions().len() >= 47
+        service.model.sessions().len() >= 47
     })
     .await;
     let refusal = |status, retry_after_s| Fault::RefuseUpgrade {
@@ -354,19 +355,19 @@ async fn f2_f3_f4_a_refusal_is_the_business_of_the_call_it_meets() {
         ("401", refusal(401, None)),
     ] {
         until("the door is open", SOON * 3, async || {
-            ready(&house).await.0 == 200
+            ready(&service).await.0 == 200
         })
         .await;
-        house.model.faults().every(fault);
-        let outcome = talking_line(&house).call(caller([])).await;
-        house.model.faults().clear();
+        service.model.faults().every(fault);
+        let outcome = talking_line(&service).call(caller([])).await;
+        service.model.faults().clear();
         assert_eq!(outcome.said_by_twiml(), ["We have a technical problem."]);
         let stream = &outcome.streams[0];
         times::within_ms(stream.duration_ms, 16_000, what);
         after.push(format!("{what} {} ms", stream.duration_ms));
     }
     let others = noticed_nothing(&others.await.unwrap());
-    house.stop().await;
+    service.stop().await;
     println!(
         "F2 F3 F4 under load, media stream until the fallback: {}; {others}",
         after.join(", ")

@@ -3,7 +3,7 @@
 use switchboard_kit::realtime::{Ending, Fault, When};
 use switchboard_kit::twilio::{CallEnd, Step};
 
-use crate::support::{House, Options, brief, caller, listen, say, times};
+use crate::support::{Options, TestService, brief, caller, listen, say, times};
 use crate::weather::longest_silence_ms;
 
 /// With three seconds of patience instead of eight.
@@ -17,13 +17,13 @@ fn impatient() -> Options {
 
 #[tokio::test]
 async fn an_answer_that_hangs_is_asked_for_again_and_the_caller_hears_filler_meanwhile() {
-    let house = House::start(impatient().model(brief())).await;
-    let line = house.line();
-    let faults = house.model.faults().clone();
+    let service = TestService::start(impatient().model(brief())).await;
+    let line = service.line();
+    let faults = service.model.faults().clone();
     let steps = [listen(), say("yes"), Step::Wait { ms: 6_000 }, Step::HangUp];
     let call = tokio::spawn(async move { line.call(caller(steps)).await });
     crate::support::until("the greeting is over", crate::support::SOON, async || {
-        house.model.session(1).is_some_and(|session| {
+        service.model.session(1).is_some_and(|session| {
             session
                 .responses()
                 .first()
@@ -37,7 +37,7 @@ async fn an_answer_that_hangs_is_asked_for_again_and_the_caller_hears_filler_mea
     });
     let outcome = call.await.unwrap();
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     let responses = session.responses();
     let spoken: Vec<&str> = responses.iter().map(|one| one.status.as_str()).collect();
     assert_eq!(
@@ -47,10 +47,10 @@ async fn an_answer_that_hangs_is_asked_for_again_and_the_caller_hears_filler_mea
     );
     let (hung, answered) = (&responses[1], &responses[2]);
     let waited = answered.first_audio.unwrap() - hung.created;
-    assert_eq!(house.model.sessions().len(), 1);
+    assert_eq!(service.model.sessions().len(), 1);
     let silence_ms = longest_silence_ms(&outcome);
     times::within_ms(silence_ms, 2_300, "silence");
-    house.stop().await;
+    service.stop().await;
     println!(
         "F5 a hung answer: asked for again, audio {waited:?} after it began (patience 3 s); longest silence {silence_ms} ms"
     );
@@ -62,21 +62,21 @@ async fn a_model_that_never_answers_is_replaced_and_then_given_up() {
         count: 99,
         ending: Ending::Hangs,
     };
-    let house = House::start(impatient().model(brief().fault(fault))).await;
-    let mut line = house.line();
+    let service = TestService::start(impatient().model(brief().fault(fault))).await;
+    let mut line = service.line();
     line.dial = vec![switchboard_kit::twilio::DialAnswer::Answered { talk_ms: 100 }];
     let outcome = line.call(caller([])).await;
     assert_eq!(outcome.end, CallEnd::DocumentEnded);
     assert_eq!(outcome.said_by_twiml(), ["We have a technical problem."]);
     assert_eq!(outcome.dialled(), ["+15550199"]);
-    assert_eq!(house.model.sessions().len(), 2);
+    assert_eq!(service.model.sessions().len(), 2);
     let ended = "switchboard_calls_total{outcome=\"model_silent\"}";
-    assert_eq!(house.metric(ended).await, 1.0);
+    assert_eq!(service.metric(ended).await, 1.0);
     let took = outcome.streams[0].duration_ms;
     times::within_ms(took, 7_500, "took");
     let silence_ms = longest_silence_ms(&outcome);
     times::within_ms(silence_ms, 2_300, "silence");
-    house.stop().await;
+    service.stop().await;
     println!(
         "F5 a model that never answers, patience 3 s: fallback after {took} ms, 2 sessions; longest silence {silence_ms} ms"
     );
@@ -85,9 +85,9 @@ async fn a_model_that_never_answers_is_replaced_and_then_given_up() {
 #[tokio::test]
 async fn a_caller_who_speaks_to_a_model_that_hears_nothing_waits_less_than_five_seconds_for_a_word()
 {
-    let house = House::start(Options::default().model(brief())).await;
-    let line = house.line();
-    let faults = house.model.faults().clone();
+    let service = TestService::start(Options::default().model(brief())).await;
+    let line = service.line();
+    let faults = service.model.faults().clone();
     let steps = [
         listen(),
         Step::Wait { ms: 300 },
@@ -97,7 +97,7 @@ async fn a_caller_who_speaks_to_a_model_that_hears_nothing_waits_less_than_five_
     ];
     let call = tokio::spawn(async move { line.call(caller(steps)).await });
     crate::support::until("the greeting is over", crate::support::SOON, async || {
-        house.model.session(1).is_some_and(|session| {
+        service.model.session(1).is_some_and(|session| {
             let responses = session.responses();
             responses
                 .first()
@@ -119,11 +119,11 @@ async fn a_caller_who_speaks_to_a_model_that_hears_nothing_waits_less_than_five_
     assert_eq!(stream.agent_speech.len(), 2, "{stream:?}");
     let waited = stream.agent_speech[1].from_ms - stream.caller_speech[0].to_ms;
     times::within_ms(waited, 5_000, "the word after his own");
-    let second = house.model.session(2).unwrap();
+    let second = service.model.session(2).unwrap();
     let told = second.received_of("conversation.item.create");
     let text = told[0]["item"]["content"][0]["text"].as_str().unwrap();
     assert!(text.contains("you could not hear the caller"), "{text}");
-    house.stop().await;
+    service.stop().await;
     println!(
         "a caller who spoke to a model that heard nothing: a word {waited} ms after his own (bar 5 s)"
     );

@@ -1,4 +1,4 @@
-//! A house whose model lies behind bad weather, and neighbours who must not notice any of it.
+//! A service whose model lies behind bad weather, and neighbours who must not notice any of it.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use switchboard_kit::twilio::{CallOutcome, Line, StreamEnd};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use crate::support::{House, Options, times};
+use crate::support::{Options, TestService, times};
 
 /// The number of the agent that speaks first; every other one waits, as load calls need.
 const TALKS: &str = "+15550101";
 
-/// Added delay in milliseconds that one frame in a hundred may have beside a fault. Twice and a half of what a house alone
+/// Added delay in milliseconds that one frame in a hundred may have beside a fault. Twice and a half of what a service alone
 /// keeps: these frames also pass the proxy both ways, in an unoptimised build, beside other tests.
 const BESIDE_MS: f64 = 25.0;
 
@@ -36,22 +36,22 @@ say = "We have a technical problem."
 dial = ""
 "#;
 
-/// A house with its model behind a proxy.
-pub(crate) async fn stormy(model: Realtime) -> (House, Chaos) {
+/// A service with its model behind a proxy.
+pub(crate) async fn stormy(model: Realtime) -> (TestService, Chaos) {
     let chaos = Chaos::start(4).await.unwrap();
     let url = format!("ws://{}/v1/realtime", chaos.address());
     let mut options = Options::default()
         .model(model)
         .with("OPENAI_REALTIME_URL", &url);
     options.toml = AGENTS.to_owned();
-    let house = House::start(options).await;
-    chaos.aim(house.model.addr());
-    (house, chaos)
+    let service = TestService::start(options).await;
+    chaos.aim(service.model.addr());
+    (service, chaos)
 }
 
 /// A line to the agent that speaks first.
-pub(crate) fn talking_line(house: &House) -> Line {
-    let mut line = house.line();
+pub(crate) fn talking_line(service: &TestService) -> Line {
+    let mut line = service.line();
     line.to = TALKS.to_owned();
     line
 }
@@ -61,8 +61,12 @@ pub(crate) fn talking_line(house: &House) -> Line {
 pub(crate) static TURNS: Semaphore = Semaphore::const_new(2);
 
 /// So many calls of frames there and back, beside whatever happens.
-pub(crate) fn neighbours(house: &House, calls: u32, probing: Duration) -> JoinHandle<LoadReport> {
-    let mut line = house.line();
+pub(crate) fn neighbours(
+    service: &TestService,
+    calls: u32,
+    probing: Duration,
+) -> JoinHandle<LoadReport> {
+    let mut line = service.line();
     line.record = false;
     tokio::spawn(load(LoadPlan::new(line, calls, probing)))
 }

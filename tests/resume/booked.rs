@@ -29,7 +29,7 @@ say = "We have a technical problem."
 dial = "+15550199"
 "#;
 
-/// A day on which the house is open, far enough away to be free.
+/// A day on which the service is open, far enough away to be free.
 fn open_day() -> String {
     let mut day = jiff::Zoned::now()
         .date()

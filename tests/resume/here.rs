@@ -6,13 +6,13 @@ use serde_json::json;
 
 use crate::support::http::{Request, ring};
 use crate::support::phone::sid;
-use crate::support::{House, Options, SOON, brief, until};
+use crate::support::{Options, SOON, TestService, brief, until};
 
 #[tokio::test]
 async fn a_lost_socket_costs_a_pause_not_the_conversation() {
-    let house = House::start(Options::default().model(brief())).await;
+    let service = TestService::start(Options::default().model(brief())).await;
     let call = sid("CA");
-    let mut leg = house.pick_up(&call).await;
+    let mut leg = service.pick_up(&call).await;
     leg.begin().await;
     // Half a second of greeting, heard by the clock.
     for _ in 0..60 {
@@ -21,7 +21,7 @@ async fn a_lost_socket_costs_a_pause_not_the_conversation() {
     }
     drop(leg);
     until("the loss is noticed", SOON, async || {
-        house
+        service
             .metric("switchboard_calls_total{outcome=\"phone_lost\"}")
             .await
             > 0.0
@@ -30,7 +30,7 @@ async fn a_lost_socket_costs_a_pause_not_the_conversation() {
     // Asking what follows, as often as one likes, is harmless: the answer is the same until its ticket is used.
     let ask = async || {
         let reply = Request::signed("/after-stream", &ring(&call, "+15550142"))
-            .send(house.public)
+            .send(service.public)
             .await;
         reply.text()
     };
@@ -41,21 +41,21 @@ async fn a_lost_socket_costs_a_pause_not_the_conversation() {
     failed.push(("ErrorCode", "11200"));
     failed.push(("ErrorUrl", "https://spa.example/after-stream"));
     let next = Request::signed("/incoming-call", &failed)
-        .send(house.public)
+        .send(service.public)
         .await;
     assert_eq!(first, next.text());
-    let mut leg = house.follow(&next, &call).await;
+    let mut leg = service.follow(&next, &call).await;
     leg.begin().await;
     until("the agent is heard again", SOON, async || {
         leg.media().await;
         tokio::time::sleep(Duration::from_millis(20)).await;
-        house
+        service
             .metric("switchboard_resumes_total{result=\"ok\"}")
             .await
             > 0.0
     })
     .await;
-    let page = house
+    let page = service
         .operator("GET", &format!("/admin/calls/{call}"))
         .await
         .json();
@@ -64,11 +64,11 @@ async fn a_lost_socket_costs_a_pause_not_the_conversation() {
         (&json!(1), &json!(1))
     );
     assert_eq!(page["turns"][0]["said"], "Hello.", "{page}");
-    let told = house.model.sessions()[1].received_of("conversation.item.create");
+    let told = service.model.sessions()[1].received_of("conversation.item.create");
     assert!(told[0].to_string().contains("You: Hello."), "{told:?}");
     // A place of an earlier socket that is given back late must not cost the later one its own.
-    assert_eq!(house.calls().await["count"], 1);
+    assert_eq!(service.calls().await["count"], 1);
     leg.stop().await;
-    house.empty().await;
-    house.stop().await;
+    service.empty().await;
+    service.stop().await;
 }

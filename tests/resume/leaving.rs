@@ -9,7 +9,7 @@ use crate::support::child::Serving;
 use crate::support::http::{Request, ring};
 use crate::support::phone::{closed_with, sid};
 use crate::support::{
-    AGENT, House, MODEL_KEY, Options, SOON, brief, line_to, listen, times, until,
+    AGENT, MODEL_KEY, Options, SOON, TestService, brief, line_to, listen, times, until,
 };
 use crate::town::{Folder, operator};
 
@@ -63,9 +63,9 @@ async fn a_drain_at_the_operators_wish_hands_over_at_the_deadline_and_the_proces
 /// Longest wait of a caller for what a process says that leaves.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
-async fn ask(house: &House, path: &str, call: &str) -> String {
+async fn ask(service: &TestService, path: &str, call: &str) -> String {
     let reply = Request::signed(path, &ring(call, "+15550142"))
-        .send(house.public)
+        .send(service.public)
         .await;
     assert_eq!(reply.status, 200, "{path}");
     times::within(reply.took, AT_ONCE, path);
@@ -78,15 +78,15 @@ async fn while_it_leaves_a_process_sends_callers_to_the_fleet() {
         toml: format!("[server]\nfleet_url = \"https://fleet.example\"\n{AGENT}"),
         ..Options::default()
     };
-    let house = House::start(options).await;
-    assert_eq!(house.operator("POST", "/admin/drain").await.status, 202);
-    let new = ask(&house, "/incoming-call", &sid("CA")).await;
+    let service = TestService::start(options).await;
+    assert_eq!(service.operator("POST", "/admin/drain").await.status, 202);
+    let new = ask(&service, "/incoming-call", &sid("CA")).await;
     let jump = "<Redirect method=\"POST\">https://fleet.example/incoming-call</Redirect>";
     assert!(new.contains(jump), "{new}");
-    let returning = ask(&house, "/after-stream", &sid("CA")).await;
+    let returning = ask(&service, "/after-stream", &sid("CA")).await;
     let jump = "<Response><Redirect method=\"POST\">https://fleet.example/after-stream?waited=1</Redirect>";
     assert!(returning.contains(jump), "{returning}");
-    house.stop().await;
+    service.stop().await;
     println!(
         "D3 webhook during a drain: a new and a returning caller are redirected to the fleet's address at once"
     );
@@ -94,21 +94,21 @@ async fn while_it_leaves_a_process_sends_callers_to_the_fleet() {
 
 #[tokio::test]
 async fn without_a_fleet_a_returning_caller_waits_for_the_next_process_but_not_for_ever() {
-    let house = House::usual().await;
-    assert_eq!(house.operator("POST", "/admin/drain").await.status, 202);
+    let service = TestService::usual().await;
+    assert_eq!(service.operator("POST", "/admin/drain").await.status, 202);
     let call = sid("CA");
-    let first = ask(&house, "/after-stream", &call).await;
+    let first = ask(&service, "/after-stream", &call).await;
     let wait = "<Pause length=\"1\"/><Redirect method=\"POST\">https://spa.example/after-stream?waited=1</Redirect>";
     assert!(first.contains(wait), "{first}");
-    let last = ask(&house, "/after-stream?waited=10", &call).await;
+    let last = ask(&service, "/after-stream?waited=10", &call).await;
     assert!(
         last.contains("<Say") && last.contains("+15550199"),
         "{last}"
     );
     // A new caller is not kept waiting: a person answers.
-    let new = ask(&house, "/incoming-call", &sid("CA")).await;
+    let new = ask(&service, "/incoming-call", &sid("CA")).await;
     assert!(new.contains("<Dial>+15550199</Dial>"), "{new}");
-    house.stop().await;
+    service.stop().await;
     println!(
         "D3 on a single node: a new caller gets the front desk, a returning one waits for the next process, 10 s at most"
     );

@@ -2,7 +2,7 @@
 
 use switchboard_kit::twilio::{CallEnd, Step};
 
-use crate::support::{House, Options, SOON, brief, caller, listen, say, times, until};
+use crate::support::{Options, SOON, TestService, brief, caller, listen, say, times, until};
 use crate::town::Folder;
 
 #[tokio::test]
@@ -15,9 +15,9 @@ async fn a_store_that_cannot_write_disturbs_no_call_and_needs_no_restart() {
         .model(brief())
         .with("SWITCHBOARD_STORE", "sqlite")
         .with("SWITCHBOARD_DATA_DIR", &data.display().to_string());
-    let house = House::start(options).await;
+    let service = TestService::start(options).await;
     let steps = || [listen(), say("hello"), listen(), Step::HangUp];
-    let outcome = house.line().call(caller(steps())).await;
+    let outcome = service.line().call(caller(steps())).await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     assert_eq!(outcome.complaints(), []);
     assert_eq!(outcome.streams[0].agent_speech.len(), 2);
@@ -27,7 +27,7 @@ async fn a_store_that_cannot_write_disturbs_no_call_and_needs_no_restart() {
     std::fs::remove_file(&data).unwrap();
     let file = data.join("calls.sqlite");
     let call = tokio::spawn({
-        let line = house.line();
+        let line = service.line();
         async move {
             line.call(caller([listen(), Step::Wait { ms: 500 }, Step::HangUp]))
                 .await
@@ -35,7 +35,7 @@ async fn a_store_that_cannot_write_disturbs_no_call_and_needs_no_restart() {
     });
     until("the file is made", SOON, async || file.exists()).await;
     assert_eq!(call.await.unwrap().end, CallEnd::CallerHungUp);
-    house.stop().await;
+    service.stop().await;
     println!(
         "F16 store away: webhook answered after {webhook_ms} ms, call undisturbed, file made again without a restart"
     );

@@ -10,8 +10,8 @@ use crate::support::child::Serving;
 use crate::support::http::{Request, Scrape};
 use crate::support::phone::{closed_with, sid};
 use crate::support::{
-    ADMIN_TOKEN, AGENT, House, MODEL_KEY, Options, SOON, brief, brief_with, caller, environment,
-    line_to, listen, say, times, tone, until,
+    ADMIN_TOKEN, AGENT, MODEL_KEY, Options, SOON, TestService, brief, brief_with, caller,
+    environment, line_to, listen, say, times, tone, until,
 };
 
 #[tokio::test]
@@ -26,8 +26,8 @@ async fn a_call_that_has_cost_enough_is_heard_out_and_goes_to_the_fallback() {
     let mut options = Options::default().model(model);
     // The greeting costs less, the long answer more.
     options.toml = format!("{AGENT}\n[limits]\nmax_call_cost_usd = 0.004\n");
-    let house = House::start(options).await;
-    let mut line = house.line();
+    let service = TestService::start(options).await;
+    let mut line = service.line();
     line.dial = vec![DialAnswer::Answered { talk_ms: 100 }];
     let outcome = line.call(caller([listen(), say("yes")])).await;
     assert_eq!(outcome.complaints(), []);
@@ -49,14 +49,14 @@ async fn a_call_that_has_cost_enough_is_heard_out_and_goes_to_the_fallback() {
         .find(|verb| matches!(verb.verb, Verb::Say { .. }));
     let after_ms = said.unwrap().at_ms - stream.started_ms - answer.to_ms;
     times::within_ms(after_ms, 1_000, "after");
-    house.empty().await;
-    let scrape = house.metrics().await;
+    service.empty().await;
+    let scrape = service.metrics().await;
     let ended = "switchboard_calls_total{outcome=\"budget_reached\"}";
     assert_eq!(scrape.get(ended), 1.0);
     // It is this call's business: the next one is taken.
-    assert!(house.ring(&sid("CA")).await.text().contains("<Connect"));
+    assert!(service.ring(&sid("CA")).await.text().contains("<Connect"));
     let cost = scrape.get("switchboard_cost_usd_total");
-    house.stop().await;
+    service.stop().await;
     println!(
         "budget of a call, $0.004: reached at ${cost:.4}, {heard_ms} of 4,000 ms of that answer heard, the fallback \
          {after_ms} ms later"

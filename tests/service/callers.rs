@@ -13,7 +13,8 @@ use crate::support::child::Serving;
 use crate::support::http::{self, Reply, Request};
 use crate::support::phone::sid;
 use crate::support::{
-    AGENT, House, MODEL_KEY, Options, SOON, brief, caller, environment, line_to, listen, until,
+    AGENT, MODEL_KEY, Options, SOON, TestService, brief, caller, environment, line_to, listen,
+    until,
 };
 use switchboard_kit::twilio::Step;
 
@@ -150,21 +151,21 @@ async fn a_number_that_redials_is_answered_so_often_then_told_so_then_busy_also_
 async fn a_call_that_was_turned_away_for_want_of_room_is_not_counted() {
     let mut options = Options::default().with("SWITCHBOARD_MAX_CALLS", "1");
     options.toml = format!("{AGENT}\n[limits]\nnumber_calls_per_hour = 2\n");
-    let house = House::start(options).await;
+    let service = TestService::start(options).await;
     assert_eq!(
-        ring(house.public, &sid("CA"), ANNA, None).await,
+        ring(service.public, &sid("CA"), ANNA, None).await,
         Heard::Agent
     );
     for _ in 0..5 {
         assert_eq!(
-            ring(house.public, &sid("CA"), ANNA, None).await,
+            ring(service.public, &sid("CA"), ANNA, None).await,
             Heard::Fallback
         );
     }
     let full = "switchboard_admission_rejected_total{reason=\"full\"}";
-    assert_eq!(house.metric(full).await, 5.0);
-    assert_eq!(house.metric(NUMBER_CALLS).await, 0.0);
-    house.stop().await;
+    assert_eq!(service.metric(full).await, 5.0);
+    assert_eq!(service.metric(NUMBER_CALLS).await, 0.0);
+    service.stop().await;
 }
 
 #[tokio::test]
@@ -175,8 +176,8 @@ async fn a_number_that_nobody_vouches_for_is_withheld_where_only_verified_ones_c
         ),
         ..Options::default()
     };
-    let house = House::start(options).await;
-    let to = house.public;
+    let service = TestService::start(options).await;
+    let to = service.public;
     let full = Some("TN-Validation-Passed-A-Passthrough");
     // Whoever writes another's number uses up neither that number's calls nor its exemption.
     let unverified = [
@@ -196,7 +197,7 @@ async fn a_number_that_nobody_vouches_for_is_withheld_where_only_verified_ones_c
     for _ in 0..3 {
         assert_eq!(ring(to, &sid("CA"), BERT, full).await, Heard::Agent);
     }
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]

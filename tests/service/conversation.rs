@@ -12,7 +12,7 @@ use switchboard_kit::twilio::{
     StreamOutcome, wav,
 };
 
-use crate::support::{House, Options, brief, brief_with, caller, listen, say, times, tone};
+use crate::support::{Options, TestService, brief, brief_with, caller, listen, say, times, tone};
 
 /// A model that greets briefly and then says something long, to be interrupted.
 fn long_winded() -> Realtime {
@@ -63,20 +63,20 @@ fn is_what_was_heard(cut_ms: u64, heard_ms: u64, said_ms: u64) {
     times::within_ms(cut_ms.abs_diff(heard_ms), 40, about);
 }
 
-async fn house(model: Realtime, agent: &str) -> House {
+async fn service(model: Realtime, agent: &str) -> TestService {
     let mut options = Options::default().model(model);
     options.toml = format!(
         "[agents.spa]\ninstructions = \"You answer the phone of a spa.\"\n{agent}\n[fallback]\nsay = \"We have a technical problem.\"\ndial = \"+15550199\"\n\
          [transfer.targets]\nfront_desk = \"+15550111\"\n"
     );
-    House::start(options).await
+    TestService::start(options).await
 }
 
 const GREETS: &str = "greeting = { mode = \"model\", text = \"Greet the caller.\" }";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interruption_cuts_the_model_s_memory_at_what_was_heard() {
-    let house = house(long_winded(), GREETS).await;
+    let service = service(long_winded(), GREETS).await;
     let steps = [
         listen(),
         say("hello"),
@@ -87,10 +87,10 @@ async fn an_interruption_cuts_the_model_s_memory_at_what_was_heard() {
         Step::WaitToInterrupt { after_ms: 500 },
         Step::HangUp,
     ];
-    let outcome = house.line().call(caller(steps)).await;
+    let outcome = service.line().call(caller(steps)).await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     assert_eq!(outcome.complaints(), []);
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     assert_eq!(complaints(&session), Vec::<Value>::new());
     assert_eq!(
         session.received_of("response.cancel"),
@@ -119,23 +119,23 @@ async fn an_interruption_cuts_the_model_s_memory_at_what_was_heard() {
         cleared_at - speech
     );
     times::within_ms(stream.overlaps()[0], 300, "the agent went on");
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_greeting_can_be_interrupted() {
     let model =
         brief_with(|script| script.greeting = tone(440, 6_000, "A very long welcome to the spa."));
-    let house = house(model, GREETS).await;
+    let service = service(model, GREETS).await;
     let steps = [
         Step::WaitToInterrupt { after_ms: 800 },
         say("yes"),
         listen(),
         Step::HangUp,
     ];
-    let outcome = house.line().call(caller(steps)).await;
+    let outcome = service.line().call(caller(steps)).await;
     assert_eq!(outcome.complaints(), []);
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     assert_eq!(complaints(&session), Vec::<Value>::new());
     let (heard_ms, _) = heard_before_clear(&outcome.streams[0], 0);
     let cut_ms = session
@@ -145,13 +145,13 @@ async fn the_greeting_can_be_interrupted() {
         .expect("the greeting was cut");
     is_what_was_heard(cut_ms, heard_ms, 6_000);
     println!("greeting cut at {cut_ms} ms, heard {heard_ms} ms");
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_the_server_does_not_cancel_we_do() {
     let slow = long_winded().speed(1.2).fault(Fault::NeverInterrupts);
-    let house = house(slow, GREETS).await;
+    let service = service(slow, GREETS).await;
     let steps = [
         listen(),
         say("yes"),
@@ -160,12 +160,12 @@ async fn where_the_server_does_not_cancel_we_do() {
         listen(),
         Step::HangUp,
     ];
-    let outcome = house.line().call(caller(steps)).await;
+    let outcome = service.line().call(caller(steps)).await;
     assert_eq!(outcome.complaints(), []);
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     assert_eq!(session.received_of("response.cancel").len(), 1);
     assert_eq!(complaints(&session), Vec::<Value>::new());
-    house.stop().await;
+    service.stop().await;
 }
 
 /// How often the phone was told to throw audio away, and how long the agent spoke the first time.
@@ -178,9 +178,9 @@ fn cuts(outcome: &CallOutcome) -> (usize, u64) {
 }
 
 /// A greeting of four seconds, and a caller who speaks into it and stays.
-async fn spoken_into(agent: &str) -> (House, CallOutcome) {
+async fn spoken_into(agent: &str) -> (TestService, CallOutcome) {
     let model = brief_with(|script| script.greeting = tone(440, 4_000, "A long welcome."));
-    let house = house(model, agent).await;
+    let service = service(model, agent).await;
     let steps = [
         Step::WaitToInterrupt { after_ms: 1_000 },
         say("yes"),
@@ -188,22 +188,22 @@ async fn spoken_into(agent: &str) -> (House, CallOutcome) {
         Step::Wait { ms: 1_500 },
         Step::HangUp,
     ];
-    let outcome = house.line().call(caller(steps)).await;
+    let outcome = service.line().call(caller(steps)).await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     assert_eq!(outcome.complaints(), []);
-    (house, outcome)
+    (service, outcome)
 }
 
 const UNCUT: &str = "turn_detection = { type = \"server_vad\", interrupt_response = false }";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_lets_nothing_be_cut_says_all_of_it_and_then_answers() {
-    let (house, outcome) = spoken_into(&format!("{GREETS}\n{UNCUT}")).await;
+    let (service, outcome) = spoken_into(&format!("{GREETS}\n{UNCUT}")).await;
     let (cuts, first_ms) = cuts(&outcome);
     assert_eq!(cuts, 0);
     // The answer follows without a pause, so that both may count as one stretch.
     assert!(first_ms >= 3_900, "{first_ms} ms of 4,000");
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     assert_eq!(session.received_of("response.cancel"), Vec::<Value>::new());
     assert!(
         session
@@ -213,27 +213,27 @@ async fn an_agent_that_lets_nothing_be_cut_says_all_of_it_and_then_answers() {
     );
     let answered = session.responses().len();
     assert!(answered >= 2, "{answered} answers: the turn was answered");
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_greeting_that_is_not_interruptible_is_heard_to_its_end_and_later_answers_are_not() {
     let agent = GREETS.replace(" }", ", interruptible = false }");
-    let (house, outcome) = spoken_into(&agent).await;
+    let (service, outcome) = spoken_into(&agent).await;
     let (cuts, first_ms) = cuts(&outcome);
     assert_eq!(cuts, 0);
     assert!(first_ms >= 3_900, "{first_ms} ms of 4,000");
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     let detection = session.config()["audio"]["input"]["turn_detection"].clone();
     assert_eq!(
         detection["interrupt_response"], true,
         "given back: {detection}"
     );
-    house.stop().await;
+    service.stop().await;
     // The same greeting, as it is by itself.
-    let (house, outcome) = spoken_into(GREETS).await;
+    let (service, outcome) = spoken_into(GREETS).await;
     assert!(self::cuts(&outcome).0 >= 1);
-    house.stop().await;
+    service.stop().await;
 }
 
 /// A model that says goodbye and ends the call in the same answer.
@@ -250,8 +250,8 @@ fn polite(farewell_ms: u64) -> Realtime {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_line_is_cut_when_the_farewell_was_heard_and_not_before() {
-    let house = house(polite(2_000), &format!("{GREETS}\ntools = [\"end_call\"]")).await;
-    let outcome = house
+    let service = service(polite(2_000), &format!("{GREETS}\ntools = [\"end_call\"]")).await;
+    let outcome = service
         .line()
         .call(caller([listen(), say("thanks"), listen()]))
         .await;
@@ -276,12 +276,12 @@ async fn the_line_is_cut_when_the_farewell_was_heard_and_not_before() {
         stream.duration_ms - farewell.to_ms
     );
     times::within_ms(stream.duration_ms - farewell.to_ms, 500, "farewell");
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_speaks_into_the_farewell_keeps_the_call() {
-    let house = house(polite(6_000), &format!("{GREETS}\ntools = [\"end_call\"]")).await;
+    let service = service(polite(6_000), &format!("{GREETS}\ntools = [\"end_call\"]")).await;
     let steps = [
         listen(),
         say("yes"),
@@ -290,13 +290,13 @@ async fn a_caller_who_speaks_into_the_farewell_keeps_the_call() {
         listen(),
         Step::HangUp,
     ];
-    let outcome = house.line().call(caller(steps)).await;
+    let outcome = service.line().call(caller(steps)).await;
     assert_eq!(
         outcome.end,
         CallEnd::CallerHungUp,
         "the call went on until the caller hung up"
     );
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     assert_eq!(complaints(&session), Vec::<Value>::new());
     let outputs = session
         .items()
@@ -304,14 +304,14 @@ async fn a_caller_who_speaks_into_the_farewell_keeps_the_call() {
         .filter(|item| item.kind == "function_call_output")
         .count();
     assert_eq!(outputs, 1, "the tool call was answered once");
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_caller_is_asked_and_then_taken_leave_of() {
     let agent = format!("{GREETS}\nsilence = {{ after_ms = 3000, attempts = 1 }}");
-    let house = house(brief(), &agent).await;
-    let outcome = house.line().call(caller([])).await;
+    let service = service(brief(), &agent).await;
+    let outcome = service.line().call(caller([])).await;
     assert_eq!(outcome.end, CallEnd::HungUp);
     let stream = &outcome.streams[0];
     // The greeting, the question, the goodbye.
@@ -321,21 +321,21 @@ async fn a_silent_caller_is_asked_and_then_taken_leave_of() {
     assert!(waited >= 3_000, "asked after {waited} ms");
     times::within_ms(waited, 3_600, "asked");
     println!("asked {waited} ms after the caller had heard the last word");
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_become_one_item_of_the_conversation() {
-    let house = house(brief(), GREETS).await;
+    let service = service(brief(), GREETS).await;
     let steps = [
         listen(),
         Step::Keys("12#".to_owned()),
         listen(),
         Step::HangUp,
     ];
-    let outcome = house.line().call(caller(steps)).await;
+    let outcome = service.line().call(caller(steps)).await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     let typed: Vec<String> = session
         .items()
         .iter()
@@ -344,17 +344,17 @@ async fn keys_become_one_item_of_the_conversation() {
         .collect();
     assert_eq!(typed.len(), 1, "{typed:?}");
     assert!(typed[0].contains("12#"), "{typed:?}");
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_can_lead_to_the_front_desk() {
-    let house = house(
+    let service = service(
         brief(),
         &format!("{GREETS}\nkeys = {{ \"0\" = \"front_desk\" }}"),
     )
     .await;
-    let mut line = house.line();
+    let mut line = service.line();
     line.dial = vec![DialAnswer::Answered { talk_ms: 100 }];
     let outcome = line
         .call(caller([listen(), Step::Keys("0".to_owned())]))
@@ -368,12 +368,12 @@ async fn a_key_can_lead_to_the_front_desk() {
             .iter()
             .any(|record| matches!(record.verb, Verb::Dial { .. }))
     );
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_that_are_lost_while_the_caller_speaks_do_not_leave_the_turn_open() {
-    let house = house(brief(), GREETS).await;
+    let service = service(brief(), GREETS).await;
     let steps = [
         listen(),
         say("hello"),
@@ -381,9 +381,9 @@ async fn frames_that_are_lost_while_the_caller_speaks_do_not_leave_the_turn_open
         listen(),
         Step::HangUp,
     ];
-    let outcome = house.line().call(caller(steps)).await;
+    let outcome = service.line().call(caller(steps)).await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp, "the answer came");
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     assert_eq!(
         session.sent_of("input_audio_buffer.speech_stopped").len(),
         1
@@ -399,7 +399,7 @@ async fn frames_that_are_lost_while_the_caller_speaks_do_not_leave_the_turn_open
         "{sent_ms} ms against {appended_ms} ms"
     );
     times::within_ms(appended_ms.saturating_sub(sent_ms), 1_500, "silence sent");
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -408,16 +408,16 @@ async fn linear_audio_in_the_place_of_mulaw_is_heard_as_speech_and_not_as_noise(
         (Fault::WrongAudio, "claimed as µ-law"),
         (Fault::OtherFormats, "declared"),
     ] {
-        let house = house(Realtime::builder().think_ms(50).fault(fault), GREETS).await;
-        let outcome = house.line().call(caller([listen(), Step::HangUp])).await;
+        let service = service(Realtime::builder().think_ms(50).fault(fault), GREETS).await;
+        let outcome = service.line().call(caller([listen(), Step::HangUp])).await;
         assert_eq!(outcome.end, CallEnd::CallerHungUp);
         let (like, unlike) = likeness(&outcome);
         println!(
             "linear audio {named}: correlation with the clip {like:.2}, with another clip {unlike:.2}"
         );
         assert!(like > 0.85, "{named}: {like}");
-        assert!(house.metrics().await.violations("model", "wrong_format") >= 1.0);
-        house.stop().await;
+        assert!(service.metrics().await.violations("model", "wrong_format") >= 1.0);
+        service.stop().await;
     }
 }
 
@@ -487,15 +487,15 @@ async fn a_stored_greeting_plays_at_once_and_the_model_knows_of_it() {
         file.display()
     );
     // The model needs half a second to answer the handshake: the clip does not wait for it.
-    let house = house(brief().fault(Fault::SlowHandshake { ms: 500 }), &agent).await;
-    let outcome = house
+    let service = service(brief().fault(Fault::SlowHandshake { ms: 500 }), &agent).await;
+    let outcome = service
         .line()
         .call(caller([listen(), say("yes"), listen(), Step::HangUp]))
         .await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     let first = outcome.streams[0].first_audio_ms.unwrap();
     times::within_ms(first, 50, "first audio");
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     let told = session
         .items()
         .iter()
@@ -506,23 +506,23 @@ async fn a_stored_greeting_plays_at_once_and_the_model_knows_of_it() {
         "first audio of a stored greeting: {first} ms after start, the model's handshake takes 500 ms"
     );
     std::fs::remove_dir_all(&folder).unwrap();
-    house.stop().await;
+    service.stop().await;
 }
 
 /// Median of the time from the webhook's answer to the first audio, over a few calls one after the other.
 async fn first_audio(dial: &str) -> u64 {
     let mut options = Options::default().model(brief().fault(Fault::SlowHandshake { ms: 300 }));
     options.toml = format!("{}\n[openai]\ndial = \"{dial}\"\n", crate::support::AGENT);
-    let house = House::start(options).await;
+    let service = TestService::start(options).await;
     let mut waits = Vec::new();
     for _ in 0..7 {
-        let mut line = house.line();
+        let mut line = service.line();
         // What Twilio takes to open a media socket: TCP, TLS and its own time.
         line.socket_delay = Duration::from_millis(150);
         let outcome = line.call(caller([listen(), Step::HangUp])).await;
         waits.push(outcome.streams[0].first_audio_ms.unwrap());
     }
-    house.stop().await;
+    service.stop().await;
     waits.sort_unstable();
     waits[waits.len() / 2]
 }
@@ -545,9 +545,9 @@ async fn a_session_dialled_at_the_webhook_speaks_earlier() {
 async fn a_session_nobody_comes_for_is_closed() {
     let mut options = Options::default().model(brief());
     options.toml = format!("{}\n[openai]\ndial = \"webhook\"\n", crate::support::AGENT);
-    let house = House::start(options).await;
-    house.ring(&crate::support::phone::sid("CA")).await;
-    let session = house
+    let service = TestService::start(options).await;
+    service.ring(&crate::support::phone::sid("CA")).await;
+    let session = service
         .model
         .wait_for_session(1, crate::support::SOON)
         .await
@@ -564,5 +564,5 @@ async fn a_session_nobody_comes_for_is_closed() {
         "unclaimed session closed after {:.1} s",
         began.elapsed().as_secs_f64()
     );
-    house.stop().await;
+    service.stop().await;
 }

@@ -7,22 +7,22 @@ use switchboard_kit::twilio::{CallEnd, CallProgress, Fault, Happening, PhoneEven
 
 use crate::support::http::{Request, call_over};
 use crate::support::phone::{Closed, Leg, sid};
-use crate::support::{House, Options, SOON, brief_with, caller, times, tone, until};
+use crate::support::{Options, SOON, TestService, brief_with, caller, times, tone, until};
 
 /// Money runs while a model session is open.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// A service whose agent speaks for ten seconds.
-async fn house() -> House {
+async fn service() -> TestService {
     let model = brief_with(|script| script.greeting = tone(440, 10_000, "Hello."));
-    House::start(Options::default().model(model)).await
+    TestService::start(Options::default().model(model)).await
 }
 
 /// Waits until the model has nobody on the line; gives the time it took.
-async fn model_is_free(house: &House) -> Duration {
+async fn model_is_free(service: &TestService) -> Duration {
     let began = Instant::now();
     until("every model session is closed", SOON, async || {
-        house
+        service
             .model
             .sessions()
             .iter()
@@ -33,9 +33,9 @@ async fn model_is_free(house: &House) -> Duration {
 }
 
 /// The call is over, once, for this reason; nothing of it is left.
-async fn ended_once(house: &House, outcome: &str) {
-    house.empty().await;
-    let scrape = house.metrics().await;
+async fn ended_once(service: &TestService, outcome: &str) {
+    service.empty().await;
+    let scrape = service.metrics().await;
     let name = format!("switchboard_calls_total{{outcome=\"{outcome}\"}}");
     assert_eq!(scrape.get(&name), 1.0, "{outcome}");
     assert_eq!(scrape.sum("switchboard_calls_total"), 1.0, "{outcome}");
@@ -43,8 +43,8 @@ async fn ended_once(house: &House, outcome: &str) {
 }
 
 /// A call by hand, with the agent speaking.
-async fn while_the_agent_speaks(house: &House) -> Leg {
-    let mut leg = house.pick_up(&sid("CA")).await;
+async fn while_the_agent_speaks(service: &TestService) -> Leg {
+    let mut leg = service.pick_up(&sid("CA")).await;
     leg.begin().await;
     while leg.heard().await.expect("the agent speaks")["event"] != "media" {}
     leg
@@ -52,20 +52,20 @@ async fn while_the_agent_speaks(house: &House) -> Leg {
 
 #[tokio::test]
 async fn a_stop_in_the_middle_of_an_answer_closes_both_sockets() {
-    let house = house().await;
-    let mut leg = while_the_agent_speaks(&house).await;
+    let service = service().await;
+    let mut leg = while_the_agent_speaks(&service).await;
     assert_eq!(
-        house.model.session(1).unwrap().responses()[0].status,
+        service.model.session(1).unwrap().responses()[0].status,
         "in_progress"
     );
     let began = Instant::now();
     leg.stop().await;
     assert_eq!(leg.closed(SOON).await, Closed::Code(Some(1000)));
     let phone = began.elapsed();
-    let model = phone + model_is_free(&house).await;
+    let model = phone + model_is_free(&service).await;
     times::within(phone.max(model), AT_ONCE, (phone, model));
-    ended_once(&house, "caller_hung_up").await;
-    house.stop().await;
+    ended_once(&service, "caller_hung_up").await;
+    service.stop().await;
     println!(
         "stop in an answer: media socket closed after {phone:?}, model session after {model:?}, bar 1 s"
     );
@@ -73,93 +73,93 @@ async fn a_stop_in_the_middle_of_an_answer_closes_both_sockets() {
 
 #[tokio::test]
 async fn a_socket_that_breaks_without_a_stop_frees_the_model() {
-    let house = house().await;
-    let leg = while_the_agent_speaks(&house).await;
+    let service = service().await;
+    let leg = while_the_agent_speaks(&service).await;
     drop(leg);
-    let model = model_is_free(&house).await;
+    let model = model_is_free(&service).await;
     times::within(model, AT_ONCE, "model session's end");
-    ended_once(&house, "phone_lost").await;
-    house.stop().await;
+    ended_once(&service, "phone_lost").await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn a_caller_who_is_gone_before_the_model_answers_leaves_nothing_behind() {
-    let house = house().await;
-    house.model.faults().every(ModelFault::HangHandshake);
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let service = service().await;
+    service.model.faults().every(ModelFault::HangHandshake);
+    let mut leg = service.pick_up(&sid("CA")).await;
     leg.begin().await;
     until("the model is being dialled", SOON, async || {
-        house.model.sessions().len() == 1
+        service.model.sessions().len() == 1
     })
     .await;
     leg.stop().await;
     assert_eq!(leg.closed(SOON).await, Closed::Code(Some(1000)));
-    let model = model_is_free(&house).await;
+    let model = model_is_free(&service).await;
     times::within(model, AT_ONCE, "model session's end");
-    ended_once(&house, "caller_hung_up").await;
+    ended_once(&service, "caller_hung_up").await;
     assert_eq!(
-        house.model.sessions().len(),
+        service.model.sessions().len(),
         1,
         "nobody dials for a caller who is gone"
     );
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn an_operator_hangs_up_while_the_model_is_away() {
-    let house = house().await;
-    house.model.faults().nth(
+    let service = service().await;
+    service.model.faults().nth(
         1,
         ModelFault::Reset {
             when: When::AfterDeltas(2),
         },
     );
-    house.model.faults().nth(2, ModelFault::HangHandshake);
-    let mut leg = while_the_agent_speaks(&house).await;
+    service.model.faults().nth(2, ModelFault::HangHandshake);
+    let mut leg = while_the_agent_speaks(&service).await;
     let page = format!("/admin/calls/{}", leg.call);
     until("the model is dialled again", SOON, async || {
-        house.operator("GET", &page).await.json()["model"]["state"] == "reconnecting"
-            && house.model.sessions().len() == 2
+        service.operator("GET", &page).await.json()["model"]["state"] == "reconnecting"
+            && service.model.sessions().len() == 2
     })
     .await;
     let began = Instant::now();
     assert_eq!(
-        house
+        service
             .operator("POST", &format!("{page}/hangup"))
             .await
             .status,
         202
     );
     assert_eq!(leg.closed(SOON).await, Closed::Code(Some(1000)));
-    model_is_free(&house).await;
+    model_is_free(&service).await;
     times::within(began.elapsed(), AT_ONCE, "both sockets' end");
-    ended_once(&house, "operator_hang_up").await;
-    house.stop().await;
+    ended_once(&service, "operator_hang_up").await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn the_end_of_a_call_at_twilio_ends_a_media_socket_that_outlived_it() {
-    let house = house().await;
-    let mut leg = while_the_agent_speaks(&house).await;
+    let service = service().await;
+    let mut leg = while_the_agent_speaks(&service).await;
     let began = Instant::now();
     assert_eq!(
         Request::signed("/call-status", &call_over(&leg.call))
-            .send(house.public)
+            .send(service.public)
             .await
             .status,
         204
     );
     assert_eq!(leg.closed(SOON).await, Closed::Code(Some(1000)));
-    model_is_free(&house).await;
+    model_is_free(&service).await;
     times::within(began.elapsed(), AT_ONCE, "both sockets' end");
-    ended_once(&house, "call_over").await;
-    house.stop().await;
+    ended_once(&service, "call_over").await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn a_phone_leg_that_sends_no_audio_for_five_seconds_is_gone() {
-    let house = house().await;
-    let mut line = house.line();
+    let service = service().await;
+    let mut line = service.line();
     line.status_callback = Some(format!("{}/call-status", crate::support::PUBLIC));
     line.status_events = vec![CallProgress::Completed];
     let (observer, mut events) = tokio::sync::mpsc::unbounded_channel();
@@ -176,7 +176,7 @@ async fn a_phone_leg_that_sends_no_audio_for_five_seconds_is_gone() {
         }
     }
     let closed = stream_ended.expect("the service ends the stream");
-    let model = model_is_free(&house).await;
+    let model = model_is_free(&service).await;
     let outcome = call.await.unwrap();
     let silent = closed - Duration::from_millis(outcome.streams[0].started_ms + 1_000);
     assert!(silent >= Duration::from_millis(4_800), "{silent:?}");
@@ -185,14 +185,14 @@ async fn a_phone_leg_that_sends_no_audio_for_five_seconds_is_gone() {
     // The caller may still be there, and is looked after.
     assert_eq!(outcome.said_by_twiml(), ["We have a technical problem."]);
     assert_eq!(outcome.end, CallEnd::DocumentEnded);
-    ended_once(&house, "phone_stalled").await;
-    let session = house.model.session(1).unwrap();
+    ended_once(&service, "phone_stalled").await;
+    let session = service.model.session(1).unwrap();
     assert!(
         matches!(session.ended(), Some(Ended::ByClient(_))),
         "{:?}",
         session.ended()
     );
-    house.stop().await;
+    service.stop().await;
     println!(
         "a silent phone leg: given up after {silent:?} (bar 5 s), model session closed {model:?} later (bar 1 s)"
     );
@@ -200,22 +200,22 @@ async fn a_phone_leg_that_sends_no_audio_for_five_seconds_is_gone() {
 
 #[tokio::test]
 async fn a_line_that_breaks_while_the_caller_is_there_is_connected_again() {
-    let house = house().await;
+    let service = service().await;
     let steps = [
         Step::Wait { ms: 800 },
         Step::Fault(Fault::DropSocket),
         Step::Wait { ms: 1_500 },
         Step::HangUp,
     ];
-    let outcome = house.line().call(caller(steps)).await;
+    let outcome = service.line().call(caller(steps)).await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     let [first, second] = outcome.streams.as_slice() else {
         panic!("{:?}", outcome.streams)
     };
     assert_ne!(first.url, second.url, "a used ticket opens nothing");
     assert!(second.media_bytes > 0, "the agent is there again");
-    house.empty().await;
-    let scrape = house.metrics().await;
+    service.empty().await;
+    let scrape = service.metrics().await;
     // One call on two sockets, with one session and one end.
     assert_eq!(
         scrape.get("switchboard_resumes_total{result=\"adopted\"}"),
@@ -226,6 +226,6 @@ async fn a_line_that_breaks_while_the_caller_is_there_is_connected_again() {
         scrape.get("switchboard_calls_total{outcome=\"caller_hung_up\"}"),
         1.0
     );
-    assert_eq!(house.model.sessions().len(), 1);
-    house.stop().await;
+    assert_eq!(service.model.sessions().len(), 1);
+    service.stop().await;
 }

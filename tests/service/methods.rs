@@ -8,7 +8,7 @@ use switchboard_kit::twilio::signature::{SIGNATURE_HEADER, sign};
 
 use crate::support::http::{Reply, Request, form, ring};
 use crate::support::phone::sid;
-use crate::support::{ADMIN_TOKEN, AUTH_TOKEN, House, PUBLIC};
+use crate::support::{ADMIN_TOKEN, AUTH_TOKEN, PUBLIC, TestService};
 
 /// Methods by path.
 type Table = BTreeMap<&'static str, Vec<&'static str>>;
@@ -33,11 +33,11 @@ async fn ask(to: SocketAddr, method: &str, path: &str) -> Reply {
 
 #[tokio::test]
 async fn head_is_get_without_a_body_and_other_methods_are_told_which_there_are() {
-    let house = House::usual().await;
+    let service = TestService::usual().await;
     let (mut heads, mut wrong) = (0, 0);
     for (listener, table) in [
-        (house.public, table(public_routes())),
-        (house.admin, table(admin_routes())),
+        (service.public, table(public_routes())),
+        (service.admin, table(admin_routes())),
     ] {
         for (path, methods) in table {
             if methods.contains(&"GET") {
@@ -73,7 +73,7 @@ async fn head_is_get_without_a_body_and_other_methods_are_told_which_there_are()
             }
         }
     }
-    for (listener, code) in [(house.public, None), (house.admin, Some("not_found"))] {
+    for (listener, code) in [(service.public, None), (service.admin, Some("not_found"))] {
         for method in ["GET", "HEAD", "OPTIONS", "POST"] {
             let reply = ask(listener, method, "/nothing").await;
             assert_eq!(reply.status, 404, "{method}");
@@ -82,44 +82,50 @@ async fn head_is_get_without_a_body_and_other_methods_are_told_which_there_are()
             }
         }
     }
-    let refused = ask(house.admin, "DELETE", "/admin/calls").await;
+    let refused = ask(service.admin, "DELETE", "/admin/calls").await;
     assert_eq!(refused.json()["error"]["code"], "method_not_allowed");
     // Without the token nothing is told, not even which methods there are.
     for method in ["HEAD", "OPTIONS", "DELETE"] {
-        let reply = Request::new(method, "/admin/calls").send(house.admin).await;
+        let reply = Request::new(method, "/admin/calls")
+            .send(service.admin)
+            .await;
         assert_eq!(reply.status, 401, "{method}");
         assert!(!reply.headers.contains_key("allow"), "{method}");
     }
-    house.stop().await;
+    service.stop().await;
     println!("{heads} HEADs like their GETs, {wrong} wrong methods: 405");
 }
 
 #[tokio::test]
 async fn a_probe_tells_of_a_drain_and_uses_up_no_ticket() {
-    let house = House::usual().await;
+    let service = TestService::usual().await;
     for path in ["/healthz", "/readyz"] {
-        assert_eq!(ask(house.public, "HEAD", path).await.status, 200, "{path}");
+        assert_eq!(
+            ask(service.public, "HEAD", path).await.status,
+            200,
+            "{path}"
+        );
     }
     // Signed, and still nothing but a question: the call opens its socket afterwards.
     let call = sid("CA");
-    let path = house.ticket(&call).await;
+    let path = service.ticket(&call).await;
     let signature = sign::<&str, &str>(AUTH_TOKEN, &format!("wss://spa.example{path}"), &[]);
     let head = Request::new("HEAD", &path).header(SIGNATURE_HEADER, &signature);
-    assert_eq!(head.send(house.public).await.status, 400);
-    let leg = house.open(&path).await;
+    assert_eq!(head.send(service.public).await.status, 400);
+    let leg = service.open(&path).await;
     assert!(leg.is_ok());
     drop(leg);
-    house.empty().await;
+    service.empty().await;
     // A webhook by query, as Twilio signs a GET.
     let query = format!("/incoming-call?{}", form(&ring(&sid("CA"), "+15550142")));
     let signature = sign::<&str, &str>(AUTH_TOKEN, &format!("{PUBLIC}{query}"), &[]);
     for (signature, status) in [(signature.as_str(), 200), ("forged", 403)] {
         let head = Request::new("HEAD", &query).header(SIGNATURE_HEADER, signature);
-        let reply = head.send(house.public).await;
+        let reply = head.send(service.public).await;
         assert_eq!((reply.status, reply.body.len()), (status, 0));
     }
-    assert_eq!(house.operator("POST", "/admin/drain").await.status, 202);
-    assert_eq!(ask(house.public, "HEAD", "/readyz").await.status, 503);
-    assert_eq!(ask(house.public, "HEAD", "/healthz").await.status, 200);
-    house.stop().await;
+    assert_eq!(service.operator("POST", "/admin/drain").await.status, 202);
+    assert_eq!(ask(service.public, "HEAD", "/readyz").await.status, 503);
+    assert_eq!(ask(service.public, "HEAD", "/healthz").await.status, 200);
+    service.stop().await;
 }

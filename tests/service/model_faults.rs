@@ -14,14 +14,14 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::support::http::Scrape;
 use crate::support::phone::closed_with;
 use crate::support::{
-    House, Options, SOON, brief, brief_with, caller, fallback_after_ms, listen, say, times, tone,
-    until,
+    Options, SOON, TestService, brief, brief_with, caller, fallback_after_ms, listen, say, times,
+    tone, until,
 };
 
 /// Hears the greeting, says something, hears the answer, hangs up.
-async fn short_call(house: &House) -> CallOutcome {
+async fn short_call(service: &TestService) -> CallOutcome {
     let steps = [listen(), say("yes"), listen(), Step::HangUp];
-    house.line().call(caller(steps)).await
+    service.line().call(caller(steps)).await
 }
 
 /// The caller heard the agent so often, on one media socket, and Twilio had nothing to complain about.
@@ -41,8 +41,8 @@ struct Fallen {
 }
 
 /// Phones and stays on the line until the front desk has answered and hung up.
-async fn falls_back(house: &House) -> Fallen {
-    let mut line = house.line();
+async fn falls_back(service: &TestService) -> Fallen {
+    let mut line = service.line();
     line.dial = vec![DialAnswer::Answered { talk_ms: 100 }];
     let outcome = line.call(caller([])).await;
     assert_eq!(outcome.complaints(), []);
@@ -84,23 +84,23 @@ fn connects(scrape: &Scrape, result: &str) -> f64 {
 
 /// The model wants another key: the caller is looked after at once, and nobody tries again.
 async fn is_final(model: Realtime) -> (Scrape, u64) {
-    let house = House::start(Options {
+    let service = TestService::start(Options {
         model,
         ..Options::default()
     })
     .await;
-    let Fallen { outcome, after_ms } = falls_back(&house).await;
+    let Fallen { outcome, after_ms } = falls_back(&service).await;
     times::within_ms(after_ms, 800, "after");
     assert_eq!(outcome.streams[0].media_bytes, 0);
-    house.empty().await;
-    let scrape = house.metrics().await;
+    service.empty().await;
+    let scrape = service.metrics().await;
     assert_eq!(outcomes(&scrape, "model_refused"), 1.0);
     assert_eq!(
-        house.model.sessions().len(),
+        service.model.sessions().len(),
         1,
         "a wrong key is not tried again"
     );
-    house.stop().await;
+    service.stop().await;
     (scrape, after_ms)
 }
 
@@ -129,12 +129,12 @@ async fn a_quota_that_is_used_up_in_the_call_leads_to_the_fallback() {
         count: 9,
         ending: Ending::Quota,
     };
-    let house = House::start(Options::default().model(brief().fault(fault))).await;
-    let Fallen { after_ms, .. } = falls_back(&house).await;
+    let service = TestService::start(Options::default().model(brief().fault(fault))).await;
+    let Fallen { after_ms, .. } = falls_back(&service).await;
     times::within_ms(after_ms, 2_000, "after");
-    assert_eq!(house.model.sessions().len(), 1);
-    assert_eq!(outcomes(&house.metrics().await, "model_refused"), 1.0);
-    house.stop().await;
+    assert_eq!(service.model.sessions().len(), 1);
+    assert_eq!(outcomes(&service.metrics().await, "model_refused"), 1.0);
+    service.stop().await;
 }
 
 // ---- away for good ----
@@ -145,10 +145,10 @@ async fn a_model_that_stays_away_is_given_up_within_sixteen_seconds_and_five_att
         status: 503,
         retry_after_s: None,
     };
-    let house = House::start(Options::default().model(brief().fault(fault))).await;
-    let Fallen { after_ms, .. } = falls_back(&house).await;
+    let service = TestService::start(Options::default().model(brief().fault(fault))).await;
+    let Fallen { after_ms, .. } = falls_back(&service).await;
     times::within_ms(after_ms, 16_000, "after");
-    let sessions = house.model.sessions();
+    let sessions = service.model.sessions();
     assert!((2..=5).contains(&sessions.len()), "{}", sessions.len());
     let gaps: Vec<Duration> = sessions
         .windows(2)
@@ -156,10 +156,10 @@ async fn a_model_that_stays_away_is_given_up_within_sixteen_seconds_and_five_att
         .collect();
     assert!(gaps.is_sorted(), "the waits grow: {gaps:?}");
     assert!(gaps[0] >= Duration::from_millis(120), "{gaps:?}");
-    let scrape = house.metrics().await;
+    let scrape = service.metrics().await;
     assert_eq!(connects(&scrape, "server_error"), sessions.len() as f64);
     assert_eq!(outcomes(&scrape, "model_lost"), 1.0);
-    house.stop().await;
+    service.stop().await;
     println!(
         "503 for good: fallback after {after_ms} ms, bar 16,000 ms; attempts {}, waits {gaps:?}",
         sessions.len()
@@ -174,13 +174,13 @@ async fn is_dialled_again(fault: Fault, result: &str) -> Duration {
     options.toml = options
         .toml
         .replace("[fallback]", "filler = { mode = \"silence\" }\n[fallback]");
-    let house = House::start(options).await;
-    house.model.faults().nth(1, fault);
-    let outcome = short_call(&house).await;
+    let service = TestService::start(options).await;
+    service.model.faults().nth(1, fault);
+    let outcome = short_call(&service).await;
     went_well(&outcome, 2);
-    let sessions = house.model.sessions();
+    let sessions = service.model.sessions();
     assert_eq!(sessions.len(), 2);
-    let scrape = house.metrics().await;
+    let scrape = service.metrics().await;
     assert_eq!(
         (connects(&scrape, result), connects(&scrape, "ok")),
         (1.0, 1.0),
@@ -189,7 +189,7 @@ async fn is_dialled_again(fault: Fault, result: &str) -> Duration {
     // What the caller said while there was no model is not lost on it.
     assert_eq!(sessions[1].responses().len(), 2);
     let waited = sessions[1].opened() - sessions[0].opened();
-    house.stop().await;
+    service.stop().await;
     waited
 }
 
@@ -239,8 +239,8 @@ fn talkative() -> Realtime {
 
 /// The session is lost in the middle of an answer; gives the time from the loss to audio of the next session.
 async fn goes_on_in_another_session(fault: Fault) -> Duration {
-    let house = House::start(Options::default().model(talkative())).await;
-    house.model.faults().nth(1, fault);
+    let service = TestService::start(Options::default().model(talkative())).await;
+    service.model.faults().nth(1, fault);
     let steps = [
         listen(),
         say("yes"),
@@ -249,7 +249,7 @@ async fn goes_on_in_another_session(fault: Fault) -> Duration {
         listen(),
         Step::HangUp,
     ];
-    let outcome = house.line().call(caller(steps)).await;
+    let outcome = service.line().call(caller(steps)).await;
     assert_eq!(
         outcome.end,
         CallEnd::CallerHungUp,
@@ -259,7 +259,7 @@ async fn goes_on_in_another_session(fault: Fault) -> Duration {
     assert_eq!(outcome.complaints(), []);
     assert_eq!(outcome.streams.len(), 1, "the media socket is the same");
 
-    let sessions = house.model.sessions();
+    let sessions = service.model.sessions();
     assert_eq!(sessions.len(), 2);
     let (first, second) = (&sessions[0], &sessions[1]);
     assert_eq!(first.responses().len(), 2, "{:?}", first.responses());
@@ -277,12 +277,12 @@ async fn goes_on_in_another_session(fault: Fault) -> Duration {
     assert_eq!(second.responses().len(), 2, "{:?}", second.responses());
     let audio = second.responses()[0].first_audio.unwrap();
 
-    house.empty().await;
-    let scrape = house.metrics().await;
+    service.empty().await;
+    let scrape = service.metrics().await;
     assert_eq!(scrape.get("switchboard_model_reconnect_seconds_count"), 1.0);
     assert_eq!(connects(&scrape, "ok"), 2.0);
     assert_eq!(outcomes(&scrape, "caller_hung_up"), 1.0);
-    house.stop().await;
+    service.stop().await;
     // Between the last thing the first session said and the first audio of the second.
     let last = first.sent().last().unwrap().at;
     audio.duration_since(last)
@@ -395,31 +395,31 @@ async fn promises_too_much(listener: TcpListener) -> u16 {
 async fn a_frame_beyond_four_mebibytes_is_refused_by_its_head() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/v1/realtime", listener.local_addr().unwrap());
-    let house = House::start(Options::default().with("OPENAI_REALTIME_URL", &url)).await;
+    let service = TestService::start(Options::default().with("OPENAI_REALTIME_URL", &url)).await;
     let server = tokio::spawn(promises_too_much(listener));
-    let line = house.line();
+    let line = service.line();
     let call = tokio::spawn(async move { line.call(caller([])).await });
     let code = timeout(SOON, server).await.expect("closed").unwrap();
     assert_eq!(code, 1009);
     // Nobody listens there any more: the caller is looked after otherwise.
     let outcome = call.await.unwrap();
     assert_eq!(outcome.end, CallEnd::DocumentEnded, "{:?}", outcome.verbs);
-    house.stop().await;
+    service.stop().await;
 }
 
 // ---- nonsense ----
 
 /// A call with a model that does this in its greeting: all goes well, and the rule it broke was counted.
 async fn is_counted(fault: Fault, kind: &str, times: f64) {
-    let house = House::start(Options::default().model(brief().fault(fault))).await;
-    let outcome = short_call(&house).await;
+    let service = TestService::start(Options::default().model(brief().fault(fault))).await;
+    let outcome = short_call(&service).await;
     went_well(&outcome, 2);
     // Two tones of half a second, and not a byte more.
     assert_eq!(outcome.streams[0].media_bytes, 2 * 4_000, "{kind}");
-    let scrape = house.metrics().await;
+    let scrape = service.metrics().await;
     assert_eq!(scrape.violations("model", kind), times, "{kind}");
-    assert_eq!(house.model.sessions().len(), 1);
-    house.stop().await;
+    assert_eq!(service.model.sessions().len(), 1);
+    service.stop().await;
 }
 
 #[tokio::test]
@@ -472,19 +472,21 @@ async fn a_server_error_that_nobody_called_for_is_counted_and_the_call_goes_on()
 
 #[tokio::test]
 async fn events_and_fields_nobody_knows_change_nothing() {
-    let house = House::start(Options::default().model(brief().fault(Fault::Strangers))).await;
-    went_well(&short_call(&house).await, 2);
-    assert!(house.metrics().await.violations("model", "unknown_event") > 5.0);
-    house.stop().await;
+    let service =
+        TestService::start(Options::default().model(brief().fault(Fault::Strangers))).await;
+    went_well(&short_call(&service).await, 2);
+    assert!(service.metrics().await.violations("model", "unknown_event") > 5.0);
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn the_names_of_the_beta_are_heard_too() {
-    let house = House::start(Options::default().model(brief().fault(Fault::BetaNames))).await;
-    let outcome = short_call(&house).await;
+    let service =
+        TestService::start(Options::default().model(brief().fault(Fault::BetaNames))).await;
+    let outcome = short_call(&service).await;
     went_well(&outcome, 2);
     assert_eq!(outcome.streams[0].media_bytes, 2 * 4_000);
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]
@@ -498,7 +500,7 @@ async fn audio_that_comes_after_an_interruption_is_not_played() {
     })
     .speed(1.0)
     .fault(Fault::LateDeltas { count: 6 });
-    let house = House::start(Options::default().model(model)).await;
+    let service = TestService::start(Options::default().model(model)).await;
     let steps = [
         listen(),
         say("yes"),
@@ -507,9 +509,9 @@ async fn audio_that_comes_after_an_interruption_is_not_played() {
         listen(),
         Step::HangUp,
     ];
-    let outcome = house.line().call(caller(steps)).await;
+    let outcome = service.line().call(caller(steps)).await;
     went_well(&outcome, 3);
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     let cancelled: Vec<_> = session
         .responses()
         .into_iter()
@@ -526,8 +528,8 @@ async fn audio_that_comes_after_an_interruption_is_not_played() {
         "{stream:#?}"
     );
     let dropped = "switchboard_audio_frames_total{direction=\"to_caller\",result=\"dropped\"}";
-    assert!(house.metric(dropped).await >= 6.0 * 3_500.0 / 160.0);
-    house.stop().await;
+    assert!(service.metric(dropped).await >= 6.0 * 3_500.0 / 160.0);
+    service.stop().await;
     println!(
         "interrupted agent silent {} ms after the caller's first sound; 6 late deltas dropped",
         overlap[0]
@@ -546,9 +548,9 @@ async fn a_configuration_that_is_refused_is_followed_by_the_least_one() {
         "[fallback]",
         "model = { name = \"gpt-realtime-2.1\", reasoning = \"low\" }\n[fallback]",
     );
-    let house = House::start(options).await;
-    went_well(&short_call(&house).await, 2);
-    let session = house.model.session(1).unwrap();
+    let service = TestService::start(options).await;
+    went_well(&short_call(&service).await, 2);
+    let session = service.model.session(1).unwrap();
     let updates = session.received_of("session.update");
     assert_eq!(updates.len(), 2, "{updates:#?}");
     assert_eq!(updates[0]["session"]["reasoning"]["effort"], "low");
@@ -564,7 +566,7 @@ async fn a_configuration_that_is_refused_is_followed_by_the_least_one() {
         );
     }
     assert_eq!(session.sent_of("error").len(), 1);
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]
@@ -573,10 +575,10 @@ async fn an_answer_that_fails_is_asked_for_again() {
         count: 2,
         ending: Ending::ServerError,
     };
-    let house = House::start(Options::default().model(brief().fault(fault))).await;
-    let outcome = short_call(&house).await;
+    let service = TestService::start(Options::default().model(brief().fault(fault))).await;
+    let outcome = short_call(&service).await;
     went_well(&outcome, 2);
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     let failed = session
         .responses()
         .into_iter()
@@ -588,32 +590,33 @@ async fn an_answer_that_fails_is_asked_for_again() {
     })
     .await;
     assert!(matches!(session.ended(), Some(Ended::ByClient(_))));
-    house.stop().await;
+    service.stop().await;
 }
 
 // ---- servers that speak the protocol less completely ----
 
 #[tokio::test]
 async fn a_server_that_does_not_say_its_formats_serves_the_call() {
-    let house = House::start(Options::default().model(brief().fault(Fault::SilentOnFormats))).await;
-    let outcome = short_call(&house).await;
+    let service =
+        TestService::start(Options::default().model(brief().fault(Fault::SilentOnFormats))).await;
+    let outcome = short_call(&service).await;
     went_well(&outcome, 2);
-    assert_eq!(house.model.sessions().len(), 1);
-    let scrape = house.metrics().await;
+    assert_eq!(service.model.sessions().len(), 1);
+    let scrape = service.metrics().await;
     assert_eq!(scrape.violations("model", "wrong_format"), 0.0);
-    house.stop().await;
+    service.stop().await;
 }
 
 /// The turns of the call that is on, when so many are over.
-async fn turns_of(house: &House, least: usize) -> Vec<Value> {
+async fn turns_of(service: &TestService, least: usize) -> Vec<Value> {
     let mut turns = Vec::new();
     until("the turns are on the call's page", SOON, async || {
-        let calls = house.calls().await;
+        let calls = service.calls().await;
         let Some(sid) = calls["calls"][0]["call_sid"].as_str() else {
             return false;
         };
         let path = format!("/admin/calls/{sid}");
-        let page = house.operator("GET", &path).await.json();
+        let page = service.operator("GET", &path).await.json();
         turns = page["turns"].as_array().cloned().unwrap_or_default();
         turns.len() >= least
     })
@@ -625,13 +628,13 @@ async fn turns_of(house: &House, least: usize) -> Vec<Value> {
 async fn the_whole_transcript_of_an_answer_wins_over_its_pieces() {
     let text = "Good day, this is the spa.".to_owned();
     let fault = Fault::OtherTranscript { text: text.clone() };
-    let house = House::start(Options::default().model(brief().fault(fault))).await;
+    let service = TestService::start(Options::default().model(brief().fault(fault))).await;
     let steps = [listen(), Step::Wait { ms: 3_000 }, Step::HangUp];
-    let line = house.line();
+    let line = service.line();
     let (outcome, turns) = tokio::join!(line.call(caller(steps)), async {
         let mut turns = Vec::new();
         until("the greeting is heard", SOON, async || {
-            turns = turns_of(&house, 1).await;
+            turns = turns_of(&service, 1).await;
             turns[0]["heard"] == text.as_str()
         })
         .await;
@@ -639,24 +642,24 @@ async fn the_whole_transcript_of_an_answer_wins_over_its_pieces() {
     });
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     assert_eq!(turns[0]["said"], text.as_str());
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn an_answer_cut_by_tokens_is_counted_and_marked_on_its_turn() {
     let model = brief_with(|script| script.greeting.status = Ending::MaxOutputTokens);
-    let house = House::start(Options::default().model(model)).await;
+    let service = TestService::start(Options::default().model(model)).await;
     let steps = [listen(), Step::Wait { ms: 2_000 }, Step::HangUp];
-    let line = house.line();
+    let line = service.line();
     let (outcome, ()) = tokio::join!(
         line.call(caller(steps)),
         until("the turn is marked", SOON, async || {
-            turns_of(&house, 1).await[0]["unfinished"] == "tokens"
+            turns_of(&service, 1).await[0]["unfinished"] == "tokens"
         })
     );
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
-    house.empty().await;
-    let scrape = house.metrics().await;
+    service.empty().await;
+    let scrape = service.metrics().await;
     assert!(scrape.violations("model", "out_of_tokens") >= 1.0);
-    house.stop().await;
+    service.stop().await;
 }

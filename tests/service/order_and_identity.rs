@@ -6,28 +6,28 @@ use serde_json::json;
 use switchboard_kit::twilio::{CallEnd, Opening, Step};
 
 use crate::support::phone::{Closed, Leg, sid};
-use crate::support::{House, Options, SOON, brief, caller, listen, times, until};
+use crate::support::{Options, SOON, TestService, brief, caller, listen, times, until};
 
-async fn house() -> House {
-    House::start(Options::default().model(brief())).await
+async fn service() -> TestService {
+    TestService::start(Options::default().model(brief())).await
 }
 
 /// Waits until a broken rule was counted so many times.
-async fn counted(house: &House, kind: &str, times: f64) {
+async fn counted(service: &TestService, kind: &str, times: f64) {
     let what = format!("{kind} is counted {times} times");
     until(&what, SOON, async || {
-        house.metrics().await.violations("twilio", kind) >= times
+        service.metrics().await.violations("twilio", kind) >= times
     })
     .await;
     assert_eq!(
-        house.metrics().await.violations("twilio", kind),
+        service.metrics().await.violations("twilio", kind),
         times,
         "{kind}"
     );
 }
 
 /// The agent is heard and answers: the call is none the worse for what happened before.
-async fn goes_on(house: &House, leg: &mut Leg) {
+async fn goes_on(service: &TestService, leg: &mut Leg) {
     leg.media().await;
     let played = async {
         loop {
@@ -41,22 +41,22 @@ async fn goes_on(house: &House, leg: &mut Leg) {
     tokio::time::timeout(SOON, played)
         .await
         .expect("the agent is heard");
-    let row = house.calls().await["calls"][0].clone();
+    let row = service.calls().await["calls"][0].clone();
     assert_eq!(row["state"], "media", "{row:#}");
 }
 
 /// The socket was closed with this code and the call counted with this outcome; nothing is left of it.
-async fn ended(house: &House, leg: &mut Leg, code: u16, outcome: &str) {
+async fn ended(service: &TestService, leg: &mut Leg, code: u16, outcome: &str) {
     assert_eq!(
         leg.closed(SOON).await,
         Closed::Code(Some(code)),
         "{outcome}"
     );
-    house.empty().await;
+    service.empty().await;
     let name = format!("switchboard_calls_total{{outcome=\"{outcome}\"}}");
-    assert_eq!(house.metric(&name).await, 1.0, "{name}");
+    assert_eq!(service.metric(&name).await, 1.0, "{name}");
     until("the model session is closed", SOON, async || {
-        house
+        service
             .model
             .sessions()
             .iter()
@@ -67,53 +67,53 @@ async fn ended(house: &House, leg: &mut Leg, code: u16, outcome: &str) {
 
 #[tokio::test]
 async fn connected_twice_is_counted_and_the_call_goes_on() {
-    let house = house().await;
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let service = service().await;
+    let mut leg = service.pick_up(&sid("CA")).await;
     leg.connected().await;
     leg.connected().await;
     leg.start().await;
     leg.connected().await;
-    counted(&house, "connected_again", 2.0).await;
-    goes_on(&house, &mut leg).await;
-    house.stop().await;
+    counted(&service, "connected_again", 2.0).await;
+    goes_on(&service, &mut leg).await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn start_without_connected_is_counted_and_the_call_goes_on() {
-    let house = house().await;
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let service = service().await;
+    let mut leg = service.pick_up(&sid("CA")).await;
     leg.start().await;
-    counted(&house, "start_before_connected", 1.0).await;
-    goes_on(&house, &mut leg).await;
-    house.stop().await;
+    counted(&service, "start_before_connected", 1.0).await;
+    goes_on(&service, &mut leg).await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn media_before_start_ends_the_call() {
-    let house = house().await;
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let service = service().await;
+    let mut leg = service.pick_up(&sid("CA")).await;
     leg.connected().await;
     leg.media().await;
-    ended(&house, &mut leg, 1008, "media_before_start").await;
-    house.stop().await;
+    ended(&service, &mut leg, 1008, "media_before_start").await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn a_second_start_ends_the_call() {
-    let house = house().await;
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let service = service().await;
+    let mut leg = service.pick_up(&sid("CA")).await;
     leg.begin().await;
     leg.start().await;
-    ended(&house, &mut leg, 1008, "second_start").await;
-    house.stop().await;
+    ended(&service, &mut leg, 1008, "second_start").await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn a_socket_without_start_is_closed_after_five_seconds() {
-    let house = house().await;
+    let service = service().await;
     let (mut mute, mut half) = (
-        house.pick_up(&sid("CA")).await,
-        house.pick_up(&sid("CA")).await,
+        service.pick_up(&sid("CA")).await,
+        service.pick_up(&sid("CA")).await,
     );
     half.connected().await;
     let began = Instant::now();
@@ -125,14 +125,14 @@ async fn a_socket_without_start_is_closed_after_five_seconds() {
     );
     assert!(took >= Duration::from_millis(4_500), "{took:?}");
     times::within(took, Duration::from_secs(6), "no start");
-    house.empty().await;
+    service.empty().await;
     assert_eq!(
-        house
+        service
             .metric("switchboard_calls_total{outcome=\"no_start\"}")
             .await,
         2.0
     );
-    house.stop().await;
+    service.stop().await;
     println!("two sockets without start: closed after {took:?}, bar 5 s");
 }
 
@@ -141,8 +141,8 @@ const FOREIGN_VOICE: u8 = 0x55;
 
 #[tokio::test]
 async fn what_names_another_stream_is_dropped_and_counted() {
-    let house = house().await;
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let service = service().await;
+    let mut leg = service.pick_up(&sid("CA")).await;
     leg.begin().await;
     let other = sid("MZ");
     for _ in 0..3 {
@@ -154,33 +154,33 @@ async fn what_names_another_stream_is_dropped_and_counted() {
     // Were it believed, the call would be over.
     leg.send(&json!({"event": "stop", "streamSid": other, "stop": {}}))
         .await;
-    counted(&house, "foreign_stream", 6.0).await;
-    goes_on(&house, &mut leg).await;
+    counted(&service, "foreign_stream", 6.0).await;
+    goes_on(&service, &mut leg).await;
     // Silence may stand in the place of what was dropped, by the timestamps; the foreign voice may not.
-    let heard_by_model = house.model.session(1).unwrap().appended();
+    let heard_by_model = service.model.session(1).unwrap().appended();
     assert!(!heard_by_model.contains(&FOREIGN_VOICE));
     assert!(
         heard_by_model.len() <= 2 * 160 + 3 * 160,
         "more than two frames and three holes reached the model: {} bytes",
         heard_by_model.len()
     );
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn a_start_for_another_call_than_the_tickets_ends_the_call() {
-    let house = house().await;
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let service = service().await;
+    let mut leg = service.pick_up(&sid("CA")).await;
     leg.call = sid("CA");
     leg.connected().await;
     leg.start().await;
-    ended(&house, &mut leg, 1008, "foreign_call").await;
-    house.stop().await;
+    ended(&service, &mut leg, 1008, "foreign_call").await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn sids_off_the_pattern_end_the_call() {
-    let house = house().await;
+    let service = service().await;
     let hex = "0123456789abcdef0123456789abcdef";
     let wrong = [
         format!("MZ{}", &hex[1..]),
@@ -192,7 +192,7 @@ async fn sids_off_the_pattern_end_the_call() {
         String::new(),
     ];
     for stream in &wrong {
-        let mut leg = house.pick_up(&sid("CA")).await;
+        let mut leg = service.pick_up(&sid("CA")).await;
         leg.stream.clone_from(stream);
         leg.connected().await;
         leg.start().await;
@@ -202,14 +202,14 @@ async fn sids_off_the_pattern_end_the_call() {
             "{stream:?}"
         );
     }
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let mut leg = service.pick_up(&sid("CA")).await;
     let mut start = leg.start_message();
     // The SID stands twice; two different ones name nothing.
     start["start"]["streamSid"] = json!(sid("MZ"));
     leg.connected().await;
     leg.send(&start).await;
     assert_eq!(leg.closed(SOON).await, Closed::Code(Some(1008)));
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let mut leg = service.pick_up(&sid("CA")).await;
     leg.call = "CA123".to_owned();
     leg.connected().await;
     leg.start().await;
@@ -225,7 +225,7 @@ async fn sids_off_the_pattern_end_the_call() {
         json!("AC123\nforged"),
     ];
     for account in &accounts {
-        let mut leg = house.pick_up(&sid("CA")).await;
+        let mut leg = service.pick_up(&sid("CA")).await;
         let mut start = leg.start_message();
         start["start"]["accountSid"] = account.clone();
         leg.connected().await;
@@ -236,18 +236,18 @@ async fn sids_off_the_pattern_end_the_call() {
             "{account}"
         );
     }
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let mut leg = service.pick_up(&sid("CA")).await;
     let mut start = leg.start_message();
     start["start"].as_object_mut().unwrap().remove("accountSid");
     leg.connected().await;
     leg.send(&start).await;
     assert_eq!(leg.closed(SOON).await, Closed::Code(Some(1008)));
-    house.empty().await;
-    let refused = house
+    service.empty().await;
+    let refused = service
         .metric("switchboard_calls_total{outcome=\"bad_identifiers\"}")
         .await;
     assert_eq!(refused, (wrong.len() + accounts.len()) as f64 + 3.0);
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]
@@ -255,22 +255,22 @@ async fn a_stream_of_another_account_than_the_settings_is_served_and_counted() {
     let options = Options::default()
         .model(brief())
         .with("TWILIO_ACCOUNT_SID", crate::support::ACCOUNT);
-    let house = House::start(options).await;
+    let service = TestService::start(options).await;
     for (opening, foreign) in [(Opening::Normal, 0.0), (Opening::ForeignAccountSid, 1.0)] {
-        let mut line = house.line();
+        let mut line = service.line();
         line.opening = opening;
         let steps = [listen(), Step::HangUp];
         let outcome = line.call(caller(steps)).await;
         assert_eq!(outcome.end, CallEnd::CallerHungUp);
-        house.empty().await;
-        counted(&house, "foreign_account", foreign).await;
+        service.empty().await;
+        counted(&service, "foreign_account", foreign).await;
     }
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn a_format_that_is_not_mulaw_is_refused() {
-    let house = house().await;
+    let service = service().await;
     let formats = [
         json!({"encoding": "audio/x-l16", "sampleRate": 8000, "channels": 1}),
         json!({"encoding": "audio/x-mulaw", "sampleRate": 16000, "channels": 1}),
@@ -279,7 +279,7 @@ async fn a_format_that_is_not_mulaw_is_refused() {
         json!(null),
     ];
     for format in &formats {
-        let mut leg = house.pick_up(&sid("CA")).await;
+        let mut leg = service.pick_up(&sid("CA")).await;
         let mut start = leg.start_message();
         start["start"]["mediaFormat"] = format.clone();
         leg.connected().await;
@@ -287,24 +287,24 @@ async fn a_format_that_is_not_mulaw_is_refused() {
         assert_eq!(leg.closed(SOON).await, Closed::Code(Some(1003)), "{format}");
     }
     // Numbers as strings are what Twilio sends everywhere else.
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let mut leg = service.pick_up(&sid("CA")).await;
     let mut start = leg.start_message();
     start["start"]["mediaFormat"] =
         json!({"encoding": "audio/x-mulaw", "sampleRate": "8000", "channels": "1"});
     leg.connected().await;
     leg.send(&start).await;
-    goes_on(&house, &mut leg).await;
-    let refused = house
+    goes_on(&service, &mut leg).await;
+    let refused = service
         .metric("switchboard_calls_total{outcome=\"unsupported_format\"}")
         .await;
     assert_eq!(refused, formats.len() as f64);
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn custom_parameters_are_bounded_and_name_nothing_of_ours() {
-    let house = house().await;
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let service = service().await;
+    let mut leg = service.pick_up(&sid("CA")).await;
     let mut start = leg.start_message();
     let mut many = serde_json::Map::new();
     // Short ones, a long one, one with control characters, and names that are ours.
@@ -318,36 +318,36 @@ async fn custom_parameters_are_bounded_and_name_nothing_of_ours() {
     start["start"]["customParameters"] = many.into();
     leg.connected().await;
     leg.send(&start).await;
-    goes_on(&house, &mut leg).await;
-    let row = house.calls().await["calls"][0].clone();
+    goes_on(&service, &mut leg).await;
+    let row = service.calls().await["calls"][0].clone();
     assert_eq!(
         (&row["agent"], &row["call_sid"]),
         (&"spa".into(), &leg.call.clone().into())
     );
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn unknown_events_are_counted_and_the_call_goes_on() {
-    let house = house().await;
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let service = service().await;
+    let mut leg = service.pick_up(&sid("CA")).await;
     leg.send(&json!({"event": "hello"})).await;
     leg.begin().await;
     for number in 0..30 {
         leg.send(&json!({"event": format!("brand_new_{number}"), "streamSid": leg.stream, "extra": [1, {"a": null}]})).await;
     }
-    counted(&house, "unknown_event", 31.0).await;
-    goes_on(&house, &mut leg).await;
-    house.stop().await;
+    counted(&service, "unknown_event", 31.0).await;
+    goes_on(&service, &mut leg).await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn events_after_stop_change_nothing() {
-    let house = house().await;
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let service = service().await;
+    let mut leg = service.pick_up(&sid("CA")).await;
     leg.begin().await;
     until("the call lives", SOON, async || {
-        house.calls().await["calls"][0]["state"] == "media"
+        service.calls().await["calls"][0]["state"] == "media"
     })
     .await;
     leg.stop().await;
@@ -358,8 +358,8 @@ async fn events_after_stop_change_nothing() {
     leg.send(&json!({"event": "mark", "streamSid": leg.stream, "mark": {"name": "m0-1"}}))
         .await;
     assert_eq!(leg.closed(SOON).await, Closed::Code(Some(1000)));
-    house.empty().await;
-    let scrape = house.metrics().await;
+    service.empty().await;
+    let scrape = service.metrics().await;
     assert_eq!(
         scrape.get("switchboard_calls_total{outcome=\"caller_hung_up\"}"),
         1.0
@@ -370,30 +370,30 @@ async fn events_after_stop_change_nothing() {
         "one call has one end"
     );
     assert_eq!(scrape.sum("switchboard_calls_active"), 0.0);
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn ten_bad_messages_in_ten_seconds_end_the_call() {
-    let house = house().await;
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let service = service().await;
+    let mut leg = service.pick_up(&sid("CA")).await;
     leg.begin().await;
     bad(&mut leg, 10).await;
-    ended(&house, &mut leg, 1007, "too_many_bad_messages").await;
-    house.stop().await;
+    ended(&service, &mut leg, 1007, "too_many_bad_messages").await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn nine_bad_messages_are_counted_and_the_call_goes_on() {
-    let house = house().await;
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let service = service().await;
+    let mut leg = service.pick_up(&sid("CA")).await;
     leg.begin().await;
     bad(&mut leg, 9).await;
-    counted(&house, "malformed", 4.0).await;
-    counted(&house, "incomplete", 3.0).await;
-    counted(&house, "bad_payload", 2.0).await;
-    goes_on(&house, &mut leg).await;
-    house.stop().await;
+    counted(&service, "malformed", 4.0).await;
+    counted(&service, "incomplete", 3.0).await;
+    counted(&service, "bad_payload", 2.0).await;
+    goes_on(&service, &mut leg).await;
+    service.stop().await;
 }
 
 /// Messages that cannot be used, each in another way.
@@ -428,7 +428,7 @@ async fn a_stream_without_a_ticket_chooses_its_agent() {
         ..Options::default()
     };
     let options = options.model(brief()).with("SWITCHBOARD_DEV", "1");
-    let house = House::start(options).await;
+    let service = TestService::start(options).await;
     for (agent, instructions, kind) in [
         ("porter", "You are the night porter.", None),
         ("spa", "You answer the phone of a spa.", None),
@@ -438,41 +438,41 @@ async fn a_stream_without_a_ticket_chooses_its_agent() {
             Some("unknown_agent"),
         ),
     ] {
-        let mut leg = house.open_signed("/media-stream", &[]).await.unwrap();
+        let mut leg = service.open_signed("/media-stream", &[]).await.unwrap();
         leg.connected().await;
         let mut start = leg.start_message();
         start["start"]["customParameters"]["agent"] = json!(agent);
         leg.send(&start).await;
-        goes_on(&house, &mut leg).await;
-        let row = house.calls().await["calls"][0].clone();
+        goes_on(&service, &mut leg).await;
+        let row = service.calls().await["calls"][0].clone();
         let answers = if kind.is_some() { "spa" } else { agent };
         assert_eq!(row["agent"], answers);
         let (mut number, mut last) = (1, None);
-        while let Some(session) = house.model.session(number) {
+        while let Some(session) = service.model.session(number) {
             last = Some(session);
             number += 1;
         }
         let config = last.unwrap().config();
         assert_eq!(config["instructions"], instructions, "{agent}");
         if let Some(kind) = kind {
-            counted(&house, kind, 1.0).await;
+            counted(&service, kind, 1.0).await;
         }
         leg.stop().await;
-        house.empty().await;
+        service.empty().await;
     }
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn a_ticket_has_chosen_the_agent() {
-    let house = house().await;
-    let mut leg = house.pick_up(&sid("CA")).await;
+    let service = service().await;
+    let mut leg = service.pick_up(&sid("CA")).await;
     leg.connected().await;
     let mut start = leg.start_message();
     start["start"]["customParameters"]["agent"] = json!("porter");
     leg.send(&start).await;
-    counted(&house, "other_agent", 1.0).await;
-    goes_on(&house, &mut leg).await;
-    assert_eq!(house.calls().await["calls"][0]["agent"], "spa");
-    house.stop().await;
+    counted(&service, "other_agent", 1.0).await;
+    goes_on(&service, &mut leg).await;
+    assert_eq!(service.calls().await["calls"][0]["agent"], "spa");
+    service.stop().await;
 }

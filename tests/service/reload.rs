@@ -93,7 +93,7 @@ fn phone(line: Line, steps: Vec<Step>) -> JoinHandle<CallOutcome> {
     tokio::spawn(async move { line.call(caller(steps)).await })
 }
 
-fn house(instructions: &str, front_desk: &str) -> String {
+fn service(instructions: &str, front_desk: &str) -> String {
     format!(
         "[agents.spa]\ninstructions = \"{instructions}\"\ngreeting = {{ mode = \"model\", text = \"Greet.\" }}\n\
          keys = {{ \"0\" = \"front_desk\" }}\n[transfer.targets]\nfront_desk = \"{front_desk}\"\n"
@@ -102,7 +102,7 @@ fn house(instructions: &str, front_desk: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn new_calls_get_the_new_settings_and_live_ones_keep_theirs() {
-    let desk = Desk::start("live", &house("You are the old one.", "+15550111")).await;
+    let desk = Desk::start("live", &service("You are the old one.", "+15550111")).await;
     // Presses 0 only after the settings were changed under the call.
     let old = phone(
         desk.line(),
@@ -114,7 +114,7 @@ async fn new_calls_get_the_new_settings_and_live_ones_keep_theirs() {
     );
     assert_eq!(instructions(&desk.session(1).await), "You are the old one.");
 
-    let changed = house("You are the new one.", "+15550122") + "[limits]\nmax_calls = 7\n";
+    let changed = service("You are the new one.", "+15550122") + "[limits]\nmax_calls = 7\n";
     desk.reload(&changed, "settings reloaded", 1).await;
     let new = phone(desk.line(), vec![listen(), Step::Keys("0".to_owned())]);
     assert_eq!(instructions(&desk.session(2).await), "You are the new one.");
@@ -132,7 +132,7 @@ async fn new_calls_get_the_new_settings_and_live_ones_keep_theirs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_file_changes_nothing_and_the_log_says_why() {
-    let good = house("You are the one.", "+15550111");
+    let good = service("You are the one.", "+15550111");
     let desk = Desk::start("bad", &good).await;
     let refused = "settings not reloaded, nothing is changed";
     let rows = [
@@ -174,7 +174,7 @@ async fn a_bad_file_changes_nothing_and_the_log_says_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn instructions_are_told_who_calls_and_what_the_clock_of_the_house_says() {
     let asks = "{{agent}}/{{caller}}/{{date}}/{{time_of_day}}/{{opening_hours}}";
-    let desk = Desk::start("told", &house(asks, "+15550111")).await;
+    let desk = Desk::start("told", &service(asks, "+15550111")).await;
     let mut withheld = desk.line();
     withheld.from = "+266696687".to_owned();
     let mut shown = desk.line();

@@ -266,7 +266,7 @@ async fn twilio_is_asked_with_the_credentials_of_the_last_reading() {
     let rest = Rest::new(&url, ACCOUNT, (ACCOUNT, OLD), Arc::new(tls));
     tokio::task::LocalSet::new()
         .run_until(async {
-            let call = call_protocol::ids::CallSid::parse(&sid("CA")).unwrap();
+            let call = call_protocol::phone::CallSid::parse(&sid("CA")).unwrap();
             let refused = rest.change(call, &Change::Complete).await;
             assert_eq!(
                 refused,

@@ -12,7 +12,8 @@ use crate::support::child::{Serving, serve_in};
 use crate::support::http::Request;
 use crate::support::phone::sid;
 use crate::support::{
-    ADMIN_TOKEN, House, MODEL_KEY, SOON, brief, caller, environment, line_to, listen, times, until,
+    ADMIN_TOKEN, MODEL_KEY, SOON, TestService, brief, caller, environment, line_to, listen, times,
+    until,
 };
 
 /// Sends this, then a byte a second until the connection is closed; gives the answer's status, 0 for none, and how long
@@ -45,15 +46,15 @@ async fn dribble(to: SocketAddr, opening: &str) -> (u16, Duration) {
 
 #[tokio::test]
 async fn a_request_that_does_not_come_to_an_end_is_given_up() {
-    let house = House::usual().await;
+    let service = TestService::usual().await;
     let head = "POST /incoming-call HTTP/1.1\r\nHost: spa.example\r\n";
     let typed = format!("{head}Content-Type: application/x-www-form-urlencoded\r\n");
     let sized = format!("{typed}Content-Length: 1000\r\n\r\nCallSid=CA");
     let (nothing, half_a_head, half_a_body, admin) = tokio::join!(
-        dribble(house.public, ""),
-        dribble(house.public, head),
-        dribble(house.public, &sized),
-        dribble(house.admin, "GET /admin/calls HTTP/1.1\r\nHost: x\r\n"),
+        dribble(service.public, ""),
+        dribble(service.public, head),
+        dribble(service.public, &sized),
+        dribble(service.admin, "GET /admin/calls HTTP/1.1\r\nHost: x\r\n"),
     );
     let bar = Duration::from_secs(8);
     for (what, (status, took)) in [
@@ -66,11 +67,11 @@ async fn a_request_that_does_not_come_to_an_end_is_given_up() {
         times::within(took, bar, what);
     }
     assert_eq!(
-        house.ring(&sid("CA")).await.status,
+        service.ring(&sid("CA")).await.status,
         200,
         "others are served"
     );
-    house.stop().await;
+    service.stop().await;
     println!(
         "half a head given up after {:.1} s, half a body after {:.1} s, bar 5 s and the last byte",
         half_a_head.1.as_secs_f64(),
@@ -110,7 +111,7 @@ async fn left_alone(mut stream: TcpStream, opening: &str) -> (String, Duration) 
 
 #[tokio::test]
 async fn the_next_request_of_a_connection_has_no_more_time_than_the_first() {
-    let house = House::usual().await;
+    let service = TestService::usual().await;
     let chunked = "POST /incoming-call HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\
                    Content-Type: application/x-www-form-urlencoded\r\n\r\n";
     let refused =
@@ -118,7 +119,7 @@ async fn the_next_request_of_a_connection_has_no_more_time_than_the_first() {
     let sized = "POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhello";
     let two = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /hea";
     let mut tried = Vec::new();
-    for (whose, to) in [("public", house.public), ("admin", house.admin)] {
+    for (whose, to) in [("public", service.public), ("admin", service.admin)] {
         for (what, opening, seconds) in [
             ("one byte", "G", 5),
             ("half a head", "GET /healthz HTTP/1.1\r\nHost:", 5),
@@ -130,7 +131,7 @@ async fn the_next_request_of_a_connection_has_no_more_time_than_the_first() {
             tried.push((whose, what, to, opening, seconds));
         }
     }
-    tried.push(("public", "a body in pieces", house.public, chunked, 5));
+    tried.push(("public", "a body in pieces", service.public, chunked, 5));
     let runs = tried.iter().map(|(whose, _, to, opening, _)| async move {
         let stream = if *whose == "public" {
             answered(*to).await
@@ -170,7 +171,7 @@ async fn the_next_request_of_a_connection_has_no_more_time_than_the_first() {
             "{whose}, {what}: {answer}"
         );
     }
-    house.stop().await;
+    service.stop().await;
 }
 
 /// A connection of the admin listener on which a request was refused.
@@ -191,8 +192,8 @@ async fn refused_once(to: SocketAddr) -> TcpStream {
 
 #[tokio::test]
 async fn a_body_that_is_read_keeps_the_connection() {
-    let house = House::usual().await;
-    let mut stream = answered(house.public).await;
+    let service = TestService::usual().await;
+    let mut stream = answered(service.public).await;
     for _ in 0..3 {
         let body = "CallSid=CA00000000000000000000000000000001";
         let request = format!(
@@ -205,7 +206,7 @@ async fn a_body_that_is_read_keeps_the_connection() {
         stream.read_exact(&mut answer).await.unwrap();
         // Refused for want of a signature, which says so and closes.
         assert_eq!(&answer, b"HTTP/1.1 403");
-        stream = answered(house.public).await;
+        stream = answered(service.public).await;
     }
     // Pipelined, in one piece, answered in their order on one connection.
     let three = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".repeat(3);
@@ -217,15 +218,15 @@ async fn a_body_that_is_read_keeps_the_connection() {
         assert!(count > 0, "{answers}");
         answers.push_str(std::str::from_utf8(&some[..count]).unwrap());
     }
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn answers_that_nobody_reads_are_not_heaped_up() {
     /// What fits into a send buffer of the service, a receive buffer here, and the requests on their way.
     const MOST: usize = 512 * 1024;
-    let house = House::usual().await;
-    for to in [house.public, house.admin] {
+    let service = TestService::usual().await;
+    for to in [service.public, service.admin] {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_send_buffer_size(8 * 1024).unwrap();
         socket.set_recv_buffer_size(32 * 1024).unwrap();
@@ -249,7 +250,7 @@ async fn answers_that_nobody_reads_are_not_heaped_up() {
         };
         println!("{sent} bytes of requests were taken before their answers were read ({error})");
     }
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

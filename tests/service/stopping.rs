@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use call_protocol::checkpoint::{Checkpoint, Standing};
-use call_protocol::ids::CallSid;
+use call_protocol::phone::CallSid;
 use serde_json::Value;
 use switchboard_actors::call::unix_now;
 use switchboard_actors::store::CallStore as _;
@@ -192,7 +192,7 @@ async fn at_the_drain_deadline_live_calls_are_handed_over() {
     );
 }
 
-/// The same with a full house and the store on disk: whoever comes next finds every one of them.
+/// The same with a full service and the store on disk: whoever comes next finds every one of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d2_at_the_deadline_fifty_calls_are_written_down_and_handed_over() {
     const CALLS: usize = 50;

@@ -9,7 +9,9 @@ use tokio::net::TcpStream;
 use crate::support::child::Serving;
 use crate::support::http::{Request, form, ring};
 use crate::support::phone::sid;
-use crate::support::{ADMIN_TOKEN, House, MODEL_KEY, Options, SOON, brief, environment, until};
+use crate::support::{
+    ADMIN_TOKEN, MODEL_KEY, Options, SOON, TestService, brief, environment, until,
+};
 
 const DEV: [(&str, &str); 4] = [
     ("SWITCHBOARD_DEV", "1"),
@@ -18,12 +20,12 @@ const DEV: [(&str, &str); 4] = [
     ("TWILIO_AUTH_TOKEN", ""),
 ];
 
-async fn in_dev() -> House {
+async fn in_dev() -> TestService {
     let options = Options::default().model(brief());
     let options = DEV
         .into_iter()
         .fold(options, |options, (name, value)| options.with(name, value));
-    House::start(options).await
+    TestService::start(options).await
 }
 
 /// The status of a WebSocket handshake with these headers.
@@ -52,21 +54,21 @@ fn posted(path: &str, host: &str) -> Request {
 
 #[tokio::test]
 async fn in_development_no_page_from_elsewhere_is_let_in() {
-    let house = in_dev().await;
-    let (public, admin) = (house.public.to_string(), house.admin.to_string());
+    let service = in_dev().await;
+    let (public, admin) = (service.public.to_string(), service.admin.to_string());
     let evil = ("Origin", "http://evil.example");
     let rebound = "evil.example:5050";
 
     // A name that leads to this machine, as a page can make one for itself.
     for (method, path) in switchboard::admin_routes() {
         let asked = Request::new(method, path).header("Host", rebound);
-        let reply = asked.send(house.admin).await;
+        let reply = asked.send(service.admin).await;
         assert_eq!(reply.status, 403, "{method} {path}");
         assert_eq!(reply.json()["error"]["code"], "foreign_host");
         let sent = Request::new(method, path)
             .header("Host", &admin)
             .header(evil.0, evil.1);
-        let reply = sent.send(house.admin).await;
+        let reply = sent.send(service.admin).await;
         assert_eq!(reply.status, 403, "{method} {path}");
         assert_eq!(reply.json()["error"]["code"], "foreign_origin");
     }
@@ -76,11 +78,11 @@ async fn in_development_no_page_from_elsewhere_is_let_in() {
         "/call-status",
         "/healthz",
     ] {
-        let reply = posted(path, rebound).send(house.public).await;
+        let reply = posted(path, rebound).send(service.public).await;
         assert_eq!(reply.status, 403, "{path}");
         let reply = posted(path, &public)
             .header(evil.0, evil.1)
-            .send(house.public)
+            .send(service.public)
             .await;
         assert_eq!(reply.status, 403, "{path}");
     }
@@ -88,18 +90,22 @@ async fn in_development_no_page_from_elsewhere_is_let_in() {
     let image = Request::new("GET", &format!("/incoming-call?{}", ringing()))
         .header("Host", &public)
         .header("Sec-Fetch-Site", "cross-site");
-    assert_eq!(image.send(house.public).await.status, 403);
+    assert_eq!(image.send(service.public).await.status, 403);
     for headers in [
         format!("Host: {rebound}\r\n"),
         format!("Host: {public}\r\nOrigin: http://evil.example\r\n"),
         format!("Host: {public}\r\nOrigin: http://127.0.0.1:1\r\n"),
         format!("Host: {public}\r\nOrigin: null\r\n"),
     ] {
-        let status = handshake(house.public, "/media-stream", &headers).await;
+        let status = handshake(service.public, "/media-stream", &headers).await;
         assert_eq!(status, 403, "{headers}");
     }
-    assert_eq!(house.model.sessions().len(), 0, "nothing on anybody's key");
-    let metrics = house.metrics().await;
+    assert_eq!(
+        service.model.sessions().len(),
+        0,
+        "nothing on anybody's key"
+    );
+    let metrics = service.metrics().await;
     let count = |family: &str, reason: &str| {
         metrics.get(&format!(
             "switchboard_{family}_total{{reason=\"{reason}\"}}"
@@ -114,22 +120,25 @@ async fn in_development_no_page_from_elsewhere_is_let_in() {
     assert_eq!(count("stream_rejected", "foreign_origin"), 3.0);
 
     // The developer himself, with curl and with the pages of the service.
-    for host in [public.clone(), format!("localhost:{}", house.public.port())] {
-        let reply = posted("/incoming-call", &host).send(house.public).await;
+    for host in [
+        public.clone(),
+        format!("localhost:{}", service.public.port()),
+    ] {
+        let reply = posted("/incoming-call", &host).send(service.public).await;
         assert_eq!(reply.status, 200, "{host}");
     }
     let own = Request::new("GET", "/admin/calls")
         .header("Host", &admin)
         .header("Origin", &format!("http://{admin}"));
-    assert_eq!(own.send(house.admin).await.status, 200);
+    assert_eq!(own.send(service.admin).await.status, 200);
     let own = format!("Host: {public}\r\nOrigin: http://{public}\r\n");
-    assert_eq!(handshake(house.public, "/media-stream", &own).await, 101);
-    house.stop().await;
+    assert_eq!(handshake(service.public, "/media-stream", &own).await, 101);
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn a_page_from_elsewhere_is_refused_with_the_token_too() {
-    let house = House::start(Options::default().model(brief())).await;
+    let service = TestService::start(Options::default().model(brief())).await;
     let bearer = format!("Bearer {ADMIN_TOKEN}");
     for (method, path) in switchboard::admin_routes() {
         for origin in ["https://evil.example", "null", "http://desk.example:8080"] {
@@ -137,7 +146,7 @@ async fn a_page_from_elsewhere_is_refused_with_the_token_too() {
                 .header("Host", "desk.example")
                 .header("Origin", origin)
                 .header("Authorization", &bearer)
-                .send(house.admin)
+                .send(service.admin)
                 .await;
             assert_eq!(reply.status, 403, "{method} {path} from {origin}");
         }
@@ -146,8 +155,8 @@ async fn a_page_from_elsewhere_is_refused_with_the_token_too() {
         .header("Host", "desk.example")
         .header("Origin", "https://desk.example")
         .header("Authorization", &bearer);
-    assert_eq!(own.send(house.admin).await.status, 200);
-    house.stop().await;
+    assert_eq!(own.send(service.admin).await.status, 200);
+    service.stop().await;
 }
 
 /// The events of a log with this message.

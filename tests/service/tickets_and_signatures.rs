@@ -2,17 +2,17 @@
 
 use std::time::{Duration, SystemTime};
 
-use switchboard::phone::ticket::{LIFE, Mint, TOLERANCE};
+use switchboard::phone::ticket::{LIFE, TOLERANCE, TicketIssuer};
 use switchboard_kit::twilio::signature::{SIGNATURE_HEADER, sign};
 
 use crate::support::http::{Reply, Request, form, ring};
 use crate::support::phone::{Closed, connect_of, path_of, sid};
 use crate::support::{
-    ACCOUNT, ADMIN_TOKEN, AUTH_TOKEN, House, Options, PUBLIC, SOON, brief, times, until,
+    ACCOUNT, ADMIN_TOKEN, AUTH_TOKEN, Options, PUBLIC, SOON, TestService, brief, times, until,
 };
 
-async fn house() -> House {
-    House::start(Options::default().model(brief())).await
+async fn service() -> TestService {
+    TestService::start(Options::default().model(brief())).await
 }
 
 fn is_refused(reply: &Reply, what: &str) {
@@ -34,7 +34,7 @@ const WEBHOOKS: [&str; 7] = [
 
 #[tokio::test]
 async fn forged_webhooks_are_refused_without_a_word() {
-    let house = house().await;
+    let service = service().await;
     let call = sid("CA");
     let honest = ring(&call, "+15550142");
     let mut forgeries = 0;
@@ -123,7 +123,7 @@ async fn forged_webhooks_are_refused_without_a_word() {
         ];
         for (what, request) in requests {
             is_refused(
-                &request.send(house.public).await,
+                &request.send(service.public).await,
                 &format!("{path}: {what}"),
             );
             forgeries += 1;
@@ -140,14 +140,14 @@ async fn forged_webhooks_are_refused_without_a_word() {
             &format!("{PUBLIC}/incoming-call"),
             &honest,
         ))
-        .send(house.public)
+        .send(service.public)
         .await,
         "GET signed as POST",
     );
     let right = sign::<&str, &str>(AUTH_TOKEN, &format!("{PUBLIC}/incoming-call?{query}"), &[]);
-    assert_eq!(get(&right).send(house.public).await.status, 200);
+    assert_eq!(get(&right).send(service.public).await.status, 200);
 
-    let scrape = house.metrics().await;
+    let scrape = service.metrics().await;
     assert_eq!(
         scrape.sum("switchboard_webhook_rejected_total"),
         f64::from(forgeries) + 1.0
@@ -155,48 +155,48 @@ async fn forged_webhooks_are_refused_without_a_word() {
     // Host headers are anybody's to write: they change no verdict.
     let reply = Request::signed("/incoming-call", &honest)
         .header("X-Forwarded-Host", "evil.example")
-        .send(house.public)
+        .send(service.public)
         .await;
     assert_eq!(reply.status, 200);
     assert!(!reply.text().contains("evil"), "{}", reply.text());
-    house.stop().await;
+    service.stop().await;
     println!("{forgeries} forged webhooks: all 403 with an empty body");
 }
 
 #[tokio::test]
 async fn a_replayed_webhook_gets_the_same_answer_and_no_second_ticket() {
-    let house = house().await;
+    let service = service().await;
     let call = sid("CA");
-    let first = house.ring(&call).await;
-    let replays = futures_util::future::join_all((0..100).map(|_| house.ring(&call))).await;
+    let first = service.ring(&call).await;
+    let replays = futures_util::future::join_all((0..100).map(|_| service.ring(&call))).await;
     for reply in &replays {
         assert_eq!((reply.status, reply.text()), (200, first.text()));
     }
     let path = path_of(&connect_of(&first).stream.url);
-    let mut leg = house.open(&path).await.expect("the one ticket opens");
+    let mut leg = service.open(&path).await.expect("the one ticket opens");
     leg.call.clone_from(&call);
     leg.begin().await;
     until("the call lives", SOON, async || {
-        house.calls().await["count"] == 1
+        service.calls().await["count"] == 1
     })
     .await;
     // While the call lives and after it, the replay opens nothing.
-    assert_eq!(house.ring(&call).await.text(), first.text());
-    assert_eq!(house.open(&path).await.err(), Some(403));
+    assert_eq!(service.ring(&call).await.text(), first.text());
+    assert_eq!(service.open(&path).await.err(), Some(403));
     leg.stop().await;
     leg.closed(SOON).await;
-    house.empty().await;
-    assert_eq!(house.ring(&call).await.text(), first.text());
-    assert_eq!(house.open(&path).await.err(), Some(403));
-    let scrape = house.metrics().await;
+    service.empty().await;
+    assert_eq!(service.ring(&call).await.text(), first.text());
+    assert_eq!(service.open(&path).await.err(), Some(403));
+    let scrape = service.metrics().await;
     assert_eq!(scrape.sum("switchboard_calls_total"), 1.0);
-    assert_eq!(house.model.sessions().len(), 1);
-    house.stop().await;
+    assert_eq!(service.model.sessions().len(), 1);
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn abused_bodies_are_refused_at_once() {
-    let house = house().await;
+    let service = service().await;
     let call = sid("CA");
     let honest = ring(&call, "+15550142");
     let large = "a".repeat(2 << 20);
@@ -231,7 +231,7 @@ async fn abused_bodies_are_refused_at_once() {
     ];
     let mut slowest = Duration::ZERO;
     for (what, request, status) in cases {
-        let reply = request.send(house.public).await;
+        let reply = request.send(service.public).await;
         assert_eq!(
             (reply.status, reply.text().as_str()),
             (status, ""),
@@ -241,11 +241,11 @@ async fn abused_bodies_are_refused_at_once() {
     }
     times::within(slowest, Duration::from_millis(500), "slowest");
     assert_eq!(
-        house.ring(&call).await.status,
+        service.ring(&call).await.status,
         200,
         "and an honest call is taken"
     );
-    house.stop().await;
+    service.stop().await;
     println!("abused bodies: the slowest refusal after {slowest:?}, bar 50 ms on a quiet machine");
 }
 
@@ -253,22 +253,22 @@ async fn abused_bodies_are_refused_at_once() {
 
 #[tokio::test]
 async fn the_media_socket_opens_only_with_its_ticket() {
-    let house = house().await;
+    let service = service().await;
     let call = sid("CA");
-    let path = house.ticket(&call).await;
+    let path = service.ticket(&call).await;
     let ticket = path.rsplit('/').next().unwrap();
 
     let mut changed = ticket.to_owned();
     let last = changed.pop().unwrap();
     changed.push(if last == 'A' { 'B' } else { 'A' });
     let now = SystemTime::now();
-    let mint = Mint::from_auth_token(&AUTH_TOKEN.to_owned().into());
+    let mint = TicketIssuer::from_auth_token(&AUTH_TOKEN.to_owned().into());
     let too_old = mint
         .mint(&call, now - LIFE - TOLERANCE - Duration::from_secs(5))
         .unwrap();
     let unannounced = mint.mint(&sid("CA"), now).unwrap();
     let second = mint.mint(&call, now).unwrap();
-    let other_key = Mint::from_auth_token(&"another-token".to_owned().into())
+    let other_key = TicketIssuer::from_auth_token(&"another-token".to_owned().into())
         .mint(&call, now)
         .unwrap();
     let refused = [
@@ -299,7 +299,7 @@ async fn the_media_socket_opens_only_with_its_ticket() {
         ),
     ];
     for (what, path) in &refused {
-        let status = house.open(path).await.err();
+        let status = service.open(path).await.err();
         assert!(matches!(status, Some(403 | 404)), "{what}: {status:?}");
     }
     let url = format!("wss://spa.example{path}");
@@ -313,44 +313,44 @@ async fn the_media_socket_opens_only_with_its_ticket() {
         ("two signatures", vec![right.as_str(), right.as_str()]),
     ] {
         assert_eq!(
-            house.open_signed(&path, &signatures).await.err(),
+            service.open_signed(&path, &signatures).await.err(),
             Some(403),
             "{what}"
         );
     }
     assert_eq!(
-        house.model.sessions().len(),
+        service.model.sessions().len(),
         0,
         "no model session was opened for strangers"
     );
-    assert_eq!(house.calls().await["count"], 0);
+    assert_eq!(service.calls().await["count"], 0);
 
     // After all that the ticket is as good as before, once.
-    let mut leg = house
+    let mut leg = service
         .open(&path)
         .await
         .expect("the ticket opens the socket");
     leg.call.clone_from(&call);
     leg.begin().await;
-    assert_eq!(house.open(&path).await.err(), Some(403), "a used ticket");
+    assert_eq!(service.open(&path).await.err(), Some(403), "a used ticket");
     until("the model is dialled", SOON, async || {
-        house.model.sessions().len() == 1
+        service.model.sessions().len() == 1
     })
     .await;
     leg.stop().await;
     assert_eq!(leg.closed(SOON).await, Closed::Code(Some(1000)));
     assert_eq!(
-        house.open(&path).await.err(),
+        service.open(&path).await.err(),
         Some(403),
         "a used ticket after the call"
     );
-    assert_eq!(house.model.sessions().len(), 1);
-    let rejected = house
+    assert_eq!(service.model.sessions().len(), 1);
+    let rejected = service
         .metrics()
         .await
         .sum("switchboard_stream_rejected_total");
     assert!(rejected >= 12.0, "{rejected}");
-    house.stop().await;
+    service.stop().await;
     println!(
         "{} media sockets refused, 0 model sessions opened for them",
         refused.len() + 6
@@ -359,8 +359,8 @@ async fn the_media_socket_opens_only_with_its_ticket() {
 
 #[tokio::test]
 async fn a_thousand_strangers_at_the_media_socket_open_no_model_session() {
-    let house = house().await;
-    let mint = Mint::from_auth_token(&AUTH_TOKEN.to_owned().into());
+    let service = service().await;
+    let mint = TicketIssuer::from_auth_token(&AUTH_TOKEN.to_owned().into());
     for _ in 0..20 {
         let paths: Vec<String> = (0..50)
             .map(|_| {
@@ -370,17 +370,18 @@ async fn a_thousand_strangers_at_the_media_socket_open_no_model_session() {
                 )
             })
             .collect();
-        let tries = futures_util::future::join_all(paths.iter().map(|path| house.open(path))).await;
+        let tries =
+            futures_util::future::join_all(paths.iter().map(|path| service.open(path))).await;
         assert!(tries.iter().all(|result| matches!(result, Err(403))));
     }
-    assert_eq!(house.model.sessions().len(), 0);
+    assert_eq!(service.model.sessions().len(), 0);
     assert_eq!(
-        house
+        service
             .metric("switchboard_stream_rejected_total{reason=\"unknown_ticket\"}")
             .await,
         1_000.0
     );
-    house.stop().await;
+    service.stop().await;
 }
 
 // ---- the operator's listener ----
@@ -395,7 +396,7 @@ fn admin() -> Vec<(&'static str, String)> {
 
 #[tokio::test]
 async fn the_admin_listener_is_closed_without_the_token() {
-    let house = house().await;
+    let service = service().await;
     let prefix = &ADMIN_TOKEN[..ADMIN_TOKEN.len() - 1];
     let headers = [
         None,
@@ -438,7 +439,9 @@ async fn the_admin_listener_is_closed_without_the_token() {
     let (told, requests): (Vec<_>, Vec<_>) = tried.into_iter().unzip();
     let mut replies = Vec::new();
     for some in requests.chunks(24) {
-        let some = some.iter().map(|request| request.clone().send(house.admin));
+        let some = some
+            .iter()
+            .map(|request| request.clone().send(service.admin));
         replies.extend(futures_util::future::join_all(some).await);
     }
     for (what, reply) in told.iter().zip(&replies) {
@@ -447,20 +450,20 @@ async fn the_admin_listener_is_closed_without_the_token() {
     }
     let refused = |reason: &str| format!("switchboard_admin_refused_total{{reason=\"{reason}\"}}");
     let without = 2 * (routes.len() + unknown.len());
-    assert_eq!(house.metric(&refused("no_token")).await, without as f64);
+    assert_eq!(service.metric(&refused("no_token")).await, without as f64);
     let wrong = replies.len() - without;
-    assert_eq!(house.metric(&refused("wrong_token")).await, wrong as f64);
+    assert_eq!(service.metric(&refused("wrong_token")).await, wrong as f64);
     assert_eq!(
-        house.calls().await["draining"],
+        service.calls().await["draining"],
         false,
         "nobody without the token drains the service"
     );
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn the_operator_gets_json_also_for_what_is_not_there() {
-    let house = house().await;
+    let service = service().await;
     for (method, path) in [
         ("GET", "/admin/secrets"),
         ("GET", "/admin/calls/nonsense"),
@@ -470,7 +473,7 @@ async fn the_operator_gets_json_also_for_what_is_not_there() {
         ("POST", "/admin/calls/CA1/transfer"),
         ("GET", "/admin/calls/CA00000000000000000000000000000001"),
     ] {
-        let reply = house.operator(method, path).await;
+        let reply = service.operator(method, path).await;
         assert_eq!(reply.status, 404, "{method} {path}");
         let error = &reply.json()["error"];
         assert_eq!(error["code"], "not_found", "{method} {path}");
@@ -485,30 +488,30 @@ async fn the_operator_gets_json_also_for_what_is_not_there() {
     for (method, path) in admin() {
         let reply = Request::new(method, &path)
             .header("Authorization", &format!("Bearer {ADMIN_TOKEN}"))
-            .send(house.public)
+            .send(service.public)
             .await;
         assert_eq!(reply.status, 404, "{method} {path} on the public listener");
     }
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]
 async fn an_operator_with_the_token_hangs_up() {
-    let house = house().await;
+    let service = service().await;
     let call = sid("CA");
-    let mut leg = house.pick_up(&call).await;
+    let mut leg = service.pick_up(&call).await;
     leg.begin().await;
     let page = format!("/admin/calls/{call}");
     until("the call lives", SOON, async || {
-        house.operator("GET", &page).await.status == 200
+        service.operator("GET", &page).await.status == 200
     })
     .await;
-    let reply = house.operator("POST", &format!("{page}/hangup")).await;
+    let reply = service.operator("POST", &format!("{page}/hangup")).await;
     assert_eq!(reply.status, 202);
     assert_eq!(leg.closed(SOON).await, Closed::Code(Some(1000)));
-    house.empty().await;
+    service.empty().await;
     assert_eq!(
-        house
+        service
             .metric("switchboard_calls_total{outcome=\"operator_hang_up\"}")
             .await,
         1.0
@@ -517,10 +520,10 @@ async fn an_operator_with_the_token_hangs_up() {
         "/after-stream",
         &[("AccountSid", ACCOUNT), ("CallSid", &call)],
     )
-    .send(house.public)
+    .send(service.public)
     .await;
     assert!(next.text().contains("<Hangup"), "{}", next.text());
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]
@@ -530,15 +533,15 @@ async fn the_signature_of_a_media_socket_counts_as_the_settings_say() {
             "{}[twilio]\nstream_signature = \"{mode}\"\n",
             crate::support::AGENT
         );
-        let house = House::start(Options {
+        let service = TestService::start(Options {
             toml,
             ..Options::default()
         })
         .await;
         let call = sid("CA");
-        let path = house.ticket(&call).await;
-        let opened = house.open_signed(&path, &["of nobody"]).await;
+        let path = service.ticket(&call).await;
+        let opened = service.open_signed(&path, &["of nobody"]).await;
         assert_eq!(opened.err(), refused, "{mode}");
-        house.stop().await;
+        service.stop().await;
     }
 }

@@ -1,4 +1,4 @@
-//! The whole house in one test: the real service on free ports, an emulated model, an emulated phone line.
+//! The whole service in one test: the real service on free ports, an emulated model, an emulated phone line.
 //!
 //! The service runs on a thread and an actix system of its own, as in production; the model and the phone run on the
 //! test's runtime. What the test needs of the service comes over channels and sockets.
@@ -61,7 +61,7 @@ dial = "+15550199"
 /// How long anything may take that is expected to happen; the machine may be busy with a build, or with several.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
-/// What a house is made of.
+/// What a service is made of.
 pub(crate) struct Options {
     pub(crate) model: Realtime,
     pub(crate) toml: String,
@@ -136,7 +136,7 @@ pub(crate) fn environment(
 }
 
 /// A running service with its emulated surroundings.
-pub(crate) struct House {
+pub(crate) struct TestService {
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) registry: actix::Addr<Registry>,
@@ -170,7 +170,7 @@ fn panic_in_one_line() {
     }));
 }
 
-impl House {
+impl TestService {
     pub(crate) async fn start(options: Options) -> Self {
         ONE_LINE_PANICS.call_once(panic_in_one_line);
         times::watch();
@@ -201,7 +201,7 @@ impl House {
                     if sent.is_err() {
                         return;
                     }
-                    // A house that is dropped leaves, too.
+                    // A service that is dropped leaves, too.
                     let _ = leaves.await;
                     service.drain();
                     service.hand_over().await;
@@ -226,7 +226,7 @@ impl House {
         Self::start(Options::default()).await
     }
 
-    /// A phone line to the house.
+    /// A phone line to the service.
     pub(crate) fn line(&self) -> Line {
         line_to(self.public)
     }

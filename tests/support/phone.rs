@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::Message;
 
 use super::http::{Reply, Request, ring};
-use super::{ACCOUNT, AUTH_TOKEN, House, PUBLIC, SOON};
+use super::{ACCOUNT, AUTH_TOKEN, PUBLIC, SOON, TestService};
 
 /// A SID that was never given before.
 pub(crate) fn sid(prefix: &str) -> String {
@@ -53,7 +53,7 @@ pub(crate) const fn closed_with(code: u16) -> StreamEnd {
     }
 }
 
-impl House {
+impl TestService {
     /// The webhook of a call: its answer.
     pub(crate) async fn ring(&self, call_sid: &str) -> Reply {
         Request::signed("/incoming-call", &ring(call_sid, "+15550142"))

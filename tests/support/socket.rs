@@ -7,7 +7,7 @@ use switchboard_kit::twilio::signature::sign;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::{AUTH_TOKEN, House, SOON};
+use super::{AUTH_TOKEN, SOON, TestService};
 
 /// Text, binary and control opcodes (RFC 6455, section 5.2).
 pub(crate) const CONTINUATION: u8 = 0x0;
@@ -69,7 +69,7 @@ pub(crate) fn head(first: u8, length: u64) -> Vec<u8> {
     bytes
 }
 
-impl House {
+impl TestService {
     /// Announces a call and opens its media socket by hand.
     pub(crate) async fn pick_up_raw(&self, call_sid: &str) -> Raw {
         let path = self.ticket(call_sid).await;

@@ -11,16 +11,19 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
+use call_protocol::audio::AudioFormat;
+use call_protocol::audio::payload::Payload;
 use call_protocol::call::effect::Effect;
-use call_protocol::call::event::{
-    AudioFormat, CallerAudio, Event, MediaFormat, ModelEvent, PhoneEvent, SessionInfo, StreamStart,
-};
+use call_protocol::call::event::Event;
 use call_protocol::call::{AgentProfile, Call, CallSetup, Greeting};
-use call_protocol::ids::{AccountSid, CallSid, Interner, ModelId, StreamSid};
+use call_protocol::ids::{Interner, ModelId};
 use call_protocol::model::command::{ModelCommand, SessionSetup, Voice};
-use call_protocol::payload::Payload;
+use call_protocol::model::event::{ModelEvent, SessionInfo};
+use call_protocol::model::openai;
+use call_protocol::phone::event::{CallerAudio, MediaFormat, PhoneEvent, StreamStart};
+use call_protocol::phone::twilio;
+use call_protocol::phone::{AccountSid, CallSid, StreamSid};
 use call_protocol::time::Time;
-use call_protocol::{openai, twilio};
 
 const FRAME: Duration = Duration::from_millis(20);
 
@@ -79,7 +82,7 @@ impl Talking {
             silence: None,
             longest_monologue: Duration::from_secs(1 << 40),
             answer_within: Duration::from_secs(8),
-            filler: Some(call_protocol::filler::tone()),
+            filler: Some(call_protocol::audio::tone::tone()),
             keys: BTreeMap::new(),
             mask_digits: false,
             transfer_targets: Vec::new(),
@@ -164,8 +167,8 @@ impl Talking {
                 | Effect::TakeNext
                 | Effect::CloseModel
                 | Effect::RunTool(_)
-                | Effect::CallPerson(_)
-                | Effect::EndPerson(_)
+                | Effect::DialConsult(_)
+                | Effect::EndConsult(_)
                 | Effect::ClosePhone { .. }
                 | Effect::Checkpoint
                 | Effect::Forget

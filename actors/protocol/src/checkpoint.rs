@@ -4,14 +4,14 @@
 //! first. Fields a reader does not know are skipped and missing ones have a default, so that a process reads what the
 //! version before it wrote; a document of a later version is refused.
 
+use crate::conversation::KeptTurn;
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::call::end::{Aftermath, EndReason};
-use crate::call::person::Person;
-use crate::call::transfer::{Destination, MOST_RETURNS, Returned, Unreached};
-use crate::conversation::{Speaker, Turn};
+use crate::call::outcome::Person;
+use crate::call::outcome::{Destination, MOST_RETURNS, Returned, Unreached};
+use crate::call::outcome::{EndReason, NextStep};
 use crate::tool::memory::ToolMemory;
 
 /// The version this code writes.
@@ -118,28 +118,6 @@ pub enum Standing {
     },
 }
 
-/// A turn as it was heard.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptTurn {
-    /// Who spoke.
-    pub who: Speaker,
-    /// Milliseconds since the call began, when the turn did.
-    #[serde(default)]
-    pub at_ms: u64,
-    /// What the caller heard, or said.
-    #[serde(default)]
-    pub heard: Option<String>,
-    /// All that was said, where the caller did not hear it to the end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub said: Option<String>,
-    /// Milliseconds the caller heard.
-    #[serde(default)]
-    pub heard_ms: u64,
-    /// Whether the caller did not hear all of it.
-    #[serde(default)]
-    pub cut: bool,
-}
-
 /// Why a document is no checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
@@ -223,21 +201,21 @@ impl Checkpoint {
 
     /// What the caller should meet next, and whom where that is somebody else.
     #[must_use]
-    pub fn aftermath(&self) -> (Aftermath, Option<&Destination>) {
+    pub fn aftermath(&self) -> (NextStep, Option<&Destination>) {
         match &self.standing {
-            Standing::Live => (Aftermath::Reconnect, None),
+            Standing::Live => (NextStep::Reconnect, None),
             // A call that has cost enough asks no model any more.
             Standing::Leaving {
                 reason: EndReason::BudgetReached,
                 ..
-            } => (Aftermath::Fallback, None),
+            } => (NextStep::Fallback, None),
             // Who was promised somebody else gets him; a goodbye is said again.
             Standing::Leaving {
                 reason: EndReason::Transferred,
                 to: Some(to),
-            } => (Aftermath::Transfer, Some(to)),
-            Standing::Leaving { .. } => (Aftermath::Reconnect, None),
-            Standing::Over { reason, to } => (reason.aftermath(), to.as_ref()),
+            } => (NextStep::Transfer, Some(to)),
+            Standing::Leaving { .. } => (NextStep::Reconnect, None),
+            Standing::Over { reason, to } => (reason.next_step(), to.as_ref()),
         }
     }
 
@@ -282,41 +260,4 @@ fn tools_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ToolMemor
 fn written(call: &Checkpoint) -> Result<Vec<u8>, CheckpointError> {
     serde_json::to_vec(&Written { v: VERSION, call })
         .map_err(|error| CheckpointError::Unreadable(error.to_string()))
-}
-
-impl KeptTurn {
-    /// A turn of the conversation. One that is not over was heard for `so_far.0` of the `so_far.1` milliseconds that
-    /// came.
-    #[must_use]
-    pub fn of(turn: &Turn, so_far: Option<(u64, u64)>) -> Self {
-        let (heard_ms, received_ms) = so_far.unwrap_or((turn.heard_ms, turn.received_ms));
-        let open = turn.heard.is_none() && turn.said.is_some();
-        let heard = match (&turn.heard, &turn.said) {
-            (Some(heard), _) => Some(heard.clone()),
-            (None, Some(said)) => {
-                Some(crate::conversation::heard_part(said, heard_ms, received_ms))
-            }
-            (None, None) => None,
-        };
-        let cut = turn.cut || open;
-        Self {
-            who: turn.who,
-            at_ms: turn.at_ms,
-            said: turn.said.clone().filter(|_| cut),
-            heard,
-            heard_ms,
-            cut,
-        }
-    }
-
-    /// Bytes of text in it: less than it takes when written.
-    #[must_use]
-    pub fn text_bytes(&self) -> usize {
-        let bytes = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        bytes(&self.heard) + bytes(&self.said)
-    }
-
-    fn written_bytes(&self) -> usize {
-        serde_json::to_vec(self).map_or(0, |written| written.len() + 1)
-    }
 }

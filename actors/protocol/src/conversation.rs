@@ -4,9 +4,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::KeptTurn;
 use crate::ids::{ModelId, clip};
-use crate::playback::Settled;
+use crate::phone::playback::Settled;
 use crate::time::Time;
 
 /// Turns kept; older ones are counted only. An hour of brisk talk has fewer.
@@ -329,10 +328,67 @@ pub fn heard_part(said: &str, heard_ms: u64, all_ms: u64) -> String {
     part
 }
 
+/// A turn as it was heard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptTurn {
+    /// Who spoke.
+    pub who: Speaker,
+    /// Milliseconds since the call began, when the turn did.
+    #[serde(default)]
+    pub at_ms: u64,
+    /// What the caller heard, or said.
+    #[serde(default)]
+    pub heard: Option<String>,
+    /// All that was said, where the caller did not hear it to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
+    /// Milliseconds the caller heard.
+    #[serde(default)]
+    pub heard_ms: u64,
+    /// Whether the caller did not hear all of it.
+    #[serde(default)]
+    pub cut: bool,
+}
+
+impl KeptTurn {
+    /// A turn of the conversation. One that is not over was heard for `so_far.0` of the `so_far.1` milliseconds that
+    /// came.
+    #[must_use]
+    pub fn of(turn: &Turn, so_far: Option<(u64, u64)>) -> Self {
+        let (heard_ms, received_ms) = so_far.unwrap_or((turn.heard_ms, turn.received_ms));
+        let open = turn.heard.is_none() && turn.said.is_some();
+        let heard = match (&turn.heard, &turn.said) {
+            (Some(heard), _) => Some(heard.clone()),
+            (None, Some(said)) => Some(heard_part(said, heard_ms, received_ms)),
+            (None, None) => None,
+        };
+        let cut = turn.cut || open;
+        Self {
+            who: turn.who,
+            at_ms: turn.at_ms,
+            said: turn.said.clone().filter(|_| cut),
+            heard,
+            heard_ms,
+            cut,
+        }
+    }
+
+    /// Bytes of text in it: less than it takes when written.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        let bytes = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        bytes(&self.heard) + bytes(&self.said)
+    }
+
+    pub(crate) fn written_bytes(&self) -> usize {
+        serde_json::to_vec(self).map_or(0, |written| written.len() + 1)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::playback::PartKey;
+    use crate::ids::PartKey;
 
     fn settled(item: &ModelId, received_ms: u64, heard_ms: u64) -> Settled {
         let key = PartKey {

@@ -22,13 +22,16 @@
 //!
 //! use bytes::BytesMut;
 //! use call_protocol::call::effect::Effect;
-//! use call_protocol::call::event::{Event, ModelEvent, PhoneEvent};
+//! use call_protocol::call::event::Event;
 //! use call_protocol::call::{AgentProfile, Call, CallSetup, Greeting};
 //! use call_protocol::ids::Interner;
 //! use call_protocol::model::command::{SessionSetup, Voice};
+//! use call_protocol::model::event::ModelEvent;
+//! use call_protocol::model::openai;
+//! use call_protocol::phone::event::PhoneEvent;
+//! use call_protocol::phone::twilio;
 //! use call_protocol::time::Time;
 //! use call_protocol::tool::ToolRules;
-//! use call_protocol::{openai, twilio};
 //!
 //! let agent = AgentProfile {
 //!     name: "spa".to_owned(),
@@ -44,7 +47,7 @@
 //!     silence: None,
 //!     longest_monologue: Duration::from_secs(600),
 //!     answer_within: Duration::from_secs(8),
-//!     filler: Some(call_protocol::filler::tone()),
+//!     filler: Some(call_protocol::audio::tone::tone()),
 //!     keys: BTreeMap::new(),
 //!     mask_digits: true,
 //!     transfer_targets: Vec::new(),
@@ -104,18 +107,15 @@
 //!
 //! | module | question it answers |
 //! | --- | --- |
-//! | [`call`] | what becomes of the call: its [states](call::state), [events](call::event), [effects](call::effect), [timers](call::timers), [ends](call::end), [transfers](call::transfer), [people called ahead](call::person), [agents chosen by the stream](call::choice), [the operator's wishes](call::operator) |
-//! | [`playback`] | what was sent, heard, cut: the ledger all positions come from |
+//! | [`call`] | what becomes of the call: its [states](call::state), [events](call::event), [effects](call::effect), [timers](call::timers), [how it ends and where the caller goes](call::outcome), [consultation legs](call::consult), [agents chosen by the stream](call::choice), [the operator's orders](call::operator) |
+//! | [`phone`] | the phone leg in words that fit any carrier: [events](phone::event), the [ledger](phone::playback) of what was sent, heard, cut; and [Twilio's](phone::twilio) words, read and written |
+//! | [`model`] | the realtime session in words that fit any model: [events](model::event), [commands](model::command), [link](model::link), [sequencer](model::responses), [the caller's words before there is a session](model::preroll), [replay](model::replay), [handover](model::handover); and [OpenAI's](model::openai) words, [errors](model::openai::errors), [refusals](model::openai::refused) and [prices](model::openai::prices) |
+//! | [`audio`] | µ-law as numbers, as [base64](audio::payload), as a [file](audio::wav); the [guard](audio::guard) that looks whether it is any; the [tone](audio::tone) of a wait |
 //! | [`conversation`] | who said what, and what of it was heard |
 //! | [`checkpoint`] | the call as it is written down for whoever goes on with it |
-//! | [`model`] | the realtime session in words that fit any: [commands](model::command), [link](model::link), [sequencer](model::responses), [errors](model::errors), [replay](model::replay), [handover](model::handover) |
-//! | [`codec`] | is the model's audio what was asked for? |
 //! | [`tool`] | tools the service runs: [keys](tool::key) of effects, and what is [remembered](tool::memory) of them |
-//! | [`preroll`] | the caller's words before there is a session |
-//! | [`filler`] | what a caller hears while he waits |
-//! | [`twilio`], [`openai`] | the two wire formats, read and written |
-//! | [`payload`], [`audio`], [`wav`] | audio as base64, as µ-law, as a file |
-//! | [`ids`], [`time`], [`latency`], [`cost`] | identifiers, moments, histograms, dollars |
+//! | [`wire`] | why a message or a socket could not be used |
+//! | [`ids`], [`time`], [`latency`] | identifiers, moments, histograms |
 //!
 #![doc = include_str!("call/diagram.md")]
 #![forbid(unsafe_code)]
@@ -123,20 +123,11 @@
 pub mod audio;
 pub mod call;
 pub mod checkpoint;
-pub mod codec;
 pub mod conversation;
-pub mod cost;
-pub mod filler;
 pub mod ids;
-mod json;
 pub mod latency;
 pub mod model;
-pub mod openai;
-pub mod payload;
-pub mod playback;
-pub mod preroll;
-mod scan;
+pub mod phone;
 pub mod time;
 pub mod tool;
-pub mod twilio;
-pub mod wav;
+pub mod wire;

@@ -3,8 +3,8 @@
 mod common;
 
 use call_protocol::call::effect::{Effect, Peer};
-use call_protocol::call::event::ResponseStatus;
 use call_protocol::model::command::ModelCommand;
+use call_protocol::model::event::ResponseStatus;
 use common::events::{
     agent_words, audio_done, complaint, delta, done_as, error, failed, key, response_done,
     response_started, setup, setup_greeting, speech_started, speech_stopped, tool_call,

@@ -4,10 +4,11 @@ mod common;
 
 use std::sync::Arc;
 
-use call_protocol::call::end::{Aftermath, EndReason};
-use call_protocol::call::event::{Event, ModelEvent, Usage};
+use call_protocol::call::event::Event;
+use call_protocol::call::outcome::{EndReason, NextStep};
 use call_protocol::call::{Call, CallSetup, END_CALL, TRANSFER_CALL};
 use call_protocol::checkpoint::Standing;
+use call_protocol::model::event::{ModelEvent, Usage};
 use call_protocol::tool::ToolResult;
 use common::events::{
     done_with_tools, phone_closed, response_done, response_started, setup, speech_started,
@@ -147,7 +148,7 @@ fn whoever_goes_on_with_such_a_call_leads_the_caller_to_the_fallback() {
         "{:?}",
         checkpoint.standing
     );
-    assert_eq!(checkpoint.aftermath(), (Aftermath::Fallback, None));
+    assert_eq!(checkpoint.aftermath(), (NextStep::Fallback, None));
 }
 
 #[test]

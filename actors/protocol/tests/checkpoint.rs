@@ -7,15 +7,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use call_protocol::audio::payload::Payload;
 use call_protocol::call::effect::Effect;
-use call_protocol::call::end::{Aftermath, EndReason};
 use call_protocol::call::event::{Event, OperatorEvent};
-use call_protocol::call::transfer::Destination;
+use call_protocol::call::outcome::Destination;
+use call_protocol::call::outcome::{EndReason, NextStep};
 use call_protocol::call::{Call, CallSetup, END_CALL, Greeting};
-use call_protocol::checkpoint::{Checkpoint, CheckpointError, KeptTurn, MAX_BYTES, Standing};
+use call_protocol::checkpoint::{Checkpoint, CheckpointError, MAX_BYTES, Standing};
+use call_protocol::conversation::KeptTurn;
 use call_protocol::conversation::Speaker;
 use call_protocol::model::command::ModelCommand;
-use call_protocol::payload::Payload;
 use call_protocol::tool::memory::ToolMemory;
 use common::events::{
     agent_words, caller_words, phone_closed, setup, setup_greeting, setup_with, speech_started,
@@ -86,7 +87,7 @@ fn a_document_of_version_1_is_read_as_it_was_meant() {
     assert_eq!(
         checkpoint.aftermath(),
         (
-            Aftermath::Transfer,
+            NextStep::Transfer,
             Some(&Destination::Target("front_desk".to_owned()))
         )
     );
@@ -333,7 +334,7 @@ fn the_last_checkpoint_comes_before_the_socket_closes() {
     let last = rig.take_of(&["checkpoint", "forget", "close_phone"]);
     assert_eq!(last, ["checkpoint", "close_phone 1001"]);
     let checkpoint = rig.call.checkpoint(rig.now);
-    assert_eq!(checkpoint.aftermath(), (Aftermath::Reconnect, None));
+    assert_eq!(checkpoint.aftermath(), (NextStep::Reconnect, None));
     assert_eq!(checkpoint.turns.len(), 2);
 }
 
@@ -352,7 +353,7 @@ fn a_call_that_is_over_for_good_leaves_its_end_and_no_words() {
     assert_eq!(rig.take_of(&["forget"]), [""; 0]);
     let checkpoint = rig.call.checkpoint(rig.now);
     assert!(checkpoint.turns.is_empty());
-    assert_eq!(checkpoint.aftermath(), (Aftermath::HangUp, None));
+    assert_eq!(checkpoint.aftermath(), (NextStep::HangUp, None));
     let document = String::from_utf8(checkpoint.encode().unwrap()).unwrap();
     assert!(!document.contains("massage"), "{document}");
 }
@@ -547,7 +548,7 @@ fn a_resumed_call_that_stays_silent_is_told_as_failed() {
     let mut rig = taken_over(&before, setup());
     rig.started();
     rig.event(common::events::refused(
-        call_protocol::call::event::Refusal::Status(401),
+        call_protocol::model::event::Refusal::Status(401),
     ));
     assert_eq!(
         rig.take_of(&["resumed"]),

@@ -4,10 +4,12 @@ mod common;
 
 use std::f64::consts::PI;
 
+use call_protocol::audio::AudioFormat;
+use call_protocol::audio::payload::Payload;
 use call_protocol::audio::{decode_sample, encode_sample};
 use call_protocol::call::effect::Peer;
-use call_protocol::call::event::{AudioFormat, Event, ModelEvent, SessionInfo};
-use call_protocol::payload::Payload;
+use call_protocol::call::event::Event;
+use call_protocol::model::event::{ModelEvent, SessionInfo};
 use common::events::{
     audio_done, complaint, delta, error, opened, response_done, response_started,
     response_started_as, session, session_created, setup, speech_started, start_of,

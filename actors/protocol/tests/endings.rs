@@ -6,14 +6,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use call_protocol::call::end::{Aftermath, EndReason};
-use call_protocol::call::event::{
-    Event, MediaFormat, ModelEvent, OperatorEvent, PhoneEvent, Refusal, SocketFault, Usage,
-};
+use call_protocol::audio::payload::PayloadError;
+use call_protocol::call::event::{Event, OperatorEvent};
+use call_protocol::call::outcome::{EndReason, NextStep};
 use call_protocol::call::{END_CALL, Silence};
-use call_protocol::ids::AccountSid;
-use call_protocol::payload::PayloadError;
-use call_protocol::twilio::ReadError;
+use call_protocol::model::event::{ModelEvent, Refusal, Usage};
+use call_protocol::phone::AccountSid;
+use call_protocol::phone::event::{MediaFormat, PhoneEvent};
+use call_protocol::wire::ReadError;
+use call_protocol::wire::SocketFault;
 use common::events::{
     caller_words, connected, foreign_call, foreign_stream, frame, frame_on, good_start, hang_up,
     key, mark_on, phone_closed, refused, response_done, response_started, setup, speech_started,
@@ -190,61 +191,61 @@ fn brought_to(reason: EndReason) -> Rig {
 }
 
 /// Every reason with its close code (RFC 6455, section 7.4.1) and what the caller meets next.
-const ENDINGS: [(EndReason, u16, Aftermath); 34] = [
-    (EndReason::CallerHungUp, 1_000, Aftermath::HangUp),
-    (EndReason::PhoneLost, 1_000, Aftermath::Reconnect),
-    (EndReason::PhoneStalled, 1_013, Aftermath::Fallback),
-    (EndReason::NotPlayed, 1_013, Aftermath::Fallback),
-    (EndReason::StreamFailed, 1_000, Aftermath::Reconnect),
-    (EndReason::NoStart, 1_008, Aftermath::Fallback),
-    (EndReason::MediaBeforeStart, 1_008, Aftermath::Fallback),
-    (EndReason::SecondStart, 1_008, Aftermath::Fallback),
-    (EndReason::BadIdentifiers, 1_008, Aftermath::Fallback),
-    (EndReason::ForeignCall, 1_008, Aftermath::Fallback),
-    (EndReason::UnsupportedFormat, 1_003, Aftermath::Fallback),
-    (EndReason::TooManyBadMessages, 1_007, Aftermath::Fallback),
+const ENDINGS: [(EndReason, u16, NextStep); 34] = [
+    (EndReason::CallerHungUp, 1_000, NextStep::HangUp),
+    (EndReason::PhoneLost, 1_000, NextStep::Reconnect),
+    (EndReason::PhoneStalled, 1_013, NextStep::Fallback),
+    (EndReason::NotPlayed, 1_013, NextStep::Fallback),
+    (EndReason::StreamFailed, 1_000, NextStep::Reconnect),
+    (EndReason::NoStart, 1_008, NextStep::Fallback),
+    (EndReason::MediaBeforeStart, 1_008, NextStep::Fallback),
+    (EndReason::SecondStart, 1_008, NextStep::Fallback),
+    (EndReason::BadIdentifiers, 1_008, NextStep::Fallback),
+    (EndReason::ForeignCall, 1_008, NextStep::Fallback),
+    (EndReason::UnsupportedFormat, 1_003, NextStep::Fallback),
+    (EndReason::TooManyBadMessages, 1_007, NextStep::Fallback),
     (
         EndReason::SocketFault(SocketFault::Protocol),
         1_002,
-        Aftermath::Fallback,
+        NextStep::Fallback,
     ),
     (
         EndReason::SocketFault(SocketFault::NotUtf8),
         1_007,
-        Aftermath::Fallback,
+        NextStep::Fallback,
     ),
     (
         EndReason::SocketFault(SocketFault::TooLarge),
         1_009,
-        Aftermath::Fallback,
+        NextStep::Fallback,
     ),
     (
         EndReason::SocketFault(SocketFault::Binary),
         1_003,
-        Aftermath::Fallback,
+        NextStep::Fallback,
     ),
     (
         EndReason::SocketFault(SocketFault::Flood),
         1_008,
-        Aftermath::Fallback,
+        NextStep::Fallback,
     ),
-    (EndReason::ModelRefused, 1_000, Aftermath::Fallback),
-    (EndReason::ModelLost, 1_000, Aftermath::Fallback),
-    (EndReason::ModelSilent, 1_000, Aftermath::Fallback),
-    (EndReason::AgentHungUp, 1_000, Aftermath::HangUp),
-    (EndReason::Transferred, 1_000, Aftermath::Transfer),
-    (EndReason::CallerSilent, 1_000, Aftermath::HangUp),
-    (EndReason::NobodyThere, 1_000, Aftermath::HangUp),
-    (EndReason::OperatorHangUp, 1_000, Aftermath::HangUp),
-    (EndReason::CallOver, 1_000, Aftermath::HangUp),
-    (EndReason::GoneMeanwhile, 1_000, Aftermath::HangUp),
-    (EndReason::HandedOver, 1_001, Aftermath::Reconnect),
-    (EndReason::Superseded, 1_001, Aftermath::Reconnect),
-    (EndReason::Unconfirmed, 1_001, Aftermath::Reconnect),
-    (EndReason::TooLong, 1_000, Aftermath::HangUp),
-    (EndReason::BudgetReached, 1_000, Aftermath::Fallback),
-    (EndReason::Fault, 1_011, Aftermath::Fallback),
-    (EndReason::Panicked, 1_011, Aftermath::Fallback),
+    (EndReason::ModelRefused, 1_000, NextStep::Fallback),
+    (EndReason::ModelLost, 1_000, NextStep::Fallback),
+    (EndReason::ModelSilent, 1_000, NextStep::Fallback),
+    (EndReason::AgentHungUp, 1_000, NextStep::HangUp),
+    (EndReason::Transferred, 1_000, NextStep::Transfer),
+    (EndReason::CallerSilent, 1_000, NextStep::HangUp),
+    (EndReason::NobodyThere, 1_000, NextStep::HangUp),
+    (EndReason::OperatorHangUp, 1_000, NextStep::HangUp),
+    (EndReason::CallOver, 1_000, NextStep::HangUp),
+    (EndReason::GoneMeanwhile, 1_000, NextStep::HangUp),
+    (EndReason::HandedOver, 1_001, NextStep::Reconnect),
+    (EndReason::Superseded, 1_001, NextStep::Reconnect),
+    (EndReason::Unconfirmed, 1_001, NextStep::Reconnect),
+    (EndReason::TooLong, 1_000, NextStep::HangUp),
+    (EndReason::BudgetReached, 1_000, NextStep::Fallback),
+    (EndReason::Fault, 1_011, NextStep::Fallback),
+    (EndReason::Panicked, 1_011, NextStep::Fallback),
 ];
 
 #[test]
@@ -256,7 +257,7 @@ fn every_ending_is_reached_and_has_its_close_code() {
         let expected = [format!("close_phone {code}"), format!("stopped {reason}")];
         assert_eq!(effects, expected);
         assert_eq!(rig.call.snapshot(rig.now).ended, Some(reason));
-        assert_eq!(reason.aftermath(), aftermath, "{reason}");
+        assert_eq!(reason.next_step(), aftermath, "{reason}");
     }
     let names: BTreeSet<_> = ENDINGS.iter().map(|(reason, ..)| reason.label()).collect();
     assert_eq!(names.len(), ENDINGS.len(), "each has a name of its own");

@@ -3,7 +3,8 @@
 mod common;
 
 use call_protocol::audio::SILENCE;
-use call_protocol::call::event::{CallerAudio, Event, PhoneEvent};
+use call_protocol::call::event::Event;
+use call_protocol::phone::event::{CallerAudio, PhoneEvent};
 use common::events::{configured, model_closed, opened, setup, stream_sid, voice};
 use common::rig::Rig;
 

@@ -13,9 +13,10 @@ use common::events::{
 use common::rig::Rig;
 
 use call_protocol::call::effect::Effect;
-use call_protocol::call::event::{Event, ModelEvent, ResponseStatus};
+use call_protocol::call::event::Event;
 use call_protocol::call::{CallSetup, Greeting};
 use call_protocol::model::command::ModelCommand;
+use call_protocol::model::event::{ModelEvent, ResponseStatus};
 
 const ACTS: [&str; 6] = [
     "clear",
@@ -363,7 +364,7 @@ fn sent_is_heard_or_flushed_or_under_way_at_every_moment() {
             let sum = books.heard + books.flushed + books.outstanding;
             assert!(books.sent.abs_diff(sum) <= 2, "{books:?}");
             assert!(
-                books.outstanding <= call_protocol::playback::LEAD_MS + 41,
+                books.outstanding <= call_protocol::phone::playback::LEAD_MS + 41,
                 "{books:?}"
             );
         }

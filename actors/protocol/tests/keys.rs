@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use call_protocol::call::effect::{Effect, Report};
-use call_protocol::call::transfer::Destination;
+use call_protocol::call::outcome::Destination;
 use call_protocol::call::{CallSetup, END_CALL};
 use call_protocol::conversation::Turn;
 use common::events::{

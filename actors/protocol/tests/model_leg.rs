@@ -5,10 +5,12 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
+use call_protocol::audio::AudioFormat;
 use call_protocol::call::CallSetup;
 use call_protocol::call::effect::Effect;
-use call_protocol::call::event::{AudioFormat, Event, ModelEvent, Refusal, SessionInfo};
+use call_protocol::call::event::Event;
 use call_protocol::model::command::ModelCommand;
+use call_protocol::model::event::{ModelEvent, Refusal, SessionInfo};
 use call_protocol::time::Time;
 use common::events::{
     agent_words, caller_words, complaint, configured, delta, error, failed, model_closed, opened,
@@ -298,7 +300,7 @@ fn a_session_that_was_stuck_is_followed_by_one_that_speaks_first() {
     rig.event(caller_words("item_2", "A massage on Friday."));
     rig.take();
     // Whatever the caller said since its last sign of life, it said nothing of it.
-    rig.event(Event::Model(ModelEvent::Stuck));
+    rig.event(Event::Model(ModelEvent::Unresponsive));
     rig.obliging = true;
     rig.pass(1_000);
     assert_eq!(rig.take_of(&["respond"]), ["respond respond-1"]);
@@ -369,7 +371,7 @@ fn what_the_caller_says_into_the_gap_is_delivered_to_the_next_session() {
 #[test]
 fn nothing_late_from_a_session_given_up_is_heard_or_answered() {
     let mut rig = Rig::live(setup());
-    let strange = Some(call_protocol::call::event::AudioFormat::Other);
+    let strange = Some(call_protocol::audio::AudioFormat::Other);
     rig.event(common::events::response_started_as("resp_1", strange));
     assert_eq!(rig.take_of(&["lost"]), ["lost wrong_format redial=true"]);
     rig.event(common::events::delta(

@@ -2,10 +2,10 @@
 
 mod common;
 
+use call_protocol::audio::AudioFormat;
 use call_protocol::call::Greeting;
 use call_protocol::call::effect::Effect;
-use call_protocol::call::event::AudioFormat;
-use call_protocol::preroll::KEPT_MS;
+use call_protocol::model::preroll::KEPT_MS;
 use common::events::{
     audio_done, configured, configured_as, connected, delta, frame, frame_on, model_closed, opened,
     response_done, response_started, session_created, setup, setup_greeting, setup_with, start,

@@ -6,9 +6,10 @@ mod common;
 use std::sync::Arc;
 
 use call_protocol::call::effect::Effect;
+use call_protocol::call::event::{BadWords, MAX_WORDS, OperatorText};
 use call_protocol::call::event::{Event, OperatorEvent};
-use call_protocol::call::operator::{BadWords, MAX_WORDS, Objection, Words};
-use call_protocol::call::transfer::Destination;
+use call_protocol::call::operator::Objection;
+use call_protocol::call::outcome::Destination;
 use call_protocol::call::{CallSetup, TRANSFER_CALL};
 use call_protocol::model::command::{ModelCommand, Role};
 use common::events::{
@@ -17,8 +18,8 @@ use common::events::{
 };
 use common::rig::Rig;
 
-fn words(text: &str) -> Words {
-    Words::parse(text).unwrap()
+fn words(text: &str) -> OperatorText {
+    OperatorText::parse(text).unwrap()
 }
 
 fn say(text: &str) -> Event {
@@ -60,11 +61,11 @@ fn told(rig: &Rig) -> Vec<String> {
 fn words_have_something_in_them_and_an_end() {
     assert_eq!(words("  We close at six.\n").as_str(), "We close at six.");
     for empty in ["", "  ", "\n\t"] {
-        assert_eq!(Words::parse(empty), Err(BadWords::Empty));
+        assert_eq!(OperatorText::parse(empty), Err(BadWords::Empty));
     }
-    assert!(Words::parse(&"ä".repeat(MAX_WORDS)).is_ok());
+    assert!(OperatorText::parse(&"ä".repeat(MAX_WORDS)).is_ok());
     assert_eq!(
-        Words::parse(&"ä".repeat(MAX_WORDS + 1)),
+        OperatorText::parse(&"ä".repeat(MAX_WORDS + 1)),
         Err(BadWords::TooLong)
     );
 }

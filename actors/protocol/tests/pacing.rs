@@ -7,9 +7,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use call_protocol::audio::payload::Payload;
 use call_protocol::ids::ModelId;
-use call_protocol::payload::Payload;
-use call_protocol::playback::{LEAD_MS, Outgoing, PartKey, Playback};
+use call_protocol::ids::PartKey;
+use call_protocol::phone::playback::{LEAD_MS, Outgoing, Playback};
 use call_protocol::time::Time;
 
 /// Longer than any answer: everything goes straight through.

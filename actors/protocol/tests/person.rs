@@ -6,14 +6,15 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use call_protocol::call::end::{Aftermath, EndReason};
+use call_protocol::call::consult::MOST_CALLED;
 use call_protocol::call::event::{Event, OperatorEvent};
 use call_protocol::call::operator::Objection;
-use call_protocol::call::person::{MOST_CALLED, PersonEvent, Stage};
-use call_protocol::call::transfer::{Destination, Unreached};
+use call_protocol::call::outcome::{ConsultEvent, Stage};
+use call_protocol::call::outcome::{Destination, Unreached};
+use call_protocol::call::outcome::{EndReason, NextStep};
 use call_protocol::call::{Call, CallSetup, TRANSFER_CALL};
 use call_protocol::checkpoint::Checkpoint;
-use call_protocol::ids::CallSid;
+use call_protocol::phone::CallSid;
 use common::events::{
     delta, hang_up, key, phone_closed, response_done, response_started, setup, stop, tool_call_as,
     voice,
@@ -35,30 +36,30 @@ fn leg() -> CallSid {
     CallSid::parse("CA77777777777777777777777777777777").unwrap()
 }
 
-fn person(event: PersonEvent) -> Event {
-    Event::Operator(OperatorEvent::Person(event))
+fn person(event: ConsultEvent) -> Event {
+    Event::Operator(OperatorEvent::Consult(event))
 }
 
 fn placed(attempt: u32) -> Event {
-    person(PersonEvent::Placed {
+    person(ConsultEvent::Placed {
         attempt,
         leg: leg(),
     })
 }
 
 fn answered(attempt: u32) -> Event {
-    person(PersonEvent::Answered {
+    person(ConsultEvent::Answered {
         attempt,
         leg: leg(),
     })
 }
 
 fn takes(attempt: u32) -> Event {
-    person(PersonEvent::Takes { attempt })
+    person(ConsultEvent::Takes { attempt })
 }
 
 fn gone(attempt: u32, why: Unreached) -> Event {
-    person(PersonEvent::Gone { attempt, why })
+    person(ConsultEvent::Gone { attempt, why })
 }
 
 fn to_the_desk() -> Event {
@@ -141,7 +142,7 @@ fn the_caller_leaves_when_the_person_has_taken_the_call_and_not_before() {
     assert_eq!(snapshot.ended, Some(EndReason::Transferred));
     assert_eq!(snapshot.awaited_by, Some(1));
     let checkpoint = rig.call.checkpoint(rig.now);
-    assert_eq!(checkpoint.aftermath().0, Aftermath::Transfer);
+    assert_eq!(checkpoint.aftermath().0, NextStep::Transfer);
     assert_eq!(checkpoint.person.unwrap().stage, Stage::Waiting);
     assert!(
         rig.take_of(&["end_person"]).is_empty(),
@@ -190,7 +191,7 @@ fn a_person_who_does_not_take_the_call_is_news_and_no_more() {
         assert!(!rig.call.is_over(), "{why:?}");
         assert_eq!(rig.call.snapshot(rig.now).transfer_to, None);
         // A stale word of him is not listened to.
-        let stale = OperatorEvent::Person(PersonEvent::Takes { attempt: 1 });
+        let stale = OperatorEvent::Consult(ConsultEvent::Takes { attempt: 1 });
         assert_eq!(rig.call.objection(&stale), Some(Objection::NobodyCalled));
     }
 }

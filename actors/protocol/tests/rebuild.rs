@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use call_protocol::call::end::EndReason;
+use call_protocol::call::outcome::EndReason;
 use call_protocol::call::{END_CALL, Silence};
 use common::events::{
     caller_words, delta, key, response_done, response_started, setup, speech_started, tool_call,
@@ -222,7 +222,7 @@ fn a_value_that_is_given_up_is_replaced_by_what_was_written_down() {
 #[test]
 fn a_call_without_a_stream_has_nothing_to_be_revived_from() {
     let rig = Rig::live(setup());
-    assert!(rig.call.remains().is_some());
+    assert!(rig.call.salvage().is_some());
     let fresh = call_protocol::call::Call::new(setup());
-    assert!(fresh.remains().is_none());
+    assert!(fresh.salvage().is_none());
 }

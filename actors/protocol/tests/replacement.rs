@@ -2,8 +2,9 @@
 
 mod common;
 
-use call_protocol::call::end::EndReason;
-use call_protocol::call::event::{Event, OperatorEvent, PhoneEvent};
+use call_protocol::call::event::{Event, OperatorEvent};
+use call_protocol::call::outcome::EndReason;
+use call_protocol::phone::event::PhoneEvent;
 use common::events::{
     connected, foreign_call, foreign_stream, frame, frame_on, good_start, mark_on, phone_closed,
     phone_vanished, setup, start, start_of, stop, stream_sid,

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use call_protocol::call::CallSetup;
 use call_protocol::call::effect::Effect;
-use call_protocol::call::event::{Event, ModelEvent, Refusal};
+use call_protocol::call::event::Event;
 use call_protocol::model::command::ModelCommand;
+use call_protocol::model::event::{ModelEvent, Refusal};
 use call_protocol::time::Time;
 use common::events::{
     caller_turn, caller_words, delta, model_closed, opened, response_done, response_started, setup,
@@ -331,7 +332,7 @@ fn a_session_lost_while_the_next_one_waits_is_replaced_at_once() {
 fn a_session_that_was_stuck_while_the_next_one_waits_is_replaced_by_one_that_knows() {
     let mut rig = speaking_while_the_next_one_waits();
     rig.take();
-    rig.event(Event::Model(ModelEvent::Stuck));
+    rig.event(Event::Model(ModelEvent::Unresponsive));
     let told = rig.take_of(&["take_next", "tell", "respond"]);
     let last = told.len() - 2;
     assert_eq!(

@@ -10,7 +10,7 @@ use call_protocol::call::CallSetup;
 use call_protocol::call::effect::Peer;
 use call_protocol::call::event::Event;
 use call_protocol::ids::Interner;
-use call_protocol::openai;
+use call_protocol::model::openai;
 use common::events::{response_started, setup};
 use common::rig::Rig;
 use serde_json::{Value, json};

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use call_protocol::call::CallSetup;
 use call_protocol::call::effect::{Effect, Peer};
-use call_protocol::call::event::{
-    Event, ItemDone, ItemKind, ModelEvent, ResponseDone, ResponseStatus,
-};
+use call_protocol::call::event::Event;
 use call_protocol::model::command::ModelCommand;
+use call_protocol::model::event::{ItemDone, ItemKind, ModelEvent, ResponseDone, ResponseStatus};
 use call_protocol::tool::memory::ToolMemory;
 use call_protocol::tool::{Filler, FillerWords, ToolResult, ToolRun};
 use common::events::{

@@ -5,9 +5,9 @@ mod common;
 
 use std::sync::Arc;
 
-use call_protocol::call::end::{Aftermath, EndReason};
 use call_protocol::call::event::{Event, OperatorEvent};
-use call_protocol::call::transfer::{Destination, MOST_RETURNS, Unreached};
+use call_protocol::call::outcome::{Destination, MOST_RETURNS, Unreached};
+use call_protocol::call::outcome::{EndReason, NextStep};
 use call_protocol::call::{Call, CallSetup, TRANSFER_CALL};
 use call_protocol::checkpoint::{Checkpoint, Standing};
 use common::events::{
@@ -36,7 +36,7 @@ fn transferred() -> Checkpoint {
     rig.event(key('0'));
     rig.pass_until_over(20_000);
     let checkpoint = rig.call.checkpoint(rig.now);
-    assert_eq!(checkpoint.aftermath(), (Aftermath::Transfer, Some(&desk())));
+    assert_eq!(checkpoint.aftermath(), (NextStep::Transfer, Some(&desk())));
     let document = checkpoint.encode().unwrap();
     Checkpoint::decode(&document).unwrap()
 }
@@ -60,7 +60,7 @@ fn a_caller_nobody_took_is_back_with_the_agent_who_knows_why() {
     ] {
         let mut checkpoint = transferred();
         assert!(checkpoint.come_back(why));
-        assert_eq!(checkpoint.aftermath(), (Aftermath::Reconnect, None));
+        assert_eq!(checkpoint.aftermath(), (NextStep::Reconnect, None));
         let mut rig = back(&checkpoint, with_key());
         let told = rig.take_of(&["tell", "respond"]);
         assert!(told[0].contains("I want a person."), "{told:?}");
@@ -134,7 +134,7 @@ fn the_way_back_is_open_a_few_times() {
         checkpoint = rig.call.checkpoint(rig.now);
     }
     assert!(!checkpoint.come_back(Unreached::Busy));
-    assert_eq!(checkpoint.aftermath(), (Aftermath::Transfer, Some(&desk())));
+    assert_eq!(checkpoint.aftermath(), (NextStep::Transfer, Some(&desk())));
 }
 
 #[test]

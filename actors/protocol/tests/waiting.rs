@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use call_protocol::audio::{SILENCE, encode_sample};
-use call_protocol::call::event::{Event, ModelEvent};
+use call_protocol::call::event::Event;
 use call_protocol::call::{CallSetup, END_CALL, FILLER_AFTER};
+use call_protocol::model::event::ModelEvent;
 use call_protocol::time::Time;
 use call_protocol::tool::ToolResult;
 use common::events::{
@@ -243,7 +244,7 @@ fn a_response_that_began_and_says_nothing_is_cancelled_and_asked_for_again() {
     assert_eq!(rig.take_of(&["cancel", "respond"]), ["cancel resp_1"]);
     rig.event(common::events::done_as(
         "resp_1",
-        call_protocol::call::event::ResponseStatus::Cancelled,
+        call_protocol::model::event::ResponseStatus::Cancelled,
         0,
     ));
     assert_eq!(rig.take_of(&["respond"]), ["respond respond-1"]);
@@ -316,7 +317,7 @@ fn a_caller_whom_a_stuck_session_may_not_have_heard_gets_filler_at_once() {
     rig.answers("resp_1", "item_1", 7, 400);
     rig.pass(3_000);
     // He may have spoken, and waited for as long as it took to find the session dead.
-    rig.event(Event::Model(ModelEvent::Stuck));
+    rig.event(Event::Model(ModelEvent::Unresponsive));
     rig.pass(100);
     assert!(filler_heard(&rig) > 0, "{}", filler_heard(&rig));
     // A session that says goodbye was listening to the last.

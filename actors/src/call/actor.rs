@@ -5,28 +5,30 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Instant, SystemTime};
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Supervised, Supervisor};
-use call_protocol::call::end::EndReason;
-use call_protocol::call::event::{Event, OperatorEvent, PhoneEvent};
+use call_protocol::call::event::{Event, OperatorEvent};
 use call_protocol::call::operator::Objection;
+use call_protocol::call::outcome::EndReason;
 use call_protocol::call::state::StateName;
 use call_protocol::call::{Call, CallSetup};
+use call_protocol::phone::event::PhoneEvent;
 use call_protocol::time::Time;
 
+use super::checkpoints::{CheckpointWriter, OwnershipCheck, SaveAgain};
+use super::consult_legs::ConsultLegs;
 use super::guard::Budget;
-use super::keeper::{Keeper, Parting, SaveAgain};
-use super::people::People;
-use super::shared::{CallSeed, LogContext, Opener, Shared};
-use crate::alarm::{Alarm, Due};
+use super::shared::{CallSeed, LogContext, PendingStream, Shared};
 use crate::down::DownGuard;
 use crate::limits::{CALL_MAILBOX, PUSH_EVERY};
 use crate::messages::{
-    CallKey, CallerNumber, Inspect, Inspected, ModelSaid, Order, PhoneSaid, Push, Replace, ToPhone,
+    CallKey, CallerNumber, Inspect, Inspected, ModelSaid, Order, PhoneSaid, Replace, ToPhone,
     ToolOver,
 };
 use crate::openai::{Dialler, ModelLine};
-use crate::registry::{Enter, Registry, Vacant};
+use crate::registry::messages::Push;
+use crate::registry::{Enter, MediaLost, Registry};
+use crate::timer::{ActorTimer, TimerFired};
 use crate::tools::ToolBox;
-use crate::twilio::{Seat, TwilioSession};
+use crate::twilio::{MediaSlot, TwilioSession};
 
 /// The actor of one call. Supervised: a fault in a handler builds the machine anew on the same sockets.
 ///
@@ -49,20 +51,20 @@ pub(crate) struct CallActor {
     pub(super) early: Option<ModelLine>,
     pub(super) dialler: Dialler,
     pub(super) tools: std::sync::Arc<ToolBox>,
-    pub(super) people: Option<People>,
+    pub(super) consult_legs: Option<ConsultLegs>,
     /// The caller's number in full.
     pub(super) number: CallerNumber,
     pub(super) registry: Addr<Registry>,
     pub(super) shared: Shared,
     pub(super) log: LogContext,
-    pub(super) keeper: Keeper,
+    pub(super) checkpoints: CheckpointWriter,
     /// The socket is about to be closed by us: what still comes on it is late.
     pub(super) closing: bool,
     pub(super) lost_model_at: Option<Instant>,
     /// Dropped when `start` comes.
-    pub(super) opener: Option<Opener>,
+    pub(super) pending_stream: Option<PendingStream>,
     /// The media socket was lost in this step.
-    pub(super) vacant: bool,
+    pub(super) media_lost: bool,
     /// While no media socket keeps the call.
     pub(super) away: Option<Away>,
     /// Keeps the call from a fault until it is built anew: without a sender an actor is not started again.
@@ -70,11 +72,11 @@ pub(crate) struct CallActor {
     /// The end is told, or waits for the store's word.
     pub(super) is_told: bool,
     /// Asked whether the end is this owner's to tell; the address keeps the call until it is told.
-    pub(super) parting: Option<(Parting, Addr<Self>)>,
+    pub(super) ownership_check: Option<(OwnershipCheck, Addr<Self>)>,
     /// The state last told, for the gauge.
     pub(super) state: StateName,
     seed: Option<Box<Enter>>,
-    timer: Option<(Alarm, Time)>,
+    timer: Option<(ActorTimer, Time)>,
     pushed: Option<Time>,
     pub(super) budget: Budget,
     #[cfg(feature = "fault-hook")]
@@ -100,32 +102,32 @@ impl CallActor {
         Supervisor::start(move |ctx: &mut Context<Self>| {
             let setup = CallSetup {
                 agent: seed.agent.clone(),
-                call: seed.visit.as_ref().map(|visit| visit.call),
+                call: seed.info.as_ref().map(|info| info.call),
                 account: seed.account,
                 choices: seed.choices,
                 max_length: seed.max_length,
                 accepted_at: accepted_at(&seed.shared),
                 seed: seed.place.key().wrapping_mul(0x9E37_79B9_7F4A_7C15),
             };
-            let keeper = Keeper::new(
+            let keeper = CheckpointWriter::new(
                 seed.store,
                 seed.place.last_lines().clone(),
-                seed.visit.as_ref(),
+                seed.info.as_ref(),
             );
             let checkpoint = seed
-                .visit
+                .info
                 .as_ref()
-                .and_then(|visit| visit.tenure.checkpoint().cloned());
+                .and_then(|info| info.ownership.checkpoint().cloned());
             let call = match checkpoint {
                 Some(checkpoint) => Call::resume(setup, &checkpoint),
                 None => Call::new(setup),
             };
-            let visit = seed.visit.as_ref();
-            let number = visit.map(|visit| visit.number.clone()).unwrap_or_default();
+            let info = seed.info.as_ref();
+            let number = info.map(|info| info.number.clone()).unwrap_or_default();
             seed.place.enroll(ctx.address().recipient().downgrade());
             let enter = Enter {
                 key: seed.place.key(),
-                visit: seed.visit,
+                info: seed.info,
                 inspect: ctx.address().recipient().downgrade(),
                 orders: ctx.address().recipient().downgrade(),
                 #[cfg(feature = "fault-hook")]
@@ -144,21 +146,21 @@ impl CallActor {
                 early: seed.early,
                 dialler: seed.dialler,
                 tools: seed.tools,
-                people: seed.people,
+                consult_legs: seed.consult_legs,
                 number,
                 place: seed.place,
                 registry: seed.registry,
                 shared: seed.shared,
                 log,
-                keeper,
+                checkpoints: keeper,
                 closing: false,
                 lost_model_at: None,
-                opener: seed.opener,
-                vacant: false,
+                pending_stream: seed.pending_stream,
+                media_lost: false,
                 away: None,
                 mending: None,
                 is_told: false,
-                parting: None,
+                ownership_check: None,
                 state: StateName::Connected,
                 seed: Some(Box::new(enter)),
                 timer: None,
@@ -206,13 +208,13 @@ impl CallActor {
     }
 
     /// The media socket is lost: whoever comes with a ticket of the call may have its place.
-    pub(super) fn offer_seat(&self, ctx: &Context<Self>) {
+    pub(super) fn offer_slot(&self, ctx: &Context<Self>) {
         let Some(call) = self.log.call else { return };
-        let seat = Seat::new(ctx.address().downgrade(), self.shared.clone(), self.key);
-        self.registry.do_send(Vacant {
+        let slot = MediaSlot::new(ctx.address().downgrade(), self.shared.clone(), self.key);
+        self.registry.do_send(MediaLost {
             key: self.key,
             call,
-            seat,
+            slot,
         });
     }
 
@@ -226,7 +228,7 @@ impl CallActor {
         if self.timer.as_ref().is_some_and(|(_, armed)| *armed <= due) {
             return;
         }
-        let alarm = Alarm::once(due.since(self.now()), ctx.address().downgrade());
+        let alarm = ActorTimer::once(due.since(self.now()), ctx.address().downgrade());
         self.timer = Some((alarm, due));
     }
 
@@ -329,7 +331,7 @@ impl Handler<Replace> for CallActor {
                 return;
             }
             actor.phone = message.phone;
-            actor.opener = Some(message.opener);
+            actor.pending_stream = Some(message.pending_stream);
             // The socket holds the call from here on.
             actor.away = None;
         });
@@ -355,10 +357,10 @@ impl Handler<ModelSaid> for CallActor {
     }
 }
 
-impl Handler<Due> for CallActor {
+impl Handler<TimerFired> for CallActor {
     type Result = ();
 
-    fn handle(&mut self, due: Due, ctx: &mut Self::Context) {
+    fn handle(&mut self, due: TimerFired, ctx: &mut Self::Context) {
         // It may be the word of an alarm that was replaced by an earlier one meanwhile; the machine knows what is due.
         self.timer = None;
         if due.stood_still() {
@@ -400,7 +402,7 @@ impl Handler<SaveAgain> for CallActor {
 
     fn handle(&mut self, SaveAgain(number): SaveAgain, ctx: &mut Self::Context) {
         self.guarded(ctx, |actor, ctx| {
-            if actor.keeper.is_last(number) {
+            if actor.checkpoints.is_last(number) {
                 actor.write_checkpoint(ctx);
             }
         });

@@ -5,12 +5,13 @@ use std::time::Instant;
 use actix::prelude::SendError;
 use actix::{AsyncContext, Context};
 use call_protocol::call::effect::Effect;
-use call_protocol::call::end::EndReason;
-use call_protocol::call::event::{Event, ModelEvent, OperatorEvent};
-use call_protocol::call::person::{PersonCall, PersonEvent};
-use call_protocol::call::transfer::Unreached;
+use call_protocol::call::event::{Event, OperatorEvent};
+use call_protocol::call::outcome::EndReason;
+use call_protocol::call::outcome::Unreached;
+use call_protocol::call::outcome::{ConsultCall, ConsultEvent};
 use call_protocol::checkpoint::Standing;
 use call_protocol::model::command::ModelCommand;
+use call_protocol::model::event::ModelEvent;
 use call_protocol::tool::ToolRun;
 
 use super::actor::CallActor;
@@ -24,8 +25,8 @@ impl CallActor {
     /// Carries out all effects; `since` is when the event that caused them was read from its socket.
     pub(super) fn carry_out(&mut self, ctx: &mut Context<Self>, since: Option<Instant>) {
         self.carry_out_each(ctx, since);
-        if std::mem::take(&mut self.vacant) {
-            self.offer_seat(ctx);
+        if std::mem::take(&mut self.media_lost) {
+            self.offer_slot(ctx);
         }
     }
 
@@ -43,15 +44,15 @@ impl CallActor {
                 Effect::Mark { stream, name } => self.send_phone(ToPhone::Mark { stream, name }),
                 Effect::Clear { stream } => self.send_phone(ToPhone::Clear { stream, since }),
                 Effect::ClosePhone { code } => {
-                    self.closing = self.keeper.close_after_last(self.phone.clone(), code);
+                    self.closing = self.checkpoints.close_after_last(self.phone.clone(), code);
                 }
                 // It was done before a fault.
                 Effect::Checkpoint | Effect::Forget if self.is_told => {}
                 Effect::Checkpoint => self.write_checkpoint(ctx),
                 Effect::Forget => {
                     if let Some(call) = self.log.call {
-                        let parting = self.keeper.forget(call);
-                        self.parting = Some((parting, ctx.address()));
+                        let parting = self.checkpoints.forget(call);
+                        self.ownership_check = Some((parting, ctx.address()));
                     }
                 }
                 Effect::DialModel => self.dial_model(ctx),
@@ -79,9 +80,9 @@ impl CallActor {
                     self.model = model;
                 }
                 Effect::RunTool(run) => self.run_tool(*run, ctx),
-                Effect::CallPerson(person) => self.call_person(*person, ctx),
-                Effect::EndPerson(person) => {
-                    if let (Some(people), Some(call)) = (self.people.clone(), self.log.call) {
+                Effect::DialConsult(person) => self.call_person(*person, ctx),
+                Effect::EndConsult(person) => {
+                    if let (Some(people), Some(call)) = (self.consult_legs.clone(), self.log.call) {
                         people.end(call, person);
                     }
                 }
@@ -94,18 +95,18 @@ impl CallActor {
         if let Some(call) = self.log.call {
             let checkpoint = self.call.checkpoint(self.now());
             if matches!(checkpoint.standing, Standing::Over { .. }) {
-                let parting = self.keeper.conclude(call, checkpoint);
-                self.parting = Some((parting, ctx.address()));
+                let parting = self.checkpoints.conclude(call, checkpoint);
+                self.ownership_check = Some((parting, ctx.address()));
                 return;
             }
             let owner = ctx.address().downgrade();
             #[cfg(feature = "fault-hook")]
             let stops = self.planned.take_checkpoint(&checkpoint);
-            self.keeper.save(call, checkpoint, owner);
+            self.checkpoints.save(call, checkpoint, owner);
             #[cfg(feature = "fault-hook")]
             if stops {
                 let owner = ctx.address().downgrade();
-                self.keeper.stand_still_after_last(owner);
+                self.checkpoints.stand_still_after_last(owner);
             }
         }
     }
@@ -165,13 +166,13 @@ impl CallActor {
         });
     }
 
-    fn call_person(&self, person: PersonCall, ctx: &Context<Self>) {
-        if let (Some(people), Some(call)) = (self.people.clone(), self.call.call_sid()) {
+    fn call_person(&self, person: ConsultCall, ctx: &Context<Self>) {
+        if let (Some(people), Some(call)) = (self.consult_legs.clone(), self.call.call_sid()) {
             people.call(call, person, ctx.address().downgrade());
             return;
         }
         let (attempt, why) = (person.attempt, Unreached::Failed);
-        let gone = OperatorEvent::Person(PersonEvent::Gone { attempt, why });
+        let gone = OperatorEvent::Consult(ConsultEvent::Gone { attempt, why });
         ctx.address().do_send(Order(gone));
     }
 
@@ -204,7 +205,8 @@ impl CallActor {
             Offered::Full => {
                 // Not slow, which it bears itself, but stuck.
                 let now = self.now();
-                self.call.handle(Event::Model(ModelEvent::Stuck), now);
+                self.call
+                    .handle(Event::Model(ModelEvent::Unresponsive), now);
             }
         }
         self.shared.metrics.frames_from_caller.dropped.inc();

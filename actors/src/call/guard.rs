@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use actix::{ActorContext as _, AsyncContext as _, Context};
 use call_protocol::call::Call;
-use call_protocol::call::end::EndReason;
 use call_protocol::call::event::Event;
+use call_protocol::call::outcome::EndReason;
 
 use super::CallActor;
 use crate::limits::{RESTART_WINDOW, RESTARTS};
@@ -120,12 +120,12 @@ impl CallActor {
             let event = Event::Phone(away.last_word.clone());
             self.call.handle(event, self.now());
         }
-        self.vacant = self.call.is_away();
+        self.media_lost = self.call.is_away();
     }
 
     fn rebuild(&mut self) {
         let now = self.now();
-        let (kept, remains) = (self.keeper.kept(), self.call.remains());
+        let (kept, remains) = (self.checkpoints.kept(), self.call.salvage());
         let faulted = self.take_call();
         if self.budget.is_first() || kept.is_none() || remains.is_none() {
             let keep_playback = self.budget.is_first();
@@ -142,7 +142,9 @@ impl CallActor {
         log::warn!(target: "switchboard::call", call_sid = self.log.call(), stream_sid = self.log.stream(), turns = checkpoint.turns.len(); "call goes on from its last checkpoint");
         #[cfg(feature = "fault-hook")]
         self.planned.mend();
-        match catch_unwind(AssertUnwindSafe(|| Call::revive(remains, &checkpoint, now))) {
+        match catch_unwind(AssertUnwindSafe(|| {
+            Call::rebuild_from_checkpoint(remains, &checkpoint, now)
+        })) {
             Ok(call) => self.call = call,
             Err(_) => self.call.end(EndReason::Fault, now),
         }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use actix::Addr;
 use actix_rt::{Arbiter, ArbiterHandle};
 use call_protocol::call::effect::Summary;
-use call_protocol::call::end::EndReason;
+use call_protocol::call::outcome::EndReason;
 use call_protocol::call::state::StateName;
 
 use super::CallActor;
-use super::keeper::{Parting, Verdict};
+use super::checkpoints::{OwnershipCheck, Verdict};
 use super::shared::LogContext;
 use crate::messages::CallKey;
 use crate::metrics::Metrics;
@@ -92,7 +92,7 @@ impl LastLines {
     pub(super) fn tell_when_agreed(
         &self,
         line: LastLine,
-        mut parting: Parting,
+        mut parting: OwnershipCheck,
         held: Addr<CallActor>,
     ) {
         let key = line.log.key;

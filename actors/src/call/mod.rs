@@ -4,19 +4,19 @@
 //! machine's next deadline.
 
 mod actor;
+mod checkpoints;
+mod consult_legs;
 mod effects;
 #[cfg(feature = "fault-hook")]
 mod fault;
 mod guard;
-mod keeper;
 mod last_line;
-mod people;
 mod report;
 mod shared;
 
-pub use keeper::unix_now;
-pub use people::People;
-pub use shared::{Bridge, BridgeLatency, CallSeed, Opener, Shared, Tap, TapLine, Wire};
+pub use checkpoints::unix_now;
+pub use consult_legs::ConsultLegs;
+pub use shared::{Bridge, BridgeLatency, CallSeed, PendingStream, Shared, Tap, TapLine, Wire};
 
 pub(crate) use actor::CallActor;
 pub(crate) use last_line::LastLines;

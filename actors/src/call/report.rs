@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use call_protocol::call::ADOPT_WITHIN;
 use call_protocol::call::effect::{Report, Summary};
 use call_protocol::conversation::{Speaker, Turn};
-use call_protocol::model::errors::{is_of_the_account, rate_limit};
+use call_protocol::model::openai::errors::{is_of_the_account, rate_limit};
 
 use super::actor::CallActor;
 use super::last_line::LastLine;
@@ -39,7 +39,7 @@ impl CallActor {
                 call,
                 refused_parameters,
             } => {
-                self.opener = None;
+                self.pending_stream = None;
                 self.log.stream = Some(stream);
                 self.log.call = Some(call);
                 line!(info, self, refused_parameters; "start");
@@ -49,7 +49,7 @@ impl CallActor {
                 line!(warn, self, why = why.as_str(); "stream refused");
             }
             Report::PhoneAway => {
-                self.vacant = true;
+                self.media_lost = true;
                 let grace_ms = ADOPT_WITHIN.as_millis() as u64;
                 line!(warn, self, grace_ms; "media socket lost, waiting for another");
             }
@@ -65,10 +65,10 @@ impl CallActor {
                 metrics.model_connected(result);
                 let now = Instant::now();
                 match result {
-                    "unauthorized" => self.shared.gate.refused(now),
+                    "unauthorized" => self.shared.admission.refused(now),
                     "rate_limited" => {
                         let named = not_before_ms.map(Duration::from_millis);
-                        self.shared.gate.rate_limited(named, now);
+                        self.shared.admission.rate_limited(named, now);
                     }
                     _ => {}
                 }
@@ -82,7 +82,7 @@ impl CallActor {
                     .map(|session| session.to_string())
                     .unwrap_or_default();
                 line!(info, self, session_id = session.as_str(), after_ms, again; "model session ready");
-                self.shared.gate.opened();
+                self.shared.admission.opened();
                 if let Some(lost) = self.lost_model_at.take() {
                     metrics.model_reconnected(lost.elapsed());
                 }
@@ -108,10 +108,10 @@ impl CallActor {
             Report::ModelComplains(error) => {
                 let code = error.code.as_deref().unwrap_or("none");
                 if is_of_the_account(&error) {
-                    self.shared.gate.refused(Instant::now());
+                    self.shared.admission.refused(Instant::now());
                 }
                 if let Some(named) = rate_limit(&error) {
-                    self.shared.gate.rate_limited(named, Instant::now());
+                    self.shared.admission.rate_limited(named, Instant::now());
                 }
                 let message = error.message.as_str();
                 line!(warn, self, kind = error.kind.as_str(), code, message; "model refused something");
@@ -170,8 +170,8 @@ impl CallActor {
                     metrics.tokens_used(kind, tokens);
                 }
                 metrics.spent_usd(dollars);
-                if let Some(purse) = self.shared.gate.purse() {
-                    purse.spend(dollars);
+                if let Some(budget) = self.shared.admission.budget() {
+                    budget.spend(dollars);
                 }
             }
             Report::RateLimits {
@@ -179,7 +179,7 @@ impl CallActor {
                 reset_seconds,
             } => {
                 let full_in = Duration::try_from_secs_f64(reset_seconds).unwrap_or_default();
-                self.shared.gate.limits(left, full_in, Instant::now());
+                self.shared.admission.limits(left, full_in, Instant::now());
                 if left < 0.1 {
                     line!(warn, self, left, reset_seconds; "model account is near its rate limit");
                 }
@@ -235,7 +235,7 @@ impl CallActor {
             return;
         }
         // Nobody is waited for any more.
-        self.vacant = false;
+        self.media_lost = false;
         self.away = None;
         self.push();
         let line = LastLine {
@@ -244,7 +244,7 @@ impl CallActor {
             state: self.state,
             summary: summary.clone(),
         };
-        match self.parting.take() {
+        match self.ownership_check.take() {
             None => line.tell(summary.reason),
             Some((parting, held)) => self
                 .place

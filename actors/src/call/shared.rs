@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 use actix::Addr;
 use bytes::Bytes;
 use call_protocol::audio::FRAME_BYTES;
+use call_protocol::audio::payload::Payload;
 use call_protocol::call::AgentProfile;
 use call_protocol::call::choice::Choice;
 use call_protocol::call::effect::Report;
-use call_protocol::call::event::PhoneEvent;
-use call_protocol::ids::AccountSid;
 use call_protocol::latency::{Histogram, Meter};
-use call_protocol::payload::Payload;
+use call_protocol::phone::AccountSid;
+use call_protocol::phone::event::PhoneEvent;
 use serde::Serialize;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::People;
-use crate::admission::Gate;
+use super::ConsultLegs;
+use crate::admission::AdmissionControl;
 use crate::down::DownGuard;
-use crate::messages::{CallKey, Visit};
+use crate::messages::{CallInfo, CallKey};
 use crate::metrics::Metrics;
 use crate::openai::{Dialler, ModelLine};
 use crate::registry::Registry;
@@ -30,14 +30,14 @@ use crate::store::CallStore;
 use crate::tools::ToolBox;
 
 /// What is held while a socket has no `start`, and dropped with it.
-pub type Opener = Box<dyn Any + Send>;
+pub type PendingStream = Box<dyn Any + Send>;
 
 /// All that a call is started with.
 pub struct CallSeed {
     /// The call's place in the registry; a seed that comes to nothing gives it back.
     pub place: DownGuard,
     /// Who calls; `None` for a socket without a ticket.
-    pub visit: Option<Visit>,
+    pub info: Option<CallInfo>,
     /// The Twilio account of the settings.
     pub account: Option<AccountSid>,
     /// Who answers.
@@ -53,13 +53,13 @@ pub struct CallSeed {
     /// A model session dialled when the webhook came, perhaps on another thread.
     pub early: Option<ModelLine>,
     /// Counts the socket among those without a `start`, until it is dropped.
-    pub opener: Option<Opener>,
+    pub pending_stream: Option<PendingStream>,
     /// Opens model sockets from this thread.
     pub dialler: Dialler,
     /// Runs tools.
     pub tools: Arc<ToolBox>,
     /// Calls people for the caller while he stays; `None`: nobody can.
-    pub people: Option<People>,
+    pub consult_legs: Option<ConsultLegs>,
     /// Where the call makes itself known.
     pub registry: Addr<Registry>,
     /// Where its checkpoints go.
@@ -74,7 +74,7 @@ pub struct Shared {
     /// The process's metrics.
     pub metrics: Arc<Metrics>,
     /// Told what the model's server says of its limits.
-    pub gate: Arc<Gate>,
+    pub admission: Arc<AdmissionControl>,
     /// Whether what was said may be logged.
     pub(crate) transcripts: bool,
     bridge: Arc<[Meter; 2]>,
@@ -114,10 +114,10 @@ pub struct TapLine {
 impl Shared {
     /// Counters for a new call.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>, gate: Arc<Gate>, tap: Option<Tap>) -> Self {
+    pub fn new(metrics: Arc<Metrics>, admission: Arc<AdmissionControl>, tap: Option<Tap>) -> Self {
         Self {
             metrics,
-            gate,
+            admission,
             transcripts: false,
             bridge: Arc::default(),
             tap,
@@ -249,15 +249,15 @@ fn micros(duration: Duration) -> u64 {
 #[derive(Clone, Debug)]
 pub(crate) struct LogContext {
     pub(crate) key: CallKey,
-    pub(crate) call: Option<call_protocol::ids::CallSid>,
-    pub(crate) stream: Option<call_protocol::ids::StreamSid>,
+    pub(crate) call: Option<call_protocol::phone::CallSid>,
+    pub(crate) stream: Option<call_protocol::phone::StreamSid>,
 }
 
 impl LogContext {
     pub(crate) fn of(seed: &CallSeed) -> Self {
         Self {
             key: seed.place.key(),
-            call: seed.visit.as_ref().map(|visit| visit.call),
+            call: seed.info.as_ref().map(|info| info.call),
             stream: None,
         }
     }

@@ -10,11 +10,11 @@ use actix_service::ServiceExt as _;
 use actix_tls::connect::Connection;
 use actix_web::http::Uri;
 use awc::{BoxedSocket, Client};
-use call_protocol::call::event::Refusal;
-use call_protocol::openai::MAX_MESSAGE;
+use call_protocol::model::event::Refusal;
+use call_protocol::model::openai::MAX_MESSAGE;
 use tokio::net::TcpStream;
 
-use super::gate::Gate;
+use super::frame_limit::FrameLimit;
 use super::refusal::{HearRefusals, refusal};
 
 /// Longest wait for TCP, for TLS, and for the answer to the upgrade.
@@ -37,7 +37,7 @@ pub struct Dialler {
 }
 
 /// An open socket to a realtime server.
-pub(crate) type Socket = Framed<Gate<BoxedSocket>, Codec>;
+pub(crate) type Socket = Framed<FrameLimit<BoxedSocket>, Codec>;
 
 impl Dialler {
     /// A dialler for the current thread.
@@ -92,5 +92,5 @@ impl Dialler {
 fn gated(socket: Framed<BoxedSocket, Codec>) -> Socket {
     let parts = socket.into_parts();
     let came = parts.read_buf.clone();
-    Framed::from_parts(parts).into_map_io(|io| Gate::new(io, MAX_MESSAGE, &came))
+    Framed::from_parts(parts).into_map_io(|io| FrameLimit::new(io, MAX_MESSAGE, &came))
 }

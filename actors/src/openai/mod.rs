@@ -1,7 +1,7 @@
 //! The model leg: one realtime session.
 
 mod connect;
-mod gate;
+mod frame_limit;
 mod pump;
 mod refusal;
 mod session;

@@ -12,7 +12,7 @@ use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
 use actix::{ActorContext, ActorFuture, Context};
 use actix_http::ws::ProtocolError;
-use call_protocol::call::event::SocketFault;
+use call_protocol::wire::SocketFault;
 use futures_util::{Sink as _, Stream as _};
 
 use super::session::OpenAiSession;

@@ -11,7 +11,7 @@ use actix_web::http::header::{HeaderMap, RETRY_AFTER};
 use awc::error::{SendRequestError, WsClientError};
 use awc::middleware::Transform;
 use awc::{ConnectRequest, ConnectResponse};
-use call_protocol::call::event::Refusal;
+use call_protocol::model::event::Refusal;
 
 /// An upgrade that was refused, and how long to stay away.
 #[derive(Debug, thiserror::Error)]

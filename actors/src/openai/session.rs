@@ -11,21 +11,23 @@ use actix::{
 };
 use actix_http::ws::{CloseCode, CloseReason, Frame, Message};
 use bytes::Bytes;
-use call_protocol::call::event::{ModelEvent, Refusal, SocketFault};
 use call_protocol::ids::{Interner, clip};
 use call_protocol::model::command::ModelCommand;
-use call_protocol::openai::{self, MAX_MESSAGE};
+use call_protocol::model::event::{ModelEvent, Refusal};
+use call_protocol::model::openai;
+use call_protocol::model::openai::MAX_MESSAGE;
+use call_protocol::wire::SocketFault;
 
 use super::connect::{Dialler, Socket};
 use super::pump::Pump;
-use crate::alarm::{Alarm, Due};
 use crate::call::{CallActor, Shared, Wire};
+use crate::encode_buffer;
 use crate::limits::{
     CONTROL_FRAMES, EARLY_EVENTS, MODEL_ANSWERS, MODEL_BACKLOG, MODEL_BACKLOG_FATAL, MODEL_MAILBOX,
     MODEL_PING, MODEL_SILENCE, UNCLAIMED,
 };
 use crate::messages::{ModelSaid, ToModel};
-use crate::scratch;
+use crate::timer::{ActorTimer, TimerFired};
 use crate::twilio::Assembler;
 
 /// A call's hold on its model session: dropping it hangs up, on every path.
@@ -172,9 +174,9 @@ pub(super) struct OpenAiSession {
     /// Until then the server is not blamed for its silence.
     excused_until: Option<Instant>,
     control: (Instant, u32),
-    looks: Option<Alarm>,
+    looks: Option<ActorTimer>,
     /// When that time is over.
-    next_look: Option<Alarm>,
+    next_look: Option<ActorTimer>,
     pub(super) look_due: bool,
     pub(super) hanging_up: bool,
 }
@@ -216,7 +218,7 @@ impl OpenAiSession {
                 self.socket = Some(Box::new(socket));
                 self.heard_at = Instant::now();
                 ctx.spawn(Pump::default());
-                self.looks = Some(Alarm::every(MODEL_PING, ctx.address().downgrade()));
+                self.looks = Some(ActorTimer::every(MODEL_PING, ctx.address().downgrade()));
                 self.say(ModelEvent::Opened);
             }
             Ok(_) => ctx.stop(),
@@ -240,7 +242,7 @@ impl OpenAiSession {
             .is_some_and(|until| Instant::now() < until);
         if quiet >= MODEL_SILENCE && !is_excused {
             self.socket = None;
-            self.say(ModelEvent::Stuck);
+            self.say(ModelEvent::Unresponsive);
             ctx.stop();
         } else if quiet >= MODEL_PING {
             self.push(Message::Ping(Bytes::new()), None);
@@ -336,7 +338,7 @@ impl OpenAiSession {
     fn on_text(&mut self, text: &Bytes) {
         self.shared.tap(Wire::ModelIn, text);
         let event = openai::read(text, &mut self.ids).unwrap_or_else(ModelEvent::Unusable);
-        if matches!(event, ModelEvent::Noted) {
+        if matches!(event, ModelEvent::Ignored) {
             return;
         }
         if !self.say_at(event, self.heard_at) {
@@ -363,11 +365,11 @@ impl OpenAiSession {
             return;
         }
         if self.backlog > MODEL_BACKLOG_FATAL {
-            self.say(ModelEvent::Stuck);
+            self.say(ModelEvent::Unresponsive);
             self.hanging_up = true;
             return;
         }
-        if let Some(text) = scratch::message(|out| openai::write(out, command)) {
+        if let Some(text) = encode_buffer::message(|out| openai::write(out, command)) {
             self.shared.tap(Wire::ModelOut, text.as_bytes());
             self.push(Message::Text(text), since.filter(|_| audio));
         }
@@ -427,15 +429,15 @@ impl Handler<Adopt> for OpenAiSession {
     }
 }
 
-impl Handler<Due> for OpenAiSession {
+impl Handler<TimerFired> for OpenAiSession {
     type Result = ();
 
     /// A server is not silent because this thread stood still: it was not asked anything meanwhile, and what it said
     /// then is read before it is looked after.
-    fn handle(&mut self, due: Due, ctx: &mut Self::Context) {
+    fn handle(&mut self, due: TimerFired, ctx: &mut Self::Context) {
         if due.stood_still() {
             self.excused_until = Some(Instant::now() + MODEL_ANSWERS);
-            self.next_look = Some(Alarm::once(MODEL_ANSWERS, ctx.address().downgrade()));
+            self.next_look = Some(ActorTimer::once(MODEL_ANSWERS, ctx.address().downgrade()));
         }
         self.look_due = true;
     }

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use actix::{Context, Handler};
 use call_protocol::call::snapshot::Snapshot;
-use call_protocol::ids::CallSid;
+use call_protocol::phone::CallSid;
 
+use super::messages::{Count, Ending, Find, Found, LastOutcome, List, Listing, Occupancy};
 use super::row::rfc3339;
-use super::{Live, Place, Registry, Reply, Row};
-use crate::messages::{Count, Ending, Find, Found, HowEnded, List, Listing, Occupancy};
+use super::{CallStatus, Live, Registry, Reply, Row};
 
 impl Registry {
     fn row(live: &Live, now: Instant) -> Option<Row> {
@@ -21,12 +21,9 @@ impl Registry {
             stream_sid: snapshot.stream_sid,
             state: snapshot.state,
             agent: snapshot.agent.clone(),
-            direction: live
-                .visit
-                .as_ref()
-                .map_or("inbound", |visit| visit.direction),
-            from: live.visit.as_ref().and_then(|visit| visit.from.clone()),
-            to: live.visit.as_ref().and_then(|visit| visit.to.clone()),
+            direction: live.info.as_ref().map_or("inbound", |info| info.direction),
+            from: live.info.as_ref().and_then(|info| info.from.clone()),
+            to: live.info.as_ref().and_then(|info| info.to.clone()),
             started_at: rfc3339(live.started_at),
             duration_ms: if over { snapshot.duration_ms } else { age },
             restarts: push.restarts + u64::from(snapshot.resumes),
@@ -80,16 +77,16 @@ impl Registry {
     }
 
     fn how_ended(&self, call: CallSid) -> Option<Ending> {
-        self.guests.get(&call).map(|guest| {
-            let (reason, transfer_to, awaited_by) = match &guest.place {
-                Place::Over {
+        self.entries.get(&call).map(|entry| {
+            let (reason, transfer_to, awaited_by) = match &entry.place {
+                CallStatus::Over {
                     reason,
                     transfer_to,
                     awaited_by,
                     ..
                 } => (*reason, transfer_to.clone(), *awaited_by),
                 // Twilio may ask before the last word of the call has arrived here.
-                Place::Live(key) => {
+                CallStatus::Live(key) => {
                     let live = self.live.get(key);
                     (
                         live.and_then(|live| live.ended),
@@ -97,13 +94,13 @@ impl Registry {
                         live.and_then(|live| live.awaited_by),
                     )
                 }
-                Place::Waiting { .. } => (None, None, None),
+                CallStatus::Waiting { .. } => (None, None, None),
             };
             Ending {
                 reason,
                 transfer_to,
                 awaited_by,
-                visit: guest.visit.clone(),
+                info: entry.info.clone(),
             }
         })
     }
@@ -133,10 +130,10 @@ impl Handler<Find> for Registry {
     }
 }
 
-impl Handler<HowEnded> for Registry {
+impl Handler<LastOutcome> for Registry {
     type Result = Reply<Option<Ending>>;
 
-    fn handle(&mut self, HowEnded(call): HowEnded, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, LastOutcome(call): LastOutcome, _: &mut Context<Self>) -> Self::Result {
         self.guarded(|registry| registry.how_ended(call))
     }
 }

@@ -4,60 +4,62 @@ use std::time::Instant;
 
 use actix::{Context, Handler};
 
-use super::{Guest, Place, Registry, Reply, Returns};
-use crate::limits::TICKET_LIFE;
-use crate::messages::{
-    Admitted, Adopt, Arrive, Arrived, CallKey, Claim, ClaimError, Claimed, Keep, Refused, WalkIn,
+use super::messages::{
+    AdmitForeign, AdmitUnticketed, Admitted, Announce, Arrived, AttachSession, ClaimError, Claimed,
+    RedeemTicket, Refused,
 };
+use super::{CallEntry, CallStatus, Registry, Reply, Returns};
+use crate::limits::TICKET_LIFE;
+use crate::messages::CallKey;
 
 impl Registry {
-    fn arrive(&mut self, message: Arrive) -> Result<Arrived, Refused> {
+    fn arrive(&mut self, message: Announce) -> Result<Arrived, Refused> {
         let now = Instant::now();
         self.expire(now);
-        let call = message.visit.call;
-        if let Some(guest) = self.guests.get(&call) {
-            let waits = matches!(guest.place, Place::Waiting { .. });
+        let call = message.info.call;
+        if let Some(entry) = self.entries.get(&call) {
+            let waits = matches!(entry.place, CallStatus::Waiting { .. });
             if (waits && !message.renew) || !message.again {
                 // The same webhook again: the same answer, and no second ticket.
                 return Ok(Arrived {
-                    token: guest.token.clone(),
+                    token: entry.token.clone(),
                     first: false,
                 });
             }
         }
-        let before = self.guests.get(&call);
+        let before = self.entries.get(&call);
         let mut returns = before
-            .map(|guest| guest.returns.clone())
+            .map(|entry| entry.returns.clone())
             .unwrap_or_default();
         if before.is_some() && message.again && !returns.again(now) {
             return Err(Refused::TooOften);
         }
-        if let Some(Guest {
-            place: Place::Waiting { .. },
+        if let Some(CallEntry {
+            place: CallStatus::Waiting { .. },
             ..
-        }) = self.guests.get(&call)
+        }) = self.entries.get(&call)
         {
             // Its socket went elsewhere; the place is the new ticket's.
             self.waiting -= 1;
-            self.guests.remove(&call);
+            self.entries.remove(&call);
         }
         self.has_room(Some(call))?;
         if !message.again {
             let most = message.most_of_agent.unwrap_or(usize::MAX);
-            if self.of_agent(&message.visit.agent.name) >= most {
+            if self.of_agent(&message.info.agent.name) >= most {
                 return Err(Refused::AgentFull);
             }
             // Whoever comes back is on the line already: for him it is tried in any case.
-            self.gate.admit(now, message.exempt)?;
+            self.admission.admit(now, message.exempt)?;
         }
         let until = now + TICKET_LIFE;
         self.waiting += 1;
         self.expiries.push_back((until, call));
-        let place = Place::Waiting { until };
-        self.guests.insert(
+        let place = CallStatus::Waiting { until };
+        self.entries.insert(
             call,
-            Guest {
-                visit: message.visit,
+            CallEntry {
+                info: message.info,
                 token: message.token.clone(),
                 returns,
                 early: None,
@@ -70,76 +72,76 @@ impl Registry {
         })
     }
 
-    fn claim(&mut self, message: &Claim) -> Result<Admitted, ClaimError> {
+    fn claim(&mut self, message: &RedeemTicket) -> Result<Admitted, ClaimError> {
         let now = Instant::now();
         self.expire(now);
         // A call that was announced before the drain began is let in: its caller has been told to hold the line.
-        let guest = self.guests.get(&message.call).ok_or(ClaimError::Unknown)?;
-        match guest.place {
-            Place::Waiting { until } if guest.token == message.token && until > now => {
-                if let Some((key, seat)) = self.vacant.take(message.call) {
+        let entry = self.entries.get(&message.call).ok_or(ClaimError::Unknown)?;
+        match entry.place {
+            CallStatus::Waiting { until } if entry.token == message.token && until > now => {
+                if let Some((key, slot)) = self.slots.take(message.call) {
                     self.waiting -= 1;
                     self.settle_in(message.call, key);
-                    return Ok(Admitted::Seat(seat));
+                    return Ok(Admitted::Seat(slot));
                 }
             }
-            Place::Waiting { .. } => return Err(ClaimError::Unknown),
+            CallStatus::Waiting { .. } => return Err(ClaimError::Unknown),
             // The lost socket itself may come again: its ticket was good for this call.
-            Place::Live(_) if guest.token == message.token => {
-                let vacant = self.vacant.take(message.call);
-                let (_, seat) = vacant.ok_or(ClaimError::Used)?;
-                return Ok(Admitted::Seat(seat));
+            CallStatus::Live(_) if entry.token == message.token => {
+                let vacant = self.slots.take(message.call);
+                let (_, slot) = vacant.ok_or(ClaimError::Used)?;
+                return Ok(Admitted::Seat(slot));
             }
-            Place::Live(_) | Place::Over { .. } => return Err(ClaimError::Used),
+            CallStatus::Live(_) | CallStatus::Over { .. } => return Err(ClaimError::Used),
         }
-        let visit = guest.visit.clone();
+        let info = entry.info.clone();
         self.waiting -= 1;
-        let key = self.enter(Some(message.call), Some(visit.clone()));
-        let guest = self.guests.get_mut(&message.call);
-        let early = guest.and_then(|guest| {
-            guest.place = Place::Live(key);
-            guest.early.take()
+        let key = self.enter(Some(message.call), Some(info.clone()));
+        let entry = self.entries.get_mut(&message.call);
+        let early = entry.and_then(|entry| {
+            entry.place = CallStatus::Live(key);
+            entry.early.take()
         });
-        Ok(Admitted::New(Box::new(Claimed { key, visit, early })))
+        Ok(Admitted::New(Box::new(Claimed { key, info, early })))
     }
 
-    fn adopt(&mut self, message: Adopt) -> Result<Claimed, Refused> {
+    fn adopt(&mut self, message: AdmitForeign) -> Result<Claimed, Refused> {
         self.expire(Instant::now());
-        let visit = message.visit;
+        let info = message.info;
         // Two may have met the ticket before either was let in.
-        let guest = self.guests.get(&visit.call);
-        if guest.is_some_and(|guest| guest.token == message.token) {
+        let entry = self.entries.get(&info.call);
+        if entry.is_some_and(|entry| entry.token == message.token) {
             return Err(Refused::TicketUsed);
         }
-        self.has_room(Some(visit.call))?;
-        let key = self.enter(Some(visit.call), Some(visit.clone()));
-        let guest = Guest {
-            visit: visit.clone(),
+        self.has_room(Some(info.call))?;
+        let key = self.enter(Some(info.call), Some(info.clone()));
+        let entry = CallEntry {
+            info: info.clone(),
             token: message.token,
             returns: Returns::default(),
             early: None,
-            place: Place::Live(key),
+            place: CallStatus::Live(key),
         };
-        if let Some(Guest {
-            place: Place::Waiting { .. },
+        if let Some(CallEntry {
+            place: CallStatus::Waiting { .. },
             ..
-        }) = self.guests.insert(visit.call, guest)
+        }) = self.entries.insert(info.call, entry)
         {
             self.waiting -= 1;
         }
         Ok(Claimed {
             key,
-            visit,
+            info,
             early: None,
         })
     }
 
-    fn keep(&mut self, message: Keep) {
+    fn keep(&mut self, message: AttachSession) {
         // A call that came and went meanwhile needs no session: dropping it hangs up.
-        if let Some(guest) = self.guests.get_mut(&message.call)
-            && matches!(guest.place, Place::Waiting { .. })
+        if let Some(entry) = self.entries.get_mut(&message.call)
+            && matches!(entry.place, CallStatus::Waiting { .. })
         {
-            guest.early = Some(message.early);
+            entry.early = Some(message.early);
         }
     }
 
@@ -147,47 +149,47 @@ impl Registry {
         let now = Instant::now();
         self.expire(now);
         self.has_room(None)?;
-        self.gate.admit(now, false)?;
+        self.admission.admit(now, false)?;
         Ok(self.enter(None, None))
     }
 }
 
-impl Handler<Arrive> for Registry {
+impl Handler<Announce> for Registry {
     type Result = Reply<Result<Arrived, Refused>>;
 
-    fn handle(&mut self, message: Arrive, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, message: Announce, _: &mut Context<Self>) -> Self::Result {
         self.guarded(|registry| registry.arrive(message))
     }
 }
 
-impl Handler<Claim> for Registry {
+impl Handler<RedeemTicket> for Registry {
     type Result = Reply<Result<Admitted, ClaimError>>;
 
-    fn handle(&mut self, message: Claim, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, message: RedeemTicket, _: &mut Context<Self>) -> Self::Result {
         self.guarded(|registry| registry.claim(&message))
     }
 }
 
-impl Handler<Adopt> for Registry {
+impl Handler<AdmitForeign> for Registry {
     type Result = Reply<Result<Claimed, Refused>>;
 
-    fn handle(&mut self, message: Adopt, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, message: AdmitForeign, _: &mut Context<Self>) -> Self::Result {
         self.guarded(|registry| registry.adopt(message))
     }
 }
 
-impl Handler<Keep> for Registry {
+impl Handler<AttachSession> for Registry {
     type Result = Reply<()>;
 
-    fn handle(&mut self, message: Keep, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, message: AttachSession, _: &mut Context<Self>) -> Self::Result {
         self.guarded(|registry| registry.keep(message))
     }
 }
 
-impl Handler<WalkIn> for Registry {
+impl Handler<AdmitUnticketed> for Registry {
     type Result = Reply<Result<CallKey, Refused>>;
 
-    fn handle(&mut self, _: WalkIn, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, _: AdmitUnticketed, _: &mut Context<Self>) -> Self::Result {
         self.guarded(|registry| registry.walk_in())
     }
 }

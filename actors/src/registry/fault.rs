@@ -1,7 +1,7 @@
 //! Faults put into the registry, and through it into a call.
 
 use actix::{AsyncContext as _, Context, Handler, WrapFuture as _};
-use call_protocol::ids::CallSid;
+use call_protocol::phone::CallSid;
 
 use super::{Registry, Reply};
 use crate::fault::{Break, CAUSE, Fault, RegistryFault};

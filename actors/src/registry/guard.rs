@@ -9,7 +9,7 @@ use std::time::Instant;
 use actix::Message;
 use actix::dev::{MessageResponse, OneshotSender};
 
-use super::{Place, Registry};
+use super::{CallStatus, Registry};
 use crate::limits::ENDING_LIFE;
 
 /// What a handler came to; nothing if it panicked.
@@ -39,17 +39,17 @@ impl Registry {
     /// Counts anew what is counted, and has every guest looked at when his time is over.
     fn mend(&mut self, now: Instant) {
         self.waiting = 0;
-        let mut expiries = Vec::with_capacity(self.guests.len());
-        for (call, guest) in &mut self.guests {
-            let due = match &guest.place {
-                Place::Waiting { until } => {
+        let mut expiries = Vec::with_capacity(self.entries.len());
+        for (call, entry) in &mut self.entries {
+            let due = match &entry.place {
+                CallStatus::Waiting { until } => {
                     self.waiting += 1;
                     *until
                 }
-                Place::Live(key) if self.live.contains_key(key) => continue,
-                Place::Live(_) => {
+                CallStatus::Live(key) if self.live.contains_key(key) => continue,
+                CallStatus::Live(_) => {
                     // Its death notice was what met the panic.
-                    guest.place = Place::Over {
+                    entry.place = CallStatus::Over {
                         reason: None,
                         transfer_to: None,
                         awaited_by: None,
@@ -57,7 +57,7 @@ impl Registry {
                     };
                     now + ENDING_LIFE
                 }
-                Place::Over { at, .. } => *at + ENDING_LIFE,
+                CallStatus::Over { at, .. } => *at + ENDING_LIFE,
             };
             expiries.push((due, *call));
         }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use call_protocol::call::snapshot::{Frames, ModelSnapshot, Percentiles};
 use call_protocol::call::state::StateName;
-use call_protocol::ids::{CallSid, StreamSid};
+use call_protocol::phone::{CallSid, StreamSid};
 use serde::Serialize;
 
 use crate::call::BridgeLatency;

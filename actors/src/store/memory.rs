@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use call_protocol::ids::CallSid;
+use call_protocol::phone::CallSid;
 
 use super::{
-    Answer, Begun, CHECKPOINT_LIFE, CallStore, Claim, DAY, Effect, Forgotten, JOURNAL_LIFE,
-    MAX_CHECKPOINT, MAX_EFFECT_TEXT, RING_LIFE, Ring, Rung, SPENDING_LIFE, Saved, Spent,
-    StoreError, TICKET_LIFE, UnixSeconds, bounded, check_effect,
+    Answer, Begun, CHECKPOINT_LIFE, CallStore, Claim, DAY, Forgotten, JOURNAL_LIFE, MAX_CHECKPOINT,
+    MAX_EFFECT_TEXT, RING_LIFE, Ring, Rung, SPENDING_LIFE, Saved, Spent, StoreError, TICKET_LIFE,
+    ToolEffect, UnixSeconds, bounded, check_effect,
 };
 
 /// Keeps everything in this process.
@@ -136,7 +136,7 @@ impl CallStore for MemoryStore {
         answer(Ok(Forgotten::Gone))
     }
 
-    fn begin(&self, effect: Effect, now: UnixSeconds) -> Answer<Begun> {
+    fn begin(&self, effect: ToolEffect, now: UnixSeconds) -> Answer<Begun> {
         if let Err(error) = check_effect(&effect) {
             return answer(Err(error));
         }

@@ -20,7 +20,7 @@ pub mod memory;
 pub mod sqlite;
 
 use bytes::Bytes;
-use call_protocol::ids::CallSid;
+use call_protocol::phone::CallSid;
 use futures_util::future::BoxFuture;
 
 pub use insist::insist;
@@ -76,7 +76,7 @@ pub trait CallStore: Send + Sync + 'static {
     fn forget(&self, call: CallSid, epoch: u64) -> Answer<Forgotten>;
 
     /// Writes down that an effect is about to happen, before it does.
-    fn begin(&self, effect: Effect, now: UnixSeconds) -> Answer<Begun>;
+    fn begin(&self, effect: ToolEffect, now: UnixSeconds) -> Answer<Begun>;
 
     /// Writes down what an effect came to, after it did. An effect that was never announced is not written down.
     fn finish(&self, key: String, output: String, now: UnixSeconds) -> Answer<()>;
@@ -177,7 +177,7 @@ pub enum Forgotten {
 
 /// An effect in the world, named so that it happens once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Effect {
+pub struct ToolEffect {
     /// Made of the call, the tool, its arguments in canonical form and the number of the intent.
     pub key: String,
     /// The call.
@@ -226,7 +226,7 @@ fn bounded(what: &'static str, bytes: usize, most: usize) -> Result<(), StoreErr
     Ok(())
 }
 
-fn check_effect(effect: &Effect) -> Result<(), StoreError> {
+fn check_effect(effect: &ToolEffect) -> Result<(), StoreError> {
     bounded("an effect's key", effect.key.len(), MAX_EFFECT_TEXT)?;
     bounded("a tool's name", effect.tool.len(), MAX_EFFECT_TEXT)?;
     bounded(

@@ -14,15 +14,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
 use bytes::Bytes;
-use call_protocol::ids::CallSid;
+use call_protocol::phone::CallSid;
 use prometheus::IntCounter;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::oneshot;
 
 use super::{
-    Answer, Begun, CHECKPOINT_LIFE, CallStore, Claim, DAY, Effect, Forgotten, JOURNAL_LIFE,
-    MAX_CHECKPOINT, MAX_EFFECT_TEXT, RING_LIFE, Ring, Rung, SPENDING_LIFE, Saved, Spent,
-    StoreError, TICKET_LIFE, UnixSeconds, bounded, check_effect, first_epoch,
+    Answer, Begun, CHECKPOINT_LIFE, CallStore, Claim, DAY, Forgotten, JOURNAL_LIFE, MAX_CHECKPOINT,
+    MAX_EFFECT_TEXT, RING_LIFE, Ring, Rung, SPENDING_LIFE, Saved, Spent, StoreError, TICKET_LIFE,
+    ToolEffect, UnixSeconds, bounded, check_effect, first_epoch,
 };
 use crate::data_file;
 use crate::metrics::FileFaults;
@@ -255,7 +255,7 @@ impl CallStore for SqliteStore {
         })
     }
 
-    fn begin(&self, effect: Effect, now: UnixSeconds) -> Answer<Begun> {
+    fn begin(&self, effect: ToolEffect, now: UnixSeconds) -> Answer<Begun> {
         if let Err(error) = check_effect(&effect) {
             return fails(error);
         }

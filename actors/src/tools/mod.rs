@@ -16,7 +16,7 @@
 mod address;
 mod arguments;
 mod http;
-mod once;
+mod journal;
 mod runner;
 mod stop;
 
@@ -30,7 +30,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use call_protocol::ids::CallSid;
+use call_protocol::phone::CallSid;
 use call_protocol::tool::ToolSpec;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
@@ -191,7 +191,7 @@ struct Entry {
 pub struct ToolBox {
     tools: BTreeMap<String, Entry>,
     web: Option<Web>,
-    once: once::Once,
+    once: journal::EffectJournal,
     metrics: Arc<Metrics>,
 }
 
@@ -202,7 +202,7 @@ impl ToolBox {
         Self {
             tools: BTreeMap::new(),
             web,
-            once: once::Once::new(store),
+            once: journal::EffectJournal::new(store),
             metrics,
         }
     }

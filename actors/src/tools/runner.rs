@@ -7,11 +7,11 @@ use call_protocol::tool::{ToolFinished, ToolResult, ToolRun, failure, outcome_un
 use futures_util::FutureExt as _;
 use serde_json::Value;
 
-use super::once::Found;
+use super::journal::Begin;
 use super::{
     Caller, LONGEST_EFFECT, Outcome, Place, Stop, ToolBox, ToolError, ToolRequest, ToolStep, Why,
 };
-use crate::store::Effect;
+use crate::store::ToolEffect;
 
 const TARGET: &str = "switchboard::tool";
 
@@ -70,7 +70,7 @@ impl ToolBox {
         if !run.effects {
             return told(self.attempt(place, request, run.timeout).await, false);
         }
-        let effect = Effect {
+        let effect = ToolEffect {
             key: run.key.clone(),
             call: request.caller.call,
             tool: run.tool.clone(),
@@ -82,8 +82,8 @@ impl ToolBox {
             .begin(effect, place.knows_its_key(), run.again)
             .await
         {
-            Found::Mine(turn) => turn,
-            Found::Known(result, output) => return (result, output),
+            Begin::Proceed(turn) => turn,
+            Begin::Known(result, output) => return (result, output),
         };
         stop.at(ToolStep::AfterJournal).await;
         let outcome = self.attempt(place, request, run.timeout).await;

@@ -2,7 +2,7 @@
 
 use actix_http::ws::Item;
 use bytes::{Bytes, BytesMut};
-use call_protocol::call::event::SocketFault;
+use call_protocol::wire::SocketFault;
 
 use crate::limits::FRAGMENTS;
 

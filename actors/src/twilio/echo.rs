@@ -8,10 +8,10 @@ use actix_http::ws::{CloseCode, CloseReason, Message, ProtocolError};
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{WebsocketContext, WsResponseBuilder};
 use bytestring::ByteString;
-use call_protocol::twilio::MAX_MESSAGE;
+use call_protocol::phone::twilio::MAX_MESSAGE;
 
-use super::frames::{Frames, Verdict};
-use super::gate::Gate;
+use super::frame_limit::FrameLimit;
+use super::frames::{FrameAction, InboundFrames};
 
 /// Upgrades the request; every text is sent back.
 ///
@@ -19,15 +19,15 @@ use super::gate::Gate;
 /// When the request is no WebSocket handshake.
 pub fn accept(request: &HttpRequest, stream: web::Payload) -> Result<HttpResponse, Error> {
     let mirror = Mirror {
-        frames: Frames::new(),
+        frames: InboundFrames::new(),
     };
-    WsResponseBuilder::new(mirror, request, Gate::new(stream, MAX_MESSAGE))
+    WsResponseBuilder::new(mirror, request, FrameLimit::new(stream, MAX_MESSAGE))
         .frame_size(MAX_MESSAGE)
         .start()
 }
 
 struct Mirror {
-    frames: Frames,
+    frames: InboundFrames,
 }
 
 impl Actor for Mirror {
@@ -37,19 +37,19 @@ impl Actor for Mirror {
 impl StreamHandler<Result<Message, ProtocolError>> for Mirror {
     fn handle(&mut self, item: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
         match self.frames.judge(item, Instant::now()) {
-            Verdict::Text(text) => {
+            FrameAction::Text(text) => {
                 if let Ok(text) = ByteString::try_from(text) {
                     ctx.text(text);
                 }
             }
-            Verdict::Answer(ping) => ctx.pong(&ping),
-            Verdict::Nothing => {}
-            Verdict::Closed(reason) => {
+            FrameAction::Answer(ping) => ctx.pong(&ping),
+            FrameAction::Nothing => {}
+            FrameAction::Closed(reason) => {
                 ctx.close(reason);
                 ctx.stop();
             }
-            Verdict::Vanished => ctx.stop(),
-            Verdict::Reject(fault) => {
+            FrameAction::Vanished => ctx.stop(),
+            FrameAction::Reject(fault) => {
                 ctx.close(Some(CloseReason {
                     code: CloseCode::from(fault.close_code()),
                     description: None,

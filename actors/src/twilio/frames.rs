@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use actix_http::ws::{CloseReason, Message, ProtocolError};
 use actix_web::error::PayloadError;
 use bytes::Bytes;
-use call_protocol::call::event::SocketFault;
-use call_protocol::twilio::MAX_MESSAGE;
+use call_protocol::phone::twilio::MAX_MESSAGE;
+use call_protocol::wire::SocketFault;
 
 use super::assembler::Assembler;
 use crate::limits::CONTROL_FRAMES;
 
 /// What is to be done about a frame.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum FrameAction {
     /// A whole text message.
     Text(Bytes),
     /// A ping, to be answered with its own words.
@@ -32,12 +32,12 @@ pub(super) enum Verdict {
 
 /// The frames of one socket so far, as far as the next one's verdict depends on them.
 #[derive(Debug)]
-pub(super) struct Frames {
+pub(super) struct InboundFrames {
     assembler: Assembler,
     control: ControlRate,
 }
 
-impl Frames {
+impl InboundFrames {
     /// A socket that has said nothing yet.
     pub(super) fn new() -> Self {
         Self {
@@ -50,36 +50,40 @@ impl Frames {
     }
 
     /// Judges the next frame. After [`Verdict::Reject`] the codec repeats some errors for ever: that was the last frame.
-    pub(super) fn judge(&mut self, item: Result<Message, ProtocolError>, now: Instant) -> Verdict {
+    pub(super) fn judge(
+        &mut self,
+        item: Result<Message, ProtocolError>,
+        now: Instant,
+    ) -> FrameAction {
         match item {
             Ok(Message::Text(_)) if self.assembler.is_open() => {
-                Verdict::Reject(SocketFault::Protocol)
+                FrameAction::Reject(SocketFault::Protocol)
             }
-            Ok(Message::Text(text)) => Verdict::Text(text.into_bytes()),
+            Ok(Message::Text(text)) => FrameAction::Text(text.into_bytes()),
             Ok(Message::Continuation(piece)) => match self.assembler.take(piece, MAX_MESSAGE) {
-                Ok(Some(text)) => Verdict::Text(text),
-                Ok(None) => Verdict::Nothing,
-                Err(fault) => Verdict::Reject(fault),
+                Ok(Some(text)) => FrameAction::Text(text),
+                Ok(None) => FrameAction::Nothing,
+                Err(fault) => FrameAction::Reject(fault),
             },
             Ok(Message::Ping(_) | Message::Pong(_)) if self.control.is_flooded(now) => {
-                Verdict::Reject(SocketFault::Flood)
+                FrameAction::Reject(SocketFault::Flood)
             }
-            Ok(Message::Ping(data)) => Verdict::Answer(data),
-            Ok(Message::Pong(_) | Message::Nop) => Verdict::Nothing,
-            Ok(Message::Binary(_)) => Verdict::Reject(SocketFault::Binary),
-            Ok(Message::Close(reason)) => Verdict::Closed(reason),
-            Err(ProtocolError::Overflow) => Verdict::Reject(SocketFault::TooLarge),
+            Ok(Message::Ping(data)) => FrameAction::Answer(data),
+            Ok(Message::Pong(_) | Message::Nop) => FrameAction::Nothing,
+            Ok(Message::Binary(_)) => FrameAction::Reject(SocketFault::Binary),
+            Ok(Message::Close(reason)) => FrameAction::Closed(reason),
+            Err(ProtocolError::Overflow) => FrameAction::Reject(SocketFault::TooLarge),
             Err(ProtocolError::Io(error)) if is_overflow(&error) => {
-                Verdict::Reject(SocketFault::TooLarge)
+                FrameAction::Reject(SocketFault::TooLarge)
             }
             Err(ProtocolError::Io(error)) if is_not_utf8(&error) => {
-                Verdict::Reject(SocketFault::NotUtf8)
+                FrameAction::Reject(SocketFault::NotUtf8)
             }
             // Reserved bits come as another kind.
             Err(ProtocolError::Io(error)) if error.kind() == io::ErrorKind::Other => {
-                Verdict::Vanished
+                FrameAction::Vanished
             }
-            Err(_) => Verdict::Reject(SocketFault::Protocol),
+            Err(_) => FrameAction::Reject(SocketFault::Protocol),
         }
     }
 }

@@ -3,11 +3,11 @@
 mod assembler;
 #[cfg(feature = "echo")]
 pub mod echo;
+mod frame_limit;
 mod frames;
-mod gate;
 pub mod rest;
 mod session;
 
 pub(crate) use assembler::Assembler;
 pub(crate) use session::TwilioSession;
-pub use session::{Seat, accept, take_seat};
+pub use session::{MediaSlot, accept, reattach};

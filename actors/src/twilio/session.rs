@@ -10,16 +10,18 @@ use actix_http::ws::{CloseCode, CloseReason, Message, ProtocolError};
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{WebsocketContext, WsResponseBuilder};
 use bytes::{Bytes, BytesMut};
-use call_protocol::call::event::{PhoneEvent, SocketFault};
-use call_protocol::twilio::{self, MAX_MESSAGE};
+use call_protocol::phone::event::PhoneEvent;
+use call_protocol::phone::twilio;
+use call_protocol::phone::twilio::MAX_MESSAGE;
+use call_protocol::wire::SocketFault;
 
-use super::frames::{Frames, Verdict};
-use super::gate::Gate;
-use crate::alarm::{Alarm, Due};
-use crate::call::{CallActor, CallSeed, Opener};
+use super::frame_limit::FrameLimit;
+use super::frames::{FrameAction, InboundFrames};
+use crate::call::{CallActor, CallSeed, PendingStream};
+use crate::encode_buffer;
 use crate::limits::{PHONE_MAILBOX, PHONE_PING};
 use crate::messages::{CallKey, PhoneSaid, Replace, ToPhone};
-use crate::scratch;
+use crate::timer::{ActorTimer, TimerFired};
 
 /// Upgrades the request and starts the call on this worker thread, where it stays.
 ///
@@ -31,7 +33,7 @@ pub fn accept(
     stream: web::Payload,
 ) -> Result<HttpResponse, Error> {
     let session = TwilioSession::new(seed);
-    WsResponseBuilder::new(session, request, Gate::new(stream, MAX_MESSAGE))
+    WsResponseBuilder::new(session, request, FrameLimit::new(stream, MAX_MESSAGE))
         .frame_size(MAX_MESSAGE)
         .start()
 }
@@ -40,26 +42,26 @@ pub fn accept(
 ///
 /// # Errors
 /// When the request is no WebSocket handshake.
-pub fn take_seat(
-    seat: Seat,
-    opener: Opener,
+pub fn reattach(
+    slot: MediaSlot,
+    pending_stream: PendingStream,
     request: &HttpRequest,
     stream: web::Payload,
 ) -> Result<HttpResponse, Error> {
-    let session = TwilioSession::seated(seat, opener);
-    WsResponseBuilder::new(session, request, Gate::new(stream, MAX_MESSAGE))
+    let session = TwilioSession::reattached(slot, pending_stream);
+    WsResponseBuilder::new(session, request, FrameLimit::new(stream, MAX_MESSAGE))
         .frame_size(MAX_MESSAGE)
         .start()
 }
 
 /// The place of a lost media socket in a call.
-pub struct Seat {
+pub struct MediaSlot {
     call: WeakAddr<CallActor>,
     shared: crate::call::Shared,
     key: CallKey,
 }
 
-impl Seat {
+impl MediaSlot {
     pub(crate) const fn new(
         call: WeakAddr<CallActor>,
         shared: crate::call::Shared,
@@ -72,8 +74,8 @@ impl Seat {
 /// The actor of one media socket. Temporary: its end is the call's end.
 pub(crate) struct TwilioSession {
     phase: Phase,
-    frames: Frames,
-    pings: Option<Alarm>,
+    frames: InboundFrames,
+    pings: Option<ActorTimer>,
     log: crate::call::LogContext,
 }
 
@@ -81,7 +83,7 @@ enum Phase {
     /// Not started yet.
     Seed(Option<Box<CallSeed>>),
     /// Not started yet; its call lives already.
-    Seat(Option<(Seat, Opener)>),
+    Slot(Option<(MediaSlot, PendingStream)>),
     /// The call lives; this is its strongest link.
     Open {
         call: Addr<CallActor>,
@@ -96,31 +98,39 @@ impl TwilioSession {
         Self {
             log: crate::call::LogContext::of(&seed),
             phase: Phase::Seed(Some(Box::new(seed))),
-            frames: Frames::new(),
+            frames: InboundFrames::new(),
             pings: None,
         }
     }
 
-    fn seated(seat: Seat, opener: Opener) -> Self {
+    fn reattached(slot: MediaSlot, pending_stream: PendingStream) -> Self {
         Self {
-            log: crate::call::LogContext::of_key(seat.key),
-            phase: Phase::Seat(Some((seat, opener))),
-            frames: Frames::new(),
+            log: crate::call::LogContext::of_key(slot.key),
+            phase: Phase::Slot(Some((slot, pending_stream))),
+            frames: InboundFrames::new(),
             pings: None,
         }
     }
 
     /// Takes the seat; a call that ended meanwhile has none.
-    fn sit_down(&mut self, seat: Seat, opener: Opener, ctx: &mut WebsocketContext<Self>) {
-        let Some(call) = seat.call.upgrade() else {
+    fn attach(
+        &mut self,
+        slot: MediaSlot,
+        pending_stream: PendingStream,
+        ctx: &mut WebsocketContext<Self>,
+    ) {
+        let Some(call) = slot.call.upgrade() else {
             self.phase = Phase::Closed;
             close(ctx, 1008);
             ctx.stop();
             return;
         };
         let phone = ctx.address();
-        call.do_send(Replace { phone, opener });
-        let shared = seat.shared;
+        call.do_send(Replace {
+            phone,
+            pending_stream,
+        });
+        let shared = slot.shared;
         self.phase = Phase::Open { call, shared };
     }
 
@@ -176,7 +186,7 @@ impl TwilioSession {
     }
 
     fn write(&self, ctx: &mut WebsocketContext<Self>, write: impl FnOnce(&mut BytesMut)) {
-        let Some(text) = scratch::message(write) else {
+        let Some(text) = encode_buffer::message(write) else {
             return;
         };
         if let Phase::Open { shared, .. } = &self.phase {
@@ -205,12 +215,12 @@ impl Actor for TwilioSession {
             let call = CallActor::start_supervised(*seed, ctx.address());
             self.phase = Phase::Open { call, shared };
         }
-        if let Phase::Seat(seat) = &mut self.phase
-            && let Some((seat, opener)) = seat.take()
+        if let Phase::Slot(slot) = &mut self.phase
+            && let Some((slot, pending_stream)) = slot.take()
         {
-            self.sit_down(seat, opener, ctx);
+            self.attach(slot, pending_stream, ctx);
         }
-        self.pings = Some(Alarm::every(PHONE_PING, ctx.address().downgrade()));
+        self.pings = Some(ActorTimer::every(PHONE_PING, ctx.address().downgrade()));
     }
 
     fn stopping(&mut self, _: &mut Self::Context) -> Running {
@@ -223,10 +233,10 @@ impl StreamHandler<Result<Message, ProtocolError>> for TwilioSession {
     fn handle(&mut self, item: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
         let now = Instant::now();
         match self.frames.judge(item, now) {
-            Verdict::Text(text) => self.on_text(&text, now, ctx),
-            Verdict::Answer(ping) => ctx.pong(&ping),
-            Verdict::Nothing => {}
-            Verdict::Closed(reason) => {
+            FrameAction::Text(text) => self.on_text(&text, now, ctx),
+            FrameAction::Answer(ping) => ctx.pong(&ping),
+            FrameAction::Nothing => {}
+            FrameAction::Closed(reason) => {
                 // A close frame without a code is one all the same (RFC 6455, section 7.1.5).
                 let code = reason
                     .as_ref()
@@ -236,11 +246,11 @@ impl StreamHandler<Result<Message, ProtocolError>> for TwilioSession {
                 ctx.close(reason);
                 ctx.stop();
             }
-            Verdict::Vanished => {
+            FrameAction::Vanished => {
                 self.tell_last(PhoneEvent::Closed { code: None });
                 ctx.stop();
             }
-            Verdict::Reject(fault) => {
+            FrameAction::Reject(fault) => {
                 log::debug!(target: "switchboard::twilio", fault:? = fault, call = self.log.key; "bad frame");
                 self.reject(fault, ctx);
             }
@@ -252,14 +262,14 @@ impl StreamHandler<Result<Message, ProtocolError>> for TwilioSession {
     }
 }
 
-impl Handler<Due> for TwilioSession {
+impl Handler<TimerFired> for TwilioSession {
     type Result = ();
 
-    fn handle(&mut self, _: Due, ctx: &mut Self::Context) {
+    fn handle(&mut self, _: TimerFired, ctx: &mut Self::Context) {
         match &self.phase {
             Phase::Open { call, .. } if call.connected() => ctx.ping(b""),
             Phase::Open { .. } => self.abandon(ctx),
-            Phase::Seed(_) | Phase::Seat(_) | Phase::Closed => {}
+            Phase::Seed(_) | Phase::Slot(_) | Phase::Closed => {}
         }
     }
 }

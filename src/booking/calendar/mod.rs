@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::appointment::{Appointment, EntryKey, State};
-use super::premises::Premises;
+use super::venue::Venue;
 pub(crate) use read::read;
 
 const THERAPIST: &str = "X-SWITCHBOARD-THERAPIST";
@@ -29,8 +29,8 @@ const MOST_TOLD: usize = 10;
 /// What an import changed. Every entry with a time is counted once in `new`, `changed`, `unchanged` or `removed`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Imported {
-    /// The file was a house, which took the place of the one before.
-    pub house: bool,
+    /// The file was a business, which took the place of the one before.
+    pub venue: bool,
     /// Appointments that the book did not have.
     pub new: usize,
     /// Appointments that the book had otherwise.
@@ -149,7 +149,7 @@ impl Entry {
 /// What an entry says.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum What {
-    /// The house is closed, from a day up to another one.
+    /// The business is closed, from a day up to another one.
     Closed { from: Date, to: Date, name: String },
     /// It was called off.
     Cancelled,
@@ -166,14 +166,14 @@ pub(crate) struct Booked {
     pub(crate) begins: Timestamp,
     pub(crate) ends: Option<Timestamp>,
     pub(crate) therapist: Option<String>,
-    /// A room of the house, or an address.
+    /// A room of the business, or an address.
     pub(crate) location: Option<String>,
     pub(crate) code: Option<String>,
     /// It says that it stands.
     pub(crate) confirmed: bool,
 }
 
-/// Whether a file is a calendar rather than a house.
+/// Whether a file is a calendar rather than a business.
 pub(crate) fn is_calendar(text: &str) -> bool {
     text.trim_start_matches('\u{feff}')
         .trim_start()
@@ -189,7 +189,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// Writes appointments as a calendar.
-pub(crate) fn write(appointments: &[Appointment], premises: &Premises, now: Timestamp) -> String {
+pub(crate) fn write(appointments: &[Appointment], venue: &Venue, now: Timestamp) -> String {
     let stamp = now.strftime(UTC).to_string();
     let mut calendar = Calendar::empty();
     for (name, value) in [
@@ -199,7 +199,7 @@ pub(crate) fn write(appointments: &[Appointment], premises: &Premises, now: Time
     ] {
         calendar.append_property((name, value));
     }
-    calendar.name(&premises.name);
+    calendar.name(&venue.name);
     for appointment in appointments {
         let mut event = Event::new();
         event.uid(&appointment.uid);

@@ -12,7 +12,7 @@ use super::{Booked, CODE, Entry, Read, Refused, THERAPIST, Trouble, UTC, What};
 use crate::booking::appointment::EntryKey;
 use crate::booking::{code, tools};
 
-/// More entries than a calendar of a house has in years.
+/// More entries than a calendar of a business has in years.
 const MOST_ENTRIES: usize = 100_000;
 /// Longest run of closed days in one entry.
 const MOST_CLOSED_DAYS: i32 = 366;
@@ -40,7 +40,7 @@ const KEPT: [&str; 16] = [
 /// A file at work.
 struct Reader<'a> {
     zones: Zones,
-    house: &'a TimeZone,
+    venue: &'a TimeZone,
     /// Where the calendar says that times without a zone are.
     floating: Option<(usize, String)>,
     /// The whole calendar calls off.
@@ -48,17 +48,17 @@ struct Reader<'a> {
     left_out: BTreeMap<String, usize>,
 }
 
-/// Reads a calendar for a house whose clock is `house`.
+/// Reads a calendar for a business whose clock is `business`.
 ///
 /// # Errors
 /// What cannot be understood, entry by entry.
-pub(crate) fn read(text: &str, house: &TimeZone) -> Result<Read, Refused> {
+pub(crate) fn read(text: &str, venue: &TimeZone) -> Result<Read, Refused> {
     let calendars = lines::read(text.trim_start_matches('\u{feff}'))?;
     let (mut entries, mut troubles) = (Vec::new(), Vec::new());
     let mut left_out = BTreeMap::new();
     let mut count = 0;
     for calendar in &calendars {
-        let mut reader = Reader::of(calendar, house)?;
+        let mut reader = Reader::of(calendar, venue)?;
         for part in &calendar.parts {
             match part.name.as_str() {
                 "VEVENT" => {
@@ -132,7 +132,7 @@ fn label(event: &Component) -> String {
 }
 
 impl<'a> Reader<'a> {
-    fn of(calendar: &Component, house: &'a TimeZone) -> Result<Self, Trouble> {
+    fn of(calendar: &Component, venue: &'a TimeZone) -> Result<Self, Trouble> {
         let method = calendar.line("METHOD")?;
         let cancels = match method.map(|line| (line, line.value.trim().to_ascii_uppercase())) {
             None => false,
@@ -154,7 +154,7 @@ impl<'a> Reader<'a> {
         let floating = calendar.line("X-WR-TIMEZONE")?;
         Ok(Self {
             zones: Zones::of(calendar),
-            house,
+            venue,
             floating: floating.map(|line| (line.number, line.value.trim().to_owned())),
             cancels,
             left_out: BTreeMap::new(),
@@ -351,7 +351,7 @@ impl<'a> Reader<'a> {
         day_after.checked_add(rest).map_err(beyond)
     }
 
-    /// An instant: in UTC, in the zone of `TZID`, or, without either, on the clock of the house.
+    /// An instant: in UTC, in the zone of `TZID`, or, without either, on the clock of the business.
     fn instant(&self, line: &Line) -> Result<Timestamp, Trouble> {
         self.at(line, clock(line)?.0)
     }
@@ -366,7 +366,7 @@ impl<'a> Reader<'a> {
             (None, true) => on_clock(&TimeZone::UTC, at).map_err(trouble),
             (Some(zone), false) => self.zones.instant(zone.trim(), at).map_err(trouble),
             (None, false) => {
-                let here = on_clock(self.house, at).map_err(trouble)?;
+                let here = on_clock(self.venue, at).map_err(trouble)?;
                 match &self.floating {
                     Some((said, zone)) if self.zones.instant(zone, at) != Ok(here) => {
                         Err(line.trouble(format!(

@@ -1,11 +1,11 @@
 //! What a caller says of themselves, a code or a name, may be wrong a few times.
 
-use super::asked::{Refusal, refuse};
-use super::counter::Counter;
+use super::arguments::{Refusal, refuse};
+use super::context::ToolContext;
 use crate::booking::identity::Asker;
 use crate::booking::tally::{Kind, Tally};
 
-impl Counter<'_> {
+impl ToolContext<'_> {
     /// What this call and this number have tried; the desk is not counted.
     pub(super) fn tally(&self) -> Option<Tally<'_>> {
         let Asker::Caller { call, .. } = self.asker else {

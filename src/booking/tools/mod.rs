@@ -1,20 +1,20 @@
 //! What the model may do with the book. Answers are JSON that it can speak; days and times come back in full so that
 //! it reads them to the caller.
 
-mod asked;
-mod change;
-mod counter;
+mod arguments;
+mod context;
+mod create;
 mod evidence;
-mod make;
-mod offer;
+mod modify;
+mod search;
 
 use serde_json::{Value, json};
 
-use super::{Asker, Book, BookError, CallContext, premises_in};
-pub(crate) use asked::read_number;
-use asked::{Arguments, Refusal};
-use counter::Counter;
-pub(crate) use make::free_code;
+use super::{Asker, Book, BookError, CallContext, venue_in};
+pub(crate) use arguments::read_number;
+use arguments::{Arguments, Refusal};
+use context::ToolContext;
+pub(crate) use create::free_code;
 
 /// An answer to a key is kept this long; no call lasts so long.
 const KEEP_ANSWERS_SECONDS: i64 = 7 * 86_400;
@@ -28,7 +28,7 @@ pub struct BookTool {
     /// Whether it changes something: such a call wants an idempotency key.
     pub effects: bool,
     schema: fn() -> Value,
-    run: fn(&Counter<'_>, &Arguments<'_>) -> Result<Value, Refusal>,
+    run: fn(&ToolContext<'_>, &Arguments<'_>) -> Result<Value, Refusal>,
 }
 
 impl BookTool {
@@ -81,7 +81,7 @@ const TOOLS: &[BookTool] = &[
         description: "Lists the treatments with their length, price and therapists, the opening hours and today's date.",
         effects: false,
         schema: || object(json!({}), &[]),
-        run: offer::list_services,
+        run: search::list_services,
     },
     BookTool {
         name: "find_times",
@@ -100,7 +100,7 @@ const TOOLS: &[BookTool] = &[
                 &["service"],
             )
         },
-        run: offer::find_times,
+        run: search::find_times,
     },
     BookTool {
         name: "book_appointment",
@@ -120,7 +120,7 @@ const TOOLS: &[BookTool] = &[
                 &["service", "day", "time"],
             )
         },
-        run: make::book_appointment,
+        run: create::book_appointment,
     },
     BookTool {
         name: "find_appointments",
@@ -128,7 +128,7 @@ const TOOLS: &[BookTool] = &[
                       they were made under, or one by its confirmation code together with that name.",
         effects: false,
         schema: || object(whose(), &[]),
-        run: change::find_appointments,
+        run: modify::find_appointments,
     },
     BookTool {
         name: "move_appointment",
@@ -143,14 +143,14 @@ const TOOLS: &[BookTool] = &[
                 json!({"type": "string", "description": "Only if the caller wants another one."});
             object(properties, &["time"])
         },
-        run: change::move_appointment,
+        run: modify::move_appointment,
     },
     BookTool {
         name: "cancel_appointment",
         description: "Cancels one of the caller's appointments. Only after the caller has said clearly which one.",
         effects: true,
         schema: || object(whose(), &[]),
-        run: change::cancel_appointment,
+        run: modify::cancel_appointment,
     },
 ];
 
@@ -194,7 +194,7 @@ pub(super) fn run(book: &Book, name: &str, arguments: &Value, context: &CallCont
             }
             // Whatever a tool refuses, it refuses before it writes, but for the count of what was tried; the refusal is
             // kept like any other answer.
-            let answer = match (tool.run)(&counter(book, connection, context)?, &arguments) {
+            let answer = match (tool.run)(&tool_context(book, connection, context)?, &arguments) {
                 Err(Refusal::Spoken(answer)) | Ok(answer) => answer,
                 Err(Refusal::Book(error)) => return Err(error),
             };
@@ -204,12 +204,12 @@ pub(super) fn run(book: &Book, name: &str, arguments: &Value, context: &CallCont
             Ok(answer)
         })
     } else {
-        book.read(
-            |connection| match (tool.run)(&counter(book, connection, context)?, &arguments) {
+        book.read(|connection| {
+            match (tool.run)(&tool_context(book, connection, context)?, &arguments) {
                 Err(Refusal::Spoken(answer)) | Ok(answer) => Ok(answer),
                 Err(Refusal::Book(error)) => Err(error),
-            },
-        )
+            }
+        })
     };
     answer.map(mark_names).map(Answer::kept).unwrap_or_else(|error: BookError| {
         log::error!(target: "switchboard::book", tool = name, error:% = error; "the book failed");
@@ -238,14 +238,14 @@ fn mark_names(mut answer: Value) -> Value {
     answer
 }
 
-fn counter<'a>(
+fn tool_context<'a>(
     book: &'a Book,
     connection: &'a rusqlite::Connection,
     context: &CallContext<'a>,
-) -> Result<Counter<'a>, BookError> {
-    Ok(Counter {
+) -> Result<ToolContext<'a>, BookError> {
+    Ok(ToolContext {
         connection,
-        premises: premises_in(connection)?,
+        venue: venue_in(connection)?,
         now: context.now,
         asker: context.asker,
         caller: match context.asker {
@@ -272,7 +272,7 @@ fn answered(
     let answer = serde_json::from_str(&text);
     answer
         .map(Some)
-        .map_err(|error| BookError::House(format!("an answer in the book cannot be read: {error}")))
+        .map_err(|error| BookError::Venue(format!("an answer in the book cannot be read: {error}")))
 }
 
 /// Keeps the answer of a key, in the transaction of the effect.

@@ -8,14 +8,14 @@ use awc::Client;
 use awc::error::{WsClientError, WsProtocolError};
 use bytes::BytesMut;
 use call_protocol::model::command::{ModelCommand, SessionSetup};
-use call_protocol::openai;
+use call_protocol::model::openai;
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use switchboard_actors::metrics::Metrics;
 
 use super::Outcome;
-use crate::answering::session_of;
+use crate::routing::session_of;
 use crate::settings::{Agent, Settings};
 use crate::toolbox;
 

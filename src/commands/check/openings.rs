@@ -4,8 +4,8 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::answering::{AnsweringError, wants_book};
 use crate::booking::{self, Book};
+use crate::routing::{AnsweringError, wants_book};
 use crate::service::{StartError, listen};
 use crate::settings::Settings;
 

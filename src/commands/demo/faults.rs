@@ -4,13 +4,13 @@
 //! model live in this one. What is measured is what came out of the phone.
 
 mod caller;
+mod fallback_url;
 mod files;
-mod heard;
 mod operator;
-mod rung;
+mod scenario;
 mod serving;
-mod standby;
-mod story;
+mod silence_meter;
+mod step;
 
 use std::path::Path;
 use std::rc::Rc;
@@ -20,18 +20,18 @@ use switchboard_kit::realtime::{Realtime, Running};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Line, PhoneEvent};
 use tokio::sync::mpsc;
 
-use super::show::Show;
+use super::report::Report;
 use super::{AUTH_TOKEN, PUBLIC};
 use crate::cli::{Demo, Exit, complain};
 use crate::commands::line::fail;
 
+use fallback_url::FallbackUrl;
 use files::Events;
-use heard::Sounds;
 use operator::Operator;
-use rung::{HEAD, Measured};
+use scenario::{Scenario, Told};
 use serving::{LogLine, Plan, absolute, addresses};
-use standby::Standby;
-use story::{Story, Told};
+use silence_meter::Sounds;
+use step::{HEAD, Measured};
 
 /// Opens the admin listener of the serving process.
 const ADMIN_TOKEN: &str = "demo-admin-token-0123456789";
@@ -71,13 +71,13 @@ async fn play(arguments: &Demo) -> Result<bool, String> {
         (300, 700)
     };
     let model = Realtime::builder()
-        .script(story::script())
-        .resume(story::RESUME)
+        .script(scenario::script())
+        .resume(scenario::RESUME)
         .think_ms(think_ms)
         .start()
         .await
         .map_err(|error| text(&error))?;
-    let show = Rc::new(Show::new());
+    let show = Rc::new(Report::new());
     show.title(&format!("model emulated at {}", model.url()));
 
     let out = absolute(&arguments.out)?;
@@ -88,7 +88,7 @@ async fn play(arguments: &Demo) -> Result<bool, String> {
         "process {} serves at http://{}, admin at http://{}",
         serving.pid, plan.public, plan.admin
     ));
-    let standby = Standby::start(PUBLIC).map_err(|error| text(&error))?;
+    let standby = FallbackUrl::start(PUBLIC).map_err(|error| text(&error))?;
     let (observer, events) = mpsc::unbounded_channel();
     let line = line(&plan, &standby, observer)?;
     show.title(&format!("a caller dials; webhooks are signed for {PUBLIC}"));
@@ -96,7 +96,7 @@ async fn play(arguments: &Demo) -> Result<bool, String> {
     let watching = actix::spawn(watch(show.clone(), events));
     let (caller, prompter) = caller::caller(quiet_ms);
     let mut calling = actix::spawn(async move { line.call(caller).await });
-    let mut story = Story {
+    let mut story = Scenario {
         prompter,
         model: &model,
         operator: Operator::new(plan.admin, ADMIN_TOKEN),
@@ -115,7 +115,7 @@ async fn play(arguments: &Demo) -> Result<bool, String> {
     if let Err(why) = &played {
         show.title(&format!("the call did not go on: {why}"));
     }
-    let Story {
+    let Scenario {
         prompter,
         serving,
         log,
@@ -178,7 +178,7 @@ fn plan(out: &Path, model: &Running) -> std::io::Result<Result<Plan, String>> {
 
 fn line(
     plan: &Plan,
-    standby: &Standby,
+    standby: &FallbackUrl,
     observer: mpsc::UnboundedSender<PhoneEvent>,
 ) -> Result<Line, String> {
     let mut line = super::line_to(plan.public, observer)?;
@@ -188,7 +188,10 @@ fn line(
 }
 
 /// Shows what happens on the line, and keeps it.
-async fn watch(show: Rc<Show>, mut events: mpsc::UnboundedReceiver<PhoneEvent>) -> Vec<PhoneEvent> {
+async fn watch(
+    show: Rc<Report>,
+    mut events: mpsc::UnboundedReceiver<PhoneEvent>,
+) -> Vec<PhoneEvent> {
     let mut seen = Vec::new();
     while let Some(event) = events.recv().await {
         show.phone(&event);
@@ -208,7 +211,7 @@ async fn read_out(mut logs: mpsc::UnboundedReceiver<LogLine>) -> Vec<LogLine> {
 
 /// The table, and what came of it; true if every rung was survived.
 fn summary(
-    show: &Show,
+    show: &Report,
     outcome: &CallOutcome,
     rungs: &[Measured],
     played: bool,

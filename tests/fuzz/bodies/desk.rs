@@ -1,4 +1,4 @@
-//! Any file the desk imports, house or calendar, is taken or refused; the book can be written out afterwards.
+//! Any file the desk imports, service or calendar, is taken or refused; the book can be written out afterwards.
 use std::sync::LazyLock;
 
 use jiff::Timestamp;

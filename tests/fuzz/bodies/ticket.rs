@@ -3,9 +3,10 @@ use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use secrecy::SecretString;
-use switchboard::phone::ticket::Mint;
+use switchboard::phone::ticket::TicketIssuer;
 
-static MINT: LazyLock<Mint> = LazyLock::new(|| Mint::from_auth_token(&SecretString::from("12345")));
+static MINT: LazyLock<TicketIssuer> =
+    LazyLock::new(|| TicketIssuer::from_auth_token(&SecretString::from("12345")));
 static NOW: LazyLock<SystemTime> =
     LazyLock::new(|| UNIX_EPOCH + Duration::from_secs(1_795_000_000));
 

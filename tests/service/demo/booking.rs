@@ -7,7 +7,7 @@ use serde_json::Value;
 use switchboard_kit::realtime::{Realtime, Script};
 use switchboard_kit::speech;
 
-use crate::support::{AUTH_TOKEN, House, Options, PUBLIC, child, times};
+use crate::support::{AUTH_TOKEN, Options, PUBLIC, TestService, child, times};
 
 /// A folder that goes when the test is over.
 struct Folder(PathBuf);
@@ -141,8 +141,8 @@ fn times(offer: &str) -> Vec<(String, String)> {
 #[tokio::test]
 async fn a_call_to_a_service_without_a_book_comes_to_its_end() {
     let model = Realtime::builder().script(Script::spa()).think_ms(100);
-    let house = House::start(Options::default().model(model)).await;
-    let to = format!("http://{}", house.public);
+    let service = TestService::start(Options::default().model(model)).await;
+    let to = format!("http://{}", service.public);
     let run = move || {
         let arguments = [
             "call",
@@ -159,7 +159,7 @@ async fn a_call_to_a_service_without_a_book_comes_to_its_end() {
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0), "{told}");
     assert!(told.contains("the caller hung up"), "{told}");
-    let session = house.model.sessions().into_iter().next().unwrap();
+    let session = service.model.sessions().into_iter().next().unwrap();
     let said: Vec<String> = session
         .items()
         .into_iter()
@@ -171,5 +171,5 @@ async fn a_call_to_a_service_without_a_book_comes_to_its_end() {
         assert!(said.iter().any(|said| said == text), "{clip}: {said:?}");
     }
     println!("{}", told.lines().next().unwrap_or_default());
-    house.stop().await;
+    service.stop().await;
 }

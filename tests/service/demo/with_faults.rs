@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::support::House;
+use crate::support::TestService;
 use crate::support::child::run;
 use crate::support::http::Request;
 use crate::support::phone::sid;
@@ -108,12 +108,12 @@ fn one_call_survives_every_rung_and_its_caller_is_never_left_in_silence() {
 
 #[tokio::test]
 async fn a_fault_needs_the_token_a_live_call_and_a_kind() {
-    let house = House::usual().await;
+    let service = TestService::usual().await;
     let path = format!("/admin/calls/{}/fault", sid("CA"));
     let ask = async |body: &str, token: &str| {
         let request = Request::new("POST", &path).header("Content-Type", "application/json");
         let request = request.header("Authorization", &format!("Bearer {token}"));
-        request.body(body).send(house.admin).await
+        request.body(body).send(service.admin).await
     };
     let good = "{\"kind\":\"panic_in_step\"}";
     // A panic in a handler is that request's business, and it is told so.
@@ -133,5 +133,5 @@ async fn a_fault_needs_the_token_a_live_call_and_a_kind() {
         assert_eq!(answer.status, 422, "{body}");
         assert_eq!(answer.json()["error"]["code"], "bad_body");
     }
-    house.stop().await;
+    service.stop().await;
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use switchboard_kit::twilio::CallEnd;
 
 use crate::support::tool_server::{Does, ToolServer};
-use crate::tools::conversation::{ask, house, model_calling, toml};
+use crate::tools::conversation::{ask, model_calling, service, toml};
 
 const CALLS: usize = 20;
 
@@ -19,8 +19,8 @@ async fn twenty_calls_run_a_tool_at_once_and_their_audio_does_not_wait_for_it() 
     let server = ToolServer::start([Does::AnswersAfter(600, r#"{"code":"A7"}"#.to_owned())]).await;
     let model = model_calling(&[("it", json!({"at": 9}))]);
     let silent = "tool_filler = { mode = \"none\" }";
-    let house = house(model, toml(&server, silent, "effects = true")).await;
-    let outcomes = join_all((0..CALLS).map(|_| ask(&house, []))).await;
+    let service = service(model, toml(&server, silent, "effects = true")).await;
+    let outcomes = join_all((0..CALLS).map(|_| ask(&service, []))).await;
     for outcome in &outcomes {
         assert_eq!(outcome.end, CallEnd::CallerHungUp);
         assert_eq!(outcome.complaints(), []);
@@ -43,8 +43,8 @@ async fn twenty_calls_run_a_tool_at_once_and_their_audio_does_not_wait_for_it() 
         "the same wish of another caller is another"
     );
     assert_eq!(server.effects(), CALLS as u32);
-    house.empty().await;
-    let scrape = house.metrics().await;
+    service.empty().await;
+    let scrape = service.metrics().await;
     let sum = |name: &str| {
         let of_way = |way: &str| scrape.get(&name.replace("WAY", way));
         of_way("from_caller") + of_way("to_caller")
@@ -60,5 +60,5 @@ async fn twenty_calls_run_a_tool_at_once_and_their_audio_does_not_wait_for_it() 
         share * 100.0
     );
     assert!(share >= 0.99, "{share}");
-    house.stop().await;
+    service.stop().await;
 }

@@ -11,7 +11,9 @@ use switchboard_kit::realtime::Step as Answer;
 use switchboard_kit::twilio::{CallEnd, Step};
 
 use crate::support::tool_server::{Does, ToolServer};
-use crate::support::{AGENT, House, Options, SOON, brief_with, caller, listen, say, tone, until};
+use crate::support::{
+    AGENT, Options, SOON, TestService, brief_with, caller, listen, say, tone, until,
+};
 use crate::tools::conversation::{ask, calling, model_calling, outputs, tools_run, went_well};
 
 /// A data directory that goes with the test.
@@ -65,7 +67,7 @@ async fn what_a_locked_book_could_not_do_has_failed_and_is_done_when_it_is_wishe
     let options = options
         .with("SWITCHBOARD_DATA_DIR", folder.0.to_str().unwrap())
         .model(brief_with(|script| script.turns = turns));
-    let house = House::start(options).await;
+    let service = TestService::start(options).await;
     let other = Connection::open(folder.0.join(booking::FILE)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let unlocks = async {
@@ -73,7 +75,7 @@ async fn what_a_locked_book_could_not_do_has_failed_and_is_done_when_it_is_wishe
             "the model is told that the book failed",
             SOON * 2,
             async || {
-                let session = house.model.session(1);
+                let session = service.model.session(1);
                 session.is_some_and(|session| !outputs(&session).is_empty())
             },
         )
@@ -88,20 +90,20 @@ async fn what_a_locked_book_could_not_do_has_failed_and_is_done_when_it_is_wishe
         listen(),
         Step::HangUp,
     ];
-    let line = house.line();
+    let line = service.line();
     let (outcome, ()) = tokio::join!(line.call(caller(steps)), unlocks);
     went_well(&outcome, 3);
-    let told = outputs(&house.model.session(1).unwrap());
+    let told = outputs(&service.model.session(1).unwrap());
     assert_eq!(
         told[0],
         json!({"error": "The appointment book cannot be reached at the moment. Nothing was changed."})
     );
     assert!(told[1]["booked"]["code"].is_string(), "{told:?}");
-    house.empty().await;
-    let scrape = house.metrics().await;
+    service.empty().await;
+    let scrape = service.metrics().await;
     assert_eq!(tools_run(&scrape, "book_appointment", "failed"), 1.0);
     assert_eq!(tools_run(&scrape, "book_appointment", "ok"), 1.0);
-    house.stop().await;
+    service.stop().await;
     println!("a locked book: 1 run failed, the same wish again booked");
 }
 
@@ -116,7 +118,7 @@ async fn a_time_that_is_taken_counts_as_refused_and_others_are_told() {
     let options = options
         .with("SWITCHBOARD_DATA_DIR", folder.0.to_str().unwrap())
         .model(model);
-    let house = House::start(options).await;
+    let service = TestService::start(options).await;
     let book = booking::Book::open(folder.0.join(booking::FILE)).unwrap();
     for caller in ["+15550201", "+15550202"] {
         let context = booking::CallContext {
@@ -131,17 +133,17 @@ async fn a_time_that_is_taken_counts_as_refused_and_others_are_told() {
         let made = book.call("book_appointment", &wish(), &context);
         assert!(made["booked"].is_object(), "{made}");
     }
-    let outcome = ask(&house, []).await;
+    let outcome = ask(&service, []).await;
     went_well(&outcome, 2);
-    let told = outputs(&house.model.session(1).unwrap());
+    let told = outputs(&service.model.session(1).unwrap());
     assert!(
         told[0]["other_times"].is_array() && told[0]["error"].is_string(),
         "{told:?}"
     );
-    house.empty().await;
-    let refused = tools_run(&house.metrics().await, "book_appointment", "refused");
+    service.empty().await;
+    let refused = tools_run(&service.metrics().await, "book_appointment", "refused");
     assert_eq!(refused, 1.0);
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,8 +179,8 @@ async fn a_system_of_ones_own_takes_a_book_tool_s_place_without_a_change_of_the_
     let options = options
         .with("SWITCHBOARD_DATA_DIR", folder.0.to_str().unwrap())
         .model(model);
-    let house = House::start(options).await;
-    let outcome = ask(&house, []).await;
+    let service = TestService::start(options).await;
+    let outcome = ask(&service, []).await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     assert_eq!(outcome.complaints(), []);
     let asked = server.asked();
@@ -192,7 +194,7 @@ async fn a_system_of_ones_own_takes_a_book_tool_s_place_without_a_change_of_the_
             .header("idempotency-key")
             .contains("-book_appointment-0-")
     );
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     assert_eq!(outputs(&session), [answer]);
     let spoken = session.sent_of("response.output_audio_transcript.done");
     assert_eq!(
@@ -201,12 +203,12 @@ async fn a_system_of_ones_own_takes_a_book_tool_s_place_without_a_change_of_the_
     );
     // The embedded book was not even opened.
     assert!(!folder.0.join(booking::FILE).exists());
-    house.empty().await;
+    service.empty().await;
     assert_eq!(
-        tools_run(&house.metrics().await, "book_appointment", "ok"),
+        tools_run(&service.metrics().await, "book_appointment", "ok"),
         1.0
     );
-    house.stop().await;
+    service.stop().await;
     println!(
         "a system of one's own in the book's place: asked once, its code spoken, the embedded book not opened"
     );

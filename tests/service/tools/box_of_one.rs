@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use call_protocol::ids::{CallSid, ModelId};
+use call_protocol::ids::ModelId;
+use call_protocol::phone::CallSid;
 use call_protocol::tool::{ToolFinished, ToolRun, ToolSpec, key};
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::SecretString;

@@ -1,8 +1,8 @@
-//! Tools in a call: the whole house, an emulated model that calls them, a caller who hears what comes of it.
+//! Tools in a call: the whole service, an emulated model that calls them, a caller who hears what comes of it.
 
 use std::time::Duration;
 
-use call_protocol::ids::CallSid;
+use call_protocol::phone::CallSid;
 use call_protocol::tool::ToolSpec;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
@@ -16,7 +16,9 @@ use switchboard_kit::realtime::{
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
 
 use crate::support::tool_server::{Does, ToolServer};
-use crate::support::{AGENT, House, Options, SOON, brief_with, caller, listen, say, tone, until};
+use crate::support::{
+    AGENT, Options, SOON, TestService, brief_with, caller, listen, say, tone, until,
+};
 
 /// An answer that calls tools and says nothing.
 pub(crate) fn calling(tools: &[(&str, Value)]) -> Answer {
@@ -50,20 +52,23 @@ pub(crate) fn toml(server: &ToolServer, agent: &str, more: &str) -> String {
     )
 }
 
-pub(crate) async fn house(model: Realtime, toml: String) -> House {
+pub(crate) async fn service(model: Realtime, toml: String) -> TestService {
     let options = Options {
         toml,
         ..Options::default()
     };
-    House::start(options.model(model)).await
+    TestService::start(options.model(model)).await
 }
 
 /// Hears the greeting, asks, hears the answer, stays for `then`.
-pub(crate) async fn ask(house: &House, then: impl IntoIterator<Item = Step>) -> CallOutcome {
+pub(crate) async fn ask(
+    service: &TestService,
+    then: impl IntoIterator<Item = Step>,
+) -> CallOutcome {
     let mut steps = vec![listen(), say("hello"), listen()];
     steps.extend(then);
     steps.push(Step::HangUp);
-    house.line().call(caller(steps)).await
+    service.line().call(caller(steps)).await
 }
 
 pub(crate) fn outputs(session: &Session) -> Vec<Value> {
@@ -91,20 +96,20 @@ pub(crate) fn went_well(outcome: &CallOutcome, answers: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tool_is_called_and_what_came_of_it_is_heard() {
     let server = ToolServer::start([Does::json(r#"{"name":"Ann"}"#)]).await;
-    let house = house(
+    let service = service(
         model_calling(&[("it", json!({"at": 9}))]),
         toml(&server, "", ""),
     )
     .await;
-    let call = ask(&house, [Step::Wait { ms: 1_500 }]);
+    let call = ask(&service, [Step::Wait { ms: 1_500 }]);
     let page = async {
         let mut page = Value::Null;
         until("the tool stands on the call's page", SOON, async || {
-            let calls = house.calls().await;
+            let calls = service.calls().await;
             let Some(sid) = calls["calls"][0]["call_sid"].as_str() else {
                 return false;
             };
-            page = house
+            page = service
                 .operator("GET", &format!("/admin/calls/{sid}"))
                 .await
                 .json();
@@ -117,7 +122,7 @@ async fn a_tool_is_called_and_what_came_of_it_is_heard() {
     went_well(&outcome, 2);
     assert_eq!(page["tools"][0]["name"], "it");
     assert!(page["tools"][0]["ms"].as_u64().unwrap() < 1_000);
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     assert_eq!(outputs(&session), [json!({"name": "Ann"})]);
     let offered = session.config()["tools"].clone();
     assert_eq!(offered[0]["name"], "it");
@@ -126,9 +131,9 @@ async fn a_tool_is_called_and_what_came_of_it_is_heard() {
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].json()["arguments"], json!({"at": 9}));
     assert_eq!(asked[0].json()["caller"], "+15550142".to_owned().as_str());
-    house.empty().await;
-    assert_eq!(tools_run(&house.metrics().await, "it", "ok"), 1.0);
-    house.stop().await;
+    service.empty().await;
+    assert_eq!(tools_run(&service.metrics().await, "it", "ok"), 1.0);
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,10 +141,10 @@ async fn a_slow_tool_is_filled_with_a_word_and_holds_up_no_audio() {
     let server = ToolServer::start([Does::AnswersAfter(2_500, "{}".to_owned())]).await;
     let filler = "tool_filler = { after_ms = 500, text = \"Say that it takes a moment.\" }";
     let model = model_calling(&[("it", json!({}))]);
-    let house = house(model, toml(&server, filler, "")).await;
-    let outcome = ask(&house, [listen(), Step::Wait { ms: 300 }]).await;
+    let service = service(model, toml(&server, filler, "")).await;
+    let outcome = ask(&service, [listen(), Step::Wait { ms: 300 }]).await;
     went_well(&outcome, 3);
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     let asked = session.received_of("response.create");
     let fillers = asked.iter().filter(|event| {
         let words = event["response"]["instructions"]
@@ -156,14 +161,14 @@ async fn a_slow_tool_is_filled_with_a_word_and_holds_up_no_audio() {
         "{appended} frames in {seconds} s"
     );
     println!("slow tool: filler after 500 ms, {appended} caller frames in {seconds} s");
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tool_that_is_late_is_told_and_the_call_goes_on() {
     let server = ToolServer::start([Does::HangsWhenDone]).await;
     let model = model_calling(&[("it", json!({}))]);
-    let house = house(
+    let service = service(
         model,
         toml(
             &server,
@@ -172,9 +177,9 @@ async fn a_tool_that_is_late_is_told_and_the_call_goes_on() {
         ),
     )
     .await;
-    let outcome = ask(&house, []).await;
+    let outcome = ask(&service, []).await;
     went_well(&outcome, 2);
-    let told = outputs(&house.model.session(1).unwrap());
+    let told = outputs(&service.model.session(1).unwrap());
     assert_eq!(told.len(), 1);
     assert!(
         told[0]["error"]
@@ -183,9 +188,9 @@ async fn a_tool_that_is_late_is_told_and_the_call_goes_on() {
             .contains("did not answer in time"),
         "{told:?}"
     );
-    house.empty().await;
-    assert_eq!(tools_run(&house.metrics().await, "it", "timed_out"), 1.0);
-    house.stop().await;
+    service.empty().await;
+    assert_eq!(tools_run(&service.metrics().await, "it", "timed_out"), 1.0);
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,23 +201,23 @@ async fn an_item_told_twice_and_arguments_that_are_none_run_nothing_more() {
         ("it", json!("rubbish")),
         ("nothing", json!({})),
     ]);
-    let house = house(
+    let service = service(
         model.fault(Fault::ItemsTwice),
         toml(&server, "", "effects = true"),
     )
     .await;
-    let outcome = ask(&house, []).await;
+    let outcome = ask(&service, []).await;
     went_well(&outcome, 2);
     assert_eq!(server.asked().len(), 1);
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     assert_eq!(outputs(&session).len(), 3, "each call is answered once");
     let after_tools = session.received_of("response.create").len();
     assert_eq!(after_tools, 2, "the greeting, and one for all outputs");
-    house.empty().await;
-    let scrape = house.metrics().await;
+    service.empty().await;
+    let scrape = service.metrics().await;
     assert_eq!(scrape.violations("model", "tool_call_again"), 3.0);
     assert_eq!(scrape.violations("model", "bad_tool_arguments"), 1.0);
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -227,7 +232,7 @@ async fn a_caller_who_speaks_while_a_tool_runs_causes_no_second_run() {
             tone(880, 600, "Here it is."),
         ];
     });
-    let house = house(
+    let service = service(
         model,
         toml(
             &server,
@@ -245,17 +250,17 @@ async fn a_caller_who_speaks_while_a_tool_runs_causes_no_second_run() {
         Step::Wait { ms: 500 },
         Step::HangUp,
     ];
-    let outcome = house.line().call(caller(steps)).await;
+    let outcome = service.line().call(caller(steps)).await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     assert_eq!(server.effects(), 1);
-    let told = outputs(&house.model.session(1).unwrap());
+    let told = outputs(&service.model.session(1).unwrap());
     assert_eq!(
         told,
         [json!({"code": "A7"}), json!({"code": "A7"})],
         "both calls have the one outcome"
     );
     println!("interrupted while running: 2 calls of the model, 1 effect");
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -270,10 +275,13 @@ async fn a_session_lost_while_a_tool_runs_is_followed_by_one_that_knows_the_outc
         script.unprompted = tone(880, 600, "It is booked.");
     });
     let model = model.resume(Resume::CarryOn);
-    let house = house(model, toml(&server, "", "effects = true")).await;
+    let service = service(model, toml(&server, "", "effects = true")).await;
     let lose = async {
         server.asked_times(1).await;
-        house.model.faults().live(Fault::Reset { when: When::Now });
+        service
+            .model
+            .faults()
+            .live(Fault::Reset { when: When::Now });
     };
     let steps = [
         listen(),
@@ -281,12 +289,12 @@ async fn a_session_lost_while_a_tool_runs_is_followed_by_one_that_knows_the_outc
         Step::Wait { ms: 4_000 },
         Step::HangUp,
     ];
-    let line = house.line();
+    let line = service.line();
     let (outcome, ()) = tokio::join!(line.call(caller(steps)), lose);
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     assert_eq!(outcome.complaints(), []);
     assert_eq!(server.effects(), 1);
-    let second = house.model.session(2).unwrap();
+    let second = service.model.session(2).unwrap();
     let told: String = second
         .replayed()
         .iter()
@@ -302,7 +310,7 @@ async fn a_session_lost_while_a_tool_runs_is_followed_by_one_that_knows_the_outc
     println!(
         "session lost in the middle of a tool: 1 effect, its outcome told to the next session"
     );
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -310,16 +318,16 @@ async fn a_fault_in_the_call_while_a_tool_runs_neither_stops_it_nor_runs_it_agai
     let server =
         ToolServer::start([Does::AnswersAfter(1_200, r#"{"code":"A7"}"#.to_owned())]).await;
     let model = model_calling(&[("it", json!({"at": 9}))]);
-    let house = house(model, toml(&server, "", "effects = true")).await;
+    let service = service(model, toml(&server, "", "effects = true")).await;
     let fault = async {
         server.asked_times(1).await;
-        let calls = house.calls().await;
+        let calls = service.calls().await;
         let sid = calls["calls"][0]["call_sid"].as_str().unwrap().to_owned();
         let call = CallSid::parse(&sid).unwrap();
         let broken = Break(call, CallFault::PanicInStep);
-        assert!(house.registry.send(broken).await.unwrap());
+        assert!(service.registry.send(broken).await.unwrap());
     };
-    let (outcome, ()) = tokio::join!(ask(&house, []), fault);
+    let (outcome, ()) = tokio::join!(ask(&service, []), fault);
     went_well(&outcome, 2);
     assert_eq!(
         server.asked().len(),
@@ -327,14 +335,14 @@ async fn a_fault_in_the_call_while_a_tool_runs_neither_stops_it_nor_runs_it_agai
         "the run under way is joined, not made again"
     );
     assert_eq!(
-        outputs(&house.model.session(1).unwrap()),
+        outputs(&service.model.session(1).unwrap()),
         [json!({"code": "A7"})]
     );
-    house.empty().await;
-    let scrape = house.metrics().await;
+    service.empty().await;
+    let scrape = service.metrics().await;
     assert_eq!(scrape.sum("switchboard_call_restarts_total"), 1.0);
     println!("fault of the call while a tool runs: 1 restart, 1 effect, the outcome heard");
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -342,10 +350,10 @@ async fn an_mcp_server_is_named_to_the_model() {
     let server = ToolServer::start([Does::json("{}")]).await;
     let toml = toml(&server, "", "").replace("kind = \"http\"", "kind = \"mcp\"");
     let toml = format!("{toml}headers = {{ X-Tenant = \"spa\" }}\n");
-    let house = house(brief_with(|_| {}), toml).await;
-    let outcome = ask(&house, []).await;
+    let service = service(brief_with(|_| {}), toml).await;
+    let outcome = ask(&service, []).await;
     went_well(&outcome, 2);
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     let update = session.received_of("session.update").remove(0);
     assert_eq!(
         update["session"]["tools"],
@@ -354,7 +362,7 @@ async fn an_mcp_server_is_named_to_the_model() {
             "require_approval": "never", "authorization": "itest-tool-secret", "headers": {"X-Tenant": "spa"},
         }])
     );
-    house.stop().await;
+    service.stop().await;
 }
 
 /// Fails.
@@ -396,27 +404,27 @@ async fn a_tool_of_the_process_is_run_and_one_that_panics_costs_only_itself() {
         own("find_times", Arc::new(Broken)),
         own("list_services", Arc::new(blocking)),
     ];
-    let house = House::start(options).await;
-    install_panic_hook(house.counters.panics.clone());
-    let outcome = ask(&house, []).await;
+    let service = TestService::start(options).await;
+    install_panic_hook(service.counters.panics.clone());
+    let outcome = ask(&service, []).await;
     // As it was before.
     drop(std::panic::take_hook());
     went_well(&outcome, 2);
-    let told = outputs(&house.model.session(1).unwrap());
+    let told = outputs(&service.model.session(1).unwrap());
     assert!(
         told.contains(&json!({"error": "the tool does not work at the moment"})),
         "{told:?}"
     );
     assert!(told.contains(&json!({"asked": {"at": 3}})), "{told:?}");
-    house.empty().await;
-    let scrape = house.metrics().await;
+    service.empty().await;
+    let scrape = service.metrics().await;
     assert_eq!(tools_run(&scrape, "find_times", "panicked"), 1.0);
     assert_eq!(tools_run(&scrape, "list_services", "ok"), 1.0);
     // Other tests of this program panic, too.
     assert!(scrape.get("switchboard_panics_total") >= 1.0);
     assert_eq!(scrape.sum("switchboard_call_restarts_total"), 0.0);
     println!("a panic in a tool: counted once, answered, no restart of the call");
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -432,14 +440,14 @@ async fn a_tool_that_the_model_s_server_refuses_costs_no_other() {
         "tools = [\"end_call\", \"wishes\", \"it\"]",
         1,
     );
-    let house = house(
+    let service = service(
         model_calling(&[("it", json!({}))]),
         format!("{toml}{wishes}"),
     )
     .await;
-    let outcome = ask(&house, []).await;
+    let outcome = ask(&service, []).await;
     went_well(&outcome, 2);
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     let refused = session.sent_of("error");
     assert_eq!(refused.len(), 1, "{refused:?}");
     assert_eq!(refused[0]["error"]["code"], "invalid_function_parameters");
@@ -453,12 +461,12 @@ async fn a_tool_that_the_model_s_server_refuses_costs_no_other() {
         .collect();
     assert_eq!(offered, ["end_call", "it"]);
     assert_eq!(outputs(&session), [json!({"name": "Ann"})]);
-    house.empty().await;
+    service.empty().await;
     assert_eq!(
-        house.metrics().await.violations("model", "refused_tool"),
+        service.metrics().await.violations("model", "refused_tool"),
         1.0
     );
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -466,36 +474,36 @@ async fn a_call_told_in_one_event_alone_is_run_once() {
     for telling in [Telling::Arguments, Telling::ResponseDone] {
         let server = ToolServer::start([Does::json(r#"{"name":"Ann"}"#)]).await;
         let model = model_calling(&[("it", json!({"at": 9}))]).fault(Fault::CallsToldIn(telling));
-        let house = house(model, toml(&server, "", "")).await;
-        let outcome = ask(&house, []).await;
+        let service = service(model, toml(&server, "", "")).await;
+        let outcome = ask(&service, []).await;
         went_well(&outcome, 2);
-        let session = house.model.session(1).unwrap();
+        let session = service.model.session(1).unwrap();
         assert_eq!(outputs(&session), [json!({"name": "Ann"})], "{telling:?}");
         let asked = server.asked();
         assert_eq!(asked.len(), 1, "{telling:?}");
         assert_eq!(asked[0].json()["arguments"], json!({"at": 9}));
-        house.empty().await;
-        let scrape = house.metrics().await;
+        service.empty().await;
+        let scrape = service.metrics().await;
         assert_eq!(scrape.violations("model", "empty_response"), 0.0);
-        house.stop().await;
+        service.stop().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_effect_that_is_acknowledged_without_a_word_is_told_as_done() {
     let server = ToolServer::start([Does::of_kind(204, "", "")]).await;
-    let house = house(
+    let service = service(
         model_calling(&[("it", json!({}))]),
         toml(&server, "", "effects = true"),
     )
     .await;
-    let outcome = ask(&house, []).await;
+    let outcome = ask(&service, []).await;
     went_well(&outcome, 2);
     assert_eq!(
-        outputs(&house.model.session(1).unwrap()),
+        outputs(&service.model.session(1).unwrap()),
         [json!({"status": "done"})]
     );
-    house.empty().await;
-    assert_eq!(tools_run(&house.metrics().await, "it", "ok"), 1.0);
-    house.stop().await;
+    service.empty().await;
+    assert_eq!(tools_run(&service.metrics().await, "it", "ok"), 1.0);
+    service.stop().await;
 }

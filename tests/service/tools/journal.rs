@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use call_protocol::ids::CallSid;
+use call_protocol::phone::CallSid;
 use switchboard_actors::store::{
-    Answer, Begun, CallStore, Claim, Effect, Forgotten, Ring, Rung, Saved, Spent, StoreError,
+    Answer, Begun, CallStore, Claim, Forgotten, Ring, Rung, Saved, Spent, StoreError, ToolEffect,
     UnixSeconds,
 };
 
@@ -71,7 +71,7 @@ impl CallStore for Journal {
         not_used()
     }
 
-    fn begin(&self, effect: Effect, _: UnixSeconds) -> Answer<Begun> {
+    fn begin(&self, effect: ToolEffect, _: UnixSeconds) -> Answer<Begun> {
         let (lines, dies, away) = (self.lines.clone(), self.dies, self.away);
         Box::pin(async move {
             if away {

@@ -13,7 +13,7 @@ use switchboard::toolbox::{OwnTools, check_names};
 use switchboard_actors::tools::{Blocking, ToolRequest};
 
 use crate::support::child::run;
-use crate::support::{AGENT, House, MODEL_KEY, Options, environment};
+use crate::support::{AGENT, MODEL_KEY, Options, TestService, environment};
 use crate::tools::conversation::{ask, model_calling, outputs, tools_run, went_well};
 
 /// A tool that counts a customer's points, and how often it was run.
@@ -48,8 +48,8 @@ fn toml(tools: &str, sections: &str) -> String {
 
 const NAMED: &str = "[tools.loyalty_points]\nkind = \"builtin\"\n";
 
-/// Starts a house with the tool; the model asks it for Ann's points.
-async fn asked(sections: &str) -> (House, Arc<AtomicU32>) {
+/// Starts a service with the tool; the model asks it for Ann's points.
+async fn asked(sections: &str) -> (TestService, Arc<AtomicU32>) {
     let (own, runs) = loyalty_points();
     let model = model_calling(&[("loyalty_points", json!({"customer": "Ann"}))]);
     let mut options = Options {
@@ -58,11 +58,11 @@ async fn asked(sections: &str) -> (House, Arc<AtomicU32>) {
     }
     .model(model);
     options.own = own;
-    (House::start(options).await, runs)
+    (TestService::start(options).await, runs)
 }
 
-fn offered(house: &House, name: &str) -> Value {
-    let tools = house.model.session(1).unwrap().config()["tools"].clone();
+fn offered(service: &TestService, name: &str) -> Value {
+    let tools = service.model.session(1).unwrap().config()["tools"].clone();
     let tools = tools.as_array().unwrap();
     tools
         .iter()
@@ -73,27 +73,27 @@ fn offered(house: &House, name: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tool_the_program_brings_along_has_a_name_of_its_own() {
-    let (house, runs) = asked(NAMED).await;
-    let outcome = ask(&house, []).await;
+    let (service, runs) = asked(NAMED).await;
+    let outcome = ask(&service, []).await;
     went_well(&outcome, 2);
-    let told = outputs(&house.model.session(1).unwrap());
+    let told = outputs(&service.model.session(1).unwrap());
     assert_eq!(
         told,
         [json!({"of": "Ann", "points": 120, "has_effects": false})]
     );
     assert_eq!(runs.load(Ordering::SeqCst), 1);
-    let offered = offered(&house, "loyalty_points");
+    let offered = offered(&service, "loyalty_points");
     assert_eq!(
         offered["description"],
         "Tells how many points a customer has."
     );
     assert_eq!(offered["parameters"]["required"], json!(["customer"]));
-    house.empty().await;
+    service.empty().await;
     assert_eq!(
-        tools_run(&house.metrics().await, "loyalty_points", "ok"),
+        tools_run(&service.metrics().await, "loyalty_points", "ok"),
         1.0
     );
-    house.stop().await;
+    service.stop().await;
     println!("a tool of the program under its own name: offered, run once, its answer told");
 }
 
@@ -104,19 +104,19 @@ async fn what_the_settings_say_of_a_tool_of_the_process_goes_before_its_own_word
          parameters = {{ type = \"object\", properties = {{ customer = {{ type = \"string\", maxLength = 40 }} }} }}\n\
          [tools.end_call]\nkind = \"builtin\"\ndescription = \"Hangs up.\"\n"
     );
-    let (house, _) = asked(&sections).await;
-    let outcome = ask(&house, []).await;
+    let (service, _) = asked(&sections).await;
+    let outcome = ask(&service, []).await;
     went_well(&outcome, 2);
-    let told = outputs(&house.model.session(1).unwrap());
+    let told = outputs(&service.model.session(1).unwrap());
     assert_eq!(told[0]["has_effects"], true);
-    let points = offered(&house, "loyalty_points");
+    let points = offered(&service, "loyalty_points");
     assert_eq!(points["description"], "Knows the points.");
     assert_eq!(
         points["parameters"]["properties"]["customer"]["maxLength"],
         40
     );
-    assert_eq!(offered(&house, "end_call")["description"], "Hangs up.");
-    house.stop().await;
+    assert_eq!(offered(&service, "end_call")["description"], "Hangs up.");
+    service.stop().await;
 }
 
 #[test]

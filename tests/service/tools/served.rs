@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use switchboard_kit::mcp::{McpServer, McpTool};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
 
-use crate::support::{AGENT, House, SOON, until};
-use crate::tools::conversation::{ask, house, model_calling};
+use crate::support::{AGENT, SOON, TestService, until};
+use crate::tools::conversation::{ask, model_calling, service};
 
 /// The spa with the tools of a server.
 fn toml(url: &str) -> String {
@@ -26,9 +26,9 @@ fn forecast(answer: Result<&str, &str>, takes: Duration) -> McpTool {
     }
 }
 
-async fn runs(house: &House, tool: &str, result: &str) -> f64 {
+async fn runs(service: &TestService, tool: &str, result: &str) -> f64 {
     let name = format!("switchboard_tool_seconds_count{{result=\"{result}\",tool=\"{tool}\"}}");
-    house.metric(&name).await
+    service.metric(&name).await
 }
 
 /// The longest time in which the caller heard nothing after he had asked.
@@ -54,16 +54,16 @@ async fn a_tool_of_an_mcp_server_is_run_by_the_provider_and_seen_here() {
             .await
             .unwrap();
         let model = model_calling(&[("forecast", json!({"city": "Lisbon"}))]);
-        let house = house(model, toml(&server.url())).await;
+        let service = service(model, toml(&server.url())).await;
         let mut page = Value::Null;
         let seen = async {
             until("the tool stands on the call's page", SOON * 2, async || {
-                let calls = house.calls().await;
+                let calls = service.calls().await;
                 let Some(sid) = calls["calls"][0]["call_sid"].as_str() else {
                     return false;
                 };
                 let path = format!("/admin/calls/{sid}");
-                page = house.operator("GET", &path).await.json();
+                page = service.operator("GET", &path).await.json();
                 page["tools"]
                     .as_array()
                     .is_some_and(|tools| !tools.is_empty())
@@ -73,7 +73,7 @@ async fn a_tool_of_an_mcp_server_is_run_by_the_provider_and_seen_here() {
         let wait = Step::Wait {
             ms: 2_000 + u64::try_from(takes.as_millis()).unwrap(),
         };
-        let (outcome, ()) = tokio::join!(ask(&house, [wait]), seen);
+        let (outcome, ()) = tokio::join!(ask(&service, [wait]), seen);
         assert_eq!(outcome.end, CallEnd::CallerHungUp);
         assert_eq!(outcome.complaints(), []);
         // The provider asked the server as the settings say; nobody here did.
@@ -98,20 +98,20 @@ async fn a_tool_of_an_mcp_server_is_run_by_the_provider_and_seen_here() {
             json!({"name": "forecast", "arguments": {"city": "Lisbon"}})
         );
         // The model was asked to go on, once, and spoke of it.
-        let session = house.model.session(1).unwrap();
+        let session = service.model.session(1).unwrap();
         assert_eq!(session.received_of("response.create").len(), 2);
         let last = session.sent_of("response.output_audio_transcript.done");
         assert_eq!(last.last().unwrap()["transcript"], "Here it is.");
-        house.empty().await;
-        assert_eq!(runs(&house, "weather", result).await, 1.0);
+        service.empty().await;
+        assert_eq!(runs(&service, "weather", result).await, 1.0);
         assert_eq!(page["tools"][0]["name"], "weather");
         assert_eq!(page["tools"][0]["state"], result);
-        let scrape = house.metrics().await;
+        let scrape = service.metrics().await;
         assert_eq!(scrape.violations("model", "unknown_event"), 0.0);
         let silence = longest_silence_ms(&outcome);
         println!("an mcp tool of {takes:?}, {result}: {silence} ms of silence at most");
         assert!(silence < 2_600, "the filler is heard");
-        house.stop().await;
+        service.stop().await;
     }
 }
 
@@ -121,11 +121,11 @@ async fn a_server_of_tools_that_is_down_costs_its_tools_and_nothing_else() {
     let url = server.url();
     drop(server);
     let model = model_calling(&[]);
-    let house = house(model, toml(&url)).await;
-    let outcome = ask(&house, [Step::Wait { ms: 500 }]).await;
+    let service = service(model, toml(&url)).await;
+    let outcome = ask(&service, [Step::Wait { ms: 500 }]).await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     assert_eq!(outcome.complaints(), []);
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     assert_eq!(session.sent_of("mcp_list_tools.failed").len(), 1);
     let told = session.received_of("conversation.item.create");
     let told = told
@@ -135,7 +135,7 @@ async fn a_server_of_tools_that_is_down_costs_its_tools_and_nothing_else() {
         .flatten()
         .filter(|text| text.contains("does not work at the moment"));
     assert_eq!(told.count(), 1);
-    assert_eq!(runs(&house, "mcp", "unlisted").await, 1.0);
+    assert_eq!(runs(&service, "mcp", "unlisted").await, 1.0);
     println!("an mcp server that is down: the model is told once, the call goes on");
-    house.stop().await;
+    service.stop().await;
 }

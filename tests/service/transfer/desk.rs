@@ -16,13 +16,13 @@ const COMMANDS: [(&str, &str); 3] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_agent_says_what_the_operator_wants_and_knows_what_he_tells() {
-    let house = usual().await;
-    let line = house.line();
+    let service = usual().await;
+    let line = service.line();
     let steps = [listen(), listen(), Step::HangUp];
     let call = tokio::spawn(async move { line.call(caller(steps)).await });
-    let sid = live(&house).await;
+    let sid = live(&service).await;
     for (what, body) in [COMMANDS[1], COMMANDS[0]] {
-        let reply = order(&house, &sid, what, body).await;
+        let reply = order(&service, &sid, what, body).await;
         assert_eq!(reply.status, 202, "{}", reply.text());
         assert_eq!(reply.json(), json!({"call_sid": sid, what: "ordered"}));
     }
@@ -31,7 +31,7 @@ async fn the_agent_says_what_the_operator_wants_and_knows_what_he_tells() {
     assert_eq!(outcome.complaints(), []);
     // The greeting, and the operator's words.
     assert_eq!(outcome.streams[0].agent_speech.len(), 2);
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     assert_eq!(told(&session), ["The sauna is closed today."]);
     let asked = asked(&session);
     assert_eq!(asked.len(), 2, "the greeting, and this: {asked:?}");
@@ -39,17 +39,17 @@ async fn the_agent_says_what_the_operator_wants_and_knows_what_he_tells() {
         asked[1].contains("word for word") && asked[1].ends_with("\nWe close at six today."),
         "{asked:?}"
     );
-    house.empty().await;
-    house.stop().await;
+    service.empty().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_bodies_are_refused_and_change_nothing() {
-    let house = usual().await;
-    let line = house.line();
+    let service = usual().await;
+    let line = service.line();
     let steps = [listen(), Step::Wait { ms: 2_000 }, Step::HangUp];
     let call = tokio::spawn(async move { line.call(caller(steps)).await });
-    let sid = live(&house).await;
+    let sid = live(&service).await;
     let long = json!({"text": "ä".repeat(2_001)}).to_string();
     let huge = json!({"text": "a".repeat(1 << 20)}).to_string();
     let texts = [
@@ -87,39 +87,43 @@ async fn bad_bodies_are_refused_and_change_nothing() {
     }
     rows.extend(destinations.map(|body| ("transfer", body)));
     for (what, body) in &rows {
-        let reply = order(&house, &sid, what, body).await;
+        let reply = order(&service, &sid, what, body).await;
         let shown: String = body.chars().take(40).collect();
         assert_eq!(reply.status, 422, "{what} {shown}: {}", reply.text());
         assert_eq!(reply.json()["error"]["code"], "bad_body", "{what} {shown}");
     }
     let outcome = call.await.unwrap();
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
-    let session = house.model.session(1).unwrap();
+    let session = service.model.session(1).unwrap();
     assert_eq!((told(&session).len(), asked(&session).len()), (0, 1));
-    house.empty().await;
-    house.stop().await;
+    service.empty().await;
+    service.stop().await;
     println!("{} bad bodies: all 422", rows.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_for_unknown_calls_and_calls_in_another_state_are_refused() {
-    let house = usual().await;
+    let service = usual().await;
     for call in ["CA1", "CA00000000000000000000000000000001"] {
         for (what, body) in COMMANDS {
-            assert_eq!(order(&house, call, what, body).await.status, 404, "{what}");
+            assert_eq!(
+                order(&service, call, what, body).await.status,
+                404,
+                "{what}"
+            );
         }
     }
     // A socket on which nobody was heard yet.
     let call = sid("CA");
-    let mut leg = house.pick_up(&call).await;
+    let mut leg = service.pick_up(&call).await;
     leg.connected().await;
     leg.start().await;
     until("the call has begun", SOON, async || {
-        house.calls().await["calls"][0]["state"] == "start"
+        service.calls().await["calls"][0]["state"] == "start"
     })
     .await;
     let refused = async |call: &str, what: &str, body: &str, why: &str| {
-        let reply = order(&house, call, what, body).await;
+        let reply = order(&service, call, what, body).await;
         assert_eq!(reply.status, 409, "{what}: {}", reply.text());
         let error = reply.json()["error"].clone();
         assert_eq!(error["code"], "wrong_state");
@@ -130,22 +134,22 @@ async fn commands_for_unknown_calls_and_calls_in_another_state_are_refused() {
         refused(&call, what, body, "not in media").await;
     }
     leg.stop().await;
-    house.empty().await;
+    service.empty().await;
     // A caller whose model cannot be had yet: a person can.
-    house.model.faults().every(ModelFault::HangHandshake);
+    service.model.faults().every(ModelFault::HangHandshake);
     let call = sid("CA");
-    let mut leg = house.pick_up(&call).await;
+    let mut leg = service.pick_up(&call).await;
     leg.begin().await;
     until("the caller is heard", SOON, async || {
         leg.media().await;
-        house.calls().await["calls"][0]["state"] == "media"
+        service.calls().await["calls"][0]["state"] == "media"
     })
     .await;
     for (what, body) in &COMMANDS[..2] {
         refused(&call, what, body, "model is not ready").await;
     }
     let (what, body) = COMMANDS[2];
-    assert_eq!(order(&house, &call, what, body).await.status, 202);
-    house.empty().await;
-    house.stop().await;
+    assert_eq!(order(&service, &call, what, body).await.status, 202);
+    service.empty().await;
+    service.stop().await;
 }

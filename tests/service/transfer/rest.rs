@@ -11,7 +11,7 @@ use switchboard_kit::twilio::{
 use crate::support::http::{Request, ring};
 use crate::support::phone::sid;
 use crate::support::{
-    ACCOUNT, AUTH_TOKEN, House, Options, SOON, brief_with, caller, listen, say, until,
+    ACCOUNT, AUTH_TOKEN, Options, SOON, TestService, brief_with, caller, listen, say, until,
 };
 use crate::transfer::switching::{DESK, live, order, sends_to, told, toml};
 
@@ -42,9 +42,9 @@ fn sending() -> Realtime {
     brief_with(|script| script.turns = vec![step])
 }
 
-/// A house that can ask Twilio to call people, and Twilio.
+/// A service that can ask Twilio to call people, and Twilio.
 struct Town {
-    house: House,
+    service: TestService,
     rest: RestApi,
 }
 
@@ -53,7 +53,7 @@ impl Town {
         Self::with_login(model, (ACCOUNT, AUTH_TOKEN), &[]).await
     }
 
-    /// A Twilio that wants this login, and more variables for the house.
+    /// A Twilio that wants this login, and more variables for the service.
     async fn with_login(
         model: Realtime,
         (user, password): (&str, &str),
@@ -72,28 +72,28 @@ impl Town {
         for (name, value) in more {
             options = options.with(name, value);
         }
-        let house = House::start(options).await;
-        Self { house, rest }
+        let service = TestService::start(options).await;
+        Self { service, rest }
     }
 
-    /// A line to the house, over which the people are called as well.
+    /// A line to the service, over which the people are called as well.
     fn line(&self) -> Line {
-        let line = self.house.line();
+        let line = self.service.line();
         self.rest.serve(line.clone());
         line
     }
 
     async fn until_told(&self, words: &str) {
         until(words, SOON, async || {
-            let session = self.house.model.session(1);
+            let session = self.service.model.session(1);
             session.is_some_and(|session| told(&session).concat().contains(words))
         })
         .await;
     }
 
     async fn stop(self) {
-        self.house.empty().await;
-        self.house.stop().await;
+        self.service.empty().await;
+        self.service.stop().await;
     }
 }
 
@@ -122,7 +122,7 @@ async fn stays_with_the_agent(does: PersonDoes, words: &str) -> (CallOutcome, Ve
     let hang_up = line.exchange.clone();
     let call = tokio::spawn(async move { line.call(caller(asks())).await });
     town.until_told(words).await;
-    let session = town.house.model.session(1).unwrap();
+    let session = town.service.model.session(1).unwrap();
     until("the agent says so", SOON, async || {
         let asked = crate::transfer::switching::asked(&session);
         asked
@@ -141,7 +141,7 @@ async fn stays_with_the_agent(does: PersonDoes, words: &str) -> (CallOutcome, Ve
     assert_eq!(outcome.complaints(), []);
     assert_eq!(outcome.streams.len(), 1, "never left the agent");
     assert_eq!(outcome.dialled(), [""; 0]);
-    assert!(town.house.model.session(2).is_none());
+    assert!(town.service.model.session(2).is_none());
     town.stop().await;
     (outcome, people)
 }
@@ -172,7 +172,7 @@ async fn a_person_takes_the_call_while_the_caller_stays_and_then_the_two_meet() 
     assert_eq!(meetings[0].calls, both);
     assert_eq!((outcome.dialled(), outcome.streams.len()), (vec![], 1));
     // The caller was told, and heard it to its end.
-    let asked = crate::transfer::switching::asked(&town.house.model.session(1).unwrap());
+    let asked = crate::transfer::switching::asked(&town.service.model.session(1).unwrap());
     assert!(
         asked
             .iter()
@@ -181,7 +181,7 @@ async fn a_person_takes_the_call_while_the_caller_stays_and_then_the_two_meet() 
     );
     assert_eq!(outcome.streams[0].thrown_away_ms(), 0);
     let tools = town
-        .house
+        .service
         .model
         .session(1)
         .unwrap()
@@ -263,10 +263,10 @@ async fn the_caller_who_hangs_up_leaves_nobody_on_the_line() {
         let rooms = line.rooms.clone();
         let call = tokio::spawn(async move { line.call(caller(asks())).await });
         let stage = if key.is_some() { "waiting" } else { "briefed" };
-        let of_caller = live(&town.house).await;
+        let of_caller = live(&town.service).await;
         until(stage, SOON, async || {
             let page = format!("/admin/calls/{of_caller}");
-            let page = town.house.operator("GET", &page).await.json();
+            let page = town.service.operator("GET", &page).await.json();
             page["person"]["stage"] == stage
         })
         .await;
@@ -394,12 +394,12 @@ async fn a_key_and_the_operator_have_people_called_too_one_at_a_time() {
         !town.rest.requests().is_empty()
     })
     .await;
-    let of_caller = live(&town.house).await;
+    let of_caller = live(&town.service).await;
     let body = json!({"to": "+15550177"}).to_string();
-    let reply = order(&town.house, &of_caller, "transfer", &body).await;
+    let reply = order(&town.service, &of_caller, "transfer", &body).await;
     assert_eq!(reply.status, 409, "{}", reply.text());
     town.until_told("did not answer (it rang").await;
-    let reply = order(&town.house, &of_caller, "transfer", &body).await;
+    let reply = order(&town.service, &of_caller, "transfer", &body).await;
     assert_eq!(reply.status, 202, "{}", reply.text());
     let outcome = call.await.unwrap();
     assert_eq!(outcome.end, CallEnd::HungUp, "{:?}", outcome.documents);
@@ -408,7 +408,7 @@ async fn a_key_and_the_operator_have_people_called_too_one_at_a_time() {
     assert_eq!(called, [DESK, "+15550177"]);
     assert_eq!(rooms.meetings().len(), 1);
     // Neither the model nor a URL sees the operator's number.
-    let session = town.house.model.session(1).unwrap();
+    let session = town.service.model.session(1).unwrap();
     assert!(!told(&session).concat().contains("0177"));
     town.stop().await;
 }
@@ -424,7 +424,7 @@ async fn forged_and_stale_words_about_a_person_change_nothing() {
         !town.rest.requests().is_empty()
     })
     .await;
-    let of_caller = live(&town.house).await;
+    let of_caller = live(&town.service).await;
     let leg = sid("CA");
     let fields = |more: &[(&'static str, &'static str)]| {
         let mut fields: Vec<(String, String)> = ring(&leg, "+15550142")
@@ -448,7 +448,7 @@ async fn forged_and_stale_words_about_a_person_change_nothing() {
         } else {
             Request::form(&path, &fields)
         };
-        request.send(town.house.public).await
+        request.send(town.service.public).await
     };
     let busy = fields(&[("CallStatus", "busy")]);
     let takes = fields(&[("CallStatus", "in-progress"), ("Digits", "1")]);
@@ -470,7 +470,7 @@ async fn forged_and_stale_words_about_a_person_change_nothing() {
     let reply = ask("/person-status?call=CA1&attempt=1".to_owned(), &busy, true).await;
     assert_eq!(reply.status, 400);
     let page = format!("/admin/calls/{of_caller}");
-    let page = town.house.operator("GET", &page).await.json();
+    let page = town.service.operator("GET", &page).await.json();
     assert_eq!(
         page["person"],
         json!({"to": "front_desk", "stage": "ringing"})
@@ -490,12 +490,12 @@ async fn a_caller_whose_person_hung_up_in_the_last_moment_is_fetched_back() {
     town.rest.person(PersonDoes::LetsItRing { ms: 20_000 });
     let line = town.line();
     let call = sid("CA");
-    let mut leg = town.house.pick_up(&call).await;
+    let mut leg = town.service.pick_up(&call).await;
     leg.begin().await;
     let ordered = async {
-        live(&town.house).await;
+        live(&town.service).await;
         let body = r#"{"to":"front_desk"}"#;
-        let reply = order(&town.house, &call, "transfer", body).await;
+        let reply = order(&town.service, &call, "transfer", body).await;
         assert_eq!(reply.status, 202, "{}", reply.text());
         until("the front desk is called", SOON, async || {
             !town.rest.requests().is_empty()
@@ -508,7 +508,7 @@ async fn a_caller_whose_person_hung_up_in_the_last_moment_is_fetched_back() {
         fields.push(("Digits", "1"));
         let path = format!("/briefing-key?call={call}&attempt=1");
         let reply = Request::signed(&path, &fields)
-            .send(town.house.public)
+            .send(town.service.public)
             .await;
         let room = format!(">{call}-1</Conference>");
         assert!(reply.text().contains(&room), "{}", reply.text());
@@ -525,11 +525,11 @@ async fn a_caller_whose_person_hung_up_in_the_last_moment_is_fetched_back() {
         }
     };
     tokio::join!(ordered, listening);
-    town.house.empty().await;
+    town.service.empty().await;
     let mut fields = ring(&call, "+15550142");
     fields[2].1 = "in-progress";
     let after = Request::signed("/after-stream", &fields)
-        .send(town.house.public)
+        .send(town.service.public)
         .await;
     let room = format!(">{call}-1</Conference>");
     let action = "/after-dial?target=front_desk&amp;met=1";
@@ -540,7 +540,9 @@ async fn a_caller_whose_person_hung_up_in_the_last_moment_is_fetched_back() {
     let mut over = ring(&person, "+15550142");
     over[2].1 = "completed";
     let path = format!("/person-status?call={call}&attempt=1");
-    let reply = Request::signed(&path, &over).send(town.house.public).await;
+    let reply = Request::signed(&path, &over)
+        .send(town.service.public)
+        .await;
     assert_eq!(reply.status, 204);
     let back = "https://spa.example/after-dial?target=front_desk&status=declined";
     let fetched = |request: &switchboard_kit::twilio::RestRequest| {
@@ -551,13 +553,15 @@ async fn a_caller_whose_person_hung_up_in_the_last_moment_is_fetched_back() {
     })
     .await;
     let path = back.strip_prefix("https://spa.example").unwrap();
-    let reply = Request::signed(path, &fields).send(town.house.public).await;
+    let reply = Request::signed(path, &fields)
+        .send(town.service.public)
+        .await;
     assert!(reply.text().contains("/media-stream/"), "{}", reply.text());
     // Two who have talked are not torn apart: the end of their meeting forgets the call.
     let met = "/after-dial?target=front_desk&met=1";
     let mut ended = fields.clone();
     ended.extend([("DialCallStatus", "answered"), ("DialBridged", "false")]);
-    let reply = Request::signed(met, &ended).send(town.house.public).await;
+    let reply = Request::signed(met, &ended).send(town.service.public).await;
     assert!(reply.text().contains("<Hangup/>"), "{}", reply.text());
     for call in line.exchange.live() {
         let _ = line

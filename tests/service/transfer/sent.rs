@@ -4,14 +4,14 @@ use serde_json::json;
 use switchboard_kit::twilio::twiml::Verb;
 use switchboard_kit::twilio::{CallEnd, CallOutcome, DialAnswer, Line, Step};
 
-use crate::support::{House, SOON, brief_with, caller, listen, say, tone, until};
+use crate::support::{SOON, TestService, brief_with, caller, listen, say, tone, until};
 use crate::transfer::switching::{
-    DESK, FALLBACK, asked, house, live, order, sending_to, sends_to, told, usual,
+    DESK, FALLBACK, asked, live, order, sending_to, sends_to, service, told, usual,
 };
 
 /// A line on which a person who is called does this.
-fn line(house: &House, desk: DialAnswer) -> Line {
-    let mut line = house.line();
+fn line(service: &TestService, desk: DialAnswer) -> Line {
+    let mut line = service.line();
     line.dial = vec![desk];
     line
 }
@@ -25,7 +25,7 @@ fn statuses(outcome: &CallOutcome) -> Vec<&str> {
 /// A call in which the caller stays until the operator ends it, who does when the agent's word on the second media
 /// socket was heard to its end.
 pub(crate) async fn there_and_back(
-    house: &House,
+    service: &TestService,
     line: Line,
     steps: impl IntoIterator<Item = Step>,
 ) -> CallOutcome {
@@ -34,17 +34,17 @@ pub(crate) async fn there_and_back(
     let back = async {
         let resumed = "switchboard_resumes_total{result=\"ok\"}";
         until("the caller is back", SOON, async || {
-            house.metric(resumed).await > 0.0
+            service.metric(resumed).await > 0.0
         })
         .await;
-        let sid = live(house).await;
+        let sid = live(service).await;
         let page = format!("/admin/calls/{sid}");
         until("the agent is heard again", SOON, async || {
-            let page = house.operator("GET", &page).await.json();
+            let page = service.operator("GET", &page).await.json();
             page["playback"]["heard"].as_u64() >= Some(500)
         })
         .await;
-        let ended = house.operator("POST", &format!("{page}/hangup")).await;
+        let ended = service.operator("POST", &format!("{page}/hangup")).await;
         assert_eq!(ended.status, 202);
     };
     tokio::join!(line.call(caller(steps)), back).0
@@ -64,8 +64,8 @@ pub(crate) fn heard_again(outcome: &CallOutcome) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_is_taken_at_the_front_desk_has_had_his_call() {
-    let house = house(sending_to("front_desk")).await;
-    let line = line(&house, DialAnswer::Answered { talk_ms: 400 });
+    let service = service(sending_to("front_desk")).await;
+    let line = line(&service, DialAnswer::Answered { talk_ms: 400 });
     let outcome = line
         .call(caller([listen(), say("hello"), Step::Wait { ms: 60_000 }]))
         .await;
@@ -90,8 +90,8 @@ async fn a_caller_who_is_taken_at_the_front_desk_has_had_his_call() {
     };
     let wanted = "https://spa.example/after-dial?target=front_desk";
     assert_eq!((action.as_deref(), *timeout_s), (Some(wanted), 17));
-    house.empty().await;
-    house.stop().await;
+    service.empty().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,15 +106,15 @@ async fn a_caller_nobody_takes_is_back_with_the_agent_who_says_why() {
             "front_desk could not be reached",
         ),
     ] {
-        let house = house(sending_to("front_desk")).await;
+        let service = service(sending_to("front_desk")).await;
         let steps = [listen(), say("hello")];
-        let outcome = there_and_back(&house, line(&house, desk), steps).await;
+        let outcome = there_and_back(&service, line(&service, desk), steps).await;
         waits.push(heard_again(&outcome));
         assert_eq!(
             (outcome.dialled(), statuses(&outcome)),
             (vec![DESK], vec![status])
         );
-        let session = house.model.session(2).unwrap();
+        let session = service.model.session(2).unwrap();
         let told = told(&session);
         // The conversation before, then what came of the transfer.
         assert!(
@@ -127,28 +127,28 @@ async fn a_caller_nobody_takes_is_back_with_the_agent_who_says_why() {
             asked[0].contains(words) && asked[0].contains("offer something else"),
             "{asked:?}"
         );
-        house.empty().await;
-        house.stop().await;
+        service.empty().await;
+        service.stop().await;
     }
     println!("from the end of the ringing to the agent's voice: {waits:?} ms");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_sends_the_caller_and_brings_him_back() {
-    let house = usual().await;
+    let service = usual().await;
     let steps = [listen(), Step::Keys("0".to_owned())];
-    let outcome = there_and_back(&house, line(&house, DialAnswer::Busy), steps).await;
+    let outcome = there_and_back(&service, line(&service, DialAnswer::Busy), steps).await;
     heard_again(&outcome);
     assert_eq!(outcome.dialled(), [DESK]);
-    let said = asked(&house.model.session(1).unwrap());
+    let said = asked(&service.model.session(1).unwrap());
     assert!(
         said.iter()
             .any(|words| words.contains("you are connecting them now")),
         "{said:?}"
     );
-    assert!(told(&house.model.session(2).unwrap())[1].contains("(busy)"));
-    house.empty().await;
-    house.stop().await;
+    assert!(told(&service.model.session(2).unwrap())[1].contains("(busy)"));
+    service.empty().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,25 +163,25 @@ async fn an_operator_sends_the_caller_to_any_number_or_a_target() {
     ] {
         // Long enough to ask for another transfer meanwhile.
         let farewell = tone(550, 2_000, "I am connecting you now.");
-        let house = house(brief_with(|script| script.unprompted = farewell)).await;
-        let call = there_and_back(&house, line(&house, DialAnswer::NoAnswer), []);
+        let service = service(brief_with(|script| script.unprompted = farewell)).await;
+        let call = there_and_back(&service, line(&service, DialAnswer::NoAnswer), []);
         let ordering = async {
-            let sid = live(&house).await;
+            let sid = live(&service).await;
             let body = json!({ "to": to }).to_string();
-            let reply = order(&house, &sid, "transfer", &body).await;
+            let reply = order(&service, &sid, "transfer", &body).await;
             assert_eq!(reply.status, 202, "{}", reply.text());
             assert_eq!(
                 reply.json(),
                 json!({"call_sid": sid, "transfer": "ordered"})
             );
-            let again = order(&house, &sid, "transfer", &body).await;
+            let again = order(&service, &sid, "transfer", &body).await;
             assert_eq!(again.status, 409, "{}", again.text());
         };
         let (outcome, ()) = tokio::join!(call, ordering);
         heard_again(&outcome);
         assert_eq!(outcome.dialled(), [dialled]);
         // Neither the model nor a URL sees a number.
-        let told = told(&house.model.session(2).unwrap());
+        let told = told(&service.model.session(2).unwrap());
         assert!(told[1].contains(shown), "{told:?}");
         assert!(!told.concat().contains("0177"), "{told:?}");
         let urls = outcome.documents.iter().map(|document| &document.url);
@@ -189,35 +189,35 @@ async fn an_operator_sends_the_caller_to_any_number_or_a_target() {
         let asked = outcome.documents.iter();
         let after_dial = asked.filter(|document| document.url.contains("/after-dial"));
         assert_eq!(after_dial.count(), 1);
-        house.empty().await;
-        house.stop().await;
+        service.empty().await;
+        service.stop().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_reaches_nobody_off_the_list() {
-    let house = house(sending_to("+15550166")).await;
+    let service = service(sending_to("+15550166")).await;
     let steps = [listen(), say("hello"), listen(), Step::HangUp];
-    let outcome = line(&house, DialAnswer::Busy).call(caller(steps)).await;
+    let outcome = line(&service, DialAnswer::Busy).call(caller(steps)).await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     assert_eq!(outcome.dialled(), [""; 0]);
     assert_eq!(outcome.streams.len(), 1);
-    let violations = house
+    let violations = service
         .metrics()
         .await
         .violations("model", "unknown_transfer_target");
     assert_eq!(violations, 1.0);
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_three_returns_the_fallback_takes_the_caller() {
     // Each session begins by sending the caller away.
-    let house = house(brief_with(|script| {
+    let service = service(brief_with(|script| {
         script.greeting = sends_to("front_desk");
     }))
     .await;
-    let outcome = line(&house, DialAnswer::Busy)
+    let outcome = line(&service, DialAnswer::Busy)
         .call(caller([Step::Wait { ms: 60_000 }]))
         .await;
     assert_eq!(
@@ -232,6 +232,6 @@ async fn after_three_returns_the_fallback_takes_the_caller() {
         "the first time, and three returns"
     );
     assert_eq!(outcome.said_by_twiml(), ["We have a technical problem."]);
-    house.empty().await;
-    house.stop().await;
+    service.empty().await;
+    service.stop().await;
 }

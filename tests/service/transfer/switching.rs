@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 use switchboard_kit::realtime::{Realtime, Session, Step as Answer, ToolCall};
 
 use crate::support::http::{Reply, Request};
-use crate::support::{ADMIN_TOKEN, AGENT, House, Options, SOON, brief, brief_with, tone, until};
+use crate::support::{
+    ADMIN_TOKEN, AGENT, Options, SOON, TestService, brief, brief_with, tone, until,
+};
 
 /// The number of the front desk, a transfer target; the fallback is another one.
 pub(crate) const DESK: &str = "+15550188";
@@ -38,34 +40,34 @@ pub(crate) fn sending_to(target: &str) -> Realtime {
     brief_with(|script| script.turns = vec![step])
 }
 
-pub(crate) async fn house(model: Realtime) -> House {
+pub(crate) async fn service(model: Realtime) -> TestService {
     let options = Options {
         toml: toml(),
         ..Options::default()
     };
-    House::start(options.model(model)).await
+    TestService::start(options.model(model)).await
 }
 
 /// A model that answers whatever it is asked with a tone.
-pub(crate) async fn usual() -> House {
-    house(brief()).await
+pub(crate) async fn usual() -> TestService {
+    service(brief()).await
 }
 
 /// An operator's request with a body.
-pub(crate) async fn order(house: &House, call: &str, what: &str, body: &str) -> Reply {
+pub(crate) async fn order(service: &TestService, call: &str, what: &str, body: &str) -> Reply {
     Request::new("POST", &format!("/admin/calls/{call}/{what}"))
         .header("Authorization", &format!("Bearer {ADMIN_TOKEN}"))
         .header("Content-Type", "application/json")
         .body(body)
-        .send(house.admin)
+        .send(service.admin)
         .await
 }
 
 /// The one live call, when the agent has had a turn in it.
-pub(crate) async fn live(house: &House) -> String {
+pub(crate) async fn live(service: &TestService) -> String {
     let mut call = String::new();
     until("the call is in media and greeted", SOON, async || {
-        let row = house.calls().await["calls"][0].clone();
+        let row = service.calls().await["calls"][0].clone();
         call = row["call_sid"].as_str().unwrap_or_default().to_owned();
         row["state"] == "media" && row["turns"].as_u64() > Some(0)
     })

@@ -6,17 +6,17 @@ use switchboard_kit::twilio::{CallEnd, CallOutcome, DialAnswer, Step};
 
 use crate::support::http::{Request, ring};
 use crate::support::phone::sid;
-use crate::support::{AGENT, House, Options, brief_with, caller, listen, say};
+use crate::support::{AGENT, Options, TestService, brief_with, caller, listen, say};
 use crate::transfer::sent::{heard_again, there_and_back};
 use crate::transfer::switching::{DESK, sends_to, told, toml};
 
-async fn house(model: Realtime) -> House {
+async fn service(model: Realtime) -> TestService {
     let warm = "[transfer]\nmode = \"warm\"\n";
     let options = Options {
         toml: toml().replacen("[transfer]\n", warm, 1),
         ..Options::default()
     };
-    House::start(options.model(model)).await
+    TestService::start(options.model(model)).await
 }
 
 /// A model that sends a caller to the front desk who says anything, with these words about him.
@@ -49,8 +49,8 @@ async fn a_person_is_told_what_the_call_is_about_and_takes_it_by_a_key() {
             "A call from the phone agent. The caller said: I want my money back. To take the call, press 1.",
         ),
     ] {
-        let house = house(sending_with(summary)).await;
-        let mut line = house.line();
+        let service = service(sending_with(summary)).await;
+        let mut line = service.line();
         line.dial = vec![DialAnswer::Answered { talk_ms: 400 }];
         let steps = [listen(), say("hello"), Step::Wait { ms: 60_000 }];
         let outcome = line.call(caller(steps)).await;
@@ -59,11 +59,11 @@ async fn a_person_is_told_what_the_call_is_about_and_takes_it_by_a_key() {
         assert_eq!(outcome.dialled(), [DESK]);
         assert_eq!(briefing(&outcome), [heard]);
         assert_eq!(outcome.streams.len(), 1);
-        let offered = house.model.session(1).unwrap().config()["tools"].clone();
+        let offered = service.model.session(1).unwrap().config()["tools"].clone();
         let properties = &offered[0]["parameters"]["properties"];
         assert!(properties["summary"].is_object(), "{offered}");
-        house.empty().await;
-        house.stop().await;
+        service.empty().await;
+        service.stop().await;
     }
 }
 
@@ -77,29 +77,29 @@ async fn a_person_who_presses_nothing_leaves_the_caller_with_the_agent() {
         ),
         (DialAnswer::Busy, "did not answer (busy)", 0),
     ] {
-        let house = house(sending_with("Ann wants a refund.")).await;
-        let mut line = house.line();
+        let service = service(sending_with("Ann wants a refund.")).await;
+        let mut line = service.line();
         line.dial = vec![desk];
         let steps = [listen(), say("hello")];
-        let outcome = there_and_back(&house, line, steps).await;
+        let outcome = there_and_back(&service, line, steps).await;
         heard_again(&outcome);
         assert_eq!(briefing(&outcome).len(), hears);
-        let told = told(&house.model.session(2).unwrap());
+        let told = told(&service.model.session(2).unwrap());
         assert!(told[1].contains(words), "{told:?}");
-        house.empty().await;
-        house.stop().await;
+        service.empty().await;
+        service.stop().await;
     }
 }
 
 #[tokio::test]
 async fn only_the_right_key_takes_the_call() {
-    let house = house(brief_with(|_| {})).await;
+    let service = service(brief_with(|_| {})).await;
     let leg = sid("CA");
     for (digits, taken) in [("1", true), ("2", false), ("11", false), ("", false)] {
         let mut fields = ring(&leg, "+15550142");
         fields.push(("Digits", digits));
         let reply = Request::signed("/briefing-key", &fields)
-            .send(house.public)
+            .send(service.public)
             .await;
         let text = reply.text();
         assert_eq!(
@@ -112,10 +112,10 @@ async fn only_the_right_key_takes_the_call() {
     // Of a call nobody knows nothing is told.
     let path = format!("/briefing?call={}", sid("CA"));
     let reply = Request::signed(&path, &ring(&leg, "+15550142"))
-        .send(house.public)
+        .send(service.public)
         .await;
     assert!(reply.text().contains("press 1"), "{}", reply.text());
-    house.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn a_person_is_briefed_in_the_agent_s_language() {
         "{agent}[transfer]\nmode = \"warm\"\nbriefing = \"Ein Anruf. {{summary}} Zum Annehmen die Eins.\"\n\
          [transfer.targets]\nfront_desk = \"{DESK}\"\n"
     );
-    let house = House::start(Options {
+    let service = TestService::start(Options {
         toml,
         ..Options::default()
     })
@@ -133,10 +133,10 @@ async fn a_person_is_briefed_in_the_agent_s_language() {
     let call = sid("CA");
     let fields = ring(&call, "+15550142");
     let briefing = Request::signed(&format!("/briefing?call={call}"), &fields);
-    let text = briefing.send(house.public).await.text();
+    let text = briefing.send(service.public).await.text();
     assert!(
         text.contains("<Say language=\"de-DE\">Ein Anruf."),
         "{text}"
     );
-    house.stop().await;
+    service.stop().await;
 }

@@ -10,14 +10,17 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use call_protocol::call::effect::{Effect, Report};
-use call_protocol::call::event::{Event, ModelEvent, OperatorEvent, PhoneEvent};
-use call_protocol::call::operator::Words;
-use call_protocol::call::transfer::Destination;
+use call_protocol::call::event::OperatorText;
+use call_protocol::call::event::{Event, OperatorEvent};
+use call_protocol::call::outcome::Destination;
 use call_protocol::call::{AgentProfile, Call, CallSetup, Greeting, Silence};
 use call_protocol::ids::Interner;
 use call_protocol::model::command::{SessionSetup, Voice};
+use call_protocol::model::event::ModelEvent;
+use call_protocol::model::openai;
+use call_protocol::phone::event::PhoneEvent;
+use call_protocol::phone::twilio;
 use call_protocol::time::Time;
-use call_protocol::{openai, twilio};
 
 fn setup() -> CallSetup {
     let session = SessionSetup {
@@ -41,7 +44,7 @@ fn setup() -> CallSetup {
         }),
         longest_monologue: Duration::from_secs(600),
         answer_within: Duration::from_secs(8),
-        filler: Some(call_protocol::filler::tone()),
+        filler: Some(call_protocol::audio::tone::tone()),
         keys: BTreeMap::from([('0', "front_desk".to_owned())]),
         mask_digits: false,
         transfer_targets: vec!["front_desk".to_owned()],
@@ -83,8 +86,8 @@ fn event_of(line: &[u8], ids: &mut Interner) -> Option<Event> {
     })
 }
 
-fn words(text: &[u8]) -> Option<Words> {
-    Words::parse(std::str::from_utf8(text).ok()?).ok()
+fn words(text: &[u8]) -> Option<OperatorText> {
+    OperatorText::parse(std::str::from_utf8(text).ok()?).ok()
 }
 
 /// Carries the effects out as the sessions do; says how many last words were among them.
@@ -105,8 +108,8 @@ fn carry_out(call: &mut Call, out: &mut BytesMut) -> u32 {
             | Effect::TakeNext
             | Effect::CloseModel
             | Effect::RunTool(_)
-            | Effect::CallPerson(_)
-            | Effect::EndPerson(_)
+            | Effect::DialConsult(_)
+            | Effect::EndConsult(_)
             | Effect::Checkpoint
             | Effect::Forget
             | Effect::ClosePhone { .. } => {}

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use call_protocol::call::transfer::Unreached;
+use call_protocol::call::outcome::Unreached;
 use call_protocol::call::{AgentProfile, Call, CallSetup, Greeting};
 use call_protocol::checkpoint::{Checkpoint, MAX_BYTES};
 use call_protocol::model::command::{SessionSetup, Voice};

@@ -1,7 +1,7 @@
 //! Base64 is taken exactly when it decodes, to exactly the length claimed, and comes out again as it went in.
 use bytes::{Bytes, BytesMut};
+use call_protocol::audio::payload::Payload;
 use call_protocol::audio::{decode_sample, encode_sample};
-use call_protocol::payload::Payload;
 
 /// What the target does with an input.
 pub(crate) fn run(data: &[u8]) {

@@ -1,8 +1,8 @@
 //! Any message from a realtime server is read or refused; what is kept of it is bounded.
 use bytes::{Bytes, BytesMut};
-use call_protocol::call::event::{ItemKind, ModelEvent};
 use call_protocol::ids::Interner;
-use call_protocol::openai;
+use call_protocol::model::event::{ItemKind, ModelEvent};
+use call_protocol::model::openai;
 
 /// What the target does with an input.
 pub(crate) fn run(message: &[u8]) {

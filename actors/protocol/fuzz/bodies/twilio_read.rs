@@ -1,7 +1,7 @@
 //! Any message from Twilio is read or refused, and audio that is read is valid base64 of the length it claims.
 use bytes::{Bytes, BytesMut};
-use call_protocol::call::event::PhoneEvent;
-use call_protocol::twilio;
+use call_protocol::phone::event::PhoneEvent;
+use call_protocol::phone::twilio;
 
 /// What the target does with an input.
 pub(crate) fn run(message: &[u8]) {

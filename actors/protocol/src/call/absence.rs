@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use super::Call;
 use super::effect::{Effect, Report};
-use super::end::EndReason;
+use super::outcome::EndReason;
 use super::resume::GO_ON;
 use super::state::{Absence, State, StateName};
 use super::timers::Timer;
-use crate::ids::StreamSid;
 use crate::model::link::Link;
-use crate::playback::Playback;
+use crate::phone::StreamSid;
+use crate::phone::playback::Playback;
 use crate::time::Time;
 
 /// Another media socket may take a lost one's place for so long, its `start` included.
@@ -28,7 +28,7 @@ pub const PARK_AFTER: Duration = Duration::from_millis(900);
 impl Call {
     /// The media socket is closed; without a close frame (`None`), nobody meant it.
     pub(super) fn on_phone_closed(&mut self, code: Option<u16>, now: Time) {
-        if code.is_some() || self.leaving.is_some() {
+        if code.is_some() || self.closing.is_some() {
             self.end(EndReason::PhoneLost, now);
             return;
         }
@@ -60,13 +60,13 @@ impl Call {
     fn lose_phone(&mut self, now: Time) {
         let agent_speaks = !self.is_filled() && self.has_more_to_say(now);
         let owes_word = agent_speaks || self.responses.is_busy() || self.owes_answer;
-        self.call_off(false, now);
+        self.cancel_pending_speech(false, now);
         let Some((call, lost)) = self.state.known() else {
             return;
         };
         if let Some(playback) = self.state.playback_mut() {
             let parts = playback.interrupt(now).parts;
-            self.unsay(&parts, now);
+            self.truncate_history(&parts, now);
         }
         // Another process may be asked what follows.
         self.keep();

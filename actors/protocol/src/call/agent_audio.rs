@@ -3,12 +3,13 @@
 use super::Call;
 use super::effect::{Peer, Report};
 use super::state::State;
-use crate::codec::Guard;
+use crate::audio::guard::Guard;
+use crate::audio::payload::Payload;
 use crate::ids::ModelId;
+use crate::ids::PartKey;
 use crate::model::link::Link;
 use crate::model::responses::Verdict;
-use crate::payload::Payload;
-use crate::playback::{PartKey, Taken};
+use crate::phone::playback::Taken;
 use crate::time::Time;
 
 impl Call {

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use super::Call;
+use super::closing::Farewell;
 use super::effect::{Peer, Report};
-use super::end::EndReason;
-use super::event::{AudioFormat, ModelError, ResponseDone, ResponseStatus};
-use super::leaving::Farewell;
+use super::outcome::EndReason;
 use super::timers::Timer;
-use crate::cost;
+use crate::audio::AudioFormat;
 use crate::ids::ModelId;
-use crate::model::errors::{Class, classify};
+use crate::model::event::{ModelError, ResponseDone, ResponseStatus};
 use crate::model::link::Link;
-use crate::model::responses::{Verdict, Wish};
+use crate::model::openai::errors::{Class, classify};
+use crate::model::openai::prices;
+use crate::model::responses::{ResponseRequest, Verdict};
 use crate::time::Time;
 
 /// Times a failed answer is asked for again before the session is given up.
@@ -31,7 +32,7 @@ const CLOSING: &str = "Say exactly this, in the language of the caller, and noth
 impl Call {
     /// Asks for an answer, now or after the running one.
     pub(super) fn ask_for_answer(&mut self, instructions: Option<String>) {
-        if let Some(command) = self.responses.ask(Wish { instructions }) {
+        if let Some(command) = self.responses.ask(ResponseRequest { instructions }) {
             self.ask_model(command);
         }
     }
@@ -74,7 +75,7 @@ impl Call {
 
     pub(super) fn on_response_done(&mut self, mut done: ResponseDone, now: Time) {
         if let Some(usage) = done.usage {
-            let dollars = cost::dollars(&self.setup.agent.model, &usage);
+            let dollars = prices::dollars(&self.setup.agent.model, &usage);
             self.tally.cost_usd += dollars;
             self.report(Report::Used { usage, dollars });
         }
@@ -87,7 +88,7 @@ impl Call {
         let wish = self
             .responses
             .wish_of(&done.id)
-            .unwrap_or(Wish { instructions: None });
+            .unwrap_or(ResponseRequest { instructions: None });
         let calls = self.take_untold_calls(&mut done, now);
         self.join_tool_answer(&done.id);
         let next = self.responses.done(&done.id);
@@ -120,12 +121,12 @@ impl Call {
             ResponseStatus::OutOfTokens if wanted => {
                 self.violation(Peer::Model, "out_of_tokens");
                 self.on_answer_cut(done.last_message.as_ref(), "tokens");
-                self.mend(Wish::to(CONTINUE), CONTINUATIONS);
+                self.mend(ResponseRequest::to(CONTINUE), CONTINUATIONS);
             }
             ResponseStatus::Filtered if wanted => {
                 self.violation(Peer::Model, "filtered_response");
                 self.on_answer_cut(done.last_message.as_ref(), "filter");
-                self.mend(Wish::to(CLOSING), 1);
+                self.mend(ResponseRequest::to(CLOSING), 1);
             }
             ResponseStatus::OutOfTokens
             | ResponseStatus::Interrupted
@@ -148,20 +149,26 @@ impl Call {
     fn watch_budget(&mut self, now: Time) {
         let most = self.setup.agent.max_cost_usd;
         let is_reached = most.is_some_and(|most| self.tally.cost_usd >= most);
-        if is_reached && self.leaving.is_none() && !self.is_over() {
+        if is_reached && self.closing.is_none() && !self.is_over() {
             self.leave(EndReason::BudgetReached, Farewell::Unsaid, now);
         }
     }
 
     /// An answer was empty or cut: another is asked for, at most so many times in a row.
-    fn mend(&mut self, wish: Wish, at_most: u8) {
+    fn mend(&mut self, wish: ResponseRequest, at_most: u8) {
         if self.mended_in_a_row < at_most {
             self.mended_in_a_row += 1;
             self.ask_for_answer(wish.instructions);
         }
     }
 
-    fn on_answer_failed(&mut self, error: ModelError, wish: Wish, wanted: bool, now: Time) {
+    fn on_answer_failed(
+        &mut self,
+        error: ModelError,
+        wish: ResponseRequest,
+        wanted: bool,
+        now: Time,
+    ) {
         let class = classify(&error);
         self.report(Report::ModelComplains(Box::new(error)));
         match class {
@@ -179,7 +186,7 @@ impl Call {
     }
 
     /// An answer failed: ask again after `wait` or a little later, a bounded number of times, then open another session.
-    pub(super) fn answer_again(&mut self, wish: Wish, wait: Duration, now: Time) {
+    pub(super) fn answer_again(&mut self, wish: ResponseRequest, wait: Duration, now: Time) {
         self.failed_in_a_row += 1;
         if self.failed_in_a_row > RETRIES {
             self.failed_in_a_row = 0;
@@ -187,7 +194,7 @@ impl Call {
             return;
         }
         self.retry = Some(wish);
-        let wait = self.patience.spread(wait);
+        let wait = self.backoff.spread(wait);
         self.timers.set(Timer::Retry, now + wait);
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::effect::{Effect, Peer};
-use super::event::StreamStart;
 use super::{AgentProfile, Call, CallSetup};
+use crate::phone::event::StreamStart;
 use crate::time::Time;
 
 /// The parameter's name.
@@ -54,7 +54,7 @@ impl Call {
         call.effects.push_back(Effect::CloseModel);
         call.dial(now);
         call.tally = std::mem::take(&mut self.tally);
-        call.phone_strikes = std::mem::take(&mut self.phone_strikes);
+        call.phone_errors = std::mem::take(&mut self.phone_errors);
         *self = call;
         true
     }

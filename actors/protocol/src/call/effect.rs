@@ -1,13 +1,14 @@
 //! What a call wants done, and what it has to tell.
 
-use crate::call::end::EndReason;
-use crate::call::event::{ModelError, Usage};
-use crate::call::person::{PersonCall, PersonEnd};
+use super::outcome::EndReason;
+use super::outcome::{ConsultCall, ConsultEnd};
+use crate::audio::payload::Payload;
 use crate::call::state::StateName;
 use crate::conversation::Turn;
-use crate::ids::{CallSid, ModelId, StreamSid};
+use crate::ids::ModelId;
 use crate::model::command::ModelCommand;
-use crate::payload::Payload;
+use crate::model::event::{ModelError, Usage};
+use crate::phone::{CallSid, StreamSid};
 use crate::tool::ToolRun;
 
 use serde::Serialize;
@@ -56,9 +57,9 @@ pub enum Effect {
     /// Run a tool, beside the call; its end is an event, whenever it comes.
     RunTool(Box<ToolRun>),
     /// Call a person for the caller, who stays meanwhile; what he does is an event.
-    CallPerson(Box<PersonCall>),
+    DialConsult(Box<ConsultCall>),
     /// End a person's call: the caller does not come.
-    EndPerson(PersonEnd),
+    EndConsult(ConsultEnd),
     /// Write the call's [checkpoint](crate::call::Call::checkpoint) down, off the call's path.
     Checkpoint,
     /// The call is over and nobody will ask for it: its checkpoint may go.

@@ -1,13 +1,11 @@
 //! What can happen to a call.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use crate::model::event::ModelEvent;
+use crate::phone::event::PhoneEvent;
 
-use super::operator::Words;
-use super::person::PersonEvent;
-use super::transfer::Destination;
-use crate::ids::{AccountSid, CallSid, ModelId, StreamSid, clip};
-use crate::payload::Payload;
+use super::outcome::ConsultEvent;
+use super::outcome::Destination;
+use crate::phone::StreamSid;
 use crate::tool::ToolFinished;
 
 /// Everything that can happen to a call, from whichever side.
@@ -23,504 +21,6 @@ pub enum Event {
     Operator(OperatorEvent),
     /// A tool the call had run is over.
     Tool(Box<ToolFinished>),
-}
-
-/// What Twilio's media stream brings.
-#[derive(Clone, Debug)]
-pub enum PhoneEvent {
-    /// `connected`: the first message, before any SID is known.
-    Connected {
-        /// Always `Call` so far.
-        protocol: String,
-        /// Version of the stream protocol; only logged.
-        version: String,
-    },
-    /// `start`: the stream has a SID and audio will follow.
-    Start(Box<StreamStart>),
-    /// `media`: a stretch of the caller's voice.
-    Audio(CallerAudio),
-    /// `dtmf`: the caller pressed a key.
-    Key {
-        /// The stream it came on.
-        stream: Option<StreamSid>,
-        /// `0`-`9`, `*`, `#`, `A`-`D`.
-        digit: char,
-    },
-    /// `mark`: one of ours came back.
-    Mark {
-        /// The stream it came on.
-        stream: Option<StreamSid>,
-        /// The name we gave it.
-        name: String,
-    },
-    /// `stop`: the stream ends; not guaranteed to be sent.
-    Stop {
-        /// The stream it came on.
-        stream: Option<StreamSid>,
-    },
-    /// An event this version does not know.
-    Unknown {
-        /// Its name, clipped.
-        event: String,
-    },
-    /// A message that could not be used.
-    Unusable(crate::twilio::ReadError),
-    /// The socket broke a WebSocket rule or a limit; the session has already answered with a close code.
-    Rejected(SocketFault),
-    /// The socket is closed, with its close code where there was one.
-    Closed {
-        /// The WebSocket close code, if the peer sent one.
-        code: Option<u16>,
-    },
-}
-
-impl PhoneEvent {
-    /// Whether nothing more can come from that socket.
-    #[must_use]
-    pub const fn is_last(&self) -> bool {
-        matches!(self, Self::Rejected(_) | Self::Closed { .. })
-    }
-}
-
-/// Why a socket was closed on a peer that broke the rules of WebSocket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SocketFault {
-    /// Reserved bits, unmasked frames, unknown opcodes, stray continuations.
-    Protocol,
-    /// A text that is no UTF-8.
-    NotUtf8,
-    /// A frame or message beyond the limit.
-    TooLarge,
-    /// A binary frame where the protocol has only text.
-    Binary,
-    /// More control frames than a peer has reason to send.
-    Flood,
-}
-
-impl SocketFault {
-    /// The WebSocket close code that answers it (RFC 6455, section 7.4.1).
-    #[must_use]
-    pub const fn close_code(self) -> u16 {
-        match self {
-            Self::Protocol => 1002,
-            Self::NotUtf8 => 1007,
-            Self::TooLarge => 1009,
-            Self::Binary => 1003,
-            Self::Flood => 1008,
-        }
-    }
-
-    /// The name in metrics and logs.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Protocol => "websocket_protocol",
-            Self::NotUtf8 => "invalid_utf8",
-            Self::TooLarge => "too_large",
-            Self::Binary => "binary_frame",
-            Self::Flood => "control_flood",
-        }
-    }
-}
-
-/// What `start` says.
-#[derive(Clone, Debug, Default)]
-pub struct StreamStart {
-    /// The stream's SID; `None` when it is missing, malformed or contradictory.
-    pub stream: Option<StreamSid>,
-    /// The account's SID; `None` when it is missing or malformed.
-    pub account: Option<AccountSid>,
-    /// The call's SID.
-    pub call: Option<CallSid>,
-    /// The audio format of the stream.
-    pub format: MediaFormat,
-    /// `<Parameter>`s of our TwiML, at most 32.
-    pub parameters: BTreeMap<String, String>,
-    /// Parameters left out because they were too many, too long or unprintable.
-    pub refused_parameters: u32,
-}
-
-/// The `mediaFormat` of a stream.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MediaFormat {
-    /// `audio/x-mulaw` in everything documented.
-    pub encoding: String,
-    /// Samples a second.
-    pub sample_rate: u64,
-    /// Channels.
-    pub channels: u64,
-}
-
-impl MediaFormat {
-    /// Whether this is µ-law, 8,000 Hz, mono: the one format both legs share.
-    #[must_use]
-    pub fn is_supported(&self) -> bool {
-        self.encoding == "audio/x-mulaw" && self.sample_rate == 8_000 && self.channels == 1
-    }
-}
-
-impl std::fmt::Display for MediaFormat {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            encoding,
-            sample_rate,
-            channels,
-        } = self;
-        let encoding = clip(encoding, 64).escape_debug();
-        write!(
-            f,
-            "the stream is {encoding}, {sample_rate} Hz, {channels} channels; only audio/x-mulaw, 8000 Hz, 1 channel is served"
-        )
-    }
-}
-
-/// One `media` message.
-#[derive(Clone, Debug)]
-pub struct CallerAudio {
-    /// The stream it names.
-    pub stream: Option<StreamSid>,
-    /// `sequenceNumber`, over all messages of the stream.
-    pub sequence: Option<u64>,
-    /// Presentation time in milliseconds since the stream began.
-    pub timestamp_ms: Option<u64>,
-    /// The audio.
-    pub payload: Payload,
-}
-
-/// What the realtime session brings, in words that fit any realtime model.
-#[derive(Clone, Debug)]
-pub enum ModelEvent {
-    /// The socket is open; the session may be configured.
-    Opened,
-    /// The socket could not be opened.
-    Refused(Refusal),
-    /// The session exists, with the server's defaults.
-    SessionCreated(SessionInfo),
-    /// The session took a configuration; this is the whole of it.
-    SessionConfigured(SessionInfo),
-    /// Voice activity: the caller began to speak.
-    SpeechStarted {
-        /// The item his words will become.
-        item: ModelId,
-    },
-    /// Voice activity: the caller fell silent.
-    SpeechStopped {
-        /// The item his words will become.
-        item: ModelId,
-    },
-    /// The caller's turn was taken into the conversation.
-    CallerTurn {
-        /// The new item.
-        item: ModelId,
-    },
-    /// The words of a caller's turn; may come at any time.
-    CallerWords {
-        /// The turn's item.
-        item: ModelId,
-        /// What was said, or `None` if the transcription failed.
-        text: Option<String>,
-    },
-    /// The model began to answer.
-    ResponseStarted {
-        /// The response.
-        response: ModelId,
-        /// The format its audio will have, where the server says so.
-        format: Option<AudioFormat>,
-    },
-    /// The model began an item of an answer.
-    ItemStarted {
-        /// The response.
-        response: ModelId,
-        /// The item.
-        item: ModelId,
-        /// The name of the tool, if the item is going to be a tool call.
-        tool: Option<String>,
-    },
-    /// The arguments of a tool call are complete. Its item is told after it, by most servers.
-    ToolArguments {
-        /// The response.
-        response: ModelId,
-        /// The item of the call.
-        item: ModelId,
-        /// Links the answer to the call.
-        call: ModelId,
-        /// The tool's name, where this event has it.
-        name: Option<String>,
-        /// JSON text, not yet checked.
-        arguments: String,
-        /// Whether they are here as a whole.
-        complete: bool,
-    },
-    /// A stretch of the model's voice.
-    Audio {
-        /// The response.
-        response: ModelId,
-        /// The item.
-        item: ModelId,
-        /// The content part of the item.
-        part: u32,
-        /// The audio.
-        payload: Payload,
-    },
-    /// A content part has no more audio.
-    AudioDone {
-        /// The response.
-        response: ModelId,
-        /// The item.
-        item: ModelId,
-        /// The content part of the item.
-        part: u32,
-    },
-    /// More words of what the model says; they run ahead of the audio.
-    AgentWords {
-        /// The item.
-        item: ModelId,
-        /// The content part of the item.
-        part: u32,
-        /// The words.
-        text: String,
-    },
-    /// All words of a content part; they win over the sum of what was told bit by bit.
-    AgentSaid {
-        /// The item.
-        item: ModelId,
-        /// The content part of the item.
-        part: u32,
-        /// The words.
-        text: String,
-    },
-    /// An item of an answer is complete.
-    ItemDone {
-        /// The response.
-        response: ModelId,
-        /// The item, with the tool call in it if it is one.
-        item: ItemDone,
-    },
-    /// An answer is over, one way or another.
-    ResponseDone(Box<ResponseDone>),
-    /// The server did not reach a server of tools (MCP).
-    ToolsUnlisted,
-    /// The account's limits, as of this response.
-    RateLimits(Vec<RateLimit>),
-    /// The server refused something or is in trouble.
-    Error(Box<ModelError>),
-    /// An event that is known and needs nothing done.
-    Noted,
-    /// An event this version does not know.
-    Unknown,
-    /// A message that could not be used.
-    Unusable(crate::twilio::ReadError),
-    /// The socket broke a WebSocket rule or a limit; the session is closing it.
-    Rejected(SocketFault),
-    /// The socket is closed.
-    Closed {
-        /// The WebSocket close code, if the peer sent one.
-        code: Option<u16>,
-        /// The reason given, clipped.
-        reason: String,
-        /// Since the server's last sign of life.
-        quiet: Duration,
-    },
-    /// The server has given no sign of life for long, or the session takes nothing any more. It is given up; what the
-    /// caller said last was heard by nobody.
-    Stuck,
-}
-
-/// An audio format as a realtime session declares it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AudioFormat {
-    /// `audio/pcmu`: µ-law, 8,000 Hz.
-    Mulaw,
-    /// `audio/pcm`: 16-bit linear, 24,000 Hz.
-    Pcm24k,
-    /// Anything else.
-    Other,
-}
-
-/// A realtime session as its server describes it.
-#[derive(Clone, Debug, Default)]
-pub struct SessionInfo {
-    /// The session's id.
-    pub id: Option<ModelId>,
-    /// The model behind it.
-    pub model: Option<String>,
-    /// When it ends, in seconds since the Unix epoch.
-    pub expires_at: Option<u64>,
-    /// Format of the caller's audio.
-    pub input: Option<AudioFormat>,
-    /// Format of the model's audio.
-    pub output: Option<AudioFormat>,
-    /// Whether the server cancels a running response when the caller speaks.
-    pub interrupts: Option<bool>,
-    /// Whether the server answers by itself when the caller falls silent.
-    pub answers: Option<bool>,
-}
-
-/// What a session says of its formats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Formats {
-    /// As a phone needs them, or not said.
-    Right,
-    /// It hears the caller as it should, and will speak 24 kHz PCM.
-    Bearable,
-    /// Others.
-    Wrong,
-}
-
-impl SessionInfo {
-    /// What it says of its formats. What it leaves out is as it was asked to be.
-    #[must_use]
-    pub const fn formats(&self) -> Formats {
-        match (self.input, self.output) {
-            (None | Some(AudioFormat::Mulaw), None | Some(AudioFormat::Mulaw)) => Formats::Right,
-            (None | Some(AudioFormat::Mulaw), Some(AudioFormat::Pcm24k)) => Formats::Bearable,
-            (_, Some(AudioFormat::Other)) | (Some(AudioFormat::Pcm24k | AudioFormat::Other), _) => {
-                Formats::Wrong
-            }
-        }
-    }
-}
-
-/// Why a session could not be opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The upgrade was answered with this HTTP status.
-    Status(u16),
-    /// The same, and the server wants to be left alone for a while.
-    Later {
-        /// The HTTP status.
-        status: u16,
-        /// How long.
-        wait: std::time::Duration,
-    },
-    /// No answer in time.
-    Timeout,
-    /// The network, DNS or TLS failed.
-    Network,
-}
-
-/// A complete item of a response.
-#[derive(Clone, Debug)]
-pub struct ItemDone {
-    /// The item.
-    pub id: ModelId,
-    /// What it is.
-    pub kind: ItemKind,
-}
-
-/// What an item of a response is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ItemKind {
-    /// Something said.
-    Message,
-    /// A tool to be run.
-    ToolCall {
-        /// Links the answer to the call.
-        call: ModelId,
-        /// The tool's name.
-        name: String,
-        /// Its arguments: JSON text, not yet checked.
-        arguments: String,
-        /// Whether the item was finished; a cut one must not be run.
-        complete: bool,
-    },
-    /// A tool the server ran itself (MCP).
-    ServerCall {
-        /// The label of the server it is of.
-        server: String,
-        /// Whether it failed.
-        failed: bool,
-    },
-    /// The server asks whether it may run a tool (MCP).
-    ApprovalRequest,
-    /// Something the server handles itself.
-    Other,
-}
-
-/// How a response ended.
-#[derive(Clone, Debug)]
-pub struct ResponseDone {
-    /// The response.
-    pub id: ModelId,
-    /// Its end.
-    pub status: ResponseStatus,
-    /// Items in it.
-    pub items: u32,
-    /// Items in it that carry audio.
-    pub spoken_items: u32,
-    /// Tool calls in it.
-    pub tool_calls: u32,
-    /// Those of them that name what they want: most servers told them before, item by item.
-    pub calls: Vec<ItemDone>,
-    /// The last thing said in it.
-    pub last_message: Option<ModelId>,
-    /// Tools the server ran itself, or asked whether it may, after the last thing it said (MCP): what came of them is not
-    /// told yet.
-    pub server_calls: u32,
-    /// Tokens used, where reported.
-    pub usage: Option<Usage>,
-}
-
-/// The ways a response can end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ResponseStatus {
-    /// All was said.
-    Completed,
-    /// Cancelled, because the caller spoke.
-    Interrupted,
-    /// Cancelled on our request.
-    Cancelled,
-    /// Cut by the token limit.
-    OutOfTokens,
-    /// Cut by the provider's filter.
-    Filtered,
-    /// Failed; the error says whether to try again.
-    Failed(ModelError),
-    /// A status this version does not know.
-    Other,
-}
-
-/// An error as the server words it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct ModelError {
-    /// `type`.
-    pub kind: String,
-    /// `code`, often null.
-    pub code: Option<String>,
-    /// Human text; may hold the wait of a rate limit.
-    pub message: String,
-    /// The field it is about.
-    pub param: Option<String>,
-    /// The client event it answers.
-    pub event_id: Option<String>,
-}
-
-/// Tokens used by a response.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Usage {
-    /// Text tokens in, cached ones not counted.
-    pub text_in: u64,
-    /// Audio tokens in, cached ones not counted.
-    pub audio_in: u64,
-    /// Tokens in that came from the cache.
-    pub cached_in: u64,
-    /// Text tokens out.
-    pub text_out: u64,
-    /// Audio tokens out.
-    pub audio_out: u64,
-}
-
-/// One limit of the account.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RateLimit {
-    /// `requests` or `tokens`.
-    pub name: String,
-    /// The ceiling.
-    pub limit: u64,
-    /// What is left.
-    pub remaining: u64,
-    /// Seconds until it is full again.
-    pub reset_seconds: f64,
 }
 
 /// What an operator, or a callback of Twilio's, can ask of a call. [`Call::objection`](super::Call::objection) says
@@ -545,11 +45,60 @@ pub enum OperatorEvent {
     /// The process stood still for a while and goes on: the call may be another's by now.
     WokeUp,
     /// Have the agent say exactly this, in its own voice.
-    Say(Words),
+    Say(OperatorText),
     /// Have the model know this from its next answer on.
-    Instruct(Words),
+    Instruct(OperatorText),
     /// Get the caller to somebody else.
     Transfer(Destination),
     /// News of a person who is called for the caller.
-    Person(PersonEvent),
+    Consult(ConsultEvent),
+}
+
+/// Characters of an operator's words.
+pub const MAX_WORDS: usize = 2_000;
+
+/// An operator's words: at least one that can be seen, at most [`MAX_WORDS`] characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorText(String);
+
+/// Why a text is no [`Words`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadWords {
+    /// Nothing in it.
+    #[error("the text is empty")]
+    Empty,
+    /// Over [`MAX_WORDS`].
+    #[error("the text is longer than {MAX_WORDS} characters")]
+    TooLong,
+}
+
+impl OperatorText {
+    /// Reads a text; space around it is dropped.
+    ///
+    /// # Errors
+    /// When there is nothing in it, or too much.
+    pub fn parse(text: &str) -> Result<Self, BadWords> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(BadWords::Empty);
+        }
+        if text.chars().count() > MAX_WORDS {
+            return Err(BadWords::TooLong);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn to_be_said(&self) -> String {
+        format!(
+            "Say exactly the following text to the caller, word for word, in your own voice, and nothing before or \
+             after it:\n{}",
+            self.0
+        )
+    }
 }

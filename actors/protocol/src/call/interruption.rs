@@ -3,14 +3,15 @@
 use super::effect::Report;
 use super::timers::Timer;
 use super::{Call, LOCAL};
+use crate::ids::PartKey;
 use crate::model::command::ModelCommand;
 use crate::model::link::Link;
-use crate::playback::{PartKey, Settled};
+use crate::phone::playback::Settled;
 use crate::time::Time;
 
 impl Call {
     pub(super) fn on_speech_started(&mut self, now: Time) {
-        self.stay();
+        self.cancel_closing();
         self.caller_speaks = true;
         self.silent_since = None;
         self.mended_in_a_row = 0;
@@ -24,12 +25,12 @@ impl Call {
             Link::Ready(session) => session.interrupts,
             Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting | Link::Lost => true,
         };
-        self.take_back(server_cancels, now);
+        self.cut_playback(server_cancels, now);
     }
 
     /// Takes back whatever the caller has not heard, and what was still to be said.
-    pub(super) fn take_back(&mut self, server_cancels: bool, now: Time) {
-        self.call_off(server_cancels, now);
+    pub(super) fn cut_playback(&mut self, server_cancels: bool, now: Time) {
+        self.cancel_pending_speech(server_cancels, now);
         let Some(playback) = self.state.playback_mut() else {
             return;
         };
@@ -49,11 +50,11 @@ impl Call {
             .rfind(|part| part.heard_ms > 0)
             .map_or(0, |part| part.heard_ms);
         self.report(Report::Interrupted { heard_ms });
-        self.unsay(&interruption.parts, now);
+        self.truncate_history(&interruption.parts, now);
     }
 
     /// What was still to be said is not.
-    pub(super) fn call_off(&mut self, server_cancels: bool, now: Time) {
+    pub(super) fn cancel_pending_speech(&mut self, server_cancels: bool, now: Time) {
         self.stop_filler(now);
         self.retry = None;
         self.timers.stop(Timer::Retry);
@@ -66,7 +67,7 @@ impl Call {
     }
 
     /// The session's memory is cut to what was heard of these parts.
-    pub(super) fn unsay(&mut self, parts: &[Settled], now: Time) {
+    pub(super) fn truncate_history(&mut self, parts: &[Settled], now: Time) {
         let has_session = matches!(self.link, Link::Ready(_));
         let mut deleted = None;
         for part in parts {

@@ -8,18 +8,18 @@ mod absence;
 mod agent_audio;
 mod answers;
 pub mod choice;
+mod closing;
+pub mod consult;
+mod context_notes;
+mod dtmf;
 pub mod effect;
-pub mod end;
+mod error_budget;
 pub mod event;
-pub(crate) mod gaps;
+mod filler;
 mod interruption;
-mod keys;
-mod leaving;
 mod model_leg;
-mod notes;
 pub mod operator;
-mod patience;
-pub mod person;
+pub mod outcome;
 mod phone_leg;
 mod protection;
 mod rebuild;
@@ -27,44 +27,44 @@ mod resume;
 mod rollover;
 mod server_tools;
 mod setup;
+mod silence;
 pub mod snapshot;
 pub mod state;
-mod strikes;
 pub mod timers;
 mod tool_filler;
 mod tool_outcomes;
 mod tool_runs;
 mod tools;
-pub mod transfer;
 mod utterance;
-mod waiting;
 
+use crate::phone::event::PhoneEvent;
 pub use absence::{ADOPT_WITHIN, PARK_AFTER};
+pub use filler::FILLER_AFTER;
 use phone_leg::mark_name;
 pub use protection::Protected;
-pub use rebuild::Remains;
+pub use rebuild::Salvage;
 pub use setup::{AgentProfile, CallSetup, Greeting, Silence};
 pub use tools::{END_CALL, TRANSFER_CALL};
-pub use waiting::FILLER_AFTER;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use crate::audio::payload::Payload;
 use crate::conversation::Conversation;
 use crate::ids::ModelId;
+use crate::ids::PartKey;
 use crate::latency::Histogram;
 use crate::model::command::ModelCommand;
-use crate::model::link::{Link, Patience};
-use crate::model::refused::Part;
-use crate::model::responses::{Responses, Wish};
-use crate::payload::Payload;
-use crate::playback::{Outgoing, PartKey, Playback, Settled};
-use crate::preroll::Preroll;
+use crate::model::link::{Backoff, Link};
+use crate::model::openai::refused::Part;
+use crate::model::preroll::Preroll;
+use crate::model::responses::{ResponseRequest, Responses};
+use crate::phone::playback::{Outgoing, Playback, Settled};
 use crate::time::Time;
 
 use effect::{Effect, Peer, Report, Summary};
-use end::EndReason;
 use event::Event;
+use outcome::EndReason;
 use state::{Ended, Opening, State, StateName};
 use timers::{Timer, Timers};
 
@@ -86,7 +86,7 @@ pub struct Call {
     setup: CallSetup,
     state: State,
     link: Link,
-    patience: Patience,
+    backoff: Backoff,
     sessions: u32,
     /// How often the ledger was begun anew; part of every mark's name, so that an old mark is not taken for a new one.
     epoch: u32,
@@ -95,7 +95,7 @@ pub struct Call {
     protection: protection::Protection,
     responses: Responses,
     /// A failed response, to be asked for again.
-    retry: Option<Wish>,
+    retry: Option<ResponseRequest>,
     failed_in_a_row: u32,
     /// Answers asked for because the one before was empty or cut.
     mended_in_a_row: u8,
@@ -110,26 +110,26 @@ pub struct Call {
     conversation: Conversation,
     timers: Timers,
     effects: VecDeque<Effect>,
-    phone_strikes: strikes::Strikes,
-    model_strikes: strikes::Strikes,
+    phone_errors: error_budget::ErrorBudget,
+    model_errors: error_budget::ErrorBudget,
     /// When the caller fell silent, until the answer leaves.
     silent_since: Option<Time>,
     caller_speaks: bool,
-    wait: waiting::Wait,
+    wait: filler::Wait,
     rollover: rollover::Rollover,
     tools: tools::ToolCalls,
     runs: tool_runs::ToolRuns,
     server_tools: server_tools::ServerTools,
-    leaving: Option<leaving::Leaving>,
+    closing: Option<closing::PendingEnd>,
     /// Where the caller goes when the call has ended.
-    transfer_to: Option<transfer::Destination>,
+    transfer_to: Option<outcome::Destination>,
     /// What whoever takes him should know, in the model's words.
     briefing: Option<String>,
     /// Those who are called while the caller stays.
-    people: person::People,
+    consult_legs: consult::ConsultLegs,
     /// What every session is told besides the conversation.
-    notes: notes::Notes,
-    sayings: operator::Sayings,
+    notes: context_notes::Notes,
+    sayings: operator::OperatorSpeech,
     asked_if_there: u8,
     /// Keys pressed and not told yet.
     keys: String,
@@ -172,7 +172,7 @@ impl Call {
         Self {
             state: State::Accepted(Opening::default()),
             link: Link::Waiting,
-            patience: Patience::new(setup.seed),
+            backoff: Backoff::new(setup.seed),
             sessions: 0,
             epoch: 0,
             left_out: Vec::new(),
@@ -189,21 +189,21 @@ impl Call {
             conversation: Conversation::default(),
             timers: Timers::default(),
             effects: VecDeque::new(),
-            phone_strikes: strikes::Strikes::default(),
-            model_strikes: strikes::Strikes::default(),
+            phone_errors: error_budget::ErrorBudget::default(),
+            model_errors: error_budget::ErrorBudget::default(),
             silent_since: None,
             caller_speaks: false,
-            wait: waiting::Wait::default(),
+            wait: filler::Wait::default(),
             rollover: rollover::Rollover::default(),
             tools: tools::ToolCalls::default(),
             runs: tool_runs::ToolRuns::default(),
             server_tools: server_tools::ServerTools::default(),
-            leaving: None,
+            closing: None,
             transfer_to: None,
             briefing: None,
-            people: person::People::default(),
-            notes: notes::Notes::default(),
-            sayings: operator::Sayings::default(),
+            consult_legs: consult::ConsultLegs::default(),
+            notes: context_notes::Notes::default(),
+            sayings: operator::OperatorSpeech::default(),
             asked_if_there: 0,
             keys: String::new(),
             key_presses: 0,
@@ -218,7 +218,7 @@ impl Call {
     /// Something happened.
     pub fn handle(&mut self, event: Event, now: Time) {
         // A frame of the caller changes nothing about who is to speak.
-        let frame = matches!(event, Event::Phone(event::PhoneEvent::Audio(_)));
+        let frame = matches!(event, Event::Phone(PhoneEvent::Audio(_)));
         match event {
             Event::Phone(event) => self.on_phone(event, now),
             Event::Model(event) => self.on_model(event, now),
@@ -228,7 +228,7 @@ impl Call {
             Event::Tool(finished) => self.on_tool_finished(*finished, now),
         }
         if !frame {
-            self.settle_down(now);
+            self.after_step(now);
             self.save();
         }
     }
@@ -255,7 +255,7 @@ impl Call {
                 Timer::TakeNext => self.on_take_next_due(now),
                 Timer::Tool => self.on_tool_due(now),
                 Timer::ToolFiller => self.on_tool_filler_due(now),
-                Timer::Person => self.on_person_due(),
+                Timer::Consult => self.on_person_due(),
                 Timer::Dial => self.on_dial_timeout(now),
                 Timer::Configure => self.on_configure_timeout(now),
                 Timer::Redial => self.dial(now),
@@ -264,7 +264,7 @@ impl Call {
                 Timer::Acknowledge => self.on_acknowledge_due(now),
             }
         }
-        self.settle_down(now);
+        self.after_step(now);
         self.save();
     }
 
@@ -470,7 +470,7 @@ impl Call {
 
     /// A part of the agent's speech is over: heard or cut.
     fn settle(&mut self, settled: &Settled, now: Time) {
-        if waiting::is_filler(&settled.key) {
+        if filler::is_filler(&settled.key) {
             self.on_filler_heard(now);
             return;
         }

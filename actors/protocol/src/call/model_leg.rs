@@ -3,23 +3,23 @@
 use std::time::Duration;
 
 use super::effect::{Effect, Peer, Report};
-use super::end::EndReason;
-use super::event::{
-    Formats, ItemDone, ItemKind, ModelError, ModelEvent, RateLimit, Refusal, SessionInfo,
-};
-use super::strikes::Strikes;
+use super::error_budget::ErrorBudget;
+use super::outcome::EndReason;
 use super::timers::Timer;
 use super::{Call, Greeting};
 use crate::ids::ModelId;
+use crate::ids::PartKey;
 use crate::model::command::{ModelCommand, Role, SessionSetup, TurnDetection};
-use crate::model::errors::{Class, classify, close_is_fatal, refusal_is_fatal};
+use crate::model::event::{
+    Formats, ItemDone, ItemKind, ModelError, ModelEvent, RateLimit, Refusal, SessionInfo,
+};
 use crate::model::link::{CONFIGURE_TIMEOUT, Configuring, DIAL_TIMEOUT, Extent, Link, Session};
-use crate::model::refused::Part;
+use crate::model::openai::errors::{Class, classify, close_is_fatal, refusal_is_fatal};
+use crate::model::openai::refused::Part;
 use crate::model::replay::{
     briefing, briefing_after_deafness, briefing_after_silence, briefing_after_transfer,
 };
-use crate::model::responses::{Responses, Wish};
-use crate::playback::PartKey;
+use crate::model::responses::{ResponseRequest, Responses};
 use crate::time::Time;
 
 /// Parts of a configuration left out one by one; a server that refuses more is asked for the least.
@@ -89,7 +89,7 @@ impl Call {
                     now,
                 );
             }
-            ModelEvent::AgentWords { item, part, text } => {
+            ModelEvent::AgentTranscriptDelta { item, part, text } => {
                 self.conversation.agent_words(&item, part, &text, now);
             }
             ModelEvent::AgentSaid { item, part, text } => {
@@ -117,7 +117,7 @@ impl Call {
                     self.ask_for_answer(None);
                 }
             }
-            ModelEvent::CallerWords { item, text } => {
+            ModelEvent::CallerTranscript { item, text } => {
                 if text.as_deref().is_some_and(|text| !text.trim().is_empty()) {
                     self.on_real_turn(now);
                 }
@@ -147,7 +147,7 @@ impl Call {
                     .keep_arguments(response, ItemDone { id: item, kind });
             }
             ModelEvent::ToolsUnlisted => self.on_tools_unlisted(),
-            ModelEvent::Noted => {}
+            ModelEvent::Ignored => {}
             ModelEvent::ItemDone { response, item } => self.on_item_done(&response, item, now),
             ModelEvent::ResponseDone(done) => self.on_response_done(*done, now),
             ModelEvent::RateLimits(limits) => self.on_rate_limits(&limits),
@@ -163,7 +163,7 @@ impl Call {
                 self.on_model_closed(None, Duration::ZERO, now);
             }
             ModelEvent::Closed { code, quiet, .. } => self.on_model_closed(code, quiet, now),
-            ModelEvent::Stuck => self.on_model_stuck(now),
+            ModelEvent::Unresponsive => self.on_model_stuck(now),
         }
     }
 
@@ -182,7 +182,7 @@ impl Call {
 
     pub(super) fn dial(&mut self, now: Time) {
         self.link = Link::Dialling { since: now };
-        let give_up = self.patience.down(now);
+        let give_up = self.backoff.down(now);
         self.timers
             .set(Timer::Dial, give_up.min(now + DIAL_TIMEOUT));
         self.effects.push_back(Effect::DialModel);
@@ -200,7 +200,7 @@ impl Call {
     }
 
     /// What sessions of this call are asked for: the agent's wish, without what was refused.
-    pub(super) fn wish(&self) -> SessionSetup {
+    pub(super) fn session_setup(&self) -> SessionSetup {
         let mut wish = self.setup.agent.session.clone();
         for part in &self.left_out {
             part.leave_out(&mut wish);
@@ -219,9 +219,9 @@ impl Call {
         let configuring = Configuring::new(self.sessions + 1, dialled, session, extent, left_out);
         self.ask_model(ModelCommand::Configure {
             request: configuring.request.clone(),
-            setup: Box::new(extent.of(self.wish())),
+            setup: Box::new(extent.of(self.session_setup())),
         });
-        let give_up = self.patience.down(now);
+        let give_up = self.backoff.down(now);
         self.timers
             .set(Timer::Configure, give_up.min(now + CONFIGURE_TIMEOUT));
         self.link = Link::Configuring(configuring);
@@ -291,7 +291,7 @@ impl Call {
         extent: Extent,
         error: Option<&ModelError>,
     ) -> Option<Extent> {
-        let wish = self.wish();
+        let wish = self.session_setup();
         let less = extent.less(&wish);
         let asked = extent.of(wish);
         let named = error.and_then(|error| Part::named_by(error, &asked));
@@ -313,7 +313,7 @@ impl Call {
 
     fn on_ready(&mut self, session: Session, dialled: Time, now: Time) {
         self.timers.stop(Timer::Configure);
-        self.patience.up();
+        self.backoff.up();
         let again = self.sessions > 0;
         let id = session.id.clone();
         self.begin_session(session, now);
@@ -374,7 +374,7 @@ impl Call {
             self.report(Report::Transcoding);
         }
         self.responses = Responses::default();
-        self.model_strikes = Strikes::default();
+        self.model_errors = ErrorBudget::default();
         self.forget_tools();
         self.caller_speaks = false;
         self.timers.stop(Timer::Answer);
@@ -509,7 +509,7 @@ impl Call {
         let wait = if fatal {
             None
         } else {
-            self.patience.failed_until(named, now)
+            self.backoff.failed_until(named, now)
         };
         self.report(Report::ModelLost {
             why,
@@ -522,7 +522,7 @@ impl Call {
             }
             None => {
                 self.link = Link::Lost;
-                if self.leaving.is_some() {
+                if self.closing.is_some() {
                     // What is left of the farewell needs no model.
                     return;
                 }
@@ -595,7 +595,7 @@ impl Call {
         match class {
             // The server was to answer the caller by itself, and could not while something went on that he did not cut.
             Class::AlreadyResponding if request.is_empty() && self.owes_answer => {
-                self.responses.owe(Wish { instructions: None });
+                self.responses.owe(ResponseRequest { instructions: None });
             }
             Class::Benign | Class::AlreadyResponding => {}
             Class::Configuration if about_session => self.ask_for_less(Some(&error), now),

@@ -1,68 +1,20 @@
 //! What an operator asks of a live call: may it be done now, and how.
 
+use super::event::OperatorText;
 use std::collections::VecDeque;
 
 use super::Call;
+use super::closing::Farewell;
 use super::effect::Peer;
-use super::end::EndReason;
 use super::event::OperatorEvent;
-use super::leaving::Farewell;
+use super::outcome::Destination;
+use super::outcome::EndReason;
 use super::state::State;
-use super::transfer::Destination;
 use crate::model::link::Link;
 use crate::time::Time;
 
-/// Characters of an operator's words.
-pub const MAX_WORDS: usize = 2_000;
-
 /// Texts that wait to be said; whoever sends more should wait for some to be heard.
 const MOST_SAYINGS: usize = 8;
-
-/// An operator's words: at least one that can be seen, at most [`MAX_WORDS`] characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Words(String);
-
-/// Why a text is no [`Words`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadWords {
-    /// Nothing in it.
-    #[error("the text is empty")]
-    Empty,
-    /// Over [`MAX_WORDS`].
-    #[error("the text is longer than {MAX_WORDS} characters")]
-    TooLong,
-}
-
-impl Words {
-    /// Reads a text; space around it is dropped.
-    ///
-    /// # Errors
-    /// When there is nothing in it, or too much.
-    pub fn parse(text: &str) -> Result<Self, BadWords> {
-        let text = text.trim();
-        if text.is_empty() {
-            return Err(BadWords::Empty);
-        }
-        if text.chars().count() > MAX_WORDS {
-            return Err(BadWords::TooLong);
-        }
-        Ok(Self(text.to_owned()))
-    }
-
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    fn to_be_said(&self) -> String {
-        format!(
-            "Say exactly the following text to the caller, word for word, in your own voice, and nothing before or \
-             after it:\n{}",
-            self.0
-        )
-    }
-}
 
 /// Why an operator's wish is not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -95,13 +47,13 @@ pub enum Objection {
 
 /// Texts the operator wants said, in the order they came.
 #[derive(Debug, Default)]
-pub(super) struct Sayings {
-    waiting: VecDeque<Words>,
+pub(super) struct OperatorSpeech {
+    waiting: VecDeque<OperatorText>,
     /// The one the model is asked for.
-    asked: Option<Words>,
+    asked: Option<OperatorText>,
 }
 
-impl Sayings {
+impl OperatorSpeech {
     /// The session is gone, or the response never began: it is asked for again, first.
     pub(super) fn ask_again(&mut self) {
         if let Some(words) = self.asked.take() {
@@ -110,7 +62,7 @@ impl Sayings {
     }
 
     fn is_asked(&self, instructions: Option<&str>) -> bool {
-        let asked = self.asked.as_ref().map(Words::to_be_said);
+        let asked = self.asked.as_ref().map(OperatorText::to_be_said);
         asked.is_some() && asked.as_deref() == instructions
     }
 
@@ -143,7 +95,7 @@ impl Call {
                 Some(Objection::NotInMedia)
             }
             OperatorEvent::Say(_) | OperatorEvent::Instruct(_) | OperatorEvent::Transfer(_)
-                if self.leaving.is_some() =>
+                if self.closing.is_some() =>
             {
                 Some(Objection::Leaving)
             }
@@ -156,8 +108,10 @@ impl Call {
                 Some(Objection::TooMuchToSay)
             }
             OperatorEvent::Say(_) | OperatorEvent::Instruct(_) => None,
-            OperatorEvent::Person(event) => self.person_objection(event),
-            OperatorEvent::Transfer(_) if self.people.now.is_some() => Some(Objection::Calling),
+            OperatorEvent::Consult(event) => self.person_objection(event),
+            OperatorEvent::Transfer(_) if self.consult_legs.now.is_some() => {
+                Some(Objection::Calling)
+            }
             // A caller whose model is away is served best of all by a person.
             OperatorEvent::Transfer(Destination::Number(_)) => None,
             OperatorEvent::Transfer(Destination::Target(name)) => {
@@ -184,9 +138,9 @@ impl Call {
             OperatorEvent::WokeUp => self.keep(),
             // Asked for by `say_next`, when nobody speaks.
             OperatorEvent::Say(words) => self.sayings.waiting.push_back(words),
-            OperatorEvent::Instruct(words) => self.note(words.0),
+            OperatorEvent::Instruct(words) => self.note(words.as_str().to_owned()),
             OperatorEvent::Transfer(to) => self.connect(to, Farewell::Asked, now),
-            OperatorEvent::Person(event) => self.on_person(event, now),
+            OperatorEvent::Consult(event) => self.on_person(event, now),
         }
     }
 
@@ -199,7 +153,7 @@ impl Call {
         // Said, or refused for good.
         self.sayings.asked = None;
         let is_turn = matches!(self.link, Link::Ready(_))
-            && self.leaving.is_none()
+            && self.closing.is_none()
             && !self.caller_speaks
             && !self.owes_answer;
         if !is_turn {

@@ -3,19 +3,19 @@
 use std::time::Duration;
 
 use super::effect::{Effect, Peer, Report};
-use super::end::EndReason;
-use super::event::{CallerAudio, PhoneEvent, StreamStart};
-use super::gaps::{CallerClock, QUIET_LINE, silence};
+use super::outcome::EndReason;
 use super::protection::GREETING;
 use super::state::{State, StateName, Stream};
 use super::timers::Timer;
 use super::{Call, Greeting, MEDIA_TIMEOUT};
-use crate::ids::StreamSid;
+use crate::audio::payload::Payload;
 use crate::model::command::ModelCommand;
 use crate::model::link::Link;
-use crate::payload::Payload;
-use crate::playback::{MarkMeaning, Playback};
-use crate::preroll::CATCH_UP_EVERY;
+use crate::model::preroll::CATCH_UP_EVERY;
+use crate::phone::StreamSid;
+use crate::phone::event::{CallerAudio, PhoneEvent, StreamStart};
+use crate::phone::gaps::{CallerClock, QUIET_LINE, silence};
+use crate::phone::playback::{MarkMeaning, Playback};
 use crate::time::Time;
 
 impl Call {

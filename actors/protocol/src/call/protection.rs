@@ -5,9 +5,9 @@
 
 use super::{Call, Greeting, LOCAL};
 use crate::ids::ModelId;
+use crate::ids::PartKey;
 use crate::model::command::{ModelCommand, TurnDetection};
 use crate::model::link::Link;
-use crate::playback::PartKey;
 use crate::time::Time;
 
 /// Sentences that nothing the caller says cuts.

@@ -1,22 +1,22 @@
 //! A machine built anew after a fault: from the value that failed, and when that fails again, from the last checkpoint.
 
 use super::effect::{Effect, Report};
-use super::gaps::CallerClock;
+use super::error_budget::ErrorBudget;
 use super::state::{State, Stream};
-use super::strikes::Strikes;
 use super::timers::{Timer, Timers};
-use super::{Call, CallSetup, MEDIA_TIMEOUT, START_TIMEOUT, Tally, leaving};
+use super::{Call, CallSetup, MEDIA_TIMEOUT, START_TIMEOUT, Tally, closing};
 use crate::checkpoint::Checkpoint;
-use crate::ids::{CallSid, StreamSid};
 use crate::model::command::ModelCommand;
 use crate::model::link::{CONFIGURE_TIMEOUT, DIAL_TIMEOUT, Link};
 use crate::model::responses::Responses;
-use crate::playback::Playback;
+use crate::phone::gaps::CallerClock;
+use crate::phone::playback::Playback;
+use crate::phone::{CallSid, StreamSid};
 use crate::time::Time;
 
 /// What of a call that failed is still good: who it is, and plain numbers. Everything else of it may be what fails.
 #[derive(Debug)]
-pub struct Remains {
+pub struct Salvage {
     setup: CallSetup,
     call: CallSid,
     stream: StreamSid,
@@ -38,8 +38,8 @@ impl Call {
         let mut unsent: Vec<Effect> = self.effects.drain(..).collect();
         let mut call = Self {
             timers: Timers::default(),
-            phone_strikes: Strikes::default(),
-            model_strikes: Strikes::default(),
+            phone_errors: ErrorBudget::default(),
+            model_errors: ErrorBudget::default(),
             retry: None,
             failed_in_a_row: 0,
             ..self
@@ -66,8 +66,8 @@ impl Call {
             | Effect::TakeNext
             | Effect::ToModel(_)
             | Effect::ClosePhone { .. }
-            | Effect::CallPerson(_)
-            | Effect::EndPerson(_)
+            | Effect::DialConsult(_)
+            | Effect::EndConsult(_)
             | Effect::Checkpoint
             | Effect::Forget
             | Effect::Report(_) => true,
@@ -75,8 +75,8 @@ impl Call {
         call.effects.extend(unsent.extract_if(.., is_kept));
         call.watch_length();
         call.watch_turns(now);
-        if call.leaving.is_some() {
-            call.timers.set(Timer::Leave, now + leaving::FAREWELL);
+        if call.closing.is_some() {
+            call.timers.set(Timer::Leave, now + closing::FAREWELL);
         }
         if !call.keys.is_empty() {
             call.timers.set(Timer::Keys, now);
@@ -119,16 +119,16 @@ impl Call {
         call.catch_up(now);
         call.watch_next_session(now);
         call.pump(now);
-        call.settle_down(now);
+        call.after_step(now);
         call
     }
 
     /// What is left if this value is given up; `None` while no stream lives, as a checkpoint cannot replace what is said
     /// before one.
     #[must_use]
-    pub fn remains(&self) -> Option<Remains> {
+    pub fn salvage(&self) -> Option<Salvage> {
         let stream = self.state.stream()?;
-        Some(Remains {
+        Some(Salvage {
             setup: self.setup.clone(),
             call: stream.call,
             stream: stream.sid,
@@ -144,7 +144,7 @@ impl Call {
     /// Builds the machine anew from what was written down last, on the phone's socket alone: same stream, another
     /// session, the conversation as it was kept. The model speaks first, as after any interruption.
     #[must_use]
-    pub fn revive(remains: Remains, checkpoint: &Checkpoint, now: Time) -> Self {
+    pub fn rebuild_from_checkpoint(remains: Salvage, checkpoint: &Checkpoint, now: Time) -> Self {
         let mut call = Self::bare(remains.setup);
         // The ledger of before is given up: its marks must not be taken for those of the new one.
         call.epoch = remains.epoch + 1;
@@ -164,7 +164,7 @@ impl Call {
         call.clear_phone();
         call.effects.push_back(Effect::CloseModel);
         call.effects.push_back(Effect::CloseNext);
-        call.recall(checkpoint, remains.resumes, remains.before_ms, now);
+        call.load_checkpoint(checkpoint, remains.resumes, remains.before_ms, now);
         if remains.agent_heard {
             call.told_of_return();
         }
@@ -173,7 +173,7 @@ impl Call {
         call.watch_length();
         call.watch_turns(now);
         call.dial(now);
-        call.settle_down(now);
+        call.after_step(now);
         call
     }
 }

@@ -3,15 +3,16 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::closing::Farewell;
+use super::context_notes::Notes;
 use super::effect::{Effect, Report};
-use super::end::{Aftermath, EndReason};
-use super::leaving::Farewell;
-use super::notes::Notes;
+use super::outcome::Returned;
+use super::outcome::{EndReason, NextStep};
 use super::state::State;
-use super::transfer::Returned;
 use super::{Call, CallSetup};
-use crate::checkpoint::{Checkpoint, KeptTurn, MAX_BYTES, Standing};
+use crate::checkpoint::{Checkpoint, MAX_BYTES, Standing};
 use crate::conversation::Conversation;
+use crate::conversation::KeptTurn;
 use crate::time::Time;
 
 pub(super) const GO_ON: &str = "The line was interrupted for a moment and is back; the caller waits. In one short sentence tell the \
@@ -28,7 +29,7 @@ pub(super) struct Past {
     /// Turns the agent remembers.
     turns: u64,
     /// A goodbye the caller may not have heard.
-    leaving: Option<EndReason>,
+    closing: Option<EndReason>,
     /// A transfer that failed and that the caller was not told of yet.
     returned: Option<Returned>,
     /// Transfers that failed.
@@ -45,7 +46,7 @@ impl Call {
         setup.max_length = setup.max_length.saturating_sub(elapsed);
         let mut call = Self::new(setup);
         let resumes = checkpoint.resumes.saturating_add(1);
-        call.recall(checkpoint, resumes, checkpoint.elapsed_ms, Time::ZERO);
+        call.load_checkpoint(checkpoint, resumes, checkpoint.elapsed_ms, Time::ZERO);
         // Millionths of a dollar stay far below 2^52, where f64 is exact.
         #[allow(clippy::cast_precision_loss)]
         let before = checkpoint.cost_micro_usd as f64 / MICRO;
@@ -54,7 +55,7 @@ impl Call {
     }
 
     /// Takes over what a checkpoint holds, on a media socket that was accepted when the call had lasted `before_ms`.
-    pub(super) fn recall(
+    pub(super) fn load_checkpoint(
         &mut self,
         checkpoint: &Checkpoint,
         resumes: u32,
@@ -63,7 +64,7 @@ impl Call {
     ) {
         self.conversation =
             Conversation::resumed(&checkpoint.turns, checkpoint.forgotten, before_ms);
-        let leaving = match &checkpoint.standing {
+        let closing = match &checkpoint.standing {
             Standing::Leaving { reason, .. } => Some(*reason),
             Standing::Live | Standing::Over { .. } => None,
         };
@@ -71,7 +72,7 @@ impl Call {
             resumes,
             elapsed_ms: before_ms,
             turns: self.conversation.count(),
-            leaving,
+            closing,
             returned: checkpoint.returned.clone(),
             returns: checkpoint.returns,
         };
@@ -141,9 +142,9 @@ impl Call {
             briefing: self
                 .briefing
                 .clone()
-                .filter(|_| self.transfer_to.is_some() || self.people.now.is_some()),
-            called: self.people.called,
-            person: self.people.now.clone(),
+                .filter(|_| self.transfer_to.is_some() || self.consult_legs.now.is_some()),
+            called: self.consult_legs.called,
+            person: self.consult_legs.now.clone(),
             returned: self.past.returned.clone(),
             returns: self.past.returns,
         }
@@ -152,7 +153,7 @@ impl Call {
     fn standing(&self) -> Standing {
         let to = self.transfer_to.clone();
         match (&self.state, self.leaving_for()) {
-            (State::Stop(ended), _) if ended.reason.aftermath() != Aftermath::Reconnect => {
+            (State::Stop(ended), _) if ended.reason.next_step() != NextStep::Reconnect => {
                 let reason = ended.reason;
                 let to = to.filter(|_| reason == EndReason::Transferred);
                 Standing::Over { reason, to }
@@ -266,7 +267,7 @@ impl Call {
             return false;
         }
         self.owes_answer = true;
-        match (&self.past.returned, self.past.leaving) {
+        match (&self.past.returned, self.past.closing) {
             (Some(returned), _) => self.ask_for_answer(Some(returned.instructions())),
             (None, Some(reason)) => self.leave(reason, Farewell::Asked, now),
             (None, None) => {
@@ -299,7 +300,7 @@ impl Call {
             .stream()
             .filter(|stream| !stream.agent_heard)
             .map(|stream| now.millis_since(stream.since));
-        let stays = !reason.is_end_at_twilio() && reason.aftermath() != Aftermath::Reconnect;
+        let stays = !reason.is_end_at_twilio() && reason.next_step() != NextStep::Reconnect;
         if let Some(waited) = waited.filter(|_| stays) {
             self.tell_if_resumed(false, waited);
         }

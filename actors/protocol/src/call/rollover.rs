@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use super::Call;
 use super::effect::{Effect, Peer, Report};
-use super::event::{ModelError, ModelEvent, SessionInfo};
+use super::error_budget::ErrorBudget;
 use super::model_leg::{label_of, wait_of};
-use super::strikes::Strikes;
 use super::timers::Timer;
+use crate::audio::payload::Payload;
 use crate::model::command::{ModelCommand, Role};
-use crate::model::errors::{Class, classify, close_is_fatal, refusal_is_fatal};
+use crate::model::event::{ModelError, ModelEvent, SessionInfo};
 use crate::model::handover;
 use crate::model::link::{CONFIGURE_TIMEOUT, Configuring, DIAL_TIMEOUT, Extent, Link, Session};
+use crate::model::openai::errors::{Class, classify, close_is_fatal, refusal_is_fatal};
+use crate::model::preroll::Preroll;
 use crate::model::replay::DEAF;
-use crate::payload::Payload;
-use crate::preroll::Preroll;
 use crate::time::Time;
 
 /// A session lives this long where its server does not say (OpenAI's do, and say so).
@@ -46,7 +46,7 @@ pub(super) struct Rollover {
     plan: Option<Plan>,
     failures: u32,
     /// Unusable messages of the next session.
-    strikes: Strikes,
+    errors: ErrorBudget,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -118,12 +118,12 @@ impl Call {
         }
         match &self.rollover.next {
             // A call that says goodbye needs none, unless it goes on after all.
-            Next::Absent if self.leaving.is_some() => {
+            Next::Absent if self.closing.is_some() => {
                 self.timers.set(Timer::NextSession, now + TRY_AGAIN);
             }
             Next::Absent => {
                 self.rollover.next = Next::Dialling { since: now };
-                self.rollover.strikes = Strikes::default();
+                self.rollover.errors = ErrorBudget::default();
                 self.timers.set(Timer::NextSession, now + DIAL_TIMEOUT);
                 self.effects.push_back(Effect::DialNext);
             }
@@ -159,14 +159,14 @@ impl Call {
             ModelEvent::Closed { code, .. } => {
                 self.next_failed("closed", code.is_some_and(close_is_fatal), now);
             }
-            ModelEvent::Stuck => self.next_failed("stuck", false, now),
+            ModelEvent::Unresponsive => self.next_failed("stuck", false, now),
             ModelEvent::RateLimits(limits) => self.on_rate_limits(&limits),
             // The next session has not begun; its model is told nothing it does not find out.
-            ModelEvent::Noted | ModelEvent::ToolsUnlisted => {}
+            ModelEvent::Ignored | ModelEvent::ToolsUnlisted => {}
             ModelEvent::Unknown => self.violation(Peer::Model, "unknown_event"),
             ModelEvent::Unusable(error) => {
                 self.violation(Peer::Model, error.label());
-                if self.rollover.strikes.one_more(now) {
+                if self.rollover.errors.record(now) {
                     self.violation(Peer::Model, "too_many_bad_messages");
                     self.next_failed("bad_messages", false, now);
                 }
@@ -175,13 +175,13 @@ impl Call {
             ModelEvent::SpeechStarted { .. }
             | ModelEvent::SpeechStopped { .. }
             | ModelEvent::CallerTurn { .. }
-            | ModelEvent::CallerWords { .. }
+            | ModelEvent::CallerTranscript { .. }
             | ModelEvent::ResponseStarted { .. }
             | ModelEvent::ItemStarted { .. }
             | ModelEvent::ToolArguments { .. }
             | ModelEvent::Audio { .. }
             | ModelEvent::AudioDone { .. }
-            | ModelEvent::AgentWords { .. }
+            | ModelEvent::AgentTranscriptDelta { .. }
             | ModelEvent::AgentSaid { .. }
             | ModelEvent::ItemDone { .. }
             | ModelEvent::ResponseDone(_) => self.violation(Peer::Model, "outside_session"),
@@ -207,7 +207,7 @@ impl Call {
         extent: Extent,
         now: Time,
     ) {
-        let setup = extent.of(self.wish());
+        let setup = extent.of(self.session_setup());
         let left_out = self.left_out.len();
         let configuring = Configuring::new(self.sessions + 1, dialled, session, extent, left_out);
         let request = configuring.request.clone();
@@ -313,7 +313,7 @@ impl Call {
             && !self.responses.is_busy()
             && self.retry.is_none()
             && !self.owes_answer
-            && self.leaving.is_none()
+            && self.closing.is_none()
             && self.keys.is_empty()
             && self.preroll.is_empty()
             && !self.has_answers_to_hand_in()

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::choice::Choice;
 use super::protection::Protected;
-use crate::ids::{AccountSid, CallSid};
+use crate::audio::payload::Payload;
 use crate::model::command::SessionSetup;
-use crate::payload::Payload;
+use crate::phone::{AccountSid, CallSid};
 use crate::tool::ToolRules;
 
 /// Who answers, and how.

@@ -4,11 +4,12 @@ use serde::Serialize;
 
 use super::Call;
 use super::effect::Peer;
-use super::end::EndReason;
+use super::outcome::Destination;
+use super::outcome::EndReason;
 use super::state::{State, StateName};
-use super::transfer::Destination;
 use crate::conversation::Turn;
-use crate::ids::{CallSid, ModelId, StreamSid};
+use crate::ids::ModelId;
+use crate::phone::{CallSid, StreamSid};
 use crate::time::Time;
 
 /// What the list of live calls shows of a call's machine.

@@ -1,8 +1,8 @@
 //! The states of a call; each owns what only makes sense in it.
 
-use crate::call::end::EndReason;
-use crate::ids::{CallSid, StreamSid};
-use crate::playback::Playback;
+use super::outcome::EndReason;
+use crate::phone::playback::Playback;
+use crate::phone::{CallSid, StreamSid};
 use crate::time::Time;
 
 /// Where a call is.
@@ -51,7 +51,7 @@ pub struct Stream {
     /// Sequence number of the last message, to see gaps.
     pub sequence: Option<u64>,
     /// Finds holes in the caller's audio.
-    pub clock: super::gaps::CallerClock,
+    pub clock: crate::phone::gaps::CallerClock,
     /// Whether any of the agent's audio has left.
     pub agent_heard: bool,
 }

@@ -54,7 +54,7 @@ pub enum Timer {
     /// The caller has heard nothing while a tool runs.
     ToolFiller,
     /// A person who is called must have answered, or taken the call.
-    Person,
+    Consult,
 }
 
 impl Timer {
@@ -84,7 +84,7 @@ impl Timer {
         Self::TakeNext,
         Self::Tool,
         Self::ToolFiller,
-        Self::Person,
+        Self::Consult,
     ];
 }
 

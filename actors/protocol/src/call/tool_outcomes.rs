@@ -6,8 +6,8 @@ use super::tools::ToolCall;
 use crate::ids::{ModelId, clip};
 use crate::model::command::{ModelCommand, Role};
 use crate::model::link::Link;
-use crate::playback::Settled;
-use crate::tool::memory::{TOLD_MS, Told, ToolRecord};
+use crate::phone::playback::Settled;
+use crate::tool::memory::{Delivery, TOLD_MS, ToolRecord};
 
 /// Responses remembered, to know which outcomes they may have told.
 const ANSWERS: usize = 8;
@@ -78,9 +78,9 @@ impl Call {
     pub(super) fn outcome_given(&mut self, number: u32) {
         if let Some(record) = self.runs.memory.get_mut(number)
             && record.result.is_some()
-            && record.told == Told::Nobody
+            && record.told == Delivery::Pending
         {
-            record.told = Told::Model;
+            record.told = Delivery::ToModel;
         }
     }
 
@@ -123,7 +123,7 @@ impl Call {
         if std::mem::take(&mut self.runs.going_on) {
             return;
         }
-        let given = |record: &&ToolRecord| record.told == Told::Model;
+        let given = |record: &&ToolRecord| record.told == Delivery::ToModel;
         let known: Vec<u32> = self
             .runs
             .memory
@@ -151,9 +151,9 @@ impl Call {
         };
         for number in known {
             if let Some(record) = self.runs.memory.get_mut(*number)
-                && record.told == Told::Model
+                && record.told == Delivery::ToModel
             {
-                record.told = Told::Caller;
+                record.told = Delivery::Heard;
             }
         }
     }

@@ -9,10 +9,11 @@ use super::Call;
 use super::effect::{Effect, Peer, Report};
 use super::timers::Timer;
 use super::tools::ToolCall;
-use crate::ids::{CallSid, ModelId, clip};
+use crate::ids::{ModelId, clip};
 use crate::model::link::Link;
+use crate::phone::CallSid;
 use crate::time::Time;
-use crate::tool::memory::{Meaning, Told, ToolMemory, ToolRecord};
+use crate::tool::memory::{Delivery, Meaning, ToolMemory, ToolRecord};
 use crate::tool::{
     MAX_ARGUMENTS, ToolFinished, ToolResult, ToolRun, ToolSpec, failure, key, outcome_unknown,
 };
@@ -195,7 +196,7 @@ impl Call {
                     result: None,
                     output: None,
                     clipped: false,
-                    told: Told::Nobody,
+                    told: Delivery::Pending,
                 });
                 let run = ToolRun {
                     number,

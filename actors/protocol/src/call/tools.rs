@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use super::Call;
+use super::closing::Farewell;
 use super::effect::Peer;
-use super::event::{ItemDone, ItemKind, ResponseDone, ResponseStatus};
-use super::leaving::Farewell;
-use super::transfer::Destination;
+use super::outcome::Destination;
 use crate::ids::{ModelId, clip};
 use crate::model::command::ModelCommand;
+use crate::model::event::{ItemDone, ItemKind, ResponseDone, ResponseStatus};
 use crate::model::responses::Verdict;
 use crate::time::Time;
 use crate::tool::failure;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::audio::bytes_to_ms;
-use crate::payload::Payload;
+use crate::audio::payload::Payload;
 use crate::time::Time;
 
 /// Silence between two utterances.

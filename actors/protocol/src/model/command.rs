@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::audio::payload::Payload;
 use crate::ids::ModelId;
-use crate::payload::Payload;
 
 /// One wish to the model.
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::call::event::{Formats, ModelEvent, SessionInfo};
-use crate::codec::Guard;
+use super::event::{Formats, ModelEvent, SessionInfo};
+use crate::audio::guard::Guard;
 use crate::ids::ModelId;
 use crate::model::command::{SessionSetup, TurnDetection, Voice};
 use crate::time::Time;
@@ -200,13 +200,13 @@ impl Link {
             | ModelEvent::SessionConfigured(_)
             | ModelEvent::Rejected(_)
             | ModelEvent::Closed { .. }
-            | ModelEvent::Stuck
-            | ModelEvent::Noted
+            | ModelEvent::Unresponsive
+            | ModelEvent::Ignored
             | ModelEvent::ToolsUnlisted
             | ModelEvent::Unknown
             | ModelEvent::Unusable(_) => true,
             // Words may come late, and are worth having whenever they come.
-            ModelEvent::CallerWords { .. } => true,
+            ModelEvent::CallerTranscript { .. } => true,
             ModelEvent::Error(_) | ModelEvent::RateLimits(_) => {
                 matches!(self, Self::Ready(_) | Self::Configuring(_))
             }
@@ -218,7 +218,7 @@ impl Link {
             | ModelEvent::ToolArguments { .. }
             | ModelEvent::Audio { .. }
             | ModelEvent::AudioDone { .. }
-            | ModelEvent::AgentWords { .. }
+            | ModelEvent::AgentTranscriptDelta { .. }
             | ModelEvent::AgentSaid { .. }
             | ModelEvent::ItemDone { .. }
             | ModelEvent::ResponseDone(_) => matches!(self, Self::Ready(_)),
@@ -228,13 +228,13 @@ impl Link {
 
 /// Counts failures and says how long to wait, or that enough is enough.
 #[derive(Debug)]
-pub struct Patience {
+pub struct Backoff {
     failures: VecDeque<Time>,
     down_since: Option<Time>,
     random: u64,
 }
 
-impl Patience {
+impl Backoff {
     /// `seed` spreads the waits of calls that lost the same server in the same moment.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
@@ -312,9 +312,9 @@ mod tests {
 
     #[test]
     fn waits_double_with_jitter_and_end() {
-        let mut patience = Patience::new(7);
+        let mut backoff = Backoff::new(7);
         let waits: Vec<_> = (0..6)
-            .map(|n| patience.failed(Time::from_millis(n * 100)))
+            .map(|n| backoff.failed(Time::from_millis(n * 100)))
             .collect();
         let bounds = [(125, 250), (250, 500), (500, 1_000), (1_000, 2_000)];
         for (wait, (low, high)) in waits.iter().zip(bounds) {
@@ -326,14 +326,10 @@ mod tests {
 
     #[test]
     fn old_failures_are_forgotten() {
-        let mut patience = Patience::new(7);
+        let mut backoff = Backoff::new(7);
         for minute in 0..20 {
-            assert!(
-                patience
-                    .failed(Time::from_millis(minute * 60_000))
-                    .is_some()
-            );
-            patience.up();
+            assert!(backoff.failed(Time::from_millis(minute * 60_000)).is_some());
+            backoff.up();
         }
     }
 
@@ -341,18 +337,18 @@ mod tests {
     fn a_named_wait_is_kept_and_spread_by_a_quarter_at_most() {
         let named = Duration::from_secs(2);
         let waits: std::collections::HashSet<_> = (1..50u64)
-            .map(|seed| Patience::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)).spread(named))
+            .map(|seed| Backoff::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)).spread(named))
             .collect();
         assert!(waits.len() > 20);
         let kept = |wait: &Duration| (named..=named * 5 / 4).contains(wait);
         assert!(waits.iter().all(kept), "{waits:?}");
-        assert_eq!(Patience::new(7).spread(Duration::ZERO), Duration::ZERO);
+        assert_eq!(Backoff::new(7).spread(Duration::ZERO), Duration::ZERO);
     }
 
     #[test]
     fn calls_that_fail_together_do_not_return_together() {
         let waits: std::collections::HashSet<_> = (1..50u64)
-            .map(|seed| Patience::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)).failed(Time::ZERO))
+            .map(|seed| Backoff::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)).failed(Time::ZERO))
             .collect();
         assert!(waits.len() > 20);
     }

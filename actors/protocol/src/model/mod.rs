@@ -1,9 +1,10 @@
 //! The model leg of a call: what we ask of a realtime session, whose turn it is to answer, and what its errors mean.
 
 pub mod command;
-pub mod errors;
+pub mod event;
 pub mod handover;
 pub mod link;
-pub mod refused;
+pub mod openai;
+pub mod preroll;
 pub mod replay;
 pub mod responses;

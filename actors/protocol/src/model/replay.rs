@@ -120,7 +120,8 @@ fn tool_line(record: &ToolRecord) -> String {
 mod tests {
     use super::*;
     use crate::ids::ModelId;
-    use crate::playback::{PartKey, Settled};
+    use crate::ids::PartKey;
+    use crate::phone::playback::Settled;
     use crate::time::Time;
 
     #[test]

@@ -14,12 +14,12 @@ const REMEMBERED: usize = 16;
 
 /// What a response is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wish {
+pub struct ResponseRequest {
     /// What this answer is for; `None` to simply go on.
     pub instructions: Option<String>,
 }
 
-impl Wish {
+impl ResponseRequest {
     /// An answer for this.
     #[must_use]
     pub fn to(instructions: &str) -> Self {
@@ -34,7 +34,10 @@ enum Turn {
     /// Nothing runs.
     Free,
     /// We asked, and the server has not begun.
-    Asked { request: String, wish: Wish },
+    Asked {
+        request: String,
+        wish: ResponseRequest,
+    },
     /// We asked, and the caller spoke before the server began: cancel it when it does.
     Unwanted { request: String },
     /// A response runs.
@@ -58,9 +61,9 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Responses {
     turn: Turn,
-    owed: Option<Wish>,
+    owed: Option<ResponseRequest>,
     /// Our request that the running response is taken to answer, until the server refuses it after all.
-    served: Option<(String, Wish)>,
+    served: Option<(String, ResponseRequest)>,
     /// The last response that was heard.
     spoken: Option<ModelId>,
     over: VecDeque<ModelId>,
@@ -85,7 +88,7 @@ impl Default for Responses {
 
 impl Responses {
     /// Asks for a response: now if none runs, else after the running one. Wishes raised meanwhile become one.
-    pub fn ask(&mut self, wish: Wish) -> Option<ModelCommand> {
+    pub fn ask(&mut self, wish: ResponseRequest) -> Option<ModelCommand> {
         match &self.turn {
             Turn::Free => Some(self.create(wish)),
             Turn::Asked { .. } | Turn::Unwanted { .. } | Turn::Active(_) | Turn::Cancelling(_) => {
@@ -102,7 +105,7 @@ impl Responses {
         }
     }
 
-    fn create(&mut self, wish: Wish) -> ModelCommand {
+    fn create(&mut self, wish: ResponseRequest) -> ModelCommand {
         self.requests += 1;
         let request = format!("respond-{}", self.requests);
         let instructions = wish.instructions.clone();
@@ -142,7 +145,7 @@ impl Responses {
 
     /// What a running response was asked for, if we asked for it.
     #[must_use]
-    pub fn wish_of(&self, response: &ModelId) -> Option<Wish> {
+    pub fn wish_of(&self, response: &ModelId) -> Option<ResponseRequest> {
         let running = matches!(&self.turn, Turn::Active(active) if active == response);
         let (_, wish) = self.served.as_ref().filter(|_| running)?;
         Some(wish.clone())
@@ -157,7 +160,7 @@ impl Responses {
 
     /// What the response is for that was asked for and is not done, where we know it.
     #[must_use]
-    pub fn under_way(&self) -> Option<&Wish> {
+    pub fn under_way(&self) -> Option<&ResponseRequest> {
         match &self.turn {
             Turn::Asked { wish, .. } => Some(wish),
             Turn::Active(_) => self.served.as_ref().map(|(_, wish)| wish),
@@ -166,7 +169,7 @@ impl Responses {
     }
 
     /// After the response that runs, if one does, another is to be asked for.
-    pub fn owe(&mut self, wish: Wish) {
+    pub fn owe(&mut self, wish: ResponseRequest) {
         if self.is_busy() {
             self.owed.get_or_insert(wish);
         }
@@ -206,7 +209,7 @@ impl Responses {
 
     /// The server refused a request of ours: gives back what it was for. `running` says that it was refused because
     /// another response runs; then it is owed instead.
-    pub fn refused(&mut self, request: &str, running: bool) -> Option<Wish> {
+    pub fn refused(&mut self, request: &str, running: bool) -> Option<ResponseRequest> {
         let wish = match &self.turn {
             Turn::Asked {
                 request: asked,
@@ -248,7 +251,7 @@ impl Responses {
     /// The server says nothing when it should: whatever was asked for is asked for once more. A response that runs in
     /// silence is cancelled first.
     pub fn ask_anew(&mut self) -> Option<ModelCommand> {
-        let again = Wish { instructions: None };
+        let again = ResponseRequest { instructions: None };
         match &self.turn {
             Turn::Free | Turn::Unwanted { .. } => {
                 let wish = self.owed.take().unwrap_or(again);
@@ -350,8 +353,8 @@ impl Responses {
 mod tests {
     use super::*;
 
-    fn wish(text: &str) -> Wish {
-        Wish {
+    fn wish(text: &str) -> ResponseRequest {
+        ResponseRequest {
             instructions: (!text.is_empty()).then(|| text.to_owned()),
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Number, Value};
 use sha2::{Digest as _, Sha256};
 
-use crate::ids::CallSid;
+use crate::phone::CallSid;
 
 /// Bytes of the digest in a key: a collision among the effects of one call is out of the question.
 const DIGEST: usize = 16;

@@ -71,7 +71,7 @@ pub struct ToolRecord {
     #[serde(default, skip_serializing_if = "is_whole")]
     pub clipped: bool,
     /// How far the outcome has got.
-    pub told: Told,
+    pub told: Delivery,
 }
 
 // The signature is serde's.
@@ -82,16 +82,19 @@ fn is_whole(clipped: &bool) -> bool {
 
 /// How far an outcome has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Told {
+pub enum Delivery {
     /// The model of the present session does not have it.
-    Nobody,
+    #[serde(rename = "nobody")]
+    Pending,
     /// The model has it.
-    Model,
+    #[serde(rename = "model")]
+    ToModel,
     /// The caller heard an answer begun after that.
-    Caller,
+    #[serde(rename = "caller")]
+    Heard,
     /// And has taken a turn since.
-    CallerAndHeSpoke,
+    #[serde(rename = "caller_and_he_spoke")]
+    Acknowledged,
 }
 
 /// What a call means.
@@ -153,7 +156,7 @@ impl ToolMemory {
             return Meaning::New(0);
         };
         let changed_nothing = last.result.is_some_and(ToolResult::left_no_effect);
-        let is_anew = last.result.is_some() && last.told == Told::CallerAndHeSpoke;
+        let is_anew = last.result.is_some() && last.told == Delivery::Acknowledged;
         if changed_nothing || is_anew {
             Meaning::New(last.intent + 1)
         } else {
@@ -185,8 +188,8 @@ impl ToolMemory {
     /// The caller took a turn: what he has been told before is no longer what he asks for now.
     pub(crate) fn caller_spoke(&mut self) {
         for record in &mut self.records {
-            if record.told == Told::Caller {
-                record.told = Told::CallerAndHeSpoke;
+            if record.told == Delivery::Heard {
+                record.told = Delivery::Acknowledged;
             }
         }
     }
@@ -194,8 +197,8 @@ impl ToolMemory {
     /// The session is gone, and what its model knew with it.
     pub(crate) fn session_lost(&mut self) {
         for record in &mut self.records {
-            if record.told == Told::Model {
-                record.told = Told::Nobody;
+            if record.told == Delivery::ToModel {
+                record.told = Delivery::Pending;
             }
         }
     }

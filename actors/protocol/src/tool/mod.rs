@@ -13,8 +13,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::audio::payload::Payload;
 use crate::ids::ModelId;
-use crate::payload::Payload;
 
 /// Bytes of arguments a tool is run with; more is no question.
 pub const MAX_ARGUMENTS: usize = 16 * 1024;

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use call_protocol::call::event::{
-    AudioFormat, CallerAudio, Event, ItemDone, ItemKind, MediaFormat, ModelError, ModelEvent,
-    OperatorEvent, PhoneEvent, Refusal, ResponseDone, ResponseStatus, SessionInfo, StreamStart,
-};
+use call_protocol::audio::AudioFormat;
+use call_protocol::audio::payload::Payload;
+use call_protocol::call::event::{Event, OperatorEvent};
 use call_protocol::call::{AgentProfile, CallSetup, Greeting};
-use call_protocol::ids::{AccountSid, CallSid, ModelId, StreamSid};
+use call_protocol::ids::ModelId;
 use call_protocol::model::command::{SessionOptions, SessionSetup, TurnDetection, Voice};
-use call_protocol::payload::Payload;
+use call_protocol::model::event::{
+    ItemDone, ItemKind, ModelError, ModelEvent, Refusal, ResponseDone, ResponseStatus, SessionInfo,
+};
+use call_protocol::phone::event::{CallerAudio, MediaFormat, PhoneEvent, StreamStart};
+use call_protocol::phone::{AccountSid, CallSid, StreamSid};
 use call_protocol::tool::{ToolFinished, ToolResult, ToolRules, ToolSpec};
 
 /// The wall clock when every call of the tests begins, in milliseconds.
@@ -258,7 +261,7 @@ pub(crate) fn caller_turn(item: &str) -> Event {
 
 pub(crate) fn caller_words(item: &str, text: &str) -> Event {
     let (item, text) = (id(item), Some(text.to_owned()));
-    Event::Model(ModelEvent::CallerWords { item, text })
+    Event::Model(ModelEvent::CallerTranscript { item, text })
 }
 
 pub(crate) fn response_started(response: &str) -> Event {
@@ -292,7 +295,7 @@ pub(crate) fn audio_done(response: &str, item: &str) -> Event {
 pub(crate) fn agent_words(item: &str, text: &str) -> Event {
     let (item, text) = (id(item), text.to_owned());
     let part = 0;
-    Event::Model(ModelEvent::AgentWords { item, part, text })
+    Event::Model(ModelEvent::AgentTranscriptDelta { item, part, text })
 }
 
 pub(crate) fn tool_call(response: &str, name: &str, complete: bool) -> Event {

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
+use call_protocol::audio::AudioFormat;
+use call_protocol::audio::payload::Payload;
 use call_protocol::call::effect::Effect;
-use call_protocol::call::event::{AudioFormat, Event, ModelEvent};
+use call_protocol::call::event::Event;
 use call_protocol::call::{Call, CallSetup};
 use call_protocol::checkpoint::Checkpoint;
 use call_protocol::model::command::ModelCommand;
-use call_protocol::payload::Payload;
+use call_protocol::model::event::ModelEvent;
 use call_protocol::time::Time;
 
 use super::events;
@@ -232,8 +234,8 @@ impl Rig {
 
     /// The machine is built anew from what was written down, on the phone's socket alone.
     pub(crate) fn revive(&mut self, checkpoint: &Checkpoint) {
-        let remains = self.call.remains().expect("a stream lives");
-        self.call = Call::revive(remains, checkpoint, self.now);
+        let remains = self.call.salvage().expect("a stream lives");
+        self.call = Call::rebuild_from_checkpoint(remains, checkpoint, self.now);
         self.drain();
     }
 
@@ -348,8 +350,8 @@ impl Rig {
                 | Effect::CloseModel
                 | Effect::ClosePhone { .. }
                 | Effect::RunTool(_)
-                | Effect::CallPerson(_)
-                | Effect::EndPerson(_)
+                | Effect::DialConsult(_)
+                | Effect::EndConsult(_)
                 | Effect::Checkpoint
                 | Effect::Forget
                 | Effect::Report(_) => {}

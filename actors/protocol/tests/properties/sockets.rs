@@ -1,12 +1,14 @@
 //! Steps that need no memory: what the phone, the operator and the model's socket bring.
 
-use call_protocol::call::event::{
-    AudioFormat, CallerAudio, Event, ModelEvent, OperatorEvent, PhoneEvent, Refusal, SocketFault,
-};
-use call_protocol::call::operator::Words;
-use call_protocol::call::person::PersonEvent;
-use call_protocol::call::transfer::{Destination, Unreached};
-use call_protocol::twilio::ReadError;
+use call_protocol::audio::AudioFormat;
+use call_protocol::call::event::OperatorText;
+use call_protocol::call::event::{Event, OperatorEvent};
+use call_protocol::call::outcome::ConsultEvent;
+use call_protocol::call::outcome::{Destination, Unreached};
+use call_protocol::model::event::{ModelEvent, Refusal};
+use call_protocol::phone::event::{CallerAudio, PhoneEvent};
+use call_protocol::wire::ReadError;
+use call_protocol::wire::SocketFault;
 
 use super::steps::Step;
 use crate::common::events::{
@@ -76,7 +78,7 @@ pub(crate) fn event_of(step: &Step) -> Option<Event> {
         Step::Superseded => Event::Operator(OperatorEvent::Superseded),
         Step::WokeUp => Event::Operator(OperatorEvent::WokeUp),
         Step::OperatorWords { said } => {
-            let words = Words::parse("We close at six.").ok()?;
+            let words = OperatorText::parse("We close at six.").ok()?;
             Event::Operator(if *said {
                 OperatorEvent::Say(words)
             } else {
@@ -91,11 +93,11 @@ pub(crate) fn event_of(step: &Step) -> Option<Event> {
             let attempt = u32::from(*attempt);
             let leg = call_sid();
             let why = Unreached::ALL[usize::from(*does) % Unreached::ALL.len()];
-            Event::Operator(OperatorEvent::Person(match does {
-                0 => PersonEvent::Placed { attempt, leg },
-                1 => PersonEvent::Answered { attempt, leg },
-                2 | 3 => PersonEvent::Takes { attempt },
-                _ => PersonEvent::Gone { attempt, why },
+            Event::Operator(OperatorEvent::Consult(match does {
+                0 => ConsultEvent::Placed { attempt, leg },
+                1 => ConsultEvent::Answered { attempt, leg },
+                2 | 3 => ConsultEvent::Takes { attempt },
+                _ => ConsultEvent::Gone { attempt, why },
             }))
         }
         Step::Opened => opened(),
@@ -109,7 +111,7 @@ pub(crate) fn event_of(step: &Step) -> Option<Event> {
             3 => Refusal::Timeout,
             _ => Refusal::Network,
         }),
-        Step::ModelStuck => Event::Model(ModelEvent::Stuck),
+        Step::ModelStuck => Event::Model(ModelEvent::Unresponsive),
         Step::ModelClosed(how) => model_closed(match how {
             0 => None,
             1 => Some(1_000),

@@ -4,19 +4,21 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use call_protocol::audio::AudioFormat;
 use call_protocol::audio::encode_sample;
 use call_protocol::call::effect::{Effect, Report};
-use call_protocol::call::end::EndReason;
-use call_protocol::call::event::{AudioFormat, Event, ModelEvent, ResponseStatus};
+use call_protocol::call::event::Event;
+use call_protocol::call::outcome::EndReason;
 use call_protocol::call::{ADOPT_WITHIN, CallSetup, Greeting, PARK_AFTER, Silence};
 use call_protocol::checkpoint::Checkpoint;
 use call_protocol::conversation::Speaker;
 use call_protocol::model::command::ModelCommand;
-use call_protocol::playback::LEAD_MS;
-use call_protocol::preroll::KEPT_MS;
+use call_protocol::model::event::{ModelEvent, ResponseStatus};
+use call_protocol::model::preroll::KEPT_MS;
+use call_protocol::phone::playback::LEAD_MS;
 use call_protocol::time::Time;
 use call_protocol::tool::ToolResult;
-use call_protocol::twilio::ReadError;
+use call_protocol::wire::ReadError;
 
 use super::sockets::event_of;
 use super::steps::{Opening, Step};
@@ -277,14 +279,14 @@ impl Watched {
                     response: id(&format!("resp_{response}")),
                     item: item_of(response, *item),
                     part: *part,
-                    payload: call_protocol::payload::Payload::from_audio(&audio),
+                    payload: call_protocol::audio::payload::Payload::from_audio(&audio),
                 })
             }
             Step::GhostAudio(bytes) => Event::Model(ModelEvent::Audio {
                 response: id("resp_ghost"),
                 item: id("item_ghost"),
                 part: 0,
-                payload: call_protocol::payload::Payload::from_audio(&vec![GHOST; *bytes]),
+                payload: call_protocol::audio::payload::Payload::from_audio(&vec![GHOST; *bytes]),
             }),
             Step::AudioDone { back, item, part } => {
                 let response = self.response(*back)?;
@@ -414,11 +416,11 @@ impl Watched {
                 self.seen.clears += 1;
             }
             Effect::CloseModel => self.lose_session(),
-            Effect::CallPerson(person) => {
+            Effect::DialConsult(person) => {
                 self.people += 1;
                 assert_eq!(person.attempt, self.people, "each wish once");
             }
-            Effect::EndPerson(_) => assert!(self.people > 0, "nobody was called"),
+            Effect::EndConsult(_) => assert!(self.people > 0, "nobody was called"),
             Effect::RunTool(run) => self.tools.begin(run),
             Effect::ClosePhone { .. } => self.seen.closed_phone += 1,
             Effect::ToModel(command) => self.check_command(command),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use call_protocol::call::event::{Event, ModelEvent, Refusal};
+use call_protocol::call::event::Event;
+use call_protocol::model::event::{ModelEvent, Refusal};
 
 use crate::common::events::{
     caller_words, complaint, connected, delta, done_with_tools, error, frame, model_closed, opened,

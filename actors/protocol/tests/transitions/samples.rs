@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
-use call_protocol::call::event::{
-    AudioFormat, CallerAudio, Event, ItemDone, ItemKind, MediaFormat, ModelEvent, OperatorEvent,
-    PhoneEvent, RateLimit, Refusal, ResponseStatus, SocketFault, StreamStart,
+use call_protocol::audio::AudioFormat;
+use call_protocol::audio::payload::PayloadError;
+use call_protocol::call::event::OperatorText;
+use call_protocol::call::event::{Event, OperatorEvent};
+use call_protocol::call::outcome::ConsultEvent;
+use call_protocol::call::outcome::{Destination, Unreached};
+use call_protocol::model::event::{
+    ItemDone, ItemKind, ModelEvent, RateLimit, Refusal, ResponseStatus,
 };
-use call_protocol::call::operator::Words;
-use call_protocol::call::person::PersonEvent;
-use call_protocol::call::transfer::{Destination, Unreached};
-use call_protocol::ids::CallSid;
-use call_protocol::payload::PayloadError;
+use call_protocol::phone::CallSid;
+use call_protocol::phone::event::{CallerAudio, MediaFormat, PhoneEvent, StreamStart};
 use call_protocol::tool::ToolResult;
-use call_protocol::twilio::ReadError;
+use call_protocol::wire::ReadError;
+use call_protocol::wire::SocketFault;
 
 use crate::common::events::{
     agent_words, audio_done, caller_words, complaint, configured, configured_as, connected, delta,
@@ -61,16 +64,16 @@ fn next(event: ModelEvent) -> Event {
     Event::Next(event)
 }
 
-fn person(event: PersonEvent) -> Event {
-    Event::Operator(OperatorEvent::Person(event))
+fn person(event: ConsultEvent) -> Event {
+    Event::Operator(OperatorEvent::Consult(event))
 }
 
 fn leg() -> CallSid {
     CallSid::parse("CA77777777777777777777777777777777").expect("a SID")
 }
 
-fn words(text: &str) -> Words {
-    Words::parse(text).expect("words")
+fn words(text: &str) -> OperatorText {
+    OperatorText::parse(text).expect("words")
 }
 
 fn started_with(change: impl FnOnce(&mut StreamStart)) -> Event {
@@ -213,11 +216,11 @@ events! {
         "session over": next(ModelEvent::Error(Box::new(complaint("session_expired", "Old.", None)))),
         "wrong key": next(ModelEvent::Error(Box::new(complaint("invalid_api_key", "No.", None)))),
         "audio": next(ModelEvent::Audio { response: id("resp_9"), item: id("item_9"), part: 0, payload: voice(9, 20) }),
-        "noted": next(ModelEvent::Noted),
+        "noted": next(ModelEvent::Ignored),
         "unknown": next(ModelEvent::Unknown),
         "unusable": next(ModelEvent::Unusable(ReadError::Malformed)),
         "rejected": next(ModelEvent::Rejected(SocketFault::TooLarge)),
-        "stuck": next(ModelEvent::Stuck),
+        "stuck": next(ModelEvent::Unresponsive),
         "closed": next(ModelEvent::Closed { code: Some(1_001), reason: String::new(), quiet: Duration::ZERO }),
     ],
     Event::Tool(_) => "tool.finished": [
@@ -243,12 +246,12 @@ events! {
         "to a number": Event::Operator(OperatorEvent::Transfer(Destination::Number("+15550142".to_owned()))),
         "to nobody known": Event::Operator(OperatorEvent::Transfer(Destination::Target("the moon".to_owned()))),
     ],
-    Event::Operator(OperatorEvent::Person(_)) => "operator.person": [
-        "placed": person(PersonEvent::Placed { attempt: 1, leg: leg() }),
-        "answered": person(PersonEvent::Answered { attempt: 1, leg: leg() }),
-        "takes": person(PersonEvent::Takes { attempt: 1 }),
-        "gone": person(PersonEvent::Gone { attempt: 1, why: Unreached::Busy }),
-        "of another wish": person(PersonEvent::Takes { attempt: 2 }),
+    Event::Operator(OperatorEvent::Consult(_)) => "operator.person": [
+        "placed": person(ConsultEvent::Placed { attempt: 1, leg: leg() }),
+        "answered": person(ConsultEvent::Answered { attempt: 1, leg: leg() }),
+        "takes": person(ConsultEvent::Takes { attempt: 1 }),
+        "gone": person(ConsultEvent::Gone { attempt: 1, why: Unreached::Busy }),
+        "of another wish": person(ConsultEvent::Takes { attempt: 2 }),
     ],
     Event::Model(ModelEvent::Opened) => "model.opened": ["": opened()],
     Event::Model(ModelEvent::Refused(_)) => "model.refused": [
@@ -271,9 +274,9 @@ events! {
     Event::Model(ModelEvent::CallerTurn { .. }) => "model.caller_turn": [
         "": model(ModelEvent::CallerTurn { item: id("item_caller") }),
     ],
-    Event::Model(ModelEvent::CallerWords { .. }) => "model.caller_words": [
+    Event::Model(ModelEvent::CallerTranscript { .. }) => "model.caller_words": [
         "": caller_words("item_caller", "Hello."),
-        "none": model(ModelEvent::CallerWords { item: id("item_caller"), text: None }),
+        "none": model(ModelEvent::CallerTranscript { item: id("item_caller"), text: None }),
     ],
     Event::Model(ModelEvent::ResponseStarted { .. }) => "model.response_started": [
         "": response_started("resp_2"),
@@ -298,7 +301,7 @@ events! {
         "": audio_done("resp_1", "item_1"),
         "unknown response": audio_done("resp_ghost", "item_ghost"),
     ],
-    Event::Model(ModelEvent::AgentWords { .. }) => "model.agent_words": [
+    Event::Model(ModelEvent::AgentTranscriptDelta { .. }) => "model.agent_words": [
         "": agent_words("item_1", "Good day."),
     ],
     Event::Model(ModelEvent::AgentSaid { .. }) => "model.agent_said": [
@@ -345,7 +348,7 @@ events! {
         "session over": error_with("session_expired", None),
         "fatal": error_with("invalid_api_key", None),
     ],
-    Event::Model(ModelEvent::Noted) => "model.noted": ["": model(ModelEvent::Noted)],
+    Event::Model(ModelEvent::Ignored) => "model.noted": ["": model(ModelEvent::Ignored)],
     Event::Model(ModelEvent::Unknown) => "model.unknown": ["": model(ModelEvent::Unknown)],
     Event::Model(ModelEvent::Unusable(_)) => "model.unusable": [
         "": model(ModelEvent::Unusable(ReadError::Malformed)),
@@ -359,5 +362,5 @@ events! {
         "refused": model_closed(Some(3_000)),
         "reset": model_closed(None),
     ],
-    Event::Model(ModelEvent::Stuck) => "model.stuck": ["": model(ModelEvent::Stuck)],
+    Event::Model(ModelEvent::Unresponsive) => "model.stuck": ["": model(ModelEvent::Unresponsive)],
 }

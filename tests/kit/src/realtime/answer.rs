@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use super::conversation::{Item, Sound};
 use super::inspect::ResponseTruth;
 use super::mcp::Ask;
-use super::outbox::{Outgoing, Place};
 use super::output::{Body, Output, Phase};
 use super::plan::{Beat, DeltaSize, Pace, Terms};
 use super::prepared::Line;
-use super::prompter::Source;
 use super::script::Ending;
-use super::stage::Stage;
+use super::script_cursor::Source;
+use super::send_queue::{Outgoing, Place};
+use super::session_io::SessionIo;
 
 /// Why a response is cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Answer {
         ending: Ending,
         terms: Terms,
         pace: Pace,
-        stage: &mut Stage,
+        stage: &mut SessionIo,
         now: Instant,
     ) -> Self {
         let (items, audio) = stage.conversation.input_tokens(stage.input_format);
@@ -91,7 +91,7 @@ impl Answer {
     }
 
     /// Begins a response whose only item is open at once and grows by what is sent from outside.
-    pub(crate) fn begin_open_ended(terms: Terms, stage: &mut Stage, now: Instant) -> Self {
+    pub(crate) fn begin_open_ended(terms: Terms, stage: &mut SessionIo, now: Instant) -> Self {
         let line = Line::default();
         let pace = Pace {
             think: Duration::ZERO,
@@ -120,7 +120,7 @@ impl Answer {
     }
 
     /// Books audio that was sent for the first item past [`Answer::play`].
-    pub(crate) fn book(&mut self, bytes: u64, stage: &mut Stage) {
+    pub(crate) fn book(&mut self, bytes: u64, stage: &mut SessionIo) {
         let output = &mut self.outputs[0];
         output.sent_bytes = bytes as usize;
         let ms = self.terms.wire_format.ms(bytes);
@@ -140,7 +140,7 @@ impl Answer {
     }
 
     /// Ends an open-ended response normally.
-    pub(crate) fn finish(&mut self, stage: &mut Stage, now: Instant) -> Finished {
+    pub(crate) fn finish(&mut self, stage: &mut SessionIo, now: Instant) -> Finished {
         self.ending = Ending::Completed;
         self.close(0, false, stage);
         self.done(None, stage, now)
@@ -157,7 +157,7 @@ impl Answer {
     }
 
     /// Sends what is due. `Some` once the response is done.
-    pub(crate) fn play(&mut self, stage: &mut Stage, now: Instant) -> Option<Finished> {
+    pub(crate) fn play(&mut self, stage: &mut SessionIo, now: Instant) -> Option<Finished> {
         while self.deadline().is_some_and(|at| at <= now)
             && let Some((_, beat)) = self.beats.pop_front()
         {
@@ -174,7 +174,7 @@ impl Answer {
     }
 
     /// Ends the response early, with all its closing events.
-    pub(crate) fn cancel(&mut self, why: Cancel, stage: &mut Stage, now: Instant) -> Finished {
+    pub(crate) fn cancel(&mut self, why: Cancel, stage: &mut SessionIo, now: Instant) -> Finished {
         let mut withheld = Vec::new();
         for (_, beat) in std::mem::take(&mut self.beats) {
             if let Beat::Audio(index, range) = beat
@@ -202,7 +202,7 @@ impl Answer {
         }
     }
 
-    fn open(&mut self, index: usize, stage: &mut Stage) {
+    fn open(&mut self, index: usize, stage: &mut SessionIo) {
         let wire_format = self.terms.wire_format;
         let output = &mut self.outputs[index];
         output.phase = Phase::Open;
@@ -233,7 +233,7 @@ impl Answer {
         }
     }
 
-    fn words(&mut self, index: usize, range: Range<usize>, stage: &mut Stage) {
+    fn words(&mut self, index: usize, range: Range<usize>, stage: &mut SessionIo) {
         let mut fields = self.place(index).fields();
         let output = &mut self.outputs[index];
         let (kind, text) = match &output.body {
@@ -263,7 +263,7 @@ impl Answer {
         stage.outbox.emit(kind, fields);
     }
 
-    fn audio(&mut self, index: usize, range: Range<usize>, stage: &mut Stage, now: Instant) {
+    fn audio(&mut self, index: usize, range: Range<usize>, stage: &mut SessionIo, now: Instant) {
         let Body::Spoken { audio, .. } = &self.outputs[index].body else {
             return;
         };
@@ -291,7 +291,7 @@ impl Answer {
     }
 
     /// Asks the server of tools.
-    fn serve(&mut self, index: usize, stage: &mut Stage) {
+    fn serve(&mut self, index: usize, stage: &mut SessionIo) {
         let output = &self.outputs[index];
         let Body::Served {
             server,
@@ -324,7 +324,7 @@ impl Answer {
         &mut self,
         item_id: &str,
         result: &Result<String, String>,
-        stage: &mut Stage,
+        stage: &mut SessionIo,
         now: Instant,
     ) -> bool {
         let found = self
@@ -355,7 +355,7 @@ impl Answer {
         true
     }
 
-    fn close(&mut self, index: usize, cut: bool, stage: &mut Stage) {
+    fn close(&mut self, index: usize, cut: bool, stage: &mut SessionIo) {
         let fields = self.place(index).fields();
         let output = &mut self.outputs[index];
         output.phase = Phase::Closed;
@@ -412,7 +412,7 @@ impl Answer {
         stage.outbox.emit("response.output_item.done", done);
     }
 
-    fn done(&mut self, cancelled: Option<Cancel>, stage: &mut Stage, now: Instant) -> Finished {
+    fn done(&mut self, cancelled: Option<Cancel>, stage: &mut SessionIo, now: Instant) -> Finished {
         for output in &self.outputs {
             if let (Body::Call { .. }, Some(stored)) =
                 (&output.body, stage.conversation.get_mut(&output.item_id))

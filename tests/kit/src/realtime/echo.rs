@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::answer::{Answer, Cancel};
 use super::engine::Engine;
-use super::outbox::Outgoing;
+use super::send_queue::Outgoing;
 use crate::probe::PROBE_MAGIC;
 
 /// Ordinary audio ends the echo once no probe has come for so long.

@@ -8,22 +8,22 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Cancel, Finished};
-use super::armed::{Armed, Quirks};
 use super::check::ApiError;
 use super::config::Config;
 use super::conversation::{Item, Sound};
 use super::echo::Echo;
+use super::fault_injector::{FaultInjector, Quirks};
 use super::faults::Fault;
 use super::input::InputBuffer;
 use super::inspect::SessionLog;
 use super::mcp::{Answered, Ask, Server};
-use super::outbox::{Outgoing, Place};
 use super::plan::{Pace, Terms};
 use super::prepared::Prepared;
-use super::prompter::{Cause, Prompter, Resume, Source};
 use super::schema::Model;
+use super::script_cursor::{Cause, Resume, ScriptCursor, Source};
+use super::send_queue::{Outgoing, Place};
+use super::session_io::SessionIo;
 use super::sound::Format;
-use super::stage::Stage;
 
 /// Pause between the deltas of a response that goes on after its cancellation.
 const LATE_DELTA_EVERY: Duration = Duration::from_millis(20);
@@ -60,14 +60,14 @@ pub(crate) enum Later {
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) settings: Arc<Settings>,
-    pub(crate) stage: Stage,
+    pub(crate) stage: SessionIo,
     pub(crate) config: Config,
     pub(crate) input: InputBuffer,
-    pub(crate) prompter: Prompter,
+    pub(crate) prompter: ScriptCursor,
     pub(crate) answers: Vec<Answer>,
     pub(crate) echo: Option<Echo>,
     pub(crate) quirks: Quirks,
-    pub(crate) armed: Vec<Armed>,
+    pub(crate) armed: Vec<FaultInjector>,
     pub(crate) later: Vec<(Instant, Later)>,
     pub(crate) idle_at: Option<Instant>,
     /// When everything said so far would have been played in real time.
@@ -86,7 +86,7 @@ impl Engine {
     ) -> Self {
         // Ids differ from session to session and are the same on every run.
         let seed = settings.seed ^ (log.number() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let mut stage = Stage::new(seed, log);
+        let mut stage = SessionIo::new(seed, log);
         let mut lifetime = Duration::from_secs(3_600);
         for fault in &faults {
             if let Fault::Expire { after_ms } = fault {
@@ -98,7 +98,7 @@ impl Engine {
         stage.model.clone_from(&model.name);
         let config = Config::new(model, &session_id, unix_now + lifetime.as_secs());
         let input = InputBuffer::new(&config, settings.min_speech_ms);
-        let prompter = Prompter::new(
+        let prompter = ScriptCursor::new(
             settings.script.clone(),
             settings.resume,
             settings.carried.clone(),
@@ -112,7 +112,7 @@ impl Engine {
             answers: Vec::new(),
             echo: None,
             quirks: Quirks::default(),
-            armed: vec![Armed::end_of_session(now + lifetime)],
+            armed: vec![FaultInjector::end_of_session(now + lifetime)],
             later: Vec::new(),
             idle_at: None,
             playing_until: now,
@@ -141,7 +141,7 @@ impl Engine {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let answers = self.answers.iter().filter_map(Answer::deadline);
         let later = self.later.iter().map(|(at, _)| *at);
-        let armed = self.armed.iter().filter_map(Armed::at);
+        let armed = self.armed.iter().filter_map(FaultInjector::at);
         answers.chain(later).chain(armed).chain(self.idle_at).min()
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::prompter::Source;
+use super::script_cursor::Source;
 use super::sound::Format;
 
 /// An event of either direction.

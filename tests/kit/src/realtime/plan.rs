@@ -9,8 +9,8 @@ use super::answer::Answer;
 use super::output::{Body, Output};
 use super::prepared::{Line, Utterance};
 use super::script::Ending;
+use super::session_io::SessionIo;
 use super::sound::Format;
-use super::stage::Stage;
 
 /// Size of audio deltas, in bytes of the output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub(super) enum Beat {
 }
 
 impl Answer {
-    pub(super) fn plan(&mut self, line: &Line, pace: Pace, stage: &mut Stage, now: Instant) {
+    pub(super) fn plan(&mut self, line: &Line, pace: Pace, stage: &mut SessionIo, now: Instant) {
         let think = line.think_ms.map_or(pace.think, Duration::from_millis);
         let mut at = now + think;
         if self.ending.is_silent() {

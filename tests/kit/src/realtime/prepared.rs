@@ -7,9 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use call_protocol::audio;
 
-use super::phrase::Phrase;
 use super::reference::{LastOutput, filled};
 use super::script::{Ending, Say, Script, ScriptError, Step, ToolCall};
+use super::utterance::Phrase;
 use crate::speech as clips;
 
 /// A script with its audio in hand.

@@ -13,8 +13,8 @@ use super::check::{ApiError, At, Checked};
 use super::echo;
 use super::engine::Engine;
 use super::plan::Terms;
-use super::prompter::Cause;
 use super::schema;
+use super::script_cursor::Cause;
 use super::sound::Format;
 
 /// Longest `audio` of one append.

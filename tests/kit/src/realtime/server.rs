@@ -10,16 +10,16 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::door::Policy;
 use super::engine::Settings;
 use super::faults::{Fault, Faults};
 use super::inspect::{Recording, Session};
 use super::plan::{DeltaSize, Pace};
 use super::prepared::Prepared;
-use super::prompter::Resume;
 use super::schema::{self, Model};
 use super::script::Script;
+use super::script_cursor::Resume;
 use super::session;
+use super::upgrade::Policy;
 
 /// Sessions a server remembers; the oldest are forgotten first.
 const SESSIONS_KEPT: usize = 4_096;

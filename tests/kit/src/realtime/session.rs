@@ -10,12 +10,12 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::door::{self, Admission};
 use super::engine::Engine;
 use super::faults::Command;
 use super::inspect::{Ended, Session, SessionLog};
-use super::outbox::{Outbox, Outgoing};
+use super::send_queue::{Outbox, Outgoing};
 use super::server::Shared;
+use super::upgrade::{self, Admission};
 use super::wire::Wire;
 
 /// How long the other side may take to answer a close frame.
@@ -43,7 +43,7 @@ pub(crate) async fn serve(tcp: TcpStream, shared: Arc<Shared>) {
     if let Err(error) = tcp.set_nodelay(true) {
         log::debug!(error:% = error; "no TCP_NODELAY");
     }
-    let Some((socket, admission)) = door::open(tcp, &shared.policy, &faults, &log).await else {
+    let Some((socket, admission)) = upgrade::open(tcp, &shared.policy, &faults, &log).await else {
         log::info!(connection = number; "upgrade refused");
         return;
     };

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use super::engine::{Engine, Settings};
 use super::faults::{Fault, When};
 use super::inspect::{Recording, SessionLog};
-use super::outbox::Outgoing;
 use super::plan::{DeltaSize, Pace};
 use super::prepared::Prepared;
-use super::prompter::Resume;
 use super::schema::known_models;
 use super::script::Script;
+use super::script_cursor::Resume;
+use super::send_queue::Outgoing;
 use crate::probe::PROBE_MAGIC;
 
 const UNIX_NOW: u64 = 1_795_342_800;

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::answer::Cancel;
 use super::conversation::caller_item;
 use super::engine::{Engine, Later};
-use super::prompter::Cause;
+use super::script_cursor::Cause;
 use super::vad::VadEvent;
 
 impl Engine {

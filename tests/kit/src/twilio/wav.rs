@@ -3,8 +3,8 @@
 use std::io::{Seek, Write};
 use std::path::Path;
 
+pub use call_protocol::audio::wav::{PHONE_RATE, WavError, read};
 use call_protocol::audio::{SILENCE, decode_sample};
-pub use call_protocol::wav::{PHONE_RATE, WavError, read};
 
 /// Reads a WAV file as µ-law at 8 kHz, channels mixed.
 ///

@@ -1,0 +1,156 @@
+//! Silence, length, and callers who are not there.
+
+use std::time::Duration;
+
+use super::Call;
+use super::closing::{FAREWELL, Farewell};
+use super::consult::{REASSURE_EVERY, STILL_CALLING};
+use super::outcome::EndReason;
+use super::state::State;
+use super::timers::Timer;
+use crate::model::command::{ModelCommand, Role};
+use crate::model::link::Link;
+use crate::time::Time;
+
+/// So long before the end of the longest call the model is told, and asked, to come to an end.
+const WRAP_UP: Duration = Duration::from_secs(45);
+
+/// Calls that may last no longer than this are not wrapped up.
+const SHORT_CALL: Duration = Duration::from_secs(90);
+
+const END_IS_NEAR: &str =
+    "This call must end in less than a minute. Come to an end now and say goodbye.";
+
+const SAY_END_IS_NEAR: &str = "Tell the caller in one short sentence that this call must end in less than a minute, \
+                               and bring it to an end.";
+
+impl Call {
+    /// Sets the timers of a call's whole length.
+    pub(super) fn watch_length(&mut self) {
+        let longest = self.setup.max_length;
+        self.timers.set(Timer::Length, Time::ZERO + longest);
+        if longest >= SHORT_CALL {
+            self.timers
+                .set(Timer::WrapUp, Time::ZERO + (longest - WRAP_UP));
+        }
+        if longest > FAREWELL * 2 {
+            self.timers
+                .set(Timer::Goodbye, Time::ZERO + (longest - FAREWELL));
+        }
+    }
+
+    /// The end of the longest call is near: whoever speaks next knows it, and if nobody does, somebody says it.
+    pub(super) fn on_wrap_up(&mut self) {
+        if !matches!(self.link, Link::Ready(_)) || self.closing.is_some() {
+            return;
+        }
+        self.ask_model(ModelCommand::Tell {
+            role: Role::System,
+            text: END_IS_NEAR.to_owned(),
+        });
+        if !self.caller_speaks && !self.owes_answer {
+            self.ask_for_answer(Some(SAY_END_IS_NEAR.to_owned()));
+        }
+    }
+
+    /// There is just time for a goodbye.
+    pub(super) fn on_goodbye(&mut self, now: Time) {
+        self.leave(EndReason::TooLong, Farewell::Asked, now);
+    }
+
+    pub(super) fn on_too_long(&mut self, now: Time) {
+        // A call that was about to end anyway does so for its own reason.
+        self.finish_leaving(now);
+        self.end(EndReason::TooLong, now);
+    }
+
+    /// After every event but a frame: is the farewell heard? Does the line fall silent?
+    pub(super) fn after_step(&mut self, now: Time) {
+        if self.is_over() {
+            return;
+        }
+        self.say_next();
+        self.tell_news();
+        self.release_greeting(now);
+        self.watch_wait(now);
+        self.take_next_between_turns(now);
+        if let Some(closing) = &self.closing {
+            self.timers.stop(Timer::Silence);
+            self.timers.stop(Timer::ToolFiller);
+            if self.is_farewell_heard(closing, now) {
+                self.finish_leaving(now);
+            }
+            return;
+        }
+        let quiet = matches!(self.link, Link::Ready(_))
+            && matches!(self.state, State::Start(_) | State::Media(_))
+            && !self.caller_speaks
+            && self.keys.is_empty()
+            && !self.responses.is_busy()
+            && self.retry.is_none()
+            && !self.has_more_to_say(now);
+        self.watch_tool_filler(quiet, now);
+        if !quiet || self.runs.awaits() {
+            self.timers.stop(Timer::Silence);
+            return;
+        }
+        if let Some(after) = self.longest_silence()
+            && !self.timers.is_set(Timer::Silence)
+        {
+            self.timers.set(Timer::Silence, now + after);
+        }
+    }
+
+    /// How long it may be quiet before the agent says something.
+    fn longest_silence(&self) -> Option<Duration> {
+        if self.consult_legs.now.is_some() {
+            return Some(REASSURE_EVERY);
+        }
+        self.setup
+            .agent
+            .silence
+            .as_ref()
+            .map(|silence| silence.after)
+    }
+
+    /// Nobody has said anything for a while.
+    pub(super) fn on_silence(&mut self, now: Time) {
+        if self.consult_legs.now.is_some() {
+            // He was asked to wait, and does.
+            self.ask_for_answer(Some(STILL_CALLING.to_owned()));
+            return;
+        }
+        let agent = self.setup.agent.clone();
+        let Some(silence) = &agent.silence else {
+            return;
+        };
+        if self.asked_if_there >= silence.attempts {
+            self.leave(EndReason::CallerSilent, Farewell::Asked, now);
+            return;
+        }
+        self.asked_if_there += 1;
+        self.ask_for_answer(Some(silence.instructions.clone()));
+    }
+
+    /// The caller took a turn that means something.
+    pub(super) fn on_real_turn(&mut self, now: Time) {
+        self.asked_if_there = 0;
+        self.watch_turns(now);
+        self.stay_with_somebody();
+    }
+
+    /// Hold music and noise keep no call open for ever: a turn must come in time.
+    pub(super) fn watch_turns(&mut self, now: Time) {
+        self.timers
+            .set(Timer::NoTurn, now + self.setup.agent.longest_monologue);
+    }
+
+    pub(super) fn on_no_turn(&mut self, now: Time) {
+        if self.closing.is_some() {
+            // If that goodbye is called off, this one is due.
+            self.timers.set(Timer::NoTurn, now + FAREWELL);
+            return;
+        }
+        self.leave(EndReason::NobodyThere, Farewell::Asked, now);
+    }
+}
