@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::http::Scrape;
-use support::{TestService, Options, brief_with, caller, listen, say, times, tone};
+use support::{Options, TestService, brief_with, caller, listen, say, times, tone};
 use switchboard::booking::{self, Book};
 use switchboard_kit::realtime::{Step as Turn, ToolCall};
 use switchboard_kit::twilio::{CallEnd, Step};

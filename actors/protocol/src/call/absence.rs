@@ -25,6 +25,10 @@ pub const ADOPT_WITHIN: Duration = Duration::from_secs(2);
 /// is paid for.
 pub const PARK_AFTER: Duration = Duration::from_millis(900);
 
+/// A caller may have spoken into a line that was gone, and waits for an answer. Who says nothing for so long after they
+/// came back is asked.
+pub(super) const ASKED_AFTER: Duration = Duration::from_secs(2);
+
 impl Call {
     /// The media socket is closed; without a close frame (`None`), nobody meant it.
     pub(super) fn on_phone_closed(&mut self, code: Option<u16>, now: Time) {
@@ -86,6 +90,7 @@ impl Call {
             Timer::Gap,
             Timer::Playback,
             Timer::Acknowledge,
+            Timer::Return,
             // Nobody is there to take a turn.
             Timer::NoTurn,
         ] {
@@ -143,6 +148,7 @@ impl Call {
         let away = ADOPT_WITHIN.saturating_sub(until.since(now));
         let away_ms = u64::try_from(away.as_millis()).unwrap_or(u64::MAX);
         self.report(Report::PhoneBack { away_ms });
+        self.timers.set(Timer::Return, now + ASKED_AFTER);
         match &self.link {
             Link::Ready(_) if owes_word && !self.has_more_to_say(now) => {
                 self.ask_for_answer(Some(GO_ON.to_owned()));
@@ -155,6 +161,24 @@ impl Call {
                 self.owes_answer |= owes_word;
             }
             Link::Ready(_) | Link::Lost => {}
+        }
+    }
+
+    /// The caller has said nothing since they came back.
+    pub(super) fn on_return_due(&mut self, now: Time) {
+        let is_answered = self.caller_speaks
+            || self.has_more_to_say(now)
+            || self.responses.is_busy()
+            || self.retry.is_some()
+            || self.runs.awaits()
+            || self.closing.is_some();
+        match &self.link {
+            _ if is_answered => {}
+            Link::Ready(_) => self.ask_for_answer(Some(GO_ON.to_owned())),
+            Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting => {
+                self.owes_answer = true;
+            }
+            Link::Lost => {}
         }
     }
 }

@@ -49,6 +49,7 @@ impl Call {
         format: Option<AudioFormat>,
         now: Time,
     ) {
+        self.timers.stop(Timer::Return);
         // A server runs one at a time: those before are over, whether it said so or not.
         self.finish_audio(|other| other != response, now);
         if let Some(command) = self.responses.started(response) {

@@ -14,6 +14,7 @@ impl Call {
         self.cancel_closing();
         self.caller_speaks = true;
         self.silent_since = None;
+        self.timers.stop(Timer::Return);
         self.mended_in_a_row = 0;
         if self.is_filled() && !self.setup.agent.protected.filler {
             self.stop_filler(now);

@@ -253,6 +253,7 @@ impl Call {
                 Timer::Answer => self.on_answer_due(now),
                 Timer::NextSession => self.on_next_session_due(now),
                 Timer::TakeNext => self.on_take_next_due(now),
+                Timer::Return => self.on_return_due(now),
                 Timer::Tool => self.on_tool_due(now),
                 Timer::ToolFiller => self.on_tool_filler_due(now),
                 Timer::Consult => self.on_person_due(),

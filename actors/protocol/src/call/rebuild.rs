@@ -4,7 +4,7 @@ use super::effect::{Effect, Report};
 use super::error_budget::ErrorBudget;
 use super::state::{State, Stream};
 use super::timers::{Timer, Timers};
-use super::{Call, CallSetup, MEDIA_TIMEOUT, START_TIMEOUT, Tally, closing};
+use super::{Call, CallSetup, MEDIA_TIMEOUT, START_TIMEOUT, Tally, absence, closing};
 use crate::checkpoint::Checkpoint;
 use crate::model::command::ModelCommand;
 use crate::model::link::{CONFIGURE_TIMEOUT, DIAL_TIMEOUT, Link};
@@ -36,6 +36,7 @@ impl Call {
     #[must_use]
     pub fn rebuild(mut self, keep_playback: bool, now: Time) -> Self {
         let mut unsent: Vec<Effect> = self.effects.drain(..).collect();
+        let is_back = self.timers.is_set(Timer::Return);
         let mut call = Self {
             timers: Timers::default(),
             phone_errors: ErrorBudget::default(),
@@ -75,6 +76,9 @@ impl Call {
         call.effects.extend(unsent.extract_if(.., is_kept));
         call.watch_length();
         call.watch_turns(now);
+        if is_back {
+            call.timers.set(Timer::Return, now + absence::ASKED_AFTER);
+        }
         if call.closing.is_some() {
             call.timers.set(Timer::Leave, now + closing::FAREWELL);
         }

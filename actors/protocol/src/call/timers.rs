@@ -11,6 +11,8 @@ pub enum Timer {
     Park,
     /// Caller audio must have come.
     Media,
+    /// A caller who came back on another media socket must have said something.
+    Return,
     /// The model's socket must be open.
     Dial,
     /// The model's session must be configured.
@@ -59,10 +61,11 @@ pub enum Timer {
 
 impl Timer {
     /// Every timer.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Start,
         Self::Park,
         Self::Media,
+        Self::Return,
         Self::Dial,
         Self::Configure,
         Self::Redial,
