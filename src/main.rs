@@ -4,10 +4,9 @@
 use std::process::ExitCode;
 
 use switchboard::cli::{Cli, Command, Exit, complain};
-use switchboard::commands;
 use switchboard::settings::{ProcessEnv, Settings};
-use switchboard::telemetry;
 use switchboard::toolbox::{OwnTools, check_names};
+use switchboard::{commands, telemetry};
 
 fn main() -> ExitCode {
     match Cli::read(std::env::args_os()) {

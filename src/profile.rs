@@ -17,11 +17,9 @@ use serde_json::{Value, json};
 
 use switchboard_actors::tools::ToolBox;
 
-use crate::settings;
-use crate::settings::agents;
-use crate::settings::models;
 use crate::settings::tool_use::FillerVoice;
-use crate::toolbox;
+use crate::settings::{agents, models};
+use crate::{settings, toolbox};
 
 /// Without a turn of the caller for this long a call ends.
 const LONGEST_MONOLOGUE: Duration = Duration::from_secs(10 * 60);

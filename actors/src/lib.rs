@@ -33,7 +33,7 @@
 //! * [`Registry`](registry::Registry) is the only actor elsewhere. Rows are *pushed* to it, so a list of calls never
 //!   waits for a call, and it admits calls, so their limit is exact. All of the house hangs on it: a panic in one of its
 //!   handlers costs the message that met it, which has no answer, and its figures are counted anew.
-//! * [`Roll`](roll::Roll) is no actor: the live calls in a map, so that whoever leaves can tell all of them while the
+//! * [`LiveCalls`](live_calls::LiveCalls) is no actor: the live calls in a map, so that whoever leaves can tell all of them while the
 //!   registry answers nobody.
 //!
 //! * [`CallStore`](store::CallStore) is no actor: one thread of its own, or none. A call hands its checkpoints over and
@@ -61,7 +61,7 @@
 //! | the model | its session only | close, error, silence; the machine dials again or gives up |
 //! | a full mailbox | the hold on a stuck actor | see above |
 //! | another owner | the call here | the [`store`] refuses its checkpoint: [`Order`](messages::Order) with `Superseded` |
-//! | the operator | a call, or all | [`messages::Order`]; to all by the [`roll`] |
+//! | the operator | a call, or all | [`messages::Order`]; to all by the [`live_calls`] |
 //!
 //! In a supervised actor `ctx.stop()` means "start me again". A call that is over lets go of its sockets and its timer;
 //! the phone session then lets go of the call, which ends by itself.

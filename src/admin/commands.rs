@@ -1,8 +1,7 @@
 //! What an operator has a live call do: say something, know something, send the caller to somebody.
 
 use actix_web::{HttpResponse, web};
-use call_protocol::call::event::OperatorEvent;
-use call_protocol::call::event::OperatorText;
+use call_protocol::call::event::{OperatorEvent, OperatorText};
 use call_protocol::call::outcome::Destination;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

@@ -1,8 +1,7 @@
 //! `/after-dial`: the call to a transfer target is over; did anybody take the caller?
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use call_protocol::call::outcome::EndReason;
-use call_protocol::call::outcome::{Destination, Dialled, Unreached};
+use call_protocol::call::outcome::{Destination, Dialled, EndReason, Unreached};
 use call_protocol::checkpoint::{Checkpoint, Standing};
 use switchboard_actors::messages::Ownership;
 use switchboard_actors::registry::messages::{LastOutcome, Refused};

@@ -1,8 +1,7 @@
 //! `/after-stream`: the media socket is closed and the caller still there; what comes next?
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use call_protocol::call::outcome::Stage;
-use call_protocol::call::outcome::{EndReason, NextStep};
+use call_protocol::call::outcome::{EndReason, NextStep, Stage};
 use switchboard_actors::messages::Ownership;
 use switchboard_actors::registry::messages::{LastOutcome, Refused};
 

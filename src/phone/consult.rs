@@ -19,19 +19,16 @@ use std::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, web};
 use call_protocol::call::event::OperatorEvent;
 use call_protocol::call::operator::Objection;
-use call_protocol::call::outcome::NextStep;
-use call_protocol::call::outcome::{ConsultEvent, Person, Stage};
-use call_protocol::call::outcome::{Destination, Unreached};
+use call_protocol::call::outcome::{ConsultEvent, Destination, NextStep, Person, Stage, Unreached};
 use call_protocol::phone::CallSid;
 use switchboard_actors::messages::Order;
 use switchboard_actors::registry::messages::Find;
 use switchboard_actors::twilio::rest::{Change, RestError};
 
 use super::form::Form;
-use super::language;
 use super::twiml::Response;
 use super::webhook::Webhook;
-use super::{after_dial, takeover};
+use super::{after_dial, language, takeover};
 use crate::state::AppState;
 
 const TARGET: &str = "switchboard::person";

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::error::SettingsError;
-use super::fragments;
 use super::keys::nearest;
-use super::read;
+use super::{fragments, read};
 use crate::booking::Identify;
 
 /// Calls of one number that are answered within an hour.

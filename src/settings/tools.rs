@@ -13,10 +13,8 @@ use super::built_in::{self, BuiltIn};
 use super::env::secret_file;
 use super::error::SettingsError;
 use super::problems::Problems;
-use super::read;
-use super::tool_headers;
 use super::types::is_loopback;
-use super::{Warning, fragments};
+use super::{Warning, fragments, read, tool_headers};
 use crate::number::PhoneNumber;
 
 /// What a caller hears when the configuration says nothing about it.

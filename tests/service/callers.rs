@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use switchboard_actors::call::unix_now;
 use switchboard_actors::store::sqlite::SqliteStore;
 use switchboard_actors::store::{CallStore as _, DAY, Spent};
-use switchboard_kit::twilio::CallEnd;
+use switchboard_kit::twilio::{CallEnd, Step};
 
 use crate::budget::metric;
 use crate::support::child::Serving;
@@ -16,7 +16,6 @@ use crate::support::{
     AGENT, MODEL_KEY, Options, SOON, TestService, brief, caller, environment, line_to, listen,
     until,
 };
-use switchboard_kit::twilio::Step;
 
 const ANNA: &str = "+493090182011";
 const BERT: &str = "+493090182022";

@@ -13,9 +13,8 @@ use crate::support::child::Serving;
 use crate::support::http::{Request, call_over, ring};
 use crate::support::phone::{closed_with, sid};
 use crate::support::{AGENT, MODEL_KEY, SOON, brief, caller, line_to, listen, say, times, until};
-use crate::talks;
 use crate::town::{Folder, have_turns};
-use crate::was_undisturbed;
+use crate::{talks, was_undisturbed};
 
 /// How long the store is away.
 const AWAY: Duration = Duration::from_secs(15);

@@ -21,8 +21,7 @@ use call_protocol::model::command::{ModelCommand, SessionSetup, Voice};
 use call_protocol::model::event::{ModelEvent, SessionInfo};
 use call_protocol::model::openai;
 use call_protocol::phone::event::{CallerAudio, MediaFormat, PhoneEvent, StreamStart};
-use call_protocol::phone::twilio;
-use call_protocol::phone::{AccountSid, CallSid, StreamSid};
+use call_protocol::phone::{AccountSid, CallSid, StreamSid, twilio};
 use call_protocol::time::Time;
 
 const FRAME: Duration = Duration::from_millis(20);

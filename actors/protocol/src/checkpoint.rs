@@ -4,15 +4,14 @@
 //! first. Fields a reader does not know are skipped and missing ones have a default, so that a process reads what the
 //! version before it wrote; a document of a later version is refused.
 
-use crate::conversation::KeptTurn;
-use std::collections::VecDeque;
-
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::call::outcome::Person;
-use crate::call::outcome::{Destination, MOST_RETURNS, Returned, Unreached};
-use crate::call::outcome::{EndReason, NextStep};
+use crate::call::outcome::{
+    Destination, EndReason, MOST_RETURNS, NextStep, Person, Returned, Unreached,
+};
+use crate::conversation::KeptTurn;
 use crate::tool::memory::ToolMemory;
+use std::collections::VecDeque;
 
 /// The version this code writes.
 pub const VERSION: u32 = 1;

@@ -10,12 +10,10 @@ use std::time::Duration;
 use call_protocol::audio::payload::Payload;
 use call_protocol::call::effect::Effect;
 use call_protocol::call::event::{Event, OperatorEvent};
-use call_protocol::call::outcome::Destination;
-use call_protocol::call::outcome::{EndReason, NextStep};
+use call_protocol::call::outcome::{Destination, EndReason, NextStep};
 use call_protocol::call::{Call, CallSetup, END_CALL, Greeting};
 use call_protocol::checkpoint::{Checkpoint, CheckpointError, MAX_BYTES, Standing};
-use call_protocol::conversation::KeptTurn;
-use call_protocol::conversation::Speaker;
+use call_protocol::conversation::{KeptTurn, Speaker};
 use call_protocol::model::command::ModelCommand;
 use call_protocol::tool::memory::ToolMemory;
 use common::events::{

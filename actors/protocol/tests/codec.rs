@@ -4,9 +4,8 @@ mod common;
 
 use std::f64::consts::PI;
 
-use call_protocol::audio::AudioFormat;
 use call_protocol::audio::payload::Payload;
-use call_protocol::audio::{decode_sample, encode_sample};
+use call_protocol::audio::{AudioFormat, decode_sample, encode_sample};
 use call_protocol::call::effect::Peer;
 use call_protocol::call::event::Event;
 use call_protocol::model::event::{ModelEvent, SessionInfo};

@@ -13,8 +13,7 @@ use call_protocol::call::{END_CALL, Silence};
 use call_protocol::model::event::{ModelEvent, Refusal, Usage};
 use call_protocol::phone::AccountSid;
 use call_protocol::phone::event::{MediaFormat, PhoneEvent};
-use call_protocol::wire::ReadError;
-use call_protocol::wire::SocketFault;
+use call_protocol::wire::{ReadError, SocketFault};
 use common::events::{
     caller_words, connected, foreign_call, foreign_stream, frame, frame_on, good_start, hang_up,
     key, mark_on, phone_closed, refused, response_done, response_started, setup, speech_started,

@@ -7,15 +7,13 @@ use std::time::Duration;
 
 use call_protocol::call::outcome::Destination;
 use call_protocol::call::{CallSetup, END_CALL, TRANSFER_CALL};
-use call_protocol::model::event::Refusal;
+use call_protocol::model::event::{Refusal, ResponseStatus};
 use common::events::{
     caller_turn, complaint, done_as, done_with_tools, error, failed, model_closed, refused,
     response_done, response_started, setup, speech_started, speech_stopped, tool_call,
     tool_call_as,
 };
 use common::rig::Rig;
-
-use call_protocol::model::event::ResponseStatus;
 
 /// A response that says something of this length and then ends the call.
 fn says_goodbye(rig: &mut Rig, response: &str, tag: u8, ms: u64) {

@@ -6,8 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use call_protocol::call::effect::Effect;
-use call_protocol::call::event::{BadWords, MAX_WORDS, OperatorText};
-use call_protocol::call::event::{Event, OperatorEvent};
+use call_protocol::call::event::{BadWords, Event, MAX_WORDS, OperatorEvent, OperatorText};
 use call_protocol::call::operator::Objection;
 use call_protocol::call::outcome::Destination;
 use call_protocol::call::{CallSetup, TRANSFER_CALL};

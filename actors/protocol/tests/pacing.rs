@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use call_protocol::audio::payload::Payload;
-use call_protocol::ids::ModelId;
-use call_protocol::ids::PartKey;
+use call_protocol::ids::{ModelId, PartKey};
 use call_protocol::phone::playback::{LEAD_MS, Outgoing, Playback};
 use call_protocol::time::Time;
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 use call_protocol::call::consult::MOST_CALLED;
 use call_protocol::call::event::{Event, OperatorEvent};
 use call_protocol::call::operator::Objection;
-use call_protocol::call::outcome::{ConsultEvent, Stage};
-use call_protocol::call::outcome::{Destination, Unreached};
-use call_protocol::call::outcome::{EndReason, NextStep};
+use call_protocol::call::outcome::{
+    ConsultEvent, Destination, EndReason, NextStep, Stage, Unreached,
+};
 use call_protocol::call::{Call, CallSetup, TRANSFER_CALL};
 use call_protocol::checkpoint::Checkpoint;
 use call_protocol::phone::CallSid;

@@ -6,8 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use call_protocol::call::event::{Event, OperatorEvent};
-use call_protocol::call::outcome::{Destination, MOST_RETURNS, Unreached};
-use call_protocol::call::outcome::{EndReason, NextStep};
+use call_protocol::call::outcome::{Destination, EndReason, MOST_RETURNS, NextStep, Unreached};
 use call_protocol::call::{Call, CallSetup, TRANSFER_CALL};
 use call_protocol::checkpoint::{Checkpoint, Standing};
 use common::events::{

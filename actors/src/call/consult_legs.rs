@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use actix::WeakAddr;
 use call_protocol::call::event::OperatorEvent;
-use call_protocol::call::outcome::{ConsultCall, ConsultEnd, ConsultEvent};
-use call_protocol::call::outcome::{Destination, Unreached};
+use call_protocol::call::outcome::{ConsultCall, ConsultEnd, ConsultEvent, Destination, Unreached};
 use call_protocol::phone::CallSid;
 
 use super::{CallActor, unix_now};

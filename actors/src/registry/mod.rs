@@ -19,8 +19,7 @@ use std::time::{Instant, SystemTime};
 
 use actix::{Actor, Context, Handler, WeakRecipient};
 use call_protocol::call::event::OperatorEvent;
-use call_protocol::call::outcome::Destination;
-use call_protocol::call::outcome::EndReason;
+use call_protocol::call::outcome::{Destination, EndReason};
 use call_protocol::phone::CallSid;
 
 use crate::admission::AdmissionControl;

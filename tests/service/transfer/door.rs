@@ -1,9 +1,8 @@
 //! `/after-dial` by itself: whom it believes, and what it answers when something else goes wrong as well.
 
-use crate::support::TestService;
 use crate::support::http::{Reply, Request, ring};
 use crate::support::phone::sid;
-use crate::support::{SOON, until};
+use crate::support::{SOON, TestService, until};
 use crate::transfer::switching::{asked, live, order, told, usual};
 
 const PATH: &str = "/after-dial?target=front_desk";

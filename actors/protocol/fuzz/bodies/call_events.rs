@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use call_protocol::call::effect::{Effect, Report};
-use call_protocol::call::event::OperatorText;
-use call_protocol::call::event::{Event, OperatorEvent};
+use call_protocol::call::event::{Event, OperatorEvent, OperatorText};
 use call_protocol::call::outcome::Destination;
 use call_protocol::call::{AgentProfile, Call, CallSetup, Greeting, Silence};
 use call_protocol::ids::Interner;

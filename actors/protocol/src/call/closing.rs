@@ -6,8 +6,7 @@
 use std::time::Duration;
 
 use super::Call;
-use super::outcome::Destination;
-use super::outcome::EndReason;
+use super::outcome::{Destination, EndReason};
 use super::timers::Timer;
 use super::tools::ToolCall;
 use crate::ids::ModelId;

@@ -3,15 +3,16 @@
 //! He is called, hears what the call is about, and takes it by a key; only then does the caller leave the agent. Until
 //! then nothing changes for the caller: a person who does not take the call is news for the agent, and no more.
 
-use super::outcome::{ConsultCall, ConsultEnd, ConsultEvent, Person, Stage};
 use std::time::Duration;
 
 use super::Call;
 use super::closing::Farewell;
 use super::effect::Effect;
 use super::operator::Objection;
-use super::outcome::{Destination, Returned, Unreached};
-use super::outcome::{EndReason, NextStep};
+use super::outcome::{
+    ConsultCall, ConsultEnd, ConsultEvent, Destination, EndReason, NextStep, Person, Returned,
+    Stage, Unreached,
+};
 use super::snapshot::PersonRow;
 use super::timers::Timer;
 use super::tools::ToolCall;

@@ -1,7 +1,6 @@
 //! What a call wants done, and what it has to tell.
 
-use super::outcome::EndReason;
-use super::outcome::{ConsultCall, ConsultEnd};
+use super::outcome::{ConsultCall, ConsultEnd, EndReason};
 use crate::audio::payload::Payload;
 use crate::call::state::StateName;
 use crate::conversation::Turn;

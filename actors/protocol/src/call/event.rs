@@ -1,11 +1,9 @@
 //! What can happen to a call.
 
+use super::outcome::{ConsultEvent, Destination};
 use crate::model::event::ModelEvent;
-use crate::phone::event::PhoneEvent;
-
-use super::outcome::ConsultEvent;
-use super::outcome::Destination;
 use crate::phone::StreamSid;
+use crate::phone::event::PhoneEvent;
 use crate::tool::ToolFinished;
 
 /// Everything that can happen to a call, from whichever side.
@@ -61,7 +59,7 @@ pub const MAX_WORDS: usize = 2_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperatorText(String);
 
-/// Why a text is no [`Words`].
+/// Why a text is no [`OperatorText`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadWords {
     /// Nothing in it.

@@ -9,8 +9,7 @@ use super::outcome::EndReason;
 use super::state::State;
 use super::timers::Timer;
 use super::{Call, LOCAL};
-use crate::ids::ModelId;
-use crate::ids::PartKey;
+use crate::ids::{ModelId, PartKey};
 use crate::model::link::Link;
 use crate::time::Time;
 

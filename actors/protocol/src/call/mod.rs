@@ -37,8 +37,6 @@ mod tool_runs;
 mod tools;
 mod utterance;
 
-use crate::phone::event::PhoneEvent;
-pub use absence::{ADOPT_WITHIN, PARK_AFTER};
 pub use filler::FILLER_AFTER;
 use phone_leg::mark_name;
 pub use protection::Protected;
@@ -51,16 +49,17 @@ use std::time::Duration;
 
 use crate::audio::payload::Payload;
 use crate::conversation::Conversation;
-use crate::ids::ModelId;
-use crate::ids::PartKey;
+use crate::ids::{ModelId, PartKey};
 use crate::latency::Histogram;
 use crate::model::command::ModelCommand;
 use crate::model::link::{Backoff, Link};
 use crate::model::openai::refused::Part;
 use crate::model::preroll::Preroll;
 use crate::model::responses::{ResponseRequest, Responses};
+use crate::phone::event::PhoneEvent;
 use crate::phone::playback::{Outgoing, Playback, Settled};
 use crate::time::Time;
+pub use absence::{ADOPT_WITHIN, PARK_AFTER};
 
 use effect::{Effect, Peer, Report, Summary};
 use event::Event;

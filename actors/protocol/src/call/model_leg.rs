@@ -7,8 +7,7 @@ use super::error_budget::ErrorBudget;
 use super::outcome::EndReason;
 use super::timers::Timer;
 use super::{Call, Greeting};
-use crate::ids::ModelId;
-use crate::ids::PartKey;
+use crate::ids::{ModelId, PartKey};
 use crate::model::command::{ModelCommand, Role, SessionSetup, TurnDetection};
 use crate::model::event::{
     Formats, ItemDone, ItemKind, ModelError, ModelEvent, RateLimit, Refusal, SessionInfo,

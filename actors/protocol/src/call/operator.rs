@@ -1,17 +1,14 @@
 //! What an operator asks of a live call: may it be done now, and how.
 
-use super::event::OperatorText;
-use std::collections::VecDeque;
-
 use super::Call;
 use super::closing::Farewell;
 use super::effect::Peer;
-use super::event::OperatorEvent;
-use super::outcome::Destination;
-use super::outcome::EndReason;
+use super::event::{OperatorEvent, OperatorText};
+use super::outcome::{Destination, EndReason};
 use super::state::State;
 use crate::model::link::Link;
 use crate::time::Time;
+use std::collections::VecDeque;
 
 /// Texts that wait to be said; whoever sends more should wait for some to be heard.
 const MOST_SAYINGS: usize = 8;

@@ -4,8 +4,7 @@
 //! when it was heard. What the caller says meanwhile is a turn like any other, and is answered after it.
 
 use super::{Call, Greeting, LOCAL};
-use crate::ids::ModelId;
-use crate::ids::PartKey;
+use crate::ids::{ModelId, PartKey};
 use crate::model::command::{ModelCommand, TurnDetection};
 use crate::model::link::Link;
 use crate::time::Time;

@@ -6,13 +6,11 @@ use std::time::Duration;
 use super::closing::Farewell;
 use super::context_notes::Notes;
 use super::effect::{Effect, Report};
-use super::outcome::Returned;
-use super::outcome::{EndReason, NextStep};
+use super::outcome::{EndReason, NextStep, Returned};
 use super::state::State;
 use super::{Call, CallSetup};
 use crate::checkpoint::{Checkpoint, MAX_BYTES, Standing};
-use crate::conversation::Conversation;
-use crate::conversation::KeptTurn;
+use crate::conversation::{Conversation, KeptTurn};
 use crate::time::Time;
 
 pub(super) const GO_ON: &str = "The line was interrupted for a moment and is back; the caller waits. In one short sentence tell the \

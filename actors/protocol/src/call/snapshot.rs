@@ -4,8 +4,7 @@ use serde::Serialize;
 
 use super::Call;
 use super::effect::Peer;
-use super::outcome::Destination;
-use super::outcome::EndReason;
+use super::outcome::{Destination, EndReason};
 use super::state::{State, StateName};
 use crate::conversation::Turn;
 use crate::ids::ModelId;

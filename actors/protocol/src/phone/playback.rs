@@ -8,16 +8,15 @@
 //! Audio is sent ahead by a bounded lead ([`LEAD_MS`]) rather than straight through: what lies inside Twilio can only
 //! be removed by `clear`, and the less of it there is the better the position is known.
 
-use crate::ids::PartKey;
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::BytesMut;
 
 use crate::audio::payload::Payload;
 use crate::audio::{BYTES_PER_MS, FRAME_BYTES, bytes_to_ms, ms_to_bytes};
-use crate::ids::ModelId;
+use crate::ids::{ModelId, PartKey};
 use crate::time::Time;
+use std::collections::VecDeque;
 
 /// Milliseconds of audio kept inside Twilio while the model is ahead. Two refills of [`CHUNK_MS`]: one may be late by
 /// a whole chunk before the caller hears a gap.

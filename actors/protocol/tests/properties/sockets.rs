@@ -1,14 +1,11 @@
 //! Steps that need no memory: what the phone, the operator and the model's socket bring.
 
 use call_protocol::audio::AudioFormat;
-use call_protocol::call::event::OperatorText;
-use call_protocol::call::event::{Event, OperatorEvent};
-use call_protocol::call::outcome::ConsultEvent;
-use call_protocol::call::outcome::{Destination, Unreached};
+use call_protocol::call::event::{Event, OperatorEvent, OperatorText};
+use call_protocol::call::outcome::{ConsultEvent, Destination, Unreached};
 use call_protocol::model::event::{ModelEvent, Refusal};
 use call_protocol::phone::event::{CallerAudio, PhoneEvent};
-use call_protocol::wire::ReadError;
-use call_protocol::wire::SocketFault;
+use call_protocol::wire::{ReadError, SocketFault};
 
 use super::steps::Step;
 use crate::common::events::{

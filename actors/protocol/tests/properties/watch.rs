@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use call_protocol::audio::AudioFormat;
-use call_protocol::audio::encode_sample;
+use call_protocol::audio::{AudioFormat, encode_sample};
 use call_protocol::call::effect::{Effect, Report};
 use call_protocol::call::event::Event;
 use call_protocol::call::outcome::EndReason;

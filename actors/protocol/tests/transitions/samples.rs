@@ -4,18 +4,15 @@ use std::time::Duration;
 
 use call_protocol::audio::AudioFormat;
 use call_protocol::audio::payload::PayloadError;
-use call_protocol::call::event::OperatorText;
-use call_protocol::call::event::{Event, OperatorEvent};
-use call_protocol::call::outcome::ConsultEvent;
-use call_protocol::call::outcome::{Destination, Unreached};
+use call_protocol::call::event::{Event, OperatorEvent, OperatorText};
+use call_protocol::call::outcome::{ConsultEvent, Destination, Unreached};
 use call_protocol::model::event::{
     ItemDone, ItemKind, ModelEvent, RateLimit, Refusal, ResponseStatus,
 };
 use call_protocol::phone::CallSid;
 use call_protocol::phone::event::{CallerAudio, MediaFormat, PhoneEvent, StreamStart};
 use call_protocol::tool::ToolResult;
-use call_protocol::wire::ReadError;
-use call_protocol::wire::SocketFault;
+use call_protocol::wire::{ReadError, SocketFault};
 
 use crate::common::events::{
     agent_words, audio_done, caller_words, complaint, configured, configured_as, connected, delta,

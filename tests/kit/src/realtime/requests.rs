@@ -10,12 +10,11 @@ use serde_json::{Value, json};
 
 use super::answer::Cancel;
 use super::check::{ApiError, At, Checked};
-use super::echo;
 use super::engine::Engine;
 use super::plan::Terms;
-use super::schema;
 use super::script_cursor::Cause;
 use super::sound::Format;
+use super::{echo, schema};
 
 /// Longest `audio` of one append.
 const APPEND_LIMIT: usize = 15 * 1024 * 1024;

@@ -1,10 +1,9 @@
 //! Who owns the calls, and the SIDs everything is named by.
 
-use std::fmt;
-use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{SystemTime, UNIX_EPOCH};
+use std::{fmt, process};
 
 /// A Twilio account: its SID and the Auth Token that signs every request.
 #[derive(Clone, PartialEq, Eq)]

@@ -3,8 +3,7 @@
 //! Source: <https://www.twilio.com/docs/usage/webhooks/webhooks-security>. Written apart from the service's own check,
 //! so that a shared mistake cannot hide.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -153,7 +153,7 @@ pub struct Returned {
 
 impl Returned {
     /// What every session of the call has to know from now on.
-    pub(in crate::call) fn note(&self) -> String {
+    pub(crate) fn note(&self) -> String {
         let to = self.to.as_ref().map_or("somebody else", Destination::label);
         format!(
             "The caller was to be connected with {to}. That failed: {to} {}. The caller is back with you.",
@@ -162,7 +162,7 @@ impl Returned {
     }
 
     /// The same about a caller who has stayed with the agent.
-    pub(in crate::call) fn note_of_one_who_stayed(&self) -> String {
+    pub(crate) fn note_of_one_who_stayed(&self) -> String {
         let to = self.to.as_ref().map_or("somebody else", Destination::label);
         format!(
             "{to} was called for the caller. That failed: {to} {}. The caller is still with you.",
@@ -171,7 +171,7 @@ impl Returned {
     }
 
     /// What the model is asked to say about it.
-    pub(in crate::call) fn news(&self) -> String {
+    pub(crate) fn news(&self) -> String {
         format!(
             "{} In one or two short sentences tell the caller so, and offer something else.",
             self.note_of_one_who_stayed()
@@ -179,7 +179,7 @@ impl Returned {
     }
 
     /// What the model is asked to say first.
-    pub(in crate::call) fn instructions(&self) -> String {
+    pub(crate) fn instructions(&self) -> String {
         format!(
             "{} Do not greet again. In one or two short sentences tell the caller so, and offer something else.",
             self.note()

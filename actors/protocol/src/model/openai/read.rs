@@ -13,10 +13,9 @@ use crate::model::event::{
     ItemDone, ItemKind, ModelError, ModelEvent, RateLimit, ResponseDone, ResponseStatus,
     SessionInfo, Usage,
 };
-use crate::wire::ReadError;
-use crate::wire::json;
 use crate::wire::json::{Flag, Number, Text};
 use crate::wire::scan::{Scanner, once};
+use crate::wire::{ReadError, json};
 
 use super::MAX_MESSAGE;
 

@@ -1,22 +1,19 @@
 //! What Twilio sends: a message of its media stream becomes a [`PhoneEvent`].
 
-use crate::wire::ReadError;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-
-use super::MAX_MESSAGE;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
+use super::{AccountSid, CallSid, MAX_MESSAGE, StreamSid};
 use crate::audio::payload::Payload;
 use crate::ids::clip;
 use crate::phone::event::{CallerAudio, MediaFormat, PhoneEvent, StreamStart};
-use crate::phone::{AccountSid, CallSid, StreamSid};
-use crate::wire::json;
 use crate::wire::json::{Number, Text};
 use crate::wire::scan::{Scanner, once};
+use crate::wire::{ReadError, json};
 
 /// Custom parameters kept of a `start`; the REST API takes at most 99, our own TwiML uses three.
 const MAX_PARAMETERS: usize = 32;
