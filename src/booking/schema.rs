@@ -22,7 +22,7 @@ pub(crate) const BUSY: Duration = Duration::from_secs(3);
 /// impossible: SQLite has one writer at a time, and none gets past them. An appointment lasts 12 hours at most, so the
 /// search for overlaps stays within the index. `uid` is an [`EntryKey`](super::appointment::EntryKey).
 const TABLES: &str = "
-CREATE TABLE venue (
+CREATE TABLE premises (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     json TEXT NOT NULL CHECK (json_valid(json))
 ) STRICT;

@@ -33,7 +33,7 @@ const LONGEST_BRIEFING: Duration = Duration::from_secs(120);
 pub(super) const REASSURE_EVERY: Duration = Duration::from_secs(8);
 
 pub(super) const STILL_CALLING: &str = "The person is still being called. In a few words ask the caller for a little more \
-                                        backoff; do not ask whether they are there.";
+                                        patience; do not ask whether they are there.";
 
 /// The people called in a call.
 #[derive(Debug, Default)]
