@@ -208,7 +208,7 @@ impl Checkpoint {
                 reason: EndReason::BudgetReached,
                 ..
             } => (NextStep::Fallback, None),
-            // Who was promised somebody else gets him; a goodbye is said again.
+            // A caller who was promised a transfer gets it; a goodbye is said again.
             Standing::Leaving {
                 reason: EndReason::Transferred,
                 to: Some(to),

@@ -54,7 +54,7 @@ pub struct Turn {
     pub model_ms: Option<u64>,
     /// Milliseconds from the caller's last word to the first audio sent to Twilio.
     pub latency_ms: Option<u64>,
-    /// Milliseconds from the caller's last word to the moment he began to hear the answer.
+    /// Milliseconds from the caller's last word to the moment they began to hear the answer.
     pub heard_after_ms: Option<u64>,
     /// When the caller fell silent, for an answer.
     #[serde(skip)]

@@ -163,7 +163,7 @@ fn a_caller_who_speaks_takes_the_place_of_the_retry() {
     rig.pass(5_000);
     assert!(
         rig.take_of(&["respond"]).is_empty(),
-        "the server answers what he says"
+        "the server answers what they say"
     );
 }
 

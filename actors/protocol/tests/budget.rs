@@ -112,7 +112,11 @@ fn a_tool_that_runs_is_waited_for_and_its_outcome_said() {
     answers(&mut rig, "resp_2", 8, 2_000, CENT);
     rig.pass_until_over(30_000);
     assert_eq!(ended(&rig), Some(EndReason::BudgetReached));
-    assert_eq!(rig.phone.heard_ms(8, rig.now), 2_000, "he knows of it");
+    assert_eq!(
+        rig.phone.heard_ms(8, rig.now),
+        2_000,
+        "the caller knows of it"
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Goodbye and transfer: the call ends when the caller has heard the last word, and goes on if he speaks into it.
+//! Goodbye and transfer: the call ends when the caller has heard the last word, and goes on if they speak into it.
 
 mod common;
 
@@ -94,7 +94,7 @@ fn a_caller_who_speaks_into_the_farewell_keeps_the_call() {
 
 #[test]
 fn a_goodbye_the_caller_has_already_spoken_over_ends_nothing() {
-    // The caller speaks before the tool call arrives, and falls silent before the model answers him.
+    // The caller speaks before the tool call arrives, and falls silent before the model answers.
     for silent_again in [false, true] {
         let mut rig = Rig::live(setup());
         rig.event(response_started("resp_1"));

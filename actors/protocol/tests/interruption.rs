@@ -580,7 +580,7 @@ fn a_protected_greeting_of_the_model_is_not_cut_and_everything_after_it_is() {
     );
     rig.event(session_created());
     rig.event(Event::Model(rig.configured_at(rig.now)));
-    // He speaks before it begins, and into it.
+    // The caller speaks before it begins, and into it.
     rig.event(speech_started());
     rig.event(speech_stopped());
     rig.answers("resp_1", "item_1", 7, 2_000);

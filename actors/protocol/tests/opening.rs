@@ -89,7 +89,7 @@ fn the_callers_first_words_wait_for_the_session_and_arrive_in_order() {
     assert!(rig.appended().0.is_empty(), "no audio before configured");
     rig.ready();
     assert_eq!(rig.appended().0.len(), 300 * 8, "not in one burst");
-    // He goes on talking while it is delivered.
+    // The caller goes on talking while it is delivered.
     for n in 200..=250u8 {
         rig.event(frame(n));
         spoken.extend([n; 160]);

@@ -146,7 +146,7 @@ fn the_caller_leaves_when_the_person_has_taken_the_call_and_not_before() {
     assert_eq!(checkpoint.person.unwrap().stage, Stage::Waiting);
     assert!(
         rig.take_of(&["end_person"]).is_empty(),
-        "he waits for the caller"
+        "they wait for the caller"
     );
 }
 
@@ -161,7 +161,7 @@ fn a_person_who_does_not_take_the_call_is_news_and_no_more() {
             Unreached::Declined,
             "did not take the call",
         ),
-        // He waited, and hung up while the caller heard that he would be connected.
+        // The person waited, and hung up while the caller heard that they would be connected.
         (
             vec![placed(1), answered(1), takes(1)],
             Unreached::Declined,
@@ -190,7 +190,7 @@ fn a_person_who_does_not_take_the_call_is_news_and_no_more() {
         rig.pass(20_000);
         assert!(!rig.call.is_over(), "{why:?}");
         assert_eq!(rig.call.snapshot(rig.now).transfer_to, None);
-        // A stale word of him is not listened to.
+        // A stale word of that person is not listened to.
         let stale = OperatorEvent::Consult(ConsultEvent::Takes { attempt: 1 });
         assert_eq!(rig.call.objection(&stale), Some(Objection::NobodyCalled));
     }
@@ -204,11 +204,14 @@ fn news_waits_until_the_caller_has_finished() {
     rig.take();
     rig.event(common::events::speech_started());
     rig.event(gone(1, Unreached::Busy));
-    assert!(rig.take_of(&["respond"]).is_empty(), "he speaks");
+    assert!(rig.take_of(&["respond"]).is_empty(), "the caller speaks");
     rig.event(common::events::speech_stopped());
     rig.event(response_started("resp_3"));
     rig.event(delta("resp_3", "item_3", voice(9, 100)));
-    assert!(rig.take_of(&["respond"]).is_empty(), "he is answered");
+    assert!(
+        rig.take_of(&["respond"]).is_empty(),
+        "the caller is answered"
+    );
     rig.event(response_done("resp_3"));
     assert_eq!(rig.take_of(&["respond"]).len(), 1);
 }
@@ -216,7 +219,7 @@ fn news_waits_until_the_caller_has_finished() {
 #[test]
 fn whoever_is_called_is_let_go_when_the_caller_does_not_come() {
     for (events, ends, let_go) in [
-        // Nobody knows his call yet: whoever learns it ends it.
+        // The call to that person has no name yet: whoever learns it ends it.
         (vec![], stop(), vec![]),
         (vec![placed(1)], stop(), vec!["end_person answered=false"]),
         (
@@ -234,7 +237,7 @@ fn whoever_is_called_is_let_go_when_the_caller_does_not_come() {
             hang_up(),
             vec!["end_person answered=false"],
         ),
-        // The call may go on on another socket, and so may he.
+        // The caller's call may go on on another socket, and so may the person's.
         (vec![placed(1)], phone_closed(), vec![]),
         (
             vec![placed(1)],
@@ -308,7 +311,7 @@ fn a_person_of_whom_nothing_is_heard_is_given_up() {
             did.contains(&"end_person answered=true".to_owned()),
             had_leg
         );
-        // Meanwhile the caller heard that it goes on, and was never asked whether he is there.
+        // Meanwhile the caller heard that it goes on, and was never asked whether they are there.
         let patience = did
             .iter()
             .filter(|act| act.contains("a little more patience"));

@@ -244,7 +244,10 @@ fn what_the_model_says_meanwhile_waits_for_the_caller() {
     come_back(&mut rig);
     rig.pass(1_500);
     assert_eq!(rig.phone.heard_ms(9, rig.now), 1_000);
-    assert!(rig.take_of(&["respond"]).is_empty(), "he hears it already");
+    assert!(
+        rig.take_of(&["respond"]).is_empty(),
+        "the caller hears it already"
+    );
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn talk(rig: &mut Rig, n: u64) {
     rig.pass(8_600);
 }
 
-/// How long nothing of the caller reached any session, at the longest, and how much of him reached none at all.
+/// How long no audio of the caller reached any session, at the longest, and how much of it reached none at all.
 fn longest_gap(rig: &Rig) -> Duration {
     let mut last: Option<Time> = None;
     let mut longest = Duration::ZERO;
@@ -203,7 +203,7 @@ fn the_last_moment_does_not_wait_for_a_pause() {
         rig.take_of(&["take_next", "rolled_over"]),
         ["take_next", "rolled_over forced"]
     );
-    // The sentence he is in is told again from its beginning, as far as it is kept.
+    // The caller's sentence is told again from its beginning, as far as it is kept.
     let before = rig.appended().0.len();
     rig.pass(4_000);
     let (audio, _) = rig.appended();

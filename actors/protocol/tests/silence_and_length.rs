@@ -119,7 +119,7 @@ fn whoever_speaks_stops_the_clock() {
 fn an_answer_begins_the_count_anew() {
     let mut rig = Rig::live(asking());
     rig.talks = Some(1_500);
-    // Asked twice, and he answers each time.
+    // Asked twice, and the caller answers each time.
     for _ in 0..4 {
         rig.pass(9_000);
         rig.pass(1_500);
@@ -268,7 +268,7 @@ fn the_last_goodbye_cannot_be_kept_off() {
     assert_eq!(
         rig.phone.heard_ms(7, rig.now),
         2_000,
-        "his word is answered"
+        "the caller's word is answered"
     );
     assert!(rig.now < Time::from_millis(590_000));
 }

@@ -166,7 +166,7 @@ fn an_interruption_neither_stops_a_tool_nor_runs_it_again() {
     assert_eq!(
         rig.take_of(WORDS),
         [r#"tool_output call_1 {"code":"A7"}"#],
-        "the caller speaks: he is answered when he is done"
+        "the caller speaks: they are answered when they are done"
     );
     rig.event(speech_stopped());
     rig.event(caller_turn("item_c1"));
@@ -219,14 +219,14 @@ fn booked_twice(heard_ms: u64, speaks: bool) -> Vec<ToolRun> {
 #[test]
 fn a_caller_who_heard_the_outcome_and_asks_again_gets_a_second_effect() {
     let twice = booked_twice(6_000, true);
-    assert_eq!(twice.len(), 2, "he heard it all and asked again");
+    assert_eq!(twice.len(), 2, "they heard it all and asked again");
     assert_ne!(twice[0].key, twice[1].key);
     assert_eq!(
         booked_twice(2_000, true).len(),
         2,
-        "he interrupted after two seconds of it"
+        "they interrupted after two seconds of it"
     );
-    assert_eq!(booked_twice(1_000, true).len(), 1, "he cannot know yet");
+    assert_eq!(booked_twice(1_000, true).len(), 1, "they cannot know yet");
     assert_eq!(booked_twice(6_000, false).len(), 1, "nobody asked again");
 }
 

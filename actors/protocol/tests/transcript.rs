@@ -23,7 +23,7 @@ fn told(rig: &Rig) -> Vec<Turn> {
         .collect()
 }
 
-/// The caller asks; the model begins to answer 600 ms after his last word, with 2 seconds of speech.
+/// The caller asks; the model begins to answer 600 ms after their last word, with 2 seconds of speech.
 fn a_question_answered(rig: &mut Rig) {
     rig.event(speech_started());
     rig.pass(900);

@@ -1,4 +1,4 @@
-//! The caller waits: filler while he does, and a model that says nothing is not waited for for ever.
+//! The caller waits: filler while they do, and a model that says nothing is not waited for for ever.
 
 mod common;
 
@@ -103,12 +103,12 @@ fn filler_is_heard_while_a_lost_model_is_dialled_again_and_never_told() {
 fn a_caller_who_is_owed_nothing_hears_no_filler() {
     let mut rig = Rig::live(filled(setup()));
     rig.pass(60_000);
-    assert_eq!(filler_heard(&rig), 0, "he has the next word");
+    assert_eq!(filler_heard(&rig), 0, "the caller has the next word");
     let mut rig = Rig::live(filled(setup()));
     rig.event(speech_started());
     rig.pass(60_000);
-    assert_eq!(filler_heard(&rig), 0, "he speaks");
-    // An answer within two seconds of his last word, of which the server took half a second to be sure.
+    assert_eq!(filler_heard(&rig), 0, "the caller speaks");
+    // An answer within two seconds of their last word, of which the server took half a second to be sure.
     let mut rig = Rig::live(filled(setup()));
     take_turn(&mut rig);
     rig.pass(1_490);
@@ -283,7 +283,10 @@ fn a_wait_the_server_named_is_not_silence() {
     assert_eq!(rig.take_of(&["respond", "lost"]), [] as [&str; 0]);
     rig.pass(2_000);
     assert_eq!(rig.take_of(&["respond", "lost"]), ["respond respond-1"]);
-    assert!(filler_heard(&rig) > 4_000, "and he hears filler meanwhile");
+    assert!(
+        filler_heard(&rig) > 4_000,
+        "and the caller hears filler meanwhile"
+    );
 }
 
 #[test]
@@ -316,7 +319,7 @@ fn a_caller_whom_a_stuck_session_may_not_have_heard_gets_filler_at_once() {
     let mut rig = Rig::live(filled(setup()));
     rig.answers("resp_1", "item_1", 7, 400);
     rig.pass(3_000);
-    // He may have spoken, and waited for as long as it took to find the session dead.
+    // The caller may have spoken, and waited for as long as it took to find the session dead.
     rig.event(Event::Model(ModelEvent::Unresponsive));
     rig.pass(100);
     assert!(filler_heard(&rig) > 0, "{}", filler_heard(&rig));

@@ -1,4 +1,4 @@
-//! The sound that says "the line is not dead": what a caller hears while he waits, unless his agent has a clip.
+//! The sound that says "the line is not dead": what a caller hears while they wait, unless their agent has a clip.
 
 use std::f64::consts::PI;
 
@@ -14,7 +14,7 @@ const PATTERN_MS: u64 = 1_600;
 /// The notes: when they begin, how long they sound (milliseconds), and their pitch (hertz, A4 and C♯5).
 const NOTES: [(u64, u64, f64); 2] = [(0, 420, 440.0), (320, 560, 554.37)];
 
-/// Peak of a note, of 32,767: 24 dB below full scale, so that nobody takes the phone from his ear.
+/// Peak of a note, of 32,767: 24 dB below full scale, so that nobody takes the phone from their ear.
 const LEVEL: f64 = 2_000.0;
 
 /// Milliseconds in which a note rises; it falls over the rest of its length.

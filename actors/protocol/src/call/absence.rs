@@ -115,7 +115,7 @@ impl Call {
         self.end(reason, now);
     }
 
-    /// The caller is away for longer than a session is kept for him.
+    /// The caller is away for longer than a session is kept for them.
     pub(super) fn park_model(&mut self, now: Time) {
         let is_away = matches!(self.state, State::Away(_));
         if !is_away || matches!(self.link, Link::Lost) {

@@ -1,6 +1,6 @@
 //! Coming to an end: goodbye and transfer.
 //!
-//! A call that is to end does so when the caller has heard the last word, not in the middle of one. If he speaks into
+//! A call that is to end does so when the caller has heard the last word, not in the middle of one. If they speak into
 //! a goodbye, the call goes on.
 
 use std::time::Duration;
@@ -45,7 +45,7 @@ pub(super) enum Farewell {
     Asked,
     /// The model has said them, or is about to, in the response that called a tool for it.
     Said(ToolCall),
-    /// None but what is being said: whoever comes next has his own.
+    /// None but what is being said: whoever comes next has their own.
     Unsaid,
 }
 
@@ -158,9 +158,9 @@ impl Call {
         self.leave(EndReason::AgentHungUp, Farewell::Said(tool), now);
     }
 
-    /// The caller goes to somebody else, when he has heard that he does.
+    /// The caller goes to somebody else, once they have heard that they will.
     pub(super) fn transfer(&mut self, to: Destination, farewell: Farewell, now: Time) {
-        // Where an operator or a key sends him is not the model's to change.
+        // Where an operator or a key sends them is not the model's to change.
         if self.closing.as_ref().is_none_or(|closing| closing.open) {
             self.transfer_to = Some(to);
             self.briefing = None;

@@ -1,6 +1,6 @@
 //! A person who is called while the caller stays with the agent.
 //!
-//! He is called, hears what the call is about, and takes it by a key; only then does the caller leave the agent. Until
+//! They are called, hear what the call is about, and take it by a key; only then does the caller leave the agent. Until
 //! then nothing changes for the caller: a person who does not take the call is news for the agent, and no more.
 
 use std::time::Duration;
@@ -52,7 +52,7 @@ impl Call {
         self.setup.agent.calls_ahead.is_some() && matches!(self.link, Link::Ready(_))
     }
 
-    /// The caller should get to somebody: he is sent there, or the person is called first.
+    /// The caller should get to somebody: they are sent there, or the person is called first.
     pub(super) fn connect(&mut self, to: Destination, farewell: Farewell, now: Time) {
         // A goodbye that is not over is none any more.
         if self.calls_ahead() {
@@ -153,7 +153,7 @@ impl Call {
         self.keep();
     }
 
-    /// The person waits: the caller joins him when he has heard that he does.
+    /// The person waits: the caller joins them, once the caller has heard that they will.
     fn on_person_takes(&mut self, now: Time) {
         let Some(person) = &mut self.consult_legs.now else {
             return;
@@ -172,7 +172,7 @@ impl Call {
         }
     }
 
-    /// He does not take the caller: the agent goes on, and says why.
+    /// The person does not take the caller: the agent goes on, and says why.
     fn on_person_gone(&mut self, why: Unreached) {
         let Some(person) = self.consult_legs.now.take() else {
             return;
@@ -180,7 +180,7 @@ impl Call {
         self.timers.stop(Timer::Consult);
         self.timers.stop(Timer::Silence);
         if person.stage == Stage::Waiting {
-            // He hung up before the caller was with him.
+            // They hung up before the caller was with them.
             self.stay_after_all();
         }
         self.briefing = None;

@@ -27,7 +27,7 @@ impl Call {
         if self.keys.is_empty()
             && let Some(target) = self.setup.agent.keys.get(&digit).cloned()
         {
-            // He does not want to hear the rest. No server cancels because of a key.
+            // The caller does not want to hear the rest. No server cancels because of a key.
             self.cut_playback(false, now);
             self.connect(Destination::Target(target), Farewell::Asked, now);
             return;

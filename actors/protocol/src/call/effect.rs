@@ -55,7 +55,7 @@ pub enum Effect {
     },
     /// Run a tool, beside the call; its end is an event, whenever it comes.
     RunTool(Box<ToolRun>),
-    /// Call a person for the caller, who stays meanwhile; what he does is an event.
+    /// Call a person for the caller, who stays meanwhile; what the person does is an event.
     DialConsult(Box<ConsultCall>),
     /// End a person's call: the caller does not come.
     EndConsult(ConsultEnd),

@@ -1,4 +1,4 @@
-//! The caller waits for the agent: what he hears meanwhile, and how long the model may keep him waiting.
+//! The caller waits for the agent: what they hear meanwhile, and how long the model may keep them waiting.
 //!
 //! The filler is played through the ledger like a clip, but it is no word of the agent: no transcript has it, no
 //! session is told of it, and it stops the moment there is something to say.
@@ -112,7 +112,7 @@ impl Call {
         }
     }
 
-    /// A caller who has just ended his turn has been silent for as long as it took the server to find that out; one whom
+    /// A caller who has just ended their turn has been silent for as long as it took the server to find that out; one whom
     /// nobody heard may have waited for long.
     fn silence_so_far(&self) -> Duration {
         if self.unheard {

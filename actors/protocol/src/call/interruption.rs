@@ -1,4 +1,4 @@
-//! The caller speaks while the agent does: what he has not heard is taken back, unless it is protected.
+//! The caller speaks while the agent does: what they have not heard is taken back, unless it is protected.
 
 use super::effect::Report;
 use super::timers::Timer;

@@ -122,7 +122,7 @@ pub struct Call {
     closing: Option<closing::PendingEnd>,
     /// Where the caller goes when the call has ended.
     transfer_to: Option<outcome::Destination>,
-    /// What whoever takes him should know, in the model's words.
+    /// What the person who takes them should know, in the model's words.
     briefing: Option<String>,
     /// Those who are called while the caller stays.
     consult_legs: consult::ConsultLegs,

@@ -99,7 +99,7 @@ impl Call {
                 self.caller_speaks = false;
                 self.owes_answer = true;
                 if self.is_protected(now) {
-                    // What he hears next is no answer to it, and his wait is not measured by it.
+                    // What the caller hears next is no answer to it, and their wait is not measured by it.
                     self.on_talked_over();
                 } else {
                     self.silent_since = Some(now);
@@ -502,7 +502,7 @@ impl Call {
         }
         self.drop_next();
         self.effects.push_back(Effect::CloseModel);
-        // In the middle of his turn: what is still to come of it may be too short for another session to take up.
+        // In the middle of the caller's turn: what is still to come of it may be too short for another session to take up.
         self.owes_answer |= self.caller_speaks;
         self.break_off_session(now);
         let wait = if fatal {
@@ -592,7 +592,7 @@ impl Call {
             self.report(Report::ModelComplains(Box::new(error.clone())));
         }
         match class {
-            // The server was to answer the caller by itself, and could not while something went on that he did not cut.
+            // The server was to answer the caller by itself, and could not while something went on that they did not cut.
             Class::AlreadyResponding if request.is_empty() && self.owes_answer => {
                 self.responses.owe(ResponseRequest { instructions: None });
             }

@@ -164,7 +164,7 @@ impl Call {
         self.ask_for_answer(Some(instructions));
     }
 
-    /// The caller speaks: what the model has not begun to say is said later, what he speaks over he does not want.
+    /// The caller speaks: what the model has not begun to say is said later; what they speak over they do not want.
     pub(super) fn saying_interrupted(&mut self) {
         let Some(words) = &self.sayings.asked else {
             return;

@@ -302,7 +302,7 @@ impl Call {
         }
     }
 
-    /// Delivers what the caller said while there was no session, faster than he said it, until there is no more.
+    /// Delivers what the caller said while there was no session, faster than they said it, until there is no more.
     pub(super) fn catch_up(&mut self, now: Time) {
         if !matches!(self.link, Link::Ready(_)) {
             return;

@@ -54,7 +54,7 @@ impl Call {
             && self.lets_interrupt()
     }
 
-    /// Whether what the caller hears, or is about to, goes on while he speaks.
+    /// Whether what the caller hears, or is about to, goes on while they speak.
     pub(super) fn is_protected(&self, now: Time) -> bool {
         let is_unheard = !self.is_filled() && self.has_more_to_say(now);
         if !self.lets_interrupt() {

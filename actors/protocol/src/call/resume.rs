@@ -83,12 +83,12 @@ impl Call {
         self.restore_tools(checkpoint.tools.clone(), now);
     }
 
-    /// The caller has heard the agent since he came back from a transfer.
+    /// The caller has heard the agent since they came back from a transfer.
     pub(super) fn told_of_return(&mut self) {
         self.past.returned = None;
     }
 
-    /// Where the caller was about to go on this very stream, he still goes.
+    /// A caller who was about to be transferred from this very stream is still transferred.
     pub(super) fn promise_again(&mut self, checkpoint: &Checkpoint) {
         if let Standing::Leaving { to, .. } = &checkpoint.standing {
             self.transfer_to.clone_from(to);
@@ -101,7 +101,7 @@ impl Call {
     #[must_use]
     pub fn checkpoint(&self, now: Time) -> Checkpoint {
         let standing = self.standing();
-        // Who was sent to somebody else may come back, and then goes on where he was.
+        // A caller who was sent to somebody else may come back, and then goes on where they were.
         let over = match &standing {
             Standing::Over { reason, .. } => *reason != EndReason::Transferred,
             Standing::Live | Standing::Leaving { .. } => false,
@@ -278,7 +278,7 @@ impl Call {
 
     pub(super) fn tell_if_resumed(&mut self, audible: bool, after_start_ms: u64) {
         if audible {
-            // He hears it now; the next session knows it from the notes.
+            // The caller hears it now; the next session knows it from the notes.
             self.past.returned = None;
         }
         if self.past.resumes > 0 {

@@ -35,7 +35,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(10);
 /// Shortest wait before another attempt: the last seconds of a session are no reason to storm its server.
 const AT_LEAST: Duration = Duration::from_secs(1);
 
-/// The caller's last words go to the next session, too: he may have begun to speak a moment before it was taken.
+/// The caller's last words go to the next session, too: they may have begun to speak a moment before it was taken.
 const OVERLAP_MS: u64 = 500;
 
 /// What is known of the next session.
@@ -344,7 +344,7 @@ impl Call {
             told,
             mut recent,
         } = *waiting;
-        // A caller who speaks began within what was kept of him.
+        // A caller who speaks began within what was kept of their audio.
         if !self.caller_speaks {
             recent.keep_last(OVERLAP_MS);
         }

@@ -30,7 +30,7 @@ pub struct AgentProfile {
     pub longest_monologue: Duration,
     /// A model that says nothing for this long, when it is its turn, is asked again, then given up.
     pub answer_within: Duration,
-    /// What the caller hears, over and over, while he waits in silence: µ-law, 8,000 Hz. `None`: nothing.
+    /// What the caller hears, over and over, while they wait in silence: µ-law, 8,000 Hz. `None`: nothing.
     pub filler: Option<Payload>,
     /// Keys that send the caller to somebody else, by the name of a transfer target.
     pub keys: BTreeMap<char, String>,

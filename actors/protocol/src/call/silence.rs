@@ -116,7 +116,7 @@ impl Call {
     /// Nobody has said anything for a while.
     pub(super) fn on_silence(&mut self, now: Time) {
         if self.consult_legs.now.is_some() {
-            // He was asked to wait, and does.
+            // The caller was asked to wait, and does.
             self.ask_for_answer(Some(STILL_CALLING.to_owned()));
             return;
         }

@@ -74,7 +74,7 @@ pub struct Absence {
     pub until: Time,
     /// Model audio for the next stream.
     pub held: Playback,
-    /// The agent owes the caller a word when he is back.
+    /// The agent owes the caller a word when they are back.
     pub owes_word: bool,
 }
 

@@ -94,7 +94,7 @@ impl Call {
         });
         self.runs.asking = wait;
         if ready.is_empty() || self.caller_speaks {
-            // A caller who speaks is answered when he is done, with all of this before it.
+            // A caller who speaks is answered when they are done, with all of this before it.
             return;
         }
         self.ask_about_tools();

@@ -147,7 +147,7 @@ impl Call {
             return;
         }
         self.tools.called_in = Some(response.clone());
-        // The caller has spoken over this response: what it wanted is no longer sure, and he will be answered anyway.
+        // The caller has spoken over this response: what it wanted is no longer sure, and they will be answered anyway.
         let wanted = self.responses.verdict(response) == Verdict::Play;
         let tool = ToolCall {
             response: response.clone(),

@@ -20,12 +20,12 @@ pub enum ModelEvent {
     SessionConfigured(SessionInfo),
     /// Voice activity: the caller began to speak.
     SpeechStarted {
-        /// The item his words will become.
+        /// The item their words will become.
         item: ModelId,
     },
     /// Voice activity: the caller fell silent.
     SpeechStopped {
-        /// The item his words will become.
+        /// The item their words will become.
         item: ModelId,
     },
     /// The caller's turn was taken into the conversation.

@@ -282,7 +282,7 @@ impl Backoff {
             return Some(wait);
         };
         let wait = wait.max(self.spread(named));
-        // A caller does not hold the line for longer than this; then he is better served at once.
+        // A caller does not hold the line for longer than this; then the fallback serves them better.
         (now + wait < self.down(now)).then_some(wait)
     }
 

@@ -11,7 +11,7 @@ const TOLD: usize = 12_000;
 
 /// What a session is told whose call goes on from one that may have missed what the caller said.
 pub const DEAF: &str = "For some seconds you could not hear the caller, who may have spoken; this call goes on. Do not \
-                        greet again; if it is not clear what he wants, ask him in one short sentence to say it once more.";
+                        greet again; if it is not clear what they want, ask them in one short sentence to say it once more.";
 
 /// The text of a system item that tells a new session what happened so far.
 ///

@@ -1,7 +1,7 @@
 //! Holes in the caller's audio.
 //!
 //! Voice activity works on the audio it gets, not on the wall clock: if frames are missing while the caller speaks, the
-//! end of his turn never comes. Holes are filled with silence, by Twilio's timestamps, or after a while without any.
+//! end of their turn never comes. Holes are filled with silence, by Twilio's timestamps, or after a while without any.
 
 use std::time::Duration;
 

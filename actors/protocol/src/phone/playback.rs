@@ -55,7 +55,7 @@ pub struct Settled {
     pub sent_ms: u64,
     /// Milliseconds the caller heard.
     pub heard_ms: u64,
-    /// When he began to hear it, if he did: by the first mark that came back, which took its time, or by the clock.
+    /// When the caller began to hear it, if they did: by the first mark that came back, which took its time, or by the clock.
     pub began: Option<Time>,
     /// Whether something of it was not heard.
     pub cut: bool,
@@ -370,7 +370,7 @@ impl Playback {
         MarkMeaning::Heard
     }
 
-    /// The caller interrupts: all that he has not heard is thrown away.
+    /// The caller interrupts: all that they have not heard is thrown away.
     pub fn interrupt(&mut self, now: Time) -> Interruption {
         let heard_to = self.heard_position(now);
         let clear = self.sent > heard_to || !self.marks.is_empty();

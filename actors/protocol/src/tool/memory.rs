@@ -185,7 +185,7 @@ impl ToolMemory {
         self.records.push(record);
     }
 
-    /// The caller took a turn: what he has been told before is no longer what he asks for now.
+    /// The caller took a turn: what they have been told before is no longer what they ask for now.
     pub(crate) fn caller_spoke(&mut self) {
         for record in &mut self.records {
             if record.told == Delivery::Heard {

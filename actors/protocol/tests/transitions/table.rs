@@ -185,7 +185,7 @@ pub(crate) fn overdue_rows(place: PhonePlace) -> Vec<Row> {
 /// What happens in a state of the link when nothing comes from the model for as long as it may take.
 pub(crate) fn link_overdue_row(place: LinkPlace) -> Row {
     let mut rig = place.reached();
-    // The caller is there all the time; his frames are not shown.
+    // The caller is there all the time; their frames are not shown.
     rig.caller_sends(Some(0xFF));
     let mut effects = Vec::new();
     for _ in 0..600 {

@@ -9,11 +9,11 @@ use crate::phone::CallSid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// His phone rings, or is about to.
+    /// Their phone rings, or is about to.
     Ringing,
-    /// He has answered and hears what the call is about.
+    /// They have answered and hear what the call is about.
     Briefed,
-    /// He has taken the call and waits for the caller.
+    /// They have taken the call and wait for the caller.
     Waiting,
 }
 
@@ -36,9 +36,9 @@ pub struct Person {
     pub attempt: u32,
     /// Who.
     pub to: Destination,
-    /// His call, once Twilio has named it.
+    /// The call to them, once Twilio has named it.
     pub leg: Option<CallSid>,
-    /// How far he is.
+    /// How far they are.
     pub stage: Stage,
 }
 
@@ -54,39 +54,39 @@ pub struct ConsultCall {
 /// A person's call to be ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsultEnd {
-    /// His call.
+    /// The call to them.
     pub leg: CallSid,
-    /// Whether he has answered, so that he should hear why.
+    /// Whether they have answered, and should hear why.
     pub answered: bool,
 }
 
 /// What a person who is called does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConsultEvent {
-    /// Twilio calls him.
+    /// Twilio calls them.
     Placed {
         /// The how manieth of this call.
         attempt: u32,
-        /// His call.
+        /// The call to them.
         leg: CallSid,
     },
-    /// He has answered and hears the briefing.
+    /// They have answered and hear the briefing.
     Answered {
         /// The how manieth of this call.
         attempt: u32,
-        /// His call.
+        /// The call to them.
         leg: CallSid,
     },
-    /// He takes the caller.
+    /// They take the caller.
     Takes {
         /// The how manieth of this call.
         attempt: u32,
     },
-    /// Twilio would not call him, or his call is over.
+    /// Twilio would not call them, or the call to them is over.
     Gone {
         /// The how manieth of this call.
         attempt: u32,
-        /// Why he does not take the caller.
+        /// Why they do not take the caller.
         why: Unreached,
     },
 }
