@@ -49,8 +49,8 @@
 //! * A tool's run ([`tools`]) belongs to nobody: a task of the same thread, with a weak link to the call. It goes on when
 //!   the call is built anew and when it is over, so that an effect that was begun is also written down.
 //!
-//! * A person who is called for a caller is nobody's actor either: `call/people.rs` asks Twilio, in a task of the same
-//!   thread, and what he does comes back as an [`Order`](messages::Order), mostly from Twilio's requests to us.
+//! * A person who is called for a caller is nobody's actor either: `call/consult_legs.rs` asks Twilio, in a task of the same
+//!   thread, and what the person does comes back as an [`Order`](messages::Order), mostly from Twilio's requests to us.
 //!
 //! # Who may end whom
 //!

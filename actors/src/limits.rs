@@ -37,7 +37,7 @@ pub const PHONE_PING: Duration = Duration::from_secs(20);
 pub const MODEL_PING: Duration = Duration::from_secs(1);
 
 /// A model that answers no ping for this long is gone: it is found out within four seconds, two pings unanswered. What the
-/// caller says meanwhile nobody hears, and he must not wait five seconds for a sound.
+/// caller says meanwhile nobody hears, and they must not wait five seconds for a sound.
 pub const MODEL_SILENCE: Duration = Duration::from_secs(3);
 
 /// So long a server has to answer the first ping after a standstill of this process: the caller may have been waiting

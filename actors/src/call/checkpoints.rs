@@ -32,8 +32,8 @@ pub fn unix_now() -> UnixSeconds {
     })
 }
 
-/// After a checkpoint that could not be written down: who says nothing for long must not stay as he was before the store
-/// failed.
+/// After a checkpoint that could not be written down: a call in which nothing is said for long must not stay in the store
+/// as it was before the store failed.
 const SAVE_AGAIN: Duration = Duration::from_millis(1_500);
 
 /// The checkpoint of that number was not written down: write another one if none has followed it.

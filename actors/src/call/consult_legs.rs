@@ -57,7 +57,7 @@ impl ConsultLegs {
             if let ConsultEvent::Placed { leg, .. } = event {
                 log::info!(target: TARGET, call_sid = call.as_str(), to = person.to.label(), attempt, leg = leg.as_str(), is_wanted; "person called");
                 if !is_wanted {
-                    // The caller has hung up meanwhile. A call that goes on elsewhere has no owner here, and keeps him.
+                    // The caller has hung up meanwhile. A call that goes on elsewhere has no owner here, and keeps that person.
                     self.let_go_unless_kept(call, attempt, leg).await;
                 }
             }
@@ -116,7 +116,7 @@ impl ConsultLegs {
         Ok(Some(leg))
     }
 
-    /// Ends his call unless the one it is for is only between two owners.
+    /// Ends the person's call unless the one it is for is only between two owners.
     async fn let_go_unless_kept(&self, call: CallSid, attempt: u32, leg: CallSid) {
         let look = actix_rt::time::timeout(JOURNAL, self.journal.look(call, unix_now()));
         let left = look.await.ok().and_then(Result::ok).flatten();

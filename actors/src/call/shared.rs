@@ -58,7 +58,7 @@ pub struct CallSeed {
     pub dialler: Dialler,
     /// Runs tools.
     pub tools: Arc<ToolBox>,
-    /// Calls people for the caller while he stays; `None`: nobody can.
+    /// Calls people for the caller, who stays meanwhile; `None`: nobody can.
     pub consult_legs: Option<ConsultLegs>,
     /// Where the call makes itself known.
     pub registry: Addr<Registry>,

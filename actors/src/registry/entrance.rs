@@ -49,7 +49,7 @@ impl Registry {
             if self.of_agent(&message.info.agent.name) >= most {
                 return Err(Refused::AgentFull);
             }
-            // Whoever comes back is on the line already: for him it is tried in any case.
+            // A caller who comes back is on the line already: for them it is tried in any case.
             self.admission.admit(now, message.exempt)?;
         }
         let until = now + TICKET_LIFE;

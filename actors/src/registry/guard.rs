@@ -36,7 +36,7 @@ impl Registry {
         Reply(done.ok())
     }
 
-    /// Counts anew what is counted, and has every guest looked at when his time is over.
+    /// Counts anew what is counted, and has every call looked at when its time is over.
     fn mend(&mut self, now: Instant) {
         self.waiting = 0;
         let mut expiries = Vec::with_capacity(self.entries.len());

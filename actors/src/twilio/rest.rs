@@ -65,9 +65,9 @@ impl Login {
 pub struct NewCall {
     /// Who is called, in E.164 form.
     pub to: String,
-    /// The number he sees: one of the account's.
+    /// The number that person sees: one of the account's.
     pub from: String,
-    /// Asked for TwiML when he answers.
+    /// Asked for TwiML when they answer.
     pub url: String,
     /// Told when the call is over, however it ended.
     pub status_callback: String,

@@ -132,7 +132,7 @@ impl Writer {
                 Ok(Ok(())) => self.is_well(),
                 Ok(Err(error)) => self.is_ill(&error),
                 Err(_) => {
-                    // Whoever waits was told so when his job was dropped; the transaction was rolled back.
+                    // Whoever waits was told so when their job was dropped; the transaction was rolled back.
                     self.open = None;
                     self.is_ill(&StoreError::Engine("a panic".to_owned()));
                 }
