@@ -34,13 +34,13 @@
 //! | [`commands`] | serve, demo, call, load, emulate-model, check, book: one file each |
 //! | [`settings`] | file and environment → validated [`Settings`](settings::Settings); the table of defaults |
 //! | [`profile`] | an agent of the settings → what the call machine wants |
-//! | `answering` | who answers a number, under which reading of the settings; reload |
+//! | `routing` | which agent answers a number, under which version of the settings; reload |
 //! | [`booking`] | the appointment book: tools over SQLite, calendars, the desk |
 //! | [`service`], `drain` | two listeners, one registry, one [gate](switchboard_actors::admission), one store; leaving |
 //! | [`toolbox`] | the tools of the settings, of the book and of this process, in one box |
 //! | [`phone`] | what Twilio calls: webhook, media socket, after-stream, after-dial, briefing, people called ahead, callbacks, signatures, tickets, TwiML |
 //! | `listener` | how long a request may take and how many may wait, on both listeners; what a page from elsewhere had a browser send |
-//! | `desk` | what the operator calls: calls, hang-up, say, instruct, transfer, drain, metrics, a fault on demand; behind the token |
+//! | `admin` | what the operator calls: calls, hang-up, say, instruct, transfer, drain, metrics, a fault on demand; behind the token |
 //! | [`telemetry`] | log lines of one line, masked numbers, the panic hook |
 //!
 //! # From ringing to hang-up
@@ -53,18 +53,107 @@
 //! 3. `connected`, `start`, media. What the model says before `start` is held; what the caller says before the model is
 //!    ready is held, too. From then on a frame costs one read and one write.
 //! 4. What was said, as it was heard, is [written down](call_protocol::checkpoint) at the end of every turn. When the
-//!    process is gone, Twilio asks `/after-stream` of whoever answers there, who takes the call over and goes on.
+//!    process is gone, Twilio sends `/after-stream` to another one, which takes the call over and goes on.
 //! 5. The end has a name ([`EndReason`](call_protocol::call::outcome::EndReason)), which log, metrics and the admin pages
-//!    share, and which decides what `/after-stream` answers: hang up, transfer, speak the fallback, connect again. Behind
-//!    a transfer `/after-dial` hangs up, or brings a caller whom nobody took back to the agent, who is told why. In a warm
-//!    one `/briefing` tells whoever answers what the call is about, before the caller joins; where Twilio can be asked to
-//!    call him, the caller stays with the agent until he has taken the call (`phone/person.rs`).
+//!    share. It decides what `/after-stream` answers: hang up, transfer, speak the fallback, connect again. After a
+//!    transfer `/after-dial` hangs up, or brings a caller whom nobody took back to the agent, which is told why. In a
+//!    warm transfer `/briefing` tells the person who answers what the call is about, before the caller joins. Where Twilio
+//!    can be asked to call that person, the caller stays with the agent until the person has taken the call.
 //!
-//! *Architecture invariants.* Only `actors/src/twilio/session.rs` imports `actix_web_actors`; only `actors/src/openai/`,
-//! `actors/src/tools/http.rs` and `actors/src/twilio/rest.rs` (and [`commands::check`] and the operator of
-//! `demo --faults`, who have no call) import `awc`; `call-protocol` imports neither and asks nobody for the time. Handlers here contain no rule about a call. No
-//! file here is read or written after start but by commands, by a reload, and by the appointment book, which is off the
-//! threads that carry audio.
+//! # Four sequences
+//!
+//! An arrow is a message of [`switchboard_actors::messages`], a call, or an effect of the machine. All of a call runs on one
+//! worker thread.
+//!
+//! **20 ms of the caller's voice.** One read and one write; the payload is never decoded.
+//!
+//! ```text
+//! Twilio ─ media ─▶ TwilioSession   checks the WebSocket frame, reads the message
+//!                   ─ PhoneSaid ──▶ CallActor ─ handle(Event::Phone) ─▶ Call
+//!                                   Call notes the gap to the last frame, resets its timer, keeps a copy for a session to come
+//!                                   ◀─ Effect::ToModel(Append) ─ Call
+//!                   OpenAiSession ◀── ToModel ─ CallActor
+//! model ◀─ input_audio_buffer.append ─ OpenAiSession   encodes into a reused buffer, writes
+//! ```
+//!
+//! **The caller interrupts.** What was heard is known from the playback ledger, not from what was sent.
+//!
+//! ```text
+//! model ─ speech_started ─▶ OpenAiSession ─ ModelSaid ─▶ CallActor ─ handle(Event::Model) ─▶ Call
+//!         Call asks the playback ledger how many milliseconds were heard, and drops what was not sent
+//!         ◀─ Effect::ToModel(Cancel) ─ Call     only where the server does not cancel by itself
+//!         ◀─ Effect::Clear ─ Call               Twilio throws away what it has not played
+//!         ◀─ Effect::ToModel(Truncate) ─ Call   the model's memory ends with what was heard; Delete, where nothing was
+//!         Call closes the agent's turn in the conversation: said, heard, cut
+//! ```
+//!
+//! **A tool is called.** Audio and interruption go on meanwhile.
+//!
+//! ```text
+//! model ─ response.output_item.done (function_call) ─▶ … ─▶ Call
+//!         Call makes the effect's key from call, tool and arguments; a repeated call is answered from memory
+//!         ◀─ Effect::RunTool ─ Call
+//! CallActor starts a task: arguments against the schema ─▶ journal in the CallStore ─▶ HTTP, or the appointment book
+//!         ─▶ journal again
+//! the task ─ ToolOver ─▶ CallActor ─ handle(Event::Tool) ─▶ Call
+//!         ◀─ Effect::ToModel(function_call_output) ─ Call   every output of the response
+//!         ◀─ Effect::ToModel(response.create) ─ Call        then one answer
+//!         Call forgets the key when the caller has heard the answer and spoken again
+//! ```
+//!
+//! **The process is killed, another one goes on.**
+//!
+//! ```text
+//! Twilio: the media socket is gone ─▶ POST /after-stream, at the proxy or the fallback URL until a process listens
+//! phone   checks the signature, finds no such call in the registry, loads the checkpoint from the CallStore
+//!         the checkpoint says that the call was not over ─▶ a place in the registry, a new ticket
+//! Twilio ◀─ <Connect><Stream> with the ticket
+//! Twilio ─ media socket ─▶ phone   redeems the ticket, takes the call over in the store under the next fencing epoch
+//!         ─▶ TwilioSession, CallActor, Call::resume(checkpoint)
+//! model ◀─ the conversation so far, as it was heard ─ OpenAiSession; the agent says that it is back
+//! The old process, if it wakes up, has its next checkpoint refused by the epoch, and lets go of the call.
+//! ```
+//!
+//! # Glossary
+//!
+//! | word | means |
+//! | --- | --- |
+//! | account SID, call SID, stream SID | Twilio's names (`AC…`, `CA…`, `MZ…`) for the account, for the phone call, and for one media socket of that call; a call that is resumed gets a new stream SID |
+//! | agent | who answers: instructions, voice, greeting and tools of one section `[agents.NAME]` |
+//! | barge-in, interruption | the caller speaks while the agent does, and the rest of the answer is thrown away |
+//! | call machine | [`Call`](call_protocol::call::Call): the value that holds all rules about a call |
+//! | checkpoint | what is written down of a live call, so that another process can go on with it |
+//! | clear | our message to Twilio to throw away the audio that it has not played |
+//! | consultation leg | the call to a person who hears what it is about before the caller joins (attended transfer) |
+//! | driver | what owns the machine's sockets and clock: `CallActor`, a test, or `examples/drive.rs` of `call-protocol` |
+//! | DTMF | keys that the caller presses |
+//! | fallback | what Twilio says, and whom it dials, when the agent cannot go on |
+//! | fencing epoch | a number that grows with each owner of a call; the store refuses writes of an older one |
+//! | filler | what the caller hears while they wait in silence |
+//! | floor | whose turn it is to speak |
+//! | leg | one side of a call: the phone leg is Twilio's, the model leg the model server's |
+//! | mark | a named point in the audio we send; Twilio returns it when it has played that far |
+//! | µ-law (G.711) | the telephone's audio: 8,000 samples a second, one byte each; 20 ms are 160 bytes |
+//! | playback ledger | the record of what was sent, heard and cut, in milliseconds |
+//! | preroll | the caller's audio before there is a session to send it to |
+//! | rollover | the change to a new session before the old one's time is up |
+//! | session | one connection to the model's server with its configuration and memory; a call may use several |
+//! | standby | the session that is opened beside the one in use, to take its place |
+//! | ticket | the single-use secret in the path of the media socket |
+//! | turn | one uninterrupted contribution of the caller or of the agent |
+//! | TwiML | the XML that tells Twilio what to do with a call next |
+//! | VAD | voice activity detection: how the model's server decides that the caller speaks, or has finished |
+//! | whisper, briefing | what the person who takes a transfer hears before the caller joins |
+//!
+//! # Architecture invariants
+//!
+//! * Only `actors/src/twilio/session.rs` imports `actix_web_actors`.
+//! * Only `actors/src/openai/`, `actors/src/tools/http.rs` and `actors/src/twilio/rest.rs` import `awc`; so do
+//!   [`commands::check`] and the operator of `demo --faults`, which have no call.
+//! * `call-protocol` imports neither, and asks nobody for the time.
+//! * Handlers here contain no rule about a call.
+//! * After start no file is read or written here but by commands, by a reload, and by the appointment book, which is off
+//!   the threads that carry audio.
 //!
 //! # Where this differs from the first design
 //!
