@@ -308,7 +308,7 @@ impl AppState {
         answer.ok()?.ok()
     }
 
-    /// Under which names the operator reaches his listener.
+    /// Under which names the operator reaches their listener.
     pub(crate) fn admin_names(&self) -> Names<'static> {
         match &self.settings.server.trust {
             Trust::Dev { .. } => Names::Loopback { public_url: None },
@@ -316,7 +316,7 @@ impl AppState {
         }
     }
 
-    /// Under which names callers reach theirs; `None`: whoever calls has to prove himself with each request.
+    /// Under which names callers reach theirs; `None`: each request has to prove who sent it.
     pub(crate) fn public_names(&self) -> Option<Names<'_>> {
         match &self.settings.server.trust {
             Trust::Dev { public_url } => Some(Names::Loopback {

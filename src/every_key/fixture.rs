@@ -109,7 +109,7 @@ fn script() -> Vec<(u64, Event)> {
         events.push((10_000, Event::Tool(Box::new(finished))));
     }
     events.extend([
-        // Nobody answers for long, and the caller speaks into what he hears meanwhile.
+        // Nobody answers for long, and the caller speaks into what they hear meanwhile.
         model(12_200, speech("speech_started")),
         model(12_250, begin("late")),
         model(

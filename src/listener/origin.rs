@@ -31,7 +31,7 @@ impl Foreign {
 /// The names under which a listener may be reached.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Names<'a> {
-    /// Any: whoever asks proves himself otherwise.
+    /// Any: a request proves otherwise who sent it.
     Any,
     /// This machine's alone, and that of the public URL (`https://…`) if there is one: nobody has to prove anything.
     Loopback { public_url: Option<&'a str> },

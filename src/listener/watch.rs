@@ -197,7 +197,7 @@ impl Watch {
     /// The connection is ended because its time is over: gives what took too long.
     pub(crate) fn end(&self) -> Late {
         let late = self.late();
-        // Who reads a body says himself that it came too late, and nobody is late who asks nothing.
+        // The reader of a body says that it came too late, and a connection that asks nothing is not late.
         if late == Late::Head {
             self.crowd.ends("slow_head");
         }

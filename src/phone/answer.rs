@@ -50,7 +50,8 @@ pub(crate) fn fallback(agent: &Answering) -> Response {
     fall_back(Response::new(), agent)
 }
 
-/// Connects the caller with somebody else, who may have been called before and wait for him, and asks `/after-dial` what came of it; nobody by that name is a fallback.
+/// Connects the caller with somebody else, who may have been called before and wait for them, and asks `/after-dial`
+/// what came of it. A name that no target has leads to the fallback.
 pub(crate) fn transfer(
     app: &AppState,
     agent: &Answering,

@@ -1,8 +1,8 @@
 //! A warm transfer where Twilio can be asked to call: the person is called while the caller stays with the agent.
 //!
 //! ```text
-//!   transfer_call ─▶ POST Calls.json ─▶ his phone rings            the caller talks with the agent
-//!                    /briefing          he hears what it is about         │
+//!   transfer_call ─▶ POST Calls.json ─▶ their phone rings          the caller talks with the agent
+//!                    /briefing          they hear what it is about        │
 //!                    /briefing-key      1: <Dial><Conference>             ▼
 //!                                          waits there   ◀──────── "I am connecting you now.", /after-stream:
 //!                    /person-status     busy, no answer, no key:          <Dial><Conference> of the same name
@@ -67,11 +67,11 @@ impl ConsultId {
 /// Whether a person is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// The call knows it now, or is on its way to him.
+    /// The call knows it now, or is on its way to that person.
     Yes,
     /// The call is between two owners.
     Soon,
-    /// Nobody waits for him.
+    /// Nobody waits for that person.
     No,
 }
 
@@ -113,7 +113,7 @@ pub(crate) async fn tell(app: &AppState, wish: ConsultId, event: ConsultEvent) -
     }
 }
 
-/// His call is over, however it ended.
+/// The person's call is over, however it ended.
 pub(crate) async fn status(
     app: web::Data<AppState>,
     request: HttpRequest,
@@ -141,8 +141,8 @@ pub(crate) async fn status(
     }
 }
 
-/// A caller who was on the way to him would wait alone: he comes back to the agent. One with whom he has talked is past
-/// that.
+/// A caller who was on the way to that person would wait alone: they come back to the agent. A caller who has talked with
+/// the person is past that.
 fn fetch_back(app: web::Data<AppState>, wish: ConsultId) {
     let Some(rest) = app.rest.clone() else {
         return;
@@ -164,7 +164,7 @@ fn fetch_back(app: web::Data<AppState>, wish: ConsultId) {
     });
 }
 
-/// Where a caller goes on whose person was gone before he came.
+/// Where a caller goes on whose person was gone before they came.
 fn back(target: Option<&Destination>) -> String {
     let path = after_dial::path(target);
     let more = if path.contains('?') { '&' } else { '?' };

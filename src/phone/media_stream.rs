@@ -86,7 +86,7 @@ pub(crate) async fn without_ticket(
             let agent = app.who_answers("", None, None).await;
             let (choices, other_urls) = app.choices(agent.1).await;
             let mut seed = app.seed(place, (None, None), agent, pending_stream, &dialler.0);
-            // Whoever writes such TwiML himself says in it who answers.
+            // TwiML of the operator's own says in it who answers.
             seed.choices = Arc::new(choices);
             seed.other_urls = other_urls;
             switchboard_actors::twilio::accept(seed, &request, stream)

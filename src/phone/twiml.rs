@@ -189,7 +189,7 @@ impl Response {
         })
     }
 
-    /// Adds a meeting with somebody who comes, or has come, there by himself; `action` is asked when it is over.
+    /// Adds a meeting with somebody who comes, or has come, there by themselves; `action` is asked when it is over.
     #[must_use]
     pub fn meet(self, room: String, action: Option<String>) -> Self {
         self.verb(Verb::Meet { room, action })

@@ -77,7 +77,7 @@ pub struct Agent {
     pub silence: Option<Silence>,
     /// A model silent for this long when it is its turn is asked again, then given up.
     pub answer_within: Duration,
-    /// What the caller hears while he waits in silence.
+    /// What the caller hears while they wait in silence.
     pub filler: Filler,
     /// Keypad shortcuts: key to name of a transfer target.
     pub keys: BTreeMap<char, String>,
@@ -119,7 +119,7 @@ pub enum Greeting {
     },
 }
 
-/// What the caller hears while he waits in silence: the model is lost, or thinks for long.
+/// What the caller hears while they wait in silence: the model is lost, or thinks for long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filler {
     /// A soft tone the service makes itself.

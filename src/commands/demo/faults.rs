@@ -122,7 +122,7 @@ async fn play(arguments: &Demo) -> Result<bool, String> {
         ..
     } = story;
     let clock = prompter.clock();
-    // Nobody prompts the caller any more: if he is still there, he hangs up.
+    // Nobody prompts the caller any more: if they are still there, they hang up.
     drop(prompter);
     let outcome = match over {
         Some(outcome) => outcome,

@@ -1,6 +1,6 @@
-//! The caller of the demo with faults: says what he is told to and lets others know what he hears.
+//! The caller of the demo with faults: says what they are told to and lets others know what they hear.
 //!
-//! A list of steps would not do: when he goes on depends on what became of a process or a session.
+//! A list of steps would not do: when they go on depends on what became of a process or a session.
 
 use std::time::{Duration, Instant};
 
@@ -9,23 +9,23 @@ use switchboard_kit::speech;
 use switchboard_kit::twilio::{Caller, CallerAction, Heard};
 use tokio::sync::{mpsc, watch};
 
-/// He hangs up by himself after that.
+/// They hang up by themselves after that.
 const LIMIT_MS: u64 = 88_000;
 
 /// Loud audio that counts as the agent having said something.
 const AGENT_SPOKE_MS: u64 = 100;
 
-/// Longest wait for anything he waits for.
+/// Longest wait for anything they wait for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What he is told to do.
+/// What the caller is told to do.
 #[derive(Debug)]
 enum Order {
     Say(&'static [u8]),
     HangUp,
 }
 
-/// What he hears and does at this moment of the call.
+/// What the caller hears and does at this moment of the call.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Moment {
     /// Milliseconds since the call began.
@@ -36,7 +36,7 @@ pub(super) struct Moment {
     quiet_ms: u64,
     /// Milliseconds of sound in the whole call.
     loud_ms: u64,
-    /// Clips he has said to the end.
+    /// Clips the caller has said to the end.
     said: usize,
 }
 
@@ -86,7 +86,7 @@ impl Caller for OnThePhone {
     }
 }
 
-/// Whoever tells the caller what to do and learns what he hears.
+/// Tells the caller what to do and learns what they hear.
 pub(super) struct Prompter {
     orders: mpsc::UnboundedSender<Order>,
     ear: watch::Receiver<Moment>,
@@ -98,7 +98,7 @@ pub(super) struct Prompter {
     began: Option<Instant>,
 }
 
-/// A caller, and who prompts him; the agent's turn is over for him after that much silence.
+/// A caller, and their prompter; the agent's turn is over for them after that much silence.
 pub(super) fn caller(quiet_ms: u64) -> (OnThePhone, Prompter) {
     let (orders, taken) = mpsc::unbounded_channel();
     let (ear, heard) = watch::channel(Moment::default());
@@ -144,7 +144,7 @@ impl Prompter {
         self.order(Order::Say(clip.mulaw()))?;
         self.ordered += 1;
         let ordered = self.ordered;
-        self.until("his words are said", |moment| moment.said >= ordered)
+        self.until("the words are said", |moment| moment.said >= ordered)
             .await
     }
 

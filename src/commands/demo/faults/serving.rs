@@ -65,7 +65,7 @@ impl Plan {
             .arg("--config")
             .arg(&self.config)
             .arg("serve")
-            // Nothing of whoever runs the demo: his keys and settings are not for it.
+            // Keys and settings of the person who runs the demo are not for it.
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env("SWITCHBOARD_LISTEN", self.public.to_string())

@@ -61,7 +61,7 @@ impl Sounds {
         sounds
     }
 
-    /// When the caller came to the end of his last word before that moment.
+    /// When the caller came to the end of their last word before that moment.
     pub(super) fn last_word_before(&self, moment_ms: u64) -> Option<u64> {
         let ends = self.caller.iter().map(|words| words.to_ms);
         ends.filter(|end| *end <= moment_ms).max()

@@ -9,7 +9,7 @@ use super::silence_meter::{Sounds, Wait};
 pub(super) enum Since {
     /// It was speaking when something broke, at that moment of the call in milliseconds.
     Moment(u64),
-    /// It was the caller's turn: since his last word.
+    /// It was the caller's turn: since their last word.
     LastWord,
 }
 
@@ -21,7 +21,7 @@ pub(super) struct FaultStep {
     since: Since,
     /// The caller had heard the agent again, to an end, by that moment of the call in milliseconds.
     pub(super) until_ms: u64,
-    /// What he heard.
+    /// What the caller heard.
     pub(super) heard: String,
     notes: Vec<String>,
     /// What should have been and was not.
