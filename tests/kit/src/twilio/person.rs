@@ -38,17 +38,17 @@ pub enum PersonDoes {
 /// A person's call, over.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PersonCalled {
-    /// His call.
+    /// The call to them.
     pub call_sid: String,
     /// Who was called.
     pub to: String,
-    /// The number he saw.
+    /// The number they saw.
     pub from: String,
     /// Twilio's word for how it ended.
     pub status: String,
-    /// What was said to him, by `<Say>` and `<Gather>`.
+    /// What was said to them, by `<Say>` and `<Gather>`.
     pub heard: Vec<String>,
-    /// His leg, if he answered.
+    /// Their leg, if they answered.
     pub leg: Option<CallOutcome>,
 }
 
@@ -74,7 +74,7 @@ pub(crate) struct Placed {
 }
 
 impl Placed {
-    /// Rings, and runs the leg of one who answers; `answered` is told when he does.
+    /// Rings, and runs the leg of one who answers; `answered` is told when they do.
     pub(crate) async fn run(
         self,
         template: Line,
