@@ -19,7 +19,7 @@ use support::{Options, SOON, TestService, brief_with, caller, times, tone, until
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
 use tokio::task::JoinHandle;
 
-/// What one attacker sends, and the close code he gets.
+/// What one attacker sends, and the close code they get.
 struct Attack {
     name: &'static str,
     bytes: Vec<u8>,

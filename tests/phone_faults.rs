@@ -181,7 +181,7 @@ async fn f8_twenty_callers_who_do_not_read_for_a_minute() {
     println!("{}", nobody_reads(20, Duration::from_secs(60), 30).await);
 }
 
-/// A slow reader speaks into the agent's words: what he has not taken of them by then he never gets.
+/// A slow reader speaks into the agent's words: what it has not taken of them by then it never gets.
 #[tokio::test]
 async fn f8_audio_from_before_an_interruption_is_not_sent_to_a_slow_reader() {
     let _alone = ONE_AT_A_TIME.lock().await;
@@ -208,7 +208,7 @@ async fn f8_audio_from_before_an_interruption_is_not_sent_to_a_slow_reader() {
     service.empty().await;
     service.stop().await;
     println!(
-        "F8 interrupted while he did not read for {unread:?}: {heard_ms} ms of the agent reached him, of 10,000 of greeting and \
+        "F8 interrupted while they did not read for {unread:?}: {heard_ms} ms of the agent reached them, of 10,000 of greeting and \
          500 of answer"
     );
 }

@@ -25,7 +25,7 @@ impl Shelf {
         self.anna("book_appointment", wish)
     }
 
-    /// The code she is told; it must be in the file at the path at this moment.
+    /// The code the caller is told; it must be in the file at the path at this moment.
     fn books(&self, day: &str) -> String {
         let answer = self.wish(day);
         let Some(code) = answer["booked"]["code"].as_str() else {

@@ -79,9 +79,9 @@ fn the_very_same_appointment_is_not_made_twice_under_another_key() {
     assert!(again["note"].as_str().unwrap().contains("already"));
     assert_eq!(shelf.standing().len(), 1);
     // Two people may come at one time.
-    let mut his = wish.clone();
-    his["name"] = json!("Bert");
-    assert!(shelf.keyed("k3", "book_appointment", &his)["booked"].is_object());
+    let mut of_bert = wish.clone();
+    of_bert["name"] = json!("Bert");
+    assert!(shelf.keyed("k3", "book_appointment", &of_bert)["booked"].is_object());
     assert_eq!(shelf.standing().len(), 2);
 }
 

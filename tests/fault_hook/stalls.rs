@@ -1,4 +1,4 @@
-//! A stall of each part: how long its caller hears nothing, who brings him back, and what the neighbours notice.
+//! A stall of each part: how long its caller hears nothing, who brings them back, and what the neighbours notice.
 
 use std::time::{Duration, Instant};
 
@@ -143,7 +143,7 @@ async fn a_call_that_stands_still_when_it_is_over_has_one_end() {
     line.status_events = vec![CallProgress::Completed];
     let steps = [listen(), Step::HangUp];
     let victim = Victim::on(line, service.admin, "+15550142", steps).await;
-    // Longer than until the caller hangs up and whoever looks after calls that nobody owns would have had his say.
+    // Longer than until the caller hangs up, and until calls that nobody owns would have been told as over.
     victim
         .breaks("{\"kind\":\"stall_actor\",\"ms\":5500}")
         .await;

@@ -28,7 +28,7 @@ pub(crate) struct Victim {
 }
 
 impl Victim {
-    /// Phones from a number of his own and waits until the agent was heard.
+    /// Phones from a number of its own and waits until the agent was heard.
     pub(crate) async fn on(
         mut line: Line,
         admin: SocketAddr,
@@ -38,7 +38,7 @@ impl Victim {
         line.from = from.to_owned();
         let scripted: Scripted = caller(steps);
         let running = tokio::spawn(async move { line.call(scripted).await });
-        // The list masks the number: its last digits are his.
+        // The list masks the number: its last digits are this caller's.
         let digits = &from[from.len() - 4..];
         let mut call = String::new();
         until("the agent is heard by the caller", SOON, async || {
@@ -63,7 +63,7 @@ impl Victim {
         }
     }
 
-    /// Breaks something in his call.
+    /// Breaks something in this caller's call.
     pub(crate) async fn breaks(&self, body: &str) {
         let path = format!("/admin/calls/{}/fault", self.call);
         let answer = operator(self.admin, "POST", &path, body).await;
@@ -76,7 +76,7 @@ impl Victim {
 }
 
 /// The longest time without a sound from the first sound of the agent to the last, in milliseconds, on all streams and
-/// between them, while the caller did not speak himself.
+/// between them, while the caller did not speak.
 pub(crate) fn longest_gap_ms(outcome: &CallOutcome) -> u64 {
     let mut sounds: Vec<(u64, u64)> = Vec::new();
     for stream in &outcome.streams {

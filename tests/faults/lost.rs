@@ -280,8 +280,8 @@ async fn f6_a_black_hole_is_noticed_within_ten_seconds() {
     );
 }
 
-/// A path that breaks often swallows everything for a second before anybody is told. Who spoke meanwhile is not left to
-/// wait for an answer that nobody owes him.
+/// A path that breaks often swallows everything for a second before anybody is told. A caller who spoke meanwhile is not
+/// left to wait for an answer that nobody owes them.
 #[tokio::test]
 async fn f1_a_caller_who_spoke_to_a_server_that_was_gone_already_is_asked_again() {
     let (service, chaos) = stormy(brief()).await;
@@ -299,7 +299,7 @@ async fn f1_a_caller_who_spoke_to_a_server_that_was_gone_already_is_asked_again(
         black_hole: true,
         ..Weather::default()
     });
-    // He begins 400 ms after the greeting; the session itself gives a silent server three seconds.
+    // The caller begins 400 ms after the greeting; the session itself gives a silent server three seconds.
     tokio::time::sleep(Duration::from_millis(1_800)).await;
     passage.cut(Cut::Reset);
     let outcome = call.await.unwrap();
@@ -317,7 +317,7 @@ async fn f1_a_caller_who_spoke_to_a_server_that_was_gone_already_is_asked_again(
     times::within_ms(silence_ms, SILENCE_MS, "silence");
     service.stop().await;
     println!(
-        "F1 a reset a second after the server was last heard, the caller speaking: he is asked to say it again, {silence_ms} ms without a sound"
+        "F1 a reset a second after the server was last heard, the caller speaking: they are asked to say it again, {silence_ms} ms without a sound"
     );
 }
 

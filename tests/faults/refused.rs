@@ -54,7 +54,7 @@ async fn f2_a_refused_key_is_final_and_turns_new_calls_away_until_it_is_taken_ag
     let scrape = service.metrics().await;
     let alert = "switchboard_model_connects_total{result=\"unauthorized\"}";
     assert_eq!(scrape.get(alert), 1.0);
-    // The next caller is not connected to a silence: he hears the line and the front desk at once.
+    // The next caller is not connected to a silence: they hear the line and the front desk at once.
     let reply = service.ring(&sid("CA")).await;
     let text = reply.text();
     assert!(
@@ -233,7 +233,7 @@ async fn f3_an_answer_that_meets_the_limit_shuts_the_door_for_as_long_as_it_says
     assert_eq!(
         outcome.streams[0].agent_speech.len(),
         2,
-        "he is answered when the limit allows it"
+        "the caller is answered when the limit allows it"
     );
     service.stop().await;
     println!(

@@ -118,13 +118,13 @@ async fn a_caller_who_speaks_to_a_model_that_hears_nothing_waits_less_than_five_
     let stream = &outcome.streams[0];
     assert_eq!(stream.agent_speech.len(), 2, "{stream:?}");
     let waited = stream.agent_speech[1].from_ms - stream.caller_speech[0].to_ms;
-    times::within_ms(waited, 5_000, "the word after his own");
+    times::within_ms(waited, 5_000, "the word after their own");
     let second = service.model.session(2).unwrap();
     let told = second.received_of("conversation.item.create");
     let text = told[0]["item"]["content"][0]["text"].as_str().unwrap();
     assert!(text.contains("you could not hear the caller"), "{text}");
     service.stop().await;
     println!(
-        "a caller who spoke to a model that heard nothing: a word {waited} ms after his own (bar 5 s)"
+        "a caller who spoke to a model that heard nothing: a word {waited} ms after their own (bar 5 s)"
     );
 }

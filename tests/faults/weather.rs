@@ -92,12 +92,12 @@ pub(crate) fn noticed_nothing(report: &LoadReport) -> String {
     )
 }
 
-/// The longest stretch after his own last word in which the caller heard nothing and waited, in milliseconds.
+/// The longest stretch after the caller's last word in which they heard nothing and waited, in milliseconds.
 pub(crate) fn longest_silence_ms(outcome: &CallOutcome) -> u64 {
     let stream = &outcome.streams[0];
-    // While he speaks himself, and after the last word that was said to him, he does not wait.
+    // While the caller speaks, and after the last word that was said to them, they do not wait.
     let begins = stream.caller_speech.last().map_or(0, |span| span.to_ms);
-    // Where somebody else goes on with him, the wait lasts to the end of the stream.
+    // Where somebody else goes on with them, the wait lasts to the end of the stream.
     let goes_on = stream.end != StreamEnd::CallerHungUp;
     let last_word = stream.agent_speech.last().filter(|_| !goes_on);
     let ends = last_word.map_or(u64::MAX, |span| span.to_ms);

@@ -16,7 +16,7 @@ const LONGEST: u64 = 595;
 /// So long before their end the proxy is reloaded under the calls.
 const RELOAD: Duration = Duration::from_secs(4);
 
-/// The agent waits for the caller, and says nothing as long as he does not.
+/// The agent waits for the caller, and says nothing as long as they do not.
 const AGENT: &str = "[agents.spa]\ninstructions = \"You wait.\"\ngreeting = { mode = \"wait\" }\n\
                      [fallback]\nsay = \"We have a technical problem.\"\n";
 

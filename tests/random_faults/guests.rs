@@ -20,7 +20,7 @@ const PATIENCE_MS: u64 = 90_000;
 
 const CLIPS: [&str; 5] = ["hello", "yes", "name", "thanks", "interrupt"];
 
-/// A caller who may hang up at any time, and who remembers when his own line failed.
+/// A caller who may hang up at any time, and who remembers when their own line failed.
 struct Guest {
     steps: Scripted,
     leaves_at_ms: Option<u64>,

@@ -5,8 +5,8 @@
 //! stream, from the moment a stream is broken off while the agent spoke, and from the end of the caller's utterance
 //! (300 ms of sound at least, followed by 300 ms without); until a second of its voice has been heard since, or Twilio
 //! says or dials something. An answer that breaks off after half a second is still owed. **Nothing at all** means no
-//! frame above the threshold of speech: neither voice nor filler. While the caller speaks himself, and from the moment
-//! his own line fails in a way that lets nobody be heard until its stream ends, nothing is owed. A line that
+//! frame above the threshold of speech: neither voice nor filler. While the caller speaks, and from the moment their
+//! own line fails in a way that lets nobody be heard until its stream ends, nothing is owed. A line that
 //! breaks off within a silence (a kill, a hand-over), or is still down when it begins, may add [`BREAK_MS`] to it each
 //! time; and a process that is stopped (SIGSTOP) can play nothing, so what that takes of a silence is not counted.
 

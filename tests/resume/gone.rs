@@ -1,4 +1,4 @@
-//! The caller hangs up while no process has his call.
+//! The caller hangs up while no process has their call.
 
 use switchboard_kit::twilio::{CallEnd, Pace, Scripted, Step};
 use url::Url;

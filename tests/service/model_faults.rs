@@ -1,4 +1,4 @@
-//! A model that is refused, lost, or talks nonsense: what the caller hears, and what he does not.
+//! A model that is refused, lost, or talks nonsense: what the caller hears, and what they do not.
 
 use std::time::Duration;
 
@@ -169,7 +169,7 @@ async fn a_model_that_stays_away_is_given_up_within_sixteen_seconds_and_five_att
 // ---- away for a while ----
 
 async fn is_dialled_again(fault: Fault, result: &str) -> Duration {
-    // What the caller hears while he waits is no answer, and has tests of its own.
+    // What the caller hears while they wait is no answer, and has tests of its own.
     let mut options = Options::default().model(brief());
     options.toml = options
         .toml

@@ -119,7 +119,7 @@ async fn in_development_no_page_from_elsewhere_is_let_in() {
     assert_eq!(count("stream_rejected", "foreign_host"), 1.0);
     assert_eq!(count("stream_rejected", "foreign_origin"), 3.0);
 
-    // The developer himself, with curl and with the pages of the service.
+    // The developer, with curl and with the pages of the service.
     for host in [
         public.clone(),
         format!("localhost:{}", service.public.port()),

@@ -94,7 +94,7 @@ async fn killed(kill: Kill, knows_its_key: bool) -> Told {
     let second = process(Dies::Never);
     let finished = second.run(run(true, 0), caller()).await;
     let effects = server.effects();
-    // Asked back: the caller looks into his mail, finds nothing, and wishes it again.
+    // Asked back: the caller looks into their mail, finds nothing, and wishes it again.
     if finished.result == ToolResult::Unknown && effects == 0 {
         let again = second.run(run(true, 1), caller()).await;
         assert_eq!(again.result, ToolResult::Ok);

@@ -31,7 +31,7 @@ async fn runs(service: &TestService, tool: &str, result: &str) -> f64 {
     service.metric(&name).await
 }
 
-/// The longest time in which the caller heard nothing after he had asked.
+/// The longest time in which the caller heard nothing after they had asked.
 fn longest_silence_ms(outcome: &CallOutcome) -> u64 {
     let stream = &outcome.streams[0];
     let mut heard_until = stream.caller_speech.last().unwrap().to_ms;

@@ -15,7 +15,7 @@ use crate::support::{
 };
 use crate::transfer::switching::{DESK, live, order, sends_to, told, toml};
 
-/// What he is told, and asked.
+/// What the person is told, and asked.
 const BRIEFING: &str =
     "A call from the phone agent. Ann Lee wants a refund. To take the call, press 1.";
 
@@ -97,7 +97,7 @@ impl Town {
     }
 }
 
-/// The longest time in which the caller heard nothing, from the end of what he asked for to the agent's last word.
+/// The longest time in which the caller heard nothing, from the end of what they asked for to the agent's last word.
 fn longest_gap_ms(outcome: &CallOutcome) -> u64 {
     let stream = &outcome.streams[0];
     let mut heard_until = stream.caller_speech.last().unwrap().to_ms;
@@ -156,7 +156,7 @@ async fn a_person_takes_the_call_while_the_caller_stays_and_then_the_two_meet() 
     let people = town.rest.people().await;
     assert_eq!(outcome.end, CallEnd::HungUp, "{:?}", outcome.documents);
     assert_eq!(outcome.complaints(), []);
-    // Who was called, as what, and what he heard.
+    // Who was called, as what, and what they heard.
     let [person] = &people[..] else {
         panic!("{people:?}");
     };
@@ -247,7 +247,7 @@ async fn the_caller_who_hangs_up_leaves_nobody_on_the_line() {
     let people = town.rest.people().await;
     assert_eq!(people[0].status, "canceled");
     town.stop().await;
-    // While he hears the briefing, or waits for the caller to have heard the agent.
+    // While the person hears the briefing, or waits for the caller to have heard the agent.
     for key in [None, Some('1')] {
         let town = Town::new(sending()).await;
         town.rest.person(answers(key));
@@ -370,7 +370,7 @@ async fn a_person_whose_call_twilio_never_confirmed_takes_it_all_the_same() {
     let line = town.line();
     let rooms = line.rooms.clone();
     let outcome = line.call(caller(asks())).await;
-    // What he does is told by Twilio's own requests: he takes the call all the same, and is called once.
+    // What the person does is told by Twilio's own requests: they take the call all the same, and are called once.
     assert_eq!(outcome.end, CallEnd::HungUp, "{:?}", outcome.documents);
     assert_eq!(rooms.meetings().len(), 1);
     assert_eq!(town.rest.people().await.len(), 1);
@@ -501,7 +501,7 @@ async fn a_caller_whose_person_hung_up_in_the_last_moment_is_fetched_back() {
             !town.rest.requests().is_empty()
         })
         .await;
-        // He takes it.
+        // The person takes it.
         let person = sid("CA");
         let mut fields = ring(&person, "+15550142");
         fields[2].1 = "in-progress";
@@ -535,7 +535,7 @@ async fn a_caller_whose_person_hung_up_in_the_last_moment_is_fetched_back() {
     let action = "/after-dial?target=front_desk&amp;met=1";
     let text = after.text();
     assert!(text.contains(&room) && text.contains(action), "{text}");
-    // The caller is on his way there, and the person hangs up.
+    // The caller is on their way there, and the person hangs up.
     let person = sid("CA");
     let mut over = ring(&person, "+15550142");
     over[2].1 = "completed";

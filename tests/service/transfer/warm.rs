@@ -19,7 +19,7 @@ async fn service(model: Realtime) -> TestService {
     TestService::start(options.model(model)).await
 }
 
-/// A model that sends a caller to the front desk who says anything, with these words about him.
+/// A model that sends a caller who says anything to the front desk, with these words about them.
 fn sending_with(summary: &str) -> Realtime {
     let mut step = sends_to("front_desk");
     step.hears = Some("I want my money back.".to_owned());
