@@ -1,4 +1,4 @@
-//! The README's page for whoever answers in the book's place: what each tool is asked and answers, as the book does.
+//! The page of `src/booking/README.md` for whoever answers in the book's place: what each tool is asked and answers, as the book does.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,6 +6,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::support::{ANNA, BERT, Shelf};
+
+/// Where the page stands.
+const README: &str = "src/booking/README.md";
 
 /// The page is between these.
 const BEGINS: &str = "<!-- book answers -->";
@@ -111,7 +114,7 @@ fn page() -> String {
 
 #[test]
 fn the_readme_shows_what_the_book_is_asked_and_answers() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(README);
     let readme = std::fs::read_to_string(path).unwrap_or_default();
     let shown = readme
         .split_once(BEGINS)
@@ -120,6 +123,6 @@ fn the_readme_shows_what_the_book_is_asked_and_answers() {
     let page = page();
     assert!(
         shown.as_deref() == Some(page.as_str()),
-        "put this between {BEGINS} and {ENDS} in README.md:\n{page}"
+        "put this between {BEGINS} and {ENDS} in {README}:\n{page}"
     );
 }

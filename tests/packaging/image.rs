@@ -200,7 +200,7 @@ fn only_what_the_build_reads_reaches_it() {
 }
 
 #[test]
-fn the_readme_runs_the_binary_where_the_image_has_it() {
+fn the_guides_run_the_binary_where_the_image_has_it() {
     let file = dockerfile();
     let last = file.last();
     let entry = last.only("ENTRYPOINT");
@@ -214,9 +214,9 @@ fn the_readme_runs_the_binary_where_the_image_has_it() {
         copied.and_then(to).map(|folder| folder + "switchboard"),
         Some(binary.to_owned())
     );
-    let readme = read("README.md");
+    let guides = read("README.md") + &read("src/booking/README.md");
     let mut commands = 0;
-    for rest in readme.split("docker compose exec switchboard ").skip(1) {
+    for rest in guides.split("docker compose exec switchboard ").skip(1) {
         let named = rest.split([' ', '`', '\n']).next().unwrap();
         assert_eq!(named, binary, "the image's PATH does not lead to it");
         commands += 1;

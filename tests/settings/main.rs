@@ -523,6 +523,21 @@ fn the_readme_shows_the_table_of_defaults() {
 }
 
 #[test]
+fn the_readme_s_agent_is_an_agent() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(path).unwrap_or_default();
+    let agent = readme
+        .split_once("```toml\n")
+        .and_then(|(_, rest)| rest.split_once("```"))
+        .map_or("", |(agent, _)| agent);
+    let settings = accepted(agent, &env(REQUIRED));
+    let (name, agent) = settings.agent_for("+15551230100");
+    assert_eq!(name, "spa");
+    assert_eq!(agent.tools.len(), 5);
+    assert!(settings.transfer_targets.contains_key("front_desk"));
+}
+
+#[test]
 fn a_redis_store_is_refused_in_plain_words_and_without_its_password() {
     for url in ["redis://user:canary@cache:6379", "rediss://cache"] {
         let sentence = refusal("", &with(&[("SWITCHBOARD_STORE", url)]));
