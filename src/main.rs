@@ -63,7 +63,7 @@ fn with_settings(cli: &Cli, command: impl FnOnce(Settings) -> Exit) -> Exit {
     match read {
         Ok(settings) => command(settings),
         Err(errors) => {
-            // Whoever checks wants to know all, whoever starts why it does not.
+            // `check` tells every problem; `serve` tells why it does not start.
             let told = match cli.command() {
                 Command::Check(_) => usize::MAX,
                 _ => 1,

@@ -39,11 +39,10 @@ pub(crate) struct AgentContext<'a> {
     pub(crate) targets: &'a [String],
     /// Tools the service runs.
     pub(crate) tools: &'a ToolBox,
-    /// Tools of the settings.
     pub(crate) configured: &'a BTreeMap<String, settings::Tool>,
     /// What the settings say of tools of this process.
     pub(crate) built_ins: &'a BTreeMap<String, settings::BuiltIn>,
-    /// Whether whoever takes a caller is told what the model says about the call.
+    /// Whether the person who takes a caller is told what the model says about the call.
     pub(crate) briefs: bool,
     /// People are called while the caller stays with the agent, and ring for so long.
     pub(crate) calls_ahead: Option<Duration>,

@@ -61,7 +61,6 @@ pub struct Service {
     pub public: SocketAddr,
     /// Where the operator reaches it.
     pub admin: SocketAddr,
-    /// Its metrics.
     pub metrics: Arc<Metrics>,
     /// Its calls.
     pub registry: Addr<Registry>,

@@ -193,7 +193,7 @@ async fn keep_book(
                 let now = Instant::now();
                 let left = u64::try_from(DAY - wall.rem_euclid(DAY)).unwrap_or_default();
                 budget.booked(unbooked, sum, now + Duration::from_secs(left), now);
-                // Whoever spends tells so; whoever spends elsewhere is found out by looking.
+                // Calls of this process tell what they spend; other processes' spending is found by looking.
                 let _ = actix::clock::timeout(LOOK_EVERY, budget.news.notified()).await;
             }
             Err(_) => actix::clock::sleep(RETRY_EVERY).await,

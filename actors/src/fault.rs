@@ -62,17 +62,14 @@ pub enum Fault {
 #[rtype(result = "bool")]
 pub struct Break(pub CallSid, pub Fault);
 
-/// A fault of one session.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) enum SessionFault {
-    /// It panics.
     Panic,
     /// It does nothing for so long.
     Stall(Duration),
 }
 
-/// A fault of the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub enum RegistryFault {

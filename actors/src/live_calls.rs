@@ -51,7 +51,7 @@ impl LiveCalls {
         self.calls().len()
     }
 
-    /// A map is whole after each of its operations, whoever panicked.
+    /// A panic elsewhere leaves the map whole: each of its operations completes.
     fn calls(&self) -> MutexGuard<'_, BTreeMap<CallKey, WeakRecipient<Order>>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -69,9 +69,7 @@ pub struct ModelSaid {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub enum ToPhone {
-    /// Play this.
     Play {
-        /// The stream.
         stream: StreamSid,
         /// The audio.
         payload: Payload,
@@ -80,14 +78,12 @@ pub enum ToPhone {
     },
     /// Tell when all before was played.
     Mark {
-        /// The stream.
         stream: StreamSid,
         /// The mark's name.
         name: String,
     },
     /// Throw away what was not played.
     Clear {
-        /// The stream.
         stream: StreamSid,
         /// When the event that caused it was read, to measure how fast an interruption is.
         since: Option<Instant>,
@@ -122,7 +118,6 @@ pub struct ToolOver(pub ToolFinished);
 /// Who calls, and who answers.
 #[derive(Clone, Debug)]
 pub struct CallInfo {
-    /// The call.
     pub call: CallSid,
     /// The caller's number, masked.
     pub from: Option<String>,

@@ -1,7 +1,7 @@
 //! Tokens that somebody tried and that were wrong: counted by address, and answered later and later.
 //!
-//! The right token is never made to wait: an operator may share an address with whoever tries. What slows an attack down
-//! is the length of the tokens; this makes it slow, too, and leaves a trace.
+//! The right token never waits: an operator may share an address with an attacker. The length of the tokens is what defends
+//! them; the waits slow guessing down further, and the counts leave a trace.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -15,7 +15,6 @@ const FREE: u32 = 5;
 /// What the first one after these waits; each further one twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 
-/// The longest wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// After so long without an attempt an address begins anew.
@@ -92,7 +91,7 @@ impl Attempts {
     }
 }
 
-/// Whoever has one IPv6 address has the 64 bits behind it.
+/// The owner of one IPv6 address has the 64 bits behind it.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

@@ -28,7 +28,7 @@ pub(crate) async fn guard(
     }
 }
 
-/// Counts it, leaves a line, and lets whoever tries tokens wait for the answer.
+/// Counts and logs the refusal; the answer to a wrong token waits.
 async fn refuse(request: &ServiceRequest, reason: &'static str) -> HttpResponse {
     let from: Option<IpAddr> = request.peer_addr().map(|peer| peer.ip());
     if let Some(app) = request.app_data::<web::Data<AppState>>() {

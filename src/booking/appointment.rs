@@ -306,7 +306,7 @@ pub(crate) fn insert(
     Ok(())
 }
 
-/// Keeps the name a number last booked under: for the desk, or for whoever calls from that number, and nobody else.
+/// Keeps the name a number last booked under: for the desk, and for callers from that number alone.
 pub(crate) fn remember(
     connection: &Connection,
     guest: &Guest<'_>,

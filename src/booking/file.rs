@@ -2,7 +2,7 @@
 //!
 //! SQLite trusts that nobody touches its file, and goes on writing to one that has no name any more. So the file is
 //! looked at before every question and every change; what does not fit is opened anew, or refused in words. After every
-//! change the log is emptied: between two changes the file alone is the book, for whoever copies or replaces it.
+//! change the log is emptied: between two changes the file alone is the book, and can be copied or replaced.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
@@ -77,7 +77,7 @@ impl BookFile {
 
     /// What befalls the file is counted from now on.
     pub(super) fn count_with(&self, faults: FileFaults) {
-        // Whoever comes second counts the same.
+        // The second process counts the same.
         let _ = self.faults.set(faults);
     }
 
@@ -203,7 +203,7 @@ impl BookFile {
         Ok(true)
     }
 
-    /// Opens what is at the path now in the place of what was open. Waits for whoever reads or writes.
+    /// Opens what is at the path now in the place of what was open. Waits for readers and writers.
     fn reopen(&self) -> Result<(), BookError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if self.is_current(&state)? {
@@ -377,7 +377,7 @@ impl Open {
         }
     }
 
-    /// Nobody is waited for: whoever reads now is gone the next time.
+    /// Nobody is waited for: today's readers are gone the next time.
     fn empty_log(&self, writer: &Connection, path: &Path) {
         let emptied = writer
             .busy_timeout(std::time::Duration::ZERO)

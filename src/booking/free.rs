@@ -32,7 +32,7 @@ pub(crate) enum Unfit {
     Closed(Option<String>),
     /// The business is open that day, but not for so long at that time.
     OutsideHours,
-    /// Whoever is asked for does not work then.
+    /// The therapist who is asked for does not work then.
     Away,
     /// Somebody else has the time.
     Taken,

@@ -31,7 +31,7 @@ struct Draft<'e> {
     sequence: u32,
 }
 
-/// Takes a calendar in, whole or not at all: whoever calls rolls back what an error leaves.
+/// Takes a calendar in, whole or not at all: the caller of this function rolls back after an error.
 pub(super) fn calendar(
     connection: &Connection,
     text: &str,
@@ -78,7 +78,7 @@ pub(super) fn calendar(
     for known in drafts.iter().filter_map(|draft| draft.known.as_ref()) {
         appointment::cancel(connection, known.id, now)?;
     }
-    // Whoever names a place has it before those who take what is free.
+    // Entries that name therapist and room are placed before those that take any free one.
     drafts.sort_by_key(|draft| draft.therapist.is_none() || draft.room.is_none());
     for draft in drafts {
         let is_known = draft.known.is_some();

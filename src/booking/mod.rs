@@ -1,8 +1,8 @@
 //! The appointment book: services, therapists, rooms and hours, and who comes when. SQLite in the data directory.
 //!
-//! It is the example of tools with effects, and whole: a fresh machine books. It knows nothing of calls and models;
-//! whoever runs tools hands in the arguments, who asks, the time and the idempotency key, and gets an
-//! answer that a model can speak, whatever was asked ([`Book::call`]).
+//! It is the example of tools with effects, and complete: a fresh machine books. It knows nothing of calls and models. Its
+//! caller hands in the arguments, who asks, the time and the idempotency key, and gets an answer that a model can speak,
+//! whatever was asked ([`Book::call`]).
 //!
 //! | file | question it answers |
 //! | --- | --- |
@@ -20,6 +20,7 @@
 //! *Architecture invariants.* No double booking is a rule of the database (triggers on every write), not of this code,
 //! which only looks for free times first. An effect, its idempotency key and its answer are one transaction. Nobody
 //! here asks for the time. Everything blocks: call it off the threads that carry audio.
+#![warn(missing_docs)]
 
 pub mod appointment;
 pub mod calendar;

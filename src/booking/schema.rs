@@ -1,4 +1,4 @@
-//! The database: its tables, and the rules that hold whoever writes to it.
+//! The database: its tables, and the rules that hold for every writer.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -177,7 +177,7 @@ enum Stage {
 /// Makes the tables of a new book, and the business it begins with; says whether it was new. A book of an earlier version
 /// gets what it lacks.
 ///
-/// A book that is there is read and not written to: whoever holds it for a change, a process that was stopped in the
+/// A book that is there is read and not written to: a process that holds it for a change, one that was stopped in the
 /// middle of one, say, is no reason for this one not to start.
 pub(crate) fn prepare(connection: &mut Connection, path: &Path) -> Result<bool, BookError> {
     if stage(connection, path)? == Stage::Made {

@@ -36,7 +36,7 @@ async fn serve(arguments: &EmulateModel, script: Script) -> Exit {
         Ok(running) => running,
         Err(error) => return fail(&format!("cannot listen on {}: {error}", arguments.listen)),
     };
-    // Whoever started it waits for this line.
+    // The starter waits for this line.
     let _ = writeln!(
         std::io::stdout(),
         "emulated realtime server at {}",

@@ -1,5 +1,5 @@
-//! Connections that wait for a whole request: so many from one address, so many in all. The one that has waited longest
-//! makes room for the next: whoever means it has sent its request long before, and a flood only ever pushes itself out.
+//! Limits the connections that have not sent a whole request yet, by address and in all. When there are too many, the one
+//! that has waited longest is closed: an honest client has sent its request long before, so a flood only pushes itself out.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -158,7 +158,7 @@ impl Crowd {
     }
 }
 
-/// Outside of the lock: whoever is woken asks for it.
+/// Outside of the lock, because those who are woken ask for it.
 fn tell(leaves: Option<Waiter>) -> bool {
     let Some(waiter) = leaves else { return false };
     if let Some(waker) = waiter.leave.tell() {

@@ -66,7 +66,7 @@ pub(crate) async fn keep<B: MessageBody + Unpin>(
     }))
 }
 
-/// A request's body on its way to whoever reads it.
+/// A request's body on its way to its reader.
 struct Body {
     payload: Payload,
     watch: Rc<Watch>,

@@ -19,7 +19,7 @@ const MOST_OPERATORS: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Room {
     limit: usize,
-    /// Kept for the admin listener, for whoever asks after the service's health, and for files.
+    /// Kept for the admin listener, for health checks, and for files.
     reserve: usize,
     /// Open before the first connection.
     open: usize,

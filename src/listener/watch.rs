@@ -98,7 +98,7 @@ impl Watch {
         })
     }
 
-    /// It has one of the descriptors that are kept for whoever asks after the service's health.
+    /// It has one of the descriptors that are kept for health checks.
     pub(crate) const fn is_spare(&self) -> bool {
         self.is_spare
     }

@@ -48,7 +48,7 @@ pub(crate) async fn look(app: &AppState, call: CallSid) -> Option<Checkpoint> {
     }
 }
 
-/// The agent that had the call goes on with it, whoever takes the number by now.
+/// The agent that had the call goes on with it, even if the number belongs to another agent by now.
 pub(crate) async fn same_agent(
     app: &AppState,
     webhook: &Webhook,
@@ -63,7 +63,7 @@ pub(crate) async fn same_agent(
     (info.agent, info.config_snapshot) = app.who_answers(called, Some(agent), from).await;
 }
 
-/// Takes a call over from whoever had it: from here on nobody else may speak in it. A call that nobody wrote down, or
+/// Takes a call over from its owner: from here on nobody else may speak in it. A call that nobody wrote down, or
 /// not readably, begins anew.
 pub(crate) async fn take_over(app: &AppState, call: CallSid) -> Ownership {
     let mut claim = app.store.claim(call, unix_now());
@@ -167,7 +167,7 @@ async fn left_behind(app: &AppState, call: CallSid) -> Option<Checkpoint> {
     Checkpoint::decode(&document).ok()
 }
 
-/// Whoever wrote that a call is over has said so.
+/// The owner that wrote that a call is over has told its end.
 const fn is_told(left: &Checkpoint) -> bool {
     matches!(left.standing, Standing::Over { .. })
 }

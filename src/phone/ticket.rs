@@ -1,7 +1,7 @@
 //! The ticket that opens a media socket, and the comparison of the operator's token.
 //!
 //! A ticket is minted when a signed webhook is answered and stands in the path of the stream's URL (Twilio strips
-//! queries there). It is bound to one call and a minute; that it is used once is decided by whoever keeps nonces.
+//! queries there). It is bound to one call and a minute; the registry and the store see to it that it is used once.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -62,7 +62,7 @@ pub enum Verb {
         caller_id: Option<String>,
         /// Asked for TwiML when the dialled call ends.
         action: Option<String>,
-        /// Asked for TwiML that whoever answers hears before the two are connected.
+        /// Asked for TwiML that the person who answers hears before the two are connected.
         screen: Option<String>,
         /// Whether a caller who was not answered yet hears it ring until somebody picks up.
         answer_on_bridge: bool,
@@ -71,7 +71,6 @@ pub enum Verb {
     },
     /// Meets somebody in a room that lives as long as both are in it.
     Meet {
-        /// The room.
         room: String,
         /// Asked for TwiML when it is over.
         action: Option<String>,

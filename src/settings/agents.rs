@@ -71,7 +71,6 @@ pub struct Agent {
     pub turn_detection: TurnDetection,
     /// The caller's words as text; `None`: not transcribed.
     pub transcription: Option<Transcription>,
-    /// The model and its options.
     pub model: ModelOptions,
     /// What happens when the caller says nothing; `None`: nothing.
     pub silence: Option<Silence>,

@@ -8,7 +8,6 @@ use super::agents::CALL_TOOLS;
 use super::error::SettingsError;
 use super::{fragments, read, tools};
 
-/// The kind.
 pub(super) const KIND: &str = "builtin";
 
 /// A tool of this process, with what the file says in the place of its own words.
@@ -26,7 +25,6 @@ pub struct BuiltIn {
     pub timeout: Option<Duration>,
 }
 
-/// Reads one.
 pub(super) fn read(name: &str, given: &fragments::Tool) -> Result<BuiltIn, SettingsError> {
     let key = |field: &str| format!("tools.{name}.{field}");
     read::name(&format!("tools.{name}"), name)?;

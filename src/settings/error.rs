@@ -87,7 +87,6 @@ pub enum SettingsError {
     /// A required value is missing.
     #[error("{key} is missing; {mend}")]
     Missing {
-        /// The key.
         key: String,
         /// What to do about it.
         mend: String,
@@ -95,7 +94,6 @@ pub enum SettingsError {
     /// A value that cannot be used. Never carries a secret's value.
     #[error("{key} {trouble}; {mend}")]
     Invalid {
-        /// The key.
         key: String,
         /// What is wrong, beginning with a verb.
         trouble: String,
@@ -105,7 +103,6 @@ pub enum SettingsError {
     /// A number off its range.
     #[error("{key} is {given}, which is out of range; use {least} to {most}")]
     OutOfRange {
-        /// The key.
         key: String,
         /// What was given.
         given: String,
@@ -129,9 +126,7 @@ pub enum SettingsError {
     /// A model that no longer answers.
     #[error("{key} names {model}, which is shut down; use {successor}")]
     ModelShutDown {
-        /// The key.
         key: String,
-        /// The model.
         model: String,
         /// What took its place.
         successor: String,
@@ -139,9 +134,7 @@ pub enum SettingsError {
     /// An option the model does not have.
     #[error("{key} is set, but the model {model} does not have it; remove it, or use {successor}")]
     ModelLacks {
-        /// The key.
         key: String,
-        /// The model.
         model: String,
         /// A model that has it.
         successor: String,
@@ -161,9 +154,7 @@ pub enum SettingsError {
     /// A name that is defined nowhere.
     #[error("{key} names {name:?}, which does not exist; {mend}")]
     UnknownName {
-        /// The key.
         key: String,
-        /// The name.
         name: String,
         /// What to do about it.
         mend: String,

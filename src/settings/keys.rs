@@ -149,7 +149,6 @@ pub const OPENAI_MODEL: Key = key(
     Default::Text("gpt-realtime-2.1"),
     "the model of every agent that names none",
 );
-/// The Twilio account.
 pub const TWILIO_ACCOUNT_SID: Key = key(
     &["TWILIO_ACCOUNT_SID"],
     "twilio.account_sid",

@@ -166,7 +166,6 @@ pub struct Limits {
 /// The model's server.
 #[derive(Clone)]
 pub struct OpenAi {
-    /// Its key.
     pub api_key: SecretString,
     /// Its address, without the model.
     pub url: Url,
@@ -214,7 +213,6 @@ pub enum RestLogin {
     ApiKey {
         /// `SK…`.
         key: SecretString,
-        /// Its secret.
         secret: SecretString,
     },
 }
@@ -260,14 +258,13 @@ pub enum Warning {
     ModelDeprecated {
         /// The key that names it.
         key: String,
-        /// The model.
         model: String,
         /// Its last day, ISO 8601.
         shutdown: &'static str,
         /// What to move to.
         successor: &'static str,
     },
-    /// Development mode behind a tunnel: whoever finds the address is believed.
+    /// Development mode behind a tunnel: everybody who finds the address is believed.
     DevInPublic {
         /// The address.
         public_url: String,

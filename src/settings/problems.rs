@@ -17,7 +17,7 @@ impl SettingsErrors {
         std::iter::once(&self.first).chain(&self.more)
     }
 
-    /// The first, for whoever has room for one sentence.
+    /// The first, where there is room for one sentence.
     #[must_use]
     pub fn into_first(self) -> SettingsError {
         self.first

@@ -39,7 +39,6 @@ pub struct ToolFiller {
 /// Who says a filler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FillerVoice {
-    /// The model.
     Model {
         /// An instruction, not the words to speak.
         text: String,

@@ -1,4 +1,4 @@
-//! A call as it is written down for whoever goes on with it: another socket, another process, another machine.
+//! A call as it is written down for the next owner: another socket, another process, another machine.
 //!
 //! The document is JSON, `{"v":1,"call":{…}}`, of at most [`MAX_BYTES`]: where it would be larger, the oldest turns go
 //! first. Fields a reader does not know are skipped and missing ones have a default, so that a process reads what the
@@ -148,7 +148,7 @@ struct Read {
 }
 
 impl Checkpoint {
-    /// The document. What does not fit is left out, oldest turns first, then what tools said that are done.
+    /// The document. If it is too long, the oldest turns are left out first, then the outcomes of tools that are done.
     ///
     /// # Errors
     /// [`CheckpointError::TooLarge`] if it does not fit without any of them either.

@@ -3,7 +3,7 @@
 //!
 //! [`call::Call`] takes what happens and when, and gives back what is to be done. All rules about a call are in it and
 //! nowhere else: whose turn it is, what the caller has heard, when an answer is asked for again, how the call ends.
-//! Whoever drives it owns the sockets and the one timer, and decides nothing.
+//! Its driver owns the sockets and the one timer, and decides nothing.
 //!
 //! # The rule of use
 //!
@@ -112,13 +112,14 @@
 //! | [`model`] | the realtime session in words that fit any model: [events](model::event), [commands](model::command), [link](model::link), [sequencer](model::responses), [the caller's words before there is a session](model::preroll), [replay](model::replay), [handover](model::handover); and [OpenAI's](model::openai) words, [errors](model::openai::errors), [refusals](model::openai::refused) and [prices](model::openai::prices) |
 //! | [`audio`] | µ-law as numbers, as [base64](audio::payload), as a [file](audio::wav); the [guard](audio::guard) that looks whether it is any; the [tone](audio::tone) of a wait |
 //! | [`conversation`] | who said what, and what of it was heard |
-//! | [`checkpoint`] | the call as it is written down for whoever goes on with it |
+//! | [`checkpoint`] | the call as it is written down for its next owner |
 //! | [`tool`] | tools the service runs: [keys](tool::key) of effects, and what is [remembered](tool::memory) of them |
 //! | [`wire`] | why a message or a socket could not be used |
 //! | [`ids`], [`time`], [`latency`] | identifiers, moments, histograms |
 //!
 #![doc = include_str!("call/diagram.md")]
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 pub mod audio;
 pub mod call;

@@ -207,7 +207,7 @@ impl CallActor {
         self.push_if_due(now);
     }
 
-    /// The media socket is lost: whoever comes with a ticket of the call may have its place.
+    /// The media socket is lost: a socket that comes with a ticket of the call may take its place.
     pub(super) fn offer_slot(&self, ctx: &Context<Self>) {
         let Some(call) = self.log.call else { return };
         let slot = MediaSlot::new(ctx.address().downgrade(), self.shared.clone(), self.key);

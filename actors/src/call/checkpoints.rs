@@ -232,7 +232,7 @@ impl CheckpointWriter {
         self.part(move |epoch| verdict(store.forget(call, epoch)))
     }
 
-    /// Writes down that the call is over, for whoever is asked what follows. Gives what the store says to that.
+    /// Writes down that the call is over, for the process that Twilio asks what follows. Gives the store's answer.
     pub(super) fn conclude(&mut self, call: CallSid, mut checkpoint: Checkpoint) -> OwnershipCheck {
         checkpoint.from.clone_from(&self.from);
         checkpoint.to.clone_from(&self.to);

@@ -34,7 +34,7 @@ pub struct ConsultLegs {
     pub ring_seconds: u16,
     /// TwiML for somebody who has answered and whose caller does not come.
     pub gone: String,
-    /// The journal, so that a wish is carried out once, whoever goes on with the call.
+    /// The journal, so that a person is called once, whichever process goes on with the call.
     pub journal: Arc<dyn CallStore>,
 }
 

@@ -71,7 +71,7 @@ impl CallActor {
         ctx: &mut Context<Self>,
         body: impl FnOnce(&mut Self, &mut Context<Self>),
     ) {
-        // What a panic leaves half done is given up by `begin_anew`; the rest of the actor is numbers and addresses.
+        // A panic may leave the machine half changed: `begin_anew` gives it up. The rest of the actor is numbers and addresses.
         let done = catch_unwind(AssertUnwindSafe(|| {
             if self.budget.is_due {
                 // All that waits in the mailbox comes before the restart does, and must not be lost.

@@ -81,14 +81,15 @@ impl LastLines {
     /// Runs this where last lines wait.
     pub(super) fn spawn(&self, waits: impl Future<Output = ()> + Send + 'static) {
         match &self.thread {
-            // Where that thread is gone the process is, in a moment.
+            // That thread ends only when the process does.
             Some(thread) => drop(thread.spawn(waits)),
             None => drop(actix_rt::spawn(waits)),
         }
     }
 
-    /// Whoever stood still while Twilio said that the call is over, or while another process went on with it, may find
-    /// that its end is not its own to tell: the store says. `held` keeps the call's place meanwhile, but not for ever.
+    /// Tells the last line once the store has said that the call was still this owner's. It may not be: this process may
+    /// have stood still while Twilio ended the call, or while another process went on with it. `held` keeps the call's
+    /// place meanwhile, but not for ever.
     pub(super) fn tell_when_agreed(
         &self,
         line: LastLine,
@@ -126,7 +127,7 @@ impl LastLines {
         self.lines().remove(&key)
     }
 
-    /// A map is whole after each of its operations, whoever panicked.
+    /// A panic elsewhere leaves the map whole: each of its operations completes.
     fn lines(&self) -> MutexGuard<'_, BTreeMap<CallKey, LastLine>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

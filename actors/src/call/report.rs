@@ -184,7 +184,7 @@ impl CallActor {
                     line!(warn, self, left, reset_seconds; "model account is near its rate limit");
                 }
             }
-            // The runner tells and counts its end, whoever waits for it.
+            // The runner logs and counts the end, also when nobody waits for it.
             Report::ToolStarted { tool, number } => {
                 line!(debug, self, tool = tool.as_str(), number; "tool started");
             }

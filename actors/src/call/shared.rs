@@ -94,7 +94,6 @@ pub enum Wire {
     PhoneOut,
     /// From the model.
     ModelIn,
-    /// To the model.
     ModelOut,
     /// Not a wire: a report of the call's machine, as JSON.
     Report,

@@ -1,7 +1,7 @@
-//! What keeps a panic of the registry from being everybody's: each of its handlers runs in here.
+//! Every handler of the registry runs in here, so that a panic in one of them costs a single message.
 //!
-//! The message that met the panic has no answer, which whoever asked knows from a registry that is slow; the next one
-//! finds a registry whose figures agree again.
+//! That message gets no answer; its sender treats that as it treats a slow registry. Before the next message the registry
+//! counts its figures anew.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -18,7 +18,7 @@ pub struct Reply<T>(Option<T>);
 impl<M: Message> MessageResponse<Registry, M> for Reply<M::Result> {
     fn handle(self, _: &mut actix::Context<Registry>, tx: Option<OneshotSender<M::Result>>) {
         if let (Some(answer), Some(tx)) = (self.0, tx) {
-            // Whoever asked may have stopped waiting.
+            // The sender may have stopped waiting.
             let _ = tx.send(answer);
         }
     }

@@ -22,7 +22,6 @@ use crate::twilio::MediaSlot;
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Push {
-    /// The call.
     pub key: CallKey,
     /// Its machine.
     pub snapshot: Box<Snapshot>,
@@ -36,7 +35,6 @@ pub struct Push {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Down {
-    /// The call.
     pub key: CallKey,
     /// Whether it went by a panic.
     pub panicked: bool,
@@ -152,7 +150,6 @@ pub struct AdmitForeign {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct AttachSession {
-    /// The call.
     pub call: CallSid,
     /// Its session; hung up if nobody comes.
     pub early: ModelLine,
@@ -227,7 +224,6 @@ pub struct Find(pub CallSid);
 /// Answer to [`Find`].
 #[derive(Debug)]
 pub struct Found {
-    /// Its row.
     pub row: Row,
     /// Where to ask for more.
     pub call: actix::Recipient<Inspect>,

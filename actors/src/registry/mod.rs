@@ -52,7 +52,6 @@ enum CallStatus {
     Waiting { until: Instant },
     /// Its media socket lives.
     Live(CallKey),
-    /// It is over.
     Over {
         reason: Option<EndReason>,
         transfer_to: Option<Destination>,

@@ -3,12 +3,12 @@
 //! The trait knows no engine. Every method answers with a future that does not block the thread it is polled on; a
 //! call never waits for its checkpoint. Wall-clock times are handed in, as seconds since the epoch.
 //!
-//! # The epoch
+//! # The fencing epoch
 //!
-//! Whoever takes a call over claims it, and gets the next epoch. What an earlier owner still writes is refused, so a
-//! process that was stopped and wakes up late learns that the call is no longer its own. The epoch outlives the
-//! checkpoint: a call that was forgotten cannot be taken back by an old owner, until [`purge`](CallStore::purge). It is
-//! never below the time it was given out at, so that no number is given twice where the file was lost in between.
+//! A process that takes a call over claims it, and gets the next epoch. The store refuses what an earlier owner still
+//! writes. A process that was stopped and wakes up late learns in this way that the call is no longer its own. The epoch
+//! outlives the checkpoint: an old owner cannot take back a call that was forgotten, until [`purge`](CallStore::purge). An
+//! epoch is never below the time it was given out at, so that no number is given twice if the file was lost in between.
 //!
 //! | engine | for |
 //! | --- | --- |
@@ -49,7 +49,7 @@ pub const TICKET_LIFE: i64 = 10 * 60;
 /// Seconds of a day, as spending is counted.
 pub const DAY: i64 = 24 * 60 * 60;
 
-/// Days whose spending is kept: yesterday's may still be asked for by whoever has another clock.
+/// Days whose spending is kept: a process with another clock may still ask for yesterday's.
 const SPENDING_LIFE: i64 = 2;
 
 /// Seconds for which a caller's new calls are counted together.
@@ -131,9 +131,8 @@ pub enum Spent {
 /// A new call, as its caller's limit sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ring {
-    /// Stands for the caller; whoever withholds their number has the same as all others who do.
+    /// Stands for the caller. All callers who withhold their number have the same.
     pub who: String,
-    /// The call.
     pub call: CallSid,
     /// Calls that are let in within [`RING_LIFE`].
     pub most: u32,
@@ -151,7 +150,7 @@ pub enum Rung {
 /// A call taken over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// The new owner's number. Who was never replaced has one.
+    /// The new owner's number. An owner that was never replaced has 1.
     pub epoch: u64,
     /// What the owner before left.
     pub checkpoint: Option<Bytes>,
@@ -160,13 +159,12 @@ pub struct Claim {
 /// What became of a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Saved {
-    /// It is kept.
     Kept,
-    /// Somebody else owns the call by now: whoever wrote this must fall silent.
+    /// Another owner has the call by now: the writer must fall silent.
     Superseded,
 }
 
-/// What became of a call that is over, as far as whoever ended it is concerned.
+/// What became of a call that is over, for the owner that ended it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forgotten {
     /// Nothing is left of it.
@@ -180,9 +178,7 @@ pub enum Forgotten {
 pub struct ToolEffect {
     /// Made of the call, the tool, its arguments in canonical form and the number of the intent.
     pub key: String,
-    /// The call.
     pub call: CallSid,
-    /// The tool.
     pub tool: String,
     /// The arguments in canonical form.
     pub arguments: String,

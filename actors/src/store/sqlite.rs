@@ -130,7 +130,7 @@ impl SqliteStore {
                     .map_err(Failure::from)
                     .and_then(|connection| work(connection).map_err(Failure::from));
                 match done {
-                    // Whoever asked may have stopped waiting.
+                    // The caller of the method may have stopped waiting.
                     Ok(value) => Ok(Box::new(move |committed: Result<(), StoreError>| {
                         let _ = tell.send(committed.map(|()| value));
                     }) as Reply),

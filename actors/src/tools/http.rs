@@ -1,7 +1,7 @@
 //! A tool on somebody's server: a signed POST, pinned to a checked address.
 //!
-//! What is sent again, and when: a request that did not reach the server always may be. One that may have reached it is
-//! sent again only if it changes nothing, or if the server knows the `Idempotency-Key` (`idempotent = true`).
+//! A request that did not reach the server may always be sent again. A request that may have reached it is sent again only
+//! if it changes nothing, or if the server knows the `Idempotency-Key` (`idempotent = true`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;

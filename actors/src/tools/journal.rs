@@ -1,7 +1,7 @@
-//! Whether an effect has happened: asked of the runs under way in this process, then of the journal.
+//! Has this effect happened already? The runs under way in this process know, and then the journal.
 //!
-//! The journal is written before the effect and after it. Between the two nobody can know: such a run is made once more
-//! where the tool knows its key, and else its outcome is unknown, which is told and not tried.
+//! The journal is written before the effect and after it. A run that stopped between the two may or may not have had its
+//! effect. If the tool knows the key, the run is repeated; if not, the model is told that the outcome is unknown.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::store::{Answer, Begun, CallStore, StoreError, ToolEffect, UnixSeconds};
 
-/// A journal that does not answer by then is none.
+/// A journal that does not answer by then is treated as missing.
 const JOURNAL: Duration = Duration::from_secs(2);
 
 /// Outcomes remembered where there is no journal.
@@ -194,7 +194,7 @@ impl Drop for EffectGuard {
     }
 }
 
-/// What is known to have changed nothing may be tried again under another key, and is told as what it was.
+/// A run that is known to have changed nothing may be tried again under another key; its own outcome is told as it was.
 fn repeated(kept: Kept) -> Begin {
     let result = match kept.result {
         ToolResult::Ok => ToolResult::Repeated,
@@ -203,7 +203,7 @@ fn repeated(kept: Kept) -> Begin {
     Begin::Known(result, kept.output)
 }
 
-/// A map is whole after each of its operations, whoever panicked.
+/// A panic elsewhere leaves the map whole: each of its operations completes.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -78,7 +78,6 @@ pub struct ToolRequest {
 /// The phone call a tool is run for.
 #[derive(Clone)]
 pub struct Caller {
-    /// The call.
     pub call: CallSid,
     /// The caller's number as Twilio has it, in full; empty if it is not known.
     pub number: String,
@@ -96,7 +95,6 @@ impl std::fmt::Debug for Caller {
 /// What the model is told of something that was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// A sentence.
     Sentence(String),
     /// JSON text with the sentence in `error` and what else could be had beside it.
     Answer(String),

@@ -17,7 +17,7 @@ const MOST_ENTRIES: usize = 100_000;
 /// Longest run of closed days in one entry.
 const MOST_CLOSED_DAYS: i32 = 366;
 
-/// What an entry may say that is either kept or of no concern to whoever keeps the book.
+/// The properties of an entry that are kept, or that do not matter to a book.
 const KEPT: [&str; 16] = [
     "UID",
     "RECURRENCE-ID",

@@ -26,7 +26,7 @@ pub(super) fn book_appointment(
     let request = context.request(service, therapist)?;
     let name = match (arguments.text("name"), &context.caller) {
         (Some(name), _) => Some(name),
-        // A name that is asked for elsewhere is not told to whoever leaves it out here.
+        // Where a name is a proof, a caller who leaves it out must not learn it here.
         (None, Some(caller)) if context.identify() == Identify::Number => {
             appointment::customer(context.connection, caller)?
         }

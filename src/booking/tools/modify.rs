@@ -77,7 +77,7 @@ pub(super) fn move_appointment(
     };
     let wanted = context.therapist(arguments.text("therapist").as_deref())?;
     let busy = context.busy(day.date, 1, Some(current.id))?;
-    // Whoever has it keeps it if they can.
+    // The therapist stays the same if possible.
     let usual = context.venue.therapist(&current.therapist);
     let with_usual = context
         .request(service, wanted.or(usual))

@@ -20,7 +20,6 @@ pub(super) struct Record {
     tools: Vec<Value>,
     /// Microseconds from the caller's last word to the first audio of the answer.
     pub(super) latencies_us: Vec<u64>,
-    /// Interruptions.
     pub(super) interruptions: u64,
     /// The last word about the call.
     pub(super) end: Option<Value>,

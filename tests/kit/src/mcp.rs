@@ -27,7 +27,6 @@ const MAX_REQUEST: usize = 64 * 1024;
 /// A tool of the server.
 #[derive(Debug, Clone)]
 pub struct McpTool {
-    /// Its name.
     pub name: String,
     /// The text it answers; `Err`: it fails with it.
     pub answer: Result<String, String>,
@@ -90,7 +89,6 @@ impl McpServer {
         })
     }
 
-    /// Its URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/mcp", self.address)

@@ -1,9 +1,9 @@
 //! The media socket is gone without a `stop`: the call waits a moment for another one.
 //!
 //! `stop`, a close frame, Twilio's callbacks and the operator end a phone leg. A connection that just breaks does not:
-//! Twilio has lost its socket, not its caller, and asks at once what follows. Whoever comes within [`ADOPT_WITHIN`] with a
-//! ticket of the call takes the lost socket's place. The session is kept for [`PARK_AFTER`] of that, because a model
-//! without a caller only costs money; the conversation, for all of it.
+//! Twilio has lost its socket, not its caller, and asks at once what follows. A socket that comes within [`ADOPT_WITHIN`]
+//! with a ticket of the call takes the lost one's place. The conversation is kept for all of that time, the session only for
+//! [`PARK_AFTER`], because a model without a caller costs money.
 
 use std::time::Duration;
 

@@ -34,7 +34,7 @@ impl Call {
             return false;
         }
         let Some(choice) = self.setup.choices.get(name).cloned() else {
-            // Who has a ticket has an agent, whatever the stream says.
+            // A ticket has chosen the agent already, whatever the stream says.
             let kind = if self.setup.call.is_some() {
                 "other_agent"
             } else {

@@ -45,7 +45,7 @@ pub(super) enum Farewell {
     Asked,
     /// The model has said them, or is about to, in the response that called a tool for it.
     Said(ToolCall),
-    /// None but what is being said: whoever comes next has their own.
+    /// None but what is being said: the person who takes the call greets the caller.
     Unsaid,
 }
 
@@ -228,7 +228,7 @@ impl Call {
         self.stay_if(|closing| closing.reason == EndReason::NobodyThere);
     }
 
-    /// Whoever waited for the caller is gone.
+    /// The person who waited for the caller is gone.
     pub(super) fn stay_after_all(&mut self) {
         self.stay_if(|closing| closing.reason == EndReason::Transferred);
     }

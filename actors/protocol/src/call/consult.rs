@@ -19,7 +19,7 @@ use super::tools::ToolCall;
 use crate::model::link::Link;
 use crate::time::Time;
 
-/// People called in one call; whoever still reaches nobody is better served by something else.
+/// People called in one call. A caller who reaches none of them is served better in another way.
 pub const MOST_CALLED: u32 = 4;
 
 /// Beyond the ringing: Twilio's own time for the request and for the ringing, which it prolongs by up to 5 s
@@ -95,7 +95,7 @@ impl Call {
         self.timers.stop(Timer::Silence);
         self.watch_person(now);
         if self.state.stream().is_some() {
-            // Ahead of the call: whoever goes on with this one must know that somebody may be ringing.
+            // Before the person is called: an owner that goes on with this call must know that a phone may be ringing.
             self.effects.push_back(Effect::Checkpoint);
         }
         self.effects
@@ -239,7 +239,7 @@ impl Call {
     }
 
     fn end_person(&mut self, person: &Person) {
-        // One whose call has no name yet is ended by whoever learns it.
+        // If Twilio has not named the person's call yet, the task that learns its name ends it.
         if let Some(leg) = person.leg {
             let answered = person.stage != Stage::Ringing;
             self.effects
@@ -247,7 +247,7 @@ impl Call {
         }
     }
 
-    /// The call ends: whoever is called for a caller who will not come is let go.
+    /// The call ends: a person who is called for a caller who will not come is let go.
     pub(super) fn let_person_go(&mut self, reason: EndReason) {
         let Some(person) = self.consult_legs.now.clone() else {
             return;

@@ -63,7 +63,7 @@ pub enum Effect {
     Checkpoint,
     /// The call is over and nobody will ask for it: its checkpoint may go.
     Forget,
-    /// For the log, the metrics and whoever watches.
+    /// For the log, the metrics and other subscribers.
     Report(Report),
 }
 
@@ -125,7 +125,7 @@ pub enum Report {
         /// Custom parameters left out.
         refused_parameters: u32,
     },
-    /// The stream cannot be served, in words for whoever reads the log.
+    /// The stream cannot be served, in words for the log.
     StreamRefused {
         /// Why.
         why: String,

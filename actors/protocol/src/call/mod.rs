@@ -334,8 +334,8 @@ impl Call {
         self.conclude();
     }
 
-    /// What is to be done about a call that is over. After a fault it is to be done again, as nobody knows what of it was
-    /// done; whoever carries it out takes the second time for what it is.
+    /// The effects that end a call. After a fault they are given again, as nobody knows which of them were carried out; the
+    /// driver must be able to carry them out twice.
     pub fn conclude(&mut self) {
         let State::Stop(Ended { reason, at, stream }) = self.state else {
             return;

@@ -24,7 +24,7 @@ use crate::time::Time;
 /// Parts of a configuration left out one by one; a server that refuses more is asked for the least.
 const MOST_LEFT_OUT: usize = 8;
 
-/// What became of a dial, in metrics and logs.
+/// The outcome of a dial, in metrics and logs.
 pub(super) const fn label_of(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Status(status) | Refusal::Later { status, .. } => match *status {

@@ -10,7 +10,7 @@ use crate::model::link::Link;
 use crate::time::Time;
 use std::collections::VecDeque;
 
-/// Texts that wait to be said; whoever sends more should wait for some to be heard.
+/// Texts that wait to be said at most; an operator who sends more has to wait until some were heard.
 const MOST_SAYINGS: usize = 8;
 
 /// Why an operator's wish is not done.

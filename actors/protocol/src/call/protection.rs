@@ -1,7 +1,7 @@
 //! Answers that the caller cannot cut by speaking: all of an agent's, or one sentence.
 //!
 //! A server that cuts running answers by itself is asked not to while a protected greeting is said, and asked to again
-//! when it was heard. What the caller says meanwhile is a turn like any other, and is answered after it.
+//! when it was heard. A turn of the caller that falls into it is like any other, and is answered after it.
 
 use super::{Call, Greeting, LOCAL};
 use crate::ids::{ModelId, PartKey};

@@ -26,7 +26,7 @@ const LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// So long before a session's end the next one is opened, or in the middle of a shorter life.
 const AHEAD: Duration = Duration::from_secs(5 * 60);
 
-/// So long before a session's end the next one is taken whoever speaks, or in the last eighth of a shorter life.
+/// So long before a session's end the next one is taken even if somebody speaks, or in the last eighth of a shorter life.
 const LAST_MOMENT: Duration = Duration::from_secs(15);
 
 /// Wait before another attempt to open the next session; there is time for some.
@@ -194,7 +194,7 @@ impl Call {
             self.violation(Peer::Model, "opened_again");
             return;
         };
-        // What the present session refused, the next would, too.
+        // The next session would refuse what the present one has refused.
         let (dialled, extent) = (*since, present.extent);
         self.report_dialled("ok", None);
         self.configure_next(dialled, None, extent, now);

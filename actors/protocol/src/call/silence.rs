@@ -39,7 +39,7 @@ impl Call {
         }
     }
 
-    /// The end of the longest call is near: whoever speaks next knows it, and if nobody does, somebody says it.
+    /// The longest call is near its end: the model is told, and asked to say so unless the caller speaks or is owed an answer.
     pub(super) fn on_wrap_up(&mut self) {
         if !matches!(self.link, Link::Ready(_)) || self.closing.is_some() {
             return;

@@ -1,4 +1,4 @@
-//! What came of tools, on its way: handed in to the model, answered once, told to the caller, told again to a new session.
+//! The way of a tool's outcome: to the model, into one answer, to the caller, and again to a new session.
 
 use super::Call;
 use super::effect::Peer;

@@ -230,7 +230,7 @@ impl Call {
             number: run.number,
         });
         if run.effects && self.state.stream().is_some() {
-            // Ahead of the effect: whoever goes on with the call must know that it may have happened.
+            // Before the effect: an owner that goes on with the call must know that it may have happened.
             self.effects.push_back(Effect::Checkpoint);
         }
         self.effects.push_back(Effect::RunTool(Box::new(run)));
@@ -251,7 +251,7 @@ impl Call {
         }
         let record = self.runs.memory.get(number);
         if record.is_some_and(|record| record.clipped && record.effects) {
-            // What is kept of it is no JSON any more; the journal has it whole.
+            // The part that is kept is not valid JSON any more; the journal has all of it.
             return self.run_again(number, vec![tool], now);
         }
         let output = record.map_or_else(outcome_unknown, ToolRecord::known);
@@ -327,7 +327,7 @@ impl Call {
         let run = self.runs.live.swap_remove(place);
         let ms = now.millis_since(run.since);
         let Some(record) = self.runs.memory.get_mut(finished.number) else {
-            // Forgotten meanwhile, as one of too many; whoever waits is answered all the same.
+            // Forgotten meanwhile, as one of too many; the calls that wait for it are answered all the same.
             self.tell_outcome(finished.number, run.waiters, &finished.output, false);
             self.hand_in_answers();
             return;

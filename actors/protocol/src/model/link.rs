@@ -144,7 +144,7 @@ impl Configuring {
         if let Some(format) = info.output {
             guard.declared(format);
         }
-        // What the server does not say, it does as it was asked.
+        // A server that does not confirm a value is taken to use the one it was asked for.
         Some(Session {
             id: info.id.clone().or_else(|| self.session.take()),
             interrupts: info

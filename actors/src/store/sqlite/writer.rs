@@ -16,7 +16,7 @@ use crate::data_file::{self, Identity};
 use crate::metrics::FileFaults;
 use crate::store::StoreError;
 
-/// Jobs of one transaction: whoever comes first does not wait for a whole queue.
+/// Jobs of one transaction. The first job does not wait for a whole queue.
 const BATCH: usize = 64;
 
 /// Between two complaints about the same trouble.
@@ -80,7 +80,7 @@ pub(super) struct Writer {
     path: PathBuf,
     max_bytes: u64,
     faults: Option<FileFaults>,
-    /// Shared with whoever asks: false when nothing can be kept until somebody sees to it.
+    /// Read by `/readyz`: false when nothing can be kept until an operator repairs it.
     usable: Arc<AtomicBool>,
     open: Option<Open>,
     /// The file that was used last.
@@ -132,7 +132,7 @@ impl Writer {
                 Ok(Ok(())) => self.is_well(),
                 Ok(Err(error)) => self.is_ill(&error),
                 Err(_) => {
-                    // Whoever waits was told so when their job was dropped; the transaction was rolled back.
+                    // Those who wait were told so when their jobs were dropped; the transaction was rolled back.
                     self.open = None;
                     self.is_ill(&StoreError::Engine("a panic".to_owned()));
                 }

@@ -180,7 +180,6 @@ impl Prompter {
             .await
     }
 
-    /// Hangs up.
     pub(super) fn hang_up(&self) -> Result<(), String> {
         self.order(Order::HangUp)
     }

@@ -16,7 +16,6 @@ const UP_WITHIN: Duration = Duration::from_secs(15);
 /// How long a killed process may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 
-/// SIGKILL.
 const SIGKILL: i32 = 9;
 
 /// Below the ports that systems give to outgoing connections: of those one could be taken while the process is down.
@@ -91,7 +90,7 @@ impl Plan {
                 if is_serving(&text)
                     && let Some(up) = up.take()
                 {
-                    // Whoever started it may have gone.
+                    // The starter may have gone.
                     let _ = up.send(Ok(()));
                 }
                 last.clone_from(&text);

@@ -11,7 +11,6 @@ use super::sound::Format;
 /// Longest text of one content part.
 const TEXT_LIMIT: usize = 256_000;
 
-/// One item.
 #[derive(Debug, Clone)]
 pub(crate) struct Item {
     pub(crate) id: String,

@@ -57,19 +57,14 @@ pub enum Fault {
         code: u16,
         /// At most 123 bytes.
         reason: String,
-        /// When.
         when: When,
     },
     /// A TCP reset without a close frame.
-    Reset {
-        /// When.
-        when: When,
-    },
+    Reset { when: When },
     /// Neither reads nor writes nor answers pings; the connection stands.
     Stall {
         /// How long; until the end if absent.
         ms: Option<u64>,
-        /// When.
         when: When,
     },
     /// Pings are not answered, everything else goes on.
@@ -87,33 +82,24 @@ pub enum Fault {
         code: Option<String>,
         /// `error.message`.
         message: String,
-        /// When.
         when: When,
     },
     /// A text frame that is no JSON.
-    Malformed {
-        /// When.
-        when: When,
-    },
+    Malformed { when: When },
     /// Text frames that hold this, whatever it is.
     Text {
         /// What is in each.
         text: String,
         /// How many.
         count: u32,
-        /// When.
         when: When,
     },
     /// A binary frame.
-    Binary {
-        /// When.
-        when: When,
-    },
+    Binary { when: When },
     /// Pings, one behind the other.
     Pings {
         /// How many.
         count: u32,
-        /// When.
         when: When,
     },
     /// The fragments of one text message, the last of which never comes.
@@ -122,21 +108,16 @@ pub enum Fault {
         count: u32,
         /// Size of each.
         bytes: usize,
-        /// When.
         when: When,
     },
     /// An event of an unknown type that is that large.
     Oversized {
         /// Size of the frame.
         bytes: usize,
-        /// When.
         when: When,
     },
     /// An audio delta of a response that was never created.
-    ForeignDelta {
-        /// When.
-        when: When,
-    },
+    ForeignDelta { when: When },
     /// `session.updated` answers with PCM 24 kHz output whatever was asked for, and that is what comes.
     OtherFormats,
     /// The agreed format is claimed everywhere, the audio is PCM 24 kHz.

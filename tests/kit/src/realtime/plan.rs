@@ -201,7 +201,6 @@ impl Answer {
     }
 }
 
-/// The end of the word that position is in.
 fn word_end(text: &str, position: usize) -> usize {
     let bytes = text.as_bytes();
     let rest = bytes.get(position..).unwrap_or_default();

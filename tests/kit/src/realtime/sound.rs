@@ -19,7 +19,6 @@ pub enum Format {
 }
 
 impl Format {
-    /// Bytes in one second.
     #[must_use]
     pub const fn bytes_per_second(self) -> u64 {
         match self {

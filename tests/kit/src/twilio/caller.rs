@@ -55,7 +55,6 @@ pub enum CallerAction {
     Speak,
     /// Presses a key: `0`-`9`, `*`, `#`, `A`-`D`.
     Key(char),
-    /// Hangs up.
     HangUp,
     /// Hangs up because the call did not go as it should; the reason becomes the call's end.
     GiveUp(String),

@@ -11,7 +11,6 @@ use super::outcome::{CallEnd, StreamEnd};
 pub struct PhoneEvent {
     /// Milliseconds since the call began.
     pub at_ms: u64,
-    /// The call.
     pub call_sid: Arc<str>,
     /// What happened.
     #[serde(flatten)]
@@ -54,7 +53,6 @@ pub enum Happening {
     ConnectedSent,
     /// `start` was sent.
     StartSent {
-        /// The stream.
         stream_sid: String,
     },
     /// The first audio for the caller arrived.
@@ -69,7 +67,6 @@ pub enum Happening {
         /// How long it spoke.
         spoke_ms: u64,
     },
-    /// The caller is speaking.
     CallerStartedSpeaking,
     /// The caller fell silent.
     CallerStoppedSpeaking {
@@ -78,7 +75,6 @@ pub enum Happening {
     },
     /// A mark was sent back.
     MarkEchoed {
-        /// Its name.
         name: String,
         /// True when a `clear` flushed it: its audio was not heard.
         flushed: bool,
@@ -90,22 +86,18 @@ pub enum Happening {
     },
     /// The caller pressed a key.
     KeyPressed {
-        /// The key.
         key: char,
     },
     /// Twilio would show a warning or an error.
     Warned {
-        /// Its code.
         code: u32,
         /// What it is about.
         text: String,
     },
-    /// The stream ended.
     StreamEnded {
         /// How.
         end: StreamEnd,
     },
-    /// The call ended.
     CallEnded {
         /// How.
         end: CallEnd,

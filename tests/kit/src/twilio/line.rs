@@ -135,7 +135,6 @@ pub enum DialAnswer {
     },
     /// Picks up after the ring time, and takes the caller to nothing: presses no key when asked, or hangs up at once.
     Declines,
-    /// Is busy.
     Busy,
     /// Lets it ring until the `timeout` of the verb.
     NoAnswer,

@@ -8,7 +8,6 @@ use super::webhook::{Method, Params};
 /// One call from the webhook to its end. Times are milliseconds since it began.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CallOutcome {
-    /// The call.
     pub call_sid: String,
     /// How long it lasted.
     pub duration_ms: u64,
@@ -105,7 +104,6 @@ impl CallOutcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "how", rename_all = "snake_case")]
 pub enum CallEnd {
-    /// The caller hung up.
     CallerHungUp,
     /// The caller hung up because the call did not go as it should.
     CallerGaveUp {
@@ -173,7 +171,6 @@ pub struct VerbRecord {
     pub at_ms: u64,
     /// How long it took.
     pub took_ms: u64,
-    /// The verb.
     pub verb: Verb,
     /// `DialCallStatus` of a `<Dial>`.
     pub dial_status: Option<&'static str>,
@@ -197,7 +194,6 @@ pub struct CallbackRecord {
 /// One media stream. Times inside it are milliseconds since its `start`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StreamOutcome {
-    /// The stream.
     pub stream_sid: String,
     /// The socket's URL as signed.
     pub url: String,
@@ -308,13 +304,9 @@ pub enum PlaybackStep {
         after_silence: bool,
     },
     /// A mark arrived.
-    MarkReceived {
-        /// Its name.
-        name: String,
-    },
+    MarkReceived { name: String },
     /// A mark was sent back.
     MarkEchoed {
-        /// Its name.
         name: String,
         /// True when a `clear` flushed it.
         flushed: bool,

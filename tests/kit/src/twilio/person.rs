@@ -24,14 +24,12 @@ pub enum PersonDoes {
         /// Hangs up after so many milliseconds of conversation.
         talk_ms: u64,
     },
-    /// Is busy.
     Busy,
     /// Lets it ring until the `Timeout`, which takes so many milliseconds here.
     LetsItRing {
         /// Milliseconds.
         ms: u64,
     },
-    /// Cannot be reached.
     CannotBeReached,
 }
 

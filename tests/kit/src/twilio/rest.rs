@@ -48,7 +48,6 @@ pub enum RestFault {
 /// A request, as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestRequest {
-    /// The path.
     pub path: String,
     /// The fields of the body.
     pub fields: Vec<(String, String)>,

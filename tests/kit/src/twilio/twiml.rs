@@ -120,7 +120,6 @@ pub enum Verb {
 /// `<Conference>` (<https://www.twilio.com/docs/voice/twiml/conference>).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Conference {
-    /// Its name.
     pub name: String,
     /// Whether it may begin with this participant.
     pub starts: bool,

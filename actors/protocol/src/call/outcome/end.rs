@@ -55,10 +55,10 @@ pub enum EndReason {
     GoneMeanwhile,
     /// The process leaves; another instance goes on with the call.
     HandedOver,
-    /// Another process took the call over while this one stood still: whoever speaks now is one too many.
+    /// Another process took the call over while this one stood still; this one must not speak any more.
     Superseded,
-    /// The call ended here, and the store did not say whether it was still this owner's: whoever took it over tells its
-    /// end.
+    /// The call ended here, and the store did not say whether it was still this owner's. If another owner has it, that one
+    /// tells its end.
     Unconfirmed,
     /// The call lasted as long as it may.
     TooLong,

@@ -1,5 +1,5 @@
-//! What a server refused of a session's configuration. It refuses an update as a whole for one bad field; the rest of
-//! the wish is asked for without that part, so that a call does not lose all its tools for one.
+//! The part of a session's configuration that a server refused. A server refuses an update as a whole for one bad field.
+//! It is asked again without that part, so that a call does not lose all its tools for one.
 
 use crate::model::command::{SessionSetup, Voice};
 use crate::model::event::ModelError;

@@ -24,7 +24,6 @@ pub enum Step {
         /// Milliseconds of silence that end the agent's turn.
         quiet_ms: u64,
     },
-    /// Waits.
     Wait {
         /// Milliseconds.
         ms: u64,
@@ -47,7 +46,6 @@ pub enum Step {
     Keys(String),
     /// Breaks something on the line.
     Fault(Fault),
-    /// Hangs up.
     HangUp,
 }
 
