@@ -2,16 +2,22 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 mod book;
+#[cfg(feature = "lab")]
+mod lab;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
 pub use book::{Book, BookAction, BookAdd, BookCancel, BookExport, BookImport, BookList};
+#[cfg(feature = "lab")]
+pub use lab::{Call, Demo, EmulateModel, Lab, Load, Secret};
+
+/// The commands that come with the feature `lab`.
+const LAB: [&str; 4] = ["demo", "call", "load", "emulate-model"];
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,89 +57,14 @@ pub struct Cli {
 pub enum Command {
     /// Run the service (the default)
     Serve,
-    /// Play one whole call with no account and no key, and keep what was said
-    Demo(Demo),
-    /// Phone a running instance as Twilio would
-    Call(Call),
-    /// Phone a running instance with many calls at once; prints JSON
-    Load(Load),
-    /// Run the emulated Realtime server by itself
-    EmulateModel(EmulateModel),
+    /// What emulates either end of the line.
+    #[cfg(feature = "lab")]
+    #[command(flatten)]
+    Lab(Lab),
     /// Validate the configuration, then try what it names
     Check(Check),
     /// The appointment book, for people at the desk
     Book(Book),
-}
-
-/// Flags of `demo`.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct Demo {
-    /// Where call.wav, transcript.json, events.jsonl and the appointment book (book.sqlite) go
-    #[arg(long, value_name = "DIR", default_value = "demo-call")]
-    pub out: PathBuf,
-    /// Do not wait for real time
-    #[arg(long)]
-    pub fast: bool,
-    /// Break things on the way and show how the call goes on
-    #[arg(long)]
-    pub faults: bool,
-}
-
-/// Flags of `call`.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct Call {
-    /// Address of the running instance, such as http://127.0.0.1:5050
-    #[arg(long, value_name = "URL", value_parser = instance_url)]
-    pub to: url::Url,
-    /// The public address the instance is configured with, for signatures [default: $SWITCHBOARD_PUBLIC_URL, else the address above]
-    #[arg(long, value_name = "URL", value_parser = instance_url)]
-    pub public_url: Option<url::Url>,
-    /// What the caller says, any WAV file [default: the built-in caller]
-    #[arg(long, value_name = "FILE")]
-    pub wav: Option<PathBuf>,
-    /// Where to save what the caller heard
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// The auth token that signs the requests [default: $TWILIO_AUTH_TOKEN; unsigned without either]
-    #[arg(long, value_name = "T", value_parser = secret)]
-    pub auth_token: Option<Secret>,
-    /// The caller's number
-    #[arg(long, value_name = "N")]
-    pub from: Option<String>,
-    /// The number the caller dialled
-    #[arg(long, value_name = "N")]
-    pub dialled: Option<String>,
-}
-
-/// Flags of `load`.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct Load {
-    /// Address of the running instance, such as http://127.0.0.1:5050
-    #[arg(long, value_name = "URL", value_parser = instance_url)]
-    pub to: url::Url,
-    /// The public address the instance is configured with, for signatures [default: $SWITCHBOARD_PUBLIC_URL, else the address above]
-    #[arg(long, value_name = "URL", value_parser = instance_url)]
-    pub public_url: Option<url::Url>,
-    /// The auth token that signs the requests [default: $TWILIO_AUTH_TOKEN; unsigned without either]
-    #[arg(long, value_name = "T", value_parser = secret)]
-    pub auth_token: Option<Secret>,
-    /// Calls at once
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub calls: u32,
-    /// Length of every call
-    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=86_400))]
-    pub seconds: u32,
-}
-
-/// Flags of `emulate-model`.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct EmulateModel {
-    /// Address to listen on, such as 127.0.0.1:9000
-    #[arg(long, value_name = "ADDR")]
-    pub listen: SocketAddr,
-    /// What the model says and does [default: the built-in conversation]
-    #[arg(long, value_name = "FILE")]
-    pub script: Option<PathBuf>,
 }
 
 /// Flags of `check`.
@@ -142,23 +73,6 @@ pub struct Check {
     /// Validate only; contact nobody
     #[arg(long)]
     pub offline: bool,
-}
-
-/// A secret from the command line; its `Debug` does not show it.
-#[derive(Clone)]
-pub struct Secret(pub secrecy::SecretString);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("••••••••")
-    }
-}
-
-impl PartialEq for Secret {
-    fn eq(&self, other: &Self) -> bool {
-        use secrecy::ExposeSecret as _;
-        self.0.expose_secret() == other.0.expose_secret()
-    }
 }
 
 impl Cli {
@@ -180,7 +94,7 @@ impl Cli {
             },
             _ => Stop {
                 exit: Exit::Usage,
-                text: sentence(&error),
+                text: not_in_this_build(&error).unwrap_or_else(|| sentence(&error)),
             },
         })
     }
@@ -216,6 +130,19 @@ pub fn complain(sentence: impl std::fmt::Display) -> std::io::Result<()> {
     writeln!(std::io::stderr(), "switchboard: {sentence}")
 }
 
+/// A command that another build has.
+fn not_in_this_build(error: &clap::Error) -> Option<String> {
+    let ContextValue::String(word) = error.get(ContextKind::InvalidSubcommand)? else {
+        return None;
+    };
+    LAB.contains(&word.as_str()).then(|| {
+        format!(
+            "{word} is not in this build but in those with the feature lab, as `cargo build --release` and `docker \
+             build --target lab` make them; see switchboard --help"
+        )
+    })
+}
+
 /// clap's message, whose parts stand on lines of their own, as one sentence with the way to mend it.
 fn sentence(error: &clap::Error) -> String {
     let text = error.render().to_string();
@@ -243,30 +170,15 @@ fn sentence(error: &clap::Error) -> String {
     format!("{}; see {command} --help", words.join(" "))
 }
 
-fn secret(text: &str) -> Result<Secret, String> {
-    if text.is_empty() {
-        return Err("it is empty".to_owned());
-    }
-    Ok(Secret(text.to_owned().into()))
-}
-
-fn instance_url(text: &str) -> Result<url::Url, String> {
-    let url = url::Url::parse(text).map_err(|error| error.to_string())?;
-    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err("write it like http://127.0.0.1:5050".to_owned());
-    }
-    Ok(url)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(line: &str) -> Result<Cli, Stop> {
+    pub(super) fn read(line: &str) -> Result<Cli, Stop> {
         Cli::read(line.split(' ').map(OsString::from))
     }
 
-    fn command(line: &str) -> Command {
+    pub(super) fn command(line: &str) -> Command {
         read(line).unwrap().command()
     }
 
@@ -289,45 +201,6 @@ mod tests {
 
     #[test]
     fn flags_of_every_command_are_read() {
-        assert_eq!(
-            command("switchboard demo --out d --fast --faults"),
-            Command::Demo(Demo {
-                out: "d".into(),
-                fast: true,
-                faults: true
-            })
-        );
-        assert_eq!(
-            command("switchboard demo"),
-            Command::Demo(Demo {
-                out: "demo-call".into(),
-                fast: false,
-                faults: false
-            })
-        );
-        let Command::Call(call) = command(
-            "switchboard call --to http://127.0.0.1:5050 --wav a.wav --out b.wav --auth-token tok --from +15550142 \
-             --dialled +15550100",
-        ) else {
-            panic!("not call");
-        };
-        assert_eq!(call.to.as_str(), "http://127.0.0.1:5050/");
-        assert_eq!(
-            (call.from.as_deref(), call.dialled.as_deref()),
-            (Some("+15550142"), Some("+15550100"))
-        );
-        assert!(!format!("{call:?}").contains("tok\""));
-        let Command::Load(load) = command("switchboard load --to http://h --calls 50 --seconds 30")
-        else {
-            panic!("not load");
-        };
-        assert_eq!((load.calls, load.seconds), (50, 30));
-        let Command::EmulateModel(model) =
-            command("switchboard emulate-model --listen 127.0.0.1:0")
-        else {
-            panic!("not emulate-model");
-        };
-        assert_eq!(model.listen.port(), 0);
         let Command::Book(book) = command("switchboard book list --day friday --json") else {
             panic!("not book");
         };
@@ -340,22 +213,9 @@ mod tests {
         );
     }
 
-    #[test]
-    fn wrong_usage_is_one_sentence_that_says_how_to_mend_it() {
-        for (line, words) in [
-            ("switchboard check --ofline", "'--offline'"),
-            ("switchboard chek", "check"),
-            ("switchboard replay events.jsonl", "replay"),
-            ("switchboard load --to http://h --calls 5", "--seconds <S>"),
-            (
-                "switchboard load --to http://h --calls 0 --seconds 1",
-                "--calls <N>",
-            ),
-            ("switchboard call --to ftp://h", "http://127.0.0.1:5050"),
-            ("switchboard emulate-model --listen 9000", "--listen <ADDR>"),
-            ("switchboard --config", "--config <FILE>"),
-            ("switchboard book cancel", "<CODE>"),
-        ] {
+    /// Each line is refused in one sentence with these words.
+    pub(super) fn each_is_refused_with(lines: &[(&str, &str)]) {
+        for (line, words) in lines {
             let stop = read(line).unwrap_err();
             assert_eq!(stop.exit, Exit::Usage, "{line}");
             assert!(!stop.text.contains('\n'), "{}", stop.text);
@@ -365,10 +225,27 @@ mod tests {
                 stop.text
             );
         }
+    }
+
+    #[test]
+    fn wrong_usage_is_one_sentence_that_says_how_to_mend_it() {
+        each_is_refused_with(&[
+            ("switchboard check --ofline", "'--offline'"),
+            ("switchboard chek", "check"),
+            ("switchboard replay events.jsonl", "replay"),
+            ("switchboard --config", "--config <FILE>"),
+            ("switchboard book cancel", "<CODE>"),
+        ]);
         assert_eq!(
             read("switchboard check --ofline").unwrap_err().text,
             "unexpected argument '--ofline' found (a similar argument exists: '--offline'); see switchboard check --help"
         );
+    }
+
+    pub(super) fn answers_help(command: &str) {
+        let stop = read(&format!("switchboard{command} --help")).unwrap_err();
+        assert_eq!(stop.exit, Exit::Done);
+        assert!(stop.text.contains("Usage: switchboard"), "{}", stop.text);
     }
 
     #[test]
@@ -376,10 +253,6 @@ mod tests {
         for command in [
             "",
             " serve",
-            " demo",
-            " call",
-            " load",
-            " emulate-model",
             " check",
             " book",
             " book list",
@@ -388,9 +261,7 @@ mod tests {
             " book import",
             " book export",
         ] {
-            let stop = read(&format!("switchboard{command} --help")).unwrap_err();
-            assert_eq!(stop.exit, Exit::Done);
-            assert!(stop.text.contains("Usage: switchboard"), "{}", stop.text);
+            answers_help(command);
         }
         let version = read("switchboard --version").unwrap_err();
         assert_eq!(

@@ -39,10 +39,8 @@ fn run(cli: &Cli) -> Exit {
             ));
             checked.unwrap_or(Exit::Failed)
         }),
-        Command::Demo(demo) => commands::demo::run(&demo),
-        Command::Call(call) => commands::call::run(&call),
-        Command::Load(load) => commands::load::run(&load),
-        Command::EmulateModel(model) => commands::emulate_model::run(&model),
+        #[cfg(feature = "lab")]
+        Command::Lab(lab) => commands::lab(&lab),
         Command::Book(book) => match Settings::data_only(cli.config.as_deref(), &ProcessEnv) {
             Ok(data) => commands::book::run(&book, &data, jiff::Timestamp::now()),
             Err(error) => {

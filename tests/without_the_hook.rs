@@ -1,5 +1,5 @@
-//! What a build without the fault hook, as the image is, says of it: `cargo test --no-default-features --test
-//! without_the_hook`.
+//! What a build without the fault hook, as the image is, says of it and of the commands it lacks: `cargo test
+//! --no-default-features --test without_the_hook`, and the same with `--features lab`.
 #![forbid(unsafe_code)]
 #![cfg(not(feature = "fault-hook"))]
 #![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
@@ -12,13 +12,43 @@ use support::TestService;
 use support::child::run;
 use support::phone::sid;
 
+/// The one line a command that is refused leaves on standard error.
+fn complaint(arguments: &[&str]) -> String {
+    let output = run(arguments, &BTreeMap::new());
+    assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(complaint.trim().lines().count(), 1, "{complaint}");
+    complaint
+}
+
+#[cfg(feature = "lab")]
 #[test]
 fn the_demo_says_what_the_build_lacks() {
-    let output = run(&["demo", "--faults"], &BTreeMap::new());
-    assert_eq!(output.status.code(), Some(64));
-    let complaint = String::from_utf8(output.stderr).unwrap();
+    let complaint = complaint(&["demo", "--faults"]);
     assert!(complaint.contains("no fault hook"), "{complaint}");
-    assert_eq!(complaint.trim().lines().count(), 1, "{complaint}");
+}
+
+#[cfg(not(feature = "lab"))]
+#[test]
+fn the_help_names_only_what_is_there_and_a_command_that_is_not_names_the_build_that_has_it() {
+    let help = run(&["--help"], &BTreeMap::new());
+    let help = String::from_utf8(help.stdout).unwrap();
+    let named = |name: &str| {
+        let mut lines = help.lines().map(str::trim_start);
+        lines.any(|line| line.split_whitespace().next() == Some(name))
+    };
+    for name in ["serve", "check", "book"] {
+        assert!(named(name), "{name}: {help}");
+    }
+    for name in ["demo", "call", "load", "emulate-model"] {
+        assert!(!named(name), "{name}: {help}");
+        let complaint = complaint(&[name, "--fast"]);
+        assert!(
+            complaint.contains(&format!("{name} is not in this build"))
+                && complaint.contains("with the feature lab"),
+            "{complaint}"
+        );
+    }
 }
 
 #[tokio::test]

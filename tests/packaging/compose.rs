@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use switchboard::cli::{Cli, Command};
+use switchboard::cli::{Cli, Command, Lab};
 use switchboard::settings::{Settings, keys};
 
 use crate::dockerfile::Dockerfile;
@@ -131,6 +131,26 @@ fn mebibytes(text: &str) -> u64 {
         "g" => number * 1_024,
         _ => panic!("{text:?} has no unit"),
     }
+}
+
+#[test]
+fn production_runs_the_image_without_emulators_and_the_tryout_the_one_with_them() {
+    let compose = compose();
+    let file = Dockerfile::parse(&read("docker/Dockerfile"));
+    let mut images = BTreeMap::new();
+    for name in OURS {
+        let service = &compose["services"][name];
+        let target = service["build"]["target"].as_str().unwrap();
+        let expected = if name == "switchboard" {
+            "runtime"
+        } else {
+            "lab"
+        };
+        assert_eq!(target, expected, "{name}");
+        assert_eq!(file.image(target).name, target);
+        images.insert(target, service["image"].as_str().unwrap());
+    }
+    assert_ne!(images["runtime"], images["lab"]);
 }
 
 #[test]
@@ -329,7 +349,7 @@ fn the_tryout_is_wired_over_loopback_alone() {
         line.extend(words(&services[name]["command"]));
         Cli::read(line.iter().map(Into::into)).unwrap().command()
     };
-    let Command::EmulateModel(model) = command("tryout-model") else {
+    let Command::Lab(Lab::EmulateModel(model)) = command("tryout-model") else {
         panic!("tryout-model runs something else");
     };
     assert!(model.listen.ip().is_loopback());
@@ -337,7 +357,7 @@ fn the_tryout_is_wired_over_loopback_alone() {
         settings.openai.url.as_str(),
         format!("ws://{}/v1/realtime", model.listen)
     );
-    let Command::Call(call) = command("tryout-call") else {
+    let Command::Lab(Lab::Call(call)) = command("tryout-call") else {
         panic!("tryout-call runs something else");
     };
     assert_eq!(

@@ -1,7 +1,7 @@
 //! Just enough of the Dockerfile format to judge one (docs.docker.com/reference/dockerfile).
 
 /// One stage: from its `FROM` to the next.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Stage {
     /// What it is built on, as written.
     pub(crate) base: String,
@@ -42,6 +42,8 @@ pub(crate) struct Dockerfile {
     pub(crate) arguments: Vec<(String, String)>,
     /// The stages in order.
     pub(crate) stages: Vec<Stage>,
+    /// The same with what each has from the stages it is built on; `base` is the image below them all.
+    images: Vec<Stage>,
 }
 
 impl Dockerfile {
@@ -63,6 +65,7 @@ impl Dockerfile {
         let mut file = Self {
             arguments: Vec::new(),
             stages: Vec::new(),
+            images: Vec::new(),
         };
         for line in joined
             .lines()
@@ -86,12 +89,27 @@ impl Dockerfile {
                 (_, Some(stage)) => stage.steps.push((instruction.to_owned(), arguments)),
             }
         }
+        for stage in &file.stages {
+            let below = file.images.iter().find(|image| image.name == stage.base);
+            let mut image = stage.clone();
+            if let Some(below) = below {
+                image.base.clone_from(&below.base);
+                image.steps.splice(..0, below.steps.iter().cloned());
+            }
+            file.images.push(image);
+        }
         file
     }
 
-    /// The stage the image is made of.
+    /// The image that is built when no target is named.
     pub(crate) fn last(&self) -> &Stage {
-        self.stages.last().unwrap()
+        self.images.last().unwrap()
+    }
+
+    /// The image of a target.
+    pub(crate) fn image(&self, target: &str) -> &Stage {
+        let found = self.images.iter().find(|image| image.name == target);
+        found.unwrap_or_else(|| panic!("no target {target}"))
     }
 
     /// The default of an argument of the whole file.

@@ -1,6 +1,6 @@
 //! What the Dockerfile promises: a small image without shell and secrets that runs as nobody.
 
-use crate::dockerfile::Dockerfile;
+use crate::dockerfile::{Dockerfile, Stage};
 use crate::support::{read, variable};
 
 fn dockerfile() -> Dockerfile {
@@ -83,7 +83,13 @@ fn nothing_in_the_image_runs_as_root() {
     assert!(owned.unwrap().contains("--chown=65532:65532"));
     let after_user = last.steps.iter().skip_while(|(name, _)| name != "USER");
     assert!(after_user.clone().any(|(name, _)| name == "VOLUME"));
-    assert!(after_user.clone().all(|(name, _)| name != "COPY"));
+    // The binaries come last and belong to root: a process cannot change its own program.
+    for (_, copy) in after_user.filter(|(name, _)| name == "COPY") {
+        assert!(
+            copy.contains(" /image/") && !copy.contains("--chown"),
+            "{copy}"
+        );
+    }
 }
 
 #[test]
@@ -96,7 +102,7 @@ fn the_build_is_locked_and_takes_no_feature_that_breaks_things() {
         .map(|feature| feature.as_str().unwrap())
         .collect();
     // The image leaves out every default feature; one that it needs has to be named here and there.
-    assert_eq!(default, ["fault-hook"]);
+    assert_eq!(default, ["lab", "fault-hook"]);
     let file = dockerfile();
     let builds: Vec<&str> = file
         .stages
@@ -104,7 +110,8 @@ fn the_build_is_locked_and_takes_no_feature_that_breaks_things() {
         .flat_map(|stage| stage.all("RUN"))
         .filter(|run| run.contains("cargo ") && !run.contains("chef prepare"))
         .collect();
-    assert_eq!(builds.len(), 3, "{builds:?}");
+    assert_eq!(builds.len(), 4, "{builds:?}");
+    let mut with_lab = 0;
     for build in builds {
         assert!(build.contains("--locked"), "{build}");
         // The tool that builds the dependencies is none of ours.
@@ -112,11 +119,48 @@ fn the_build_is_locked_and_takes_no_feature_that_breaks_things() {
             continue;
         }
         assert!(build.contains(" --no-default-features "), "{build}");
-        assert!(
-            !build.contains("--features") && !build.contains("--all-features"),
-            "{build}"
-        );
+        assert!(!build.contains("--all-features"), "{build}");
+        let mut features = build.split(" --features ").skip(1);
+        if let Some(named) = features.next() {
+            assert!(named.starts_with("lab --bin "), "{build}");
+            assert_eq!(features.next(), None, "{build}");
+            with_lab += 1;
+        }
     }
+    assert_eq!(with_lab, 1);
+}
+
+#[test]
+fn the_emulators_are_in_the_image_of_their_own_target_alone() {
+    let file = dockerfile();
+    let binaries = |image: &Stage| -> Vec<String> {
+        let copies = image.all("COPY").into_iter();
+        let copies = copies.filter(|copy| copy.contains(" /image/"));
+        copies.map(str::to_owned).collect()
+    };
+    let (runtime, lab) = (file.image("runtime"), file.image("lab"));
+    assert_eq!(file.last().name, "runtime");
+    assert_eq!(
+        binaries(runtime),
+        ["--from=build /image/switchboard /image/healthcheck /"]
+    );
+    assert_eq!(
+        binaries(lab),
+        ["--from=build-lab /image/switchboard /image/healthcheck /"]
+    );
+    // All else is the same.
+    let rest = |image: &Stage| -> Vec<(String, String)> {
+        let steps = image.steps.iter();
+        let steps = steps.filter(|(_, arguments)| !arguments.contains(" /image/"));
+        steps.cloned().collect()
+    };
+    assert_eq!(rest(runtime), rest(lab));
+    let built = file.stages.iter().find(|stage| stage.name == "build");
+    let runs = built.unwrap().all("RUN");
+    assert!(
+        runs.iter().all(|run| !run.contains("--features")),
+        "{runs:?}"
+    );
 }
 
 #[test]
