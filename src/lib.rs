@@ -17,13 +17,15 @@
 //! # The packages
 //!
 //! Dependencies run one way: `switchboard` (this crate) → `switchboard-actors` → `call-protocol`; `switchboard-kit`
-//! depends on `call-protocol` only.
+//! depends on `call-protocol` only, the appointment book on `switchboard-base` only.
 //!
 //! | package | folder | is | knows nothing of |
 //! | --- | --- | --- | --- |
 //! | `call-protocol` | `actors/protocol` | the call as a value, both wire formats, the ledger | sockets, clocks, actors |
 //! | `switchboard-actors` | `actors` | three actors a call, the registry, metrics | HTTP routes, settings |
 //! | `switchboard` | `src` | settings, both listeners, commands | what a call does |
+//! | `appointment-book` | `src/booking` | the appointment book: tools over SQLite, calendars, the desk | calls, models, the service |
+//! | `switchboard-base` | `src/base` | what several of them stand on: phone numbers, the data directory's SQLite files | all of them |
 //! | `switchboard-kit` | `tests/kit` | emulated Twilio, emulated Realtime server, recorded speech, load | the service |
 //!
 //! # This crate
@@ -35,7 +37,6 @@
 //! | [`settings`] | file and environment → validated [`Settings`](settings::Settings); the table of defaults |
 //! | [`profile`] | an agent of the settings → what the call machine wants |
 //! | `routing` | which agent answers a number, under which version of the settings; reload |
-//! | [`booking`] | the appointment book: tools over SQLite, calendars, the desk |
 //! | [`service`], `drain` | two listeners, one registry, one [gate](switchboard_actors::admission), one store; leaving |
 //! | [`toolbox`] | the tools of the settings, of the book and of this process, in one box |
 //! | [`phone`] | what Twilio calls: webhook, media socket, after-stream, after-dial, briefing, people called ahead, callbacks, signatures, tickets, TwiML |
@@ -166,14 +167,12 @@
 #![forbid(unsafe_code)]
 
 mod admin;
-pub mod booking;
 pub mod cli;
 pub mod commands;
 mod drain;
 #[cfg(test)]
 mod every_key;
 mod listener;
-pub mod number;
 pub mod phone;
 pub mod profile;
 mod routes;

@@ -11,7 +11,6 @@ use call_protocol::call::AgentProfile;
 use call_protocol::model::command::SessionSetup;
 use switchboard_actors::tools::ToolBox;
 
-use crate::booking::{self, Book, BookError, Clock, tools};
 use crate::phone::language;
 use crate::profile::{AgentContext, ProfileError, profile, unavailable};
 use crate::settings::variables::{self, Variable};
@@ -20,6 +19,7 @@ use crate::settings::{
     Transfer, TransferMode,
 };
 use crate::toolbox::{ToolContext, check_names, toolbox};
+use appointment_book::{Book, BookError, Clock, tools};
 
 /// Readings kept for the calls that began under them. A call older than that many reloads gets the oldest kept.
 const READINGS: usize = 16;
@@ -65,9 +65,11 @@ impl ConfigSnapshot {
         let book = match book {
             Some(book) => Some(book),
             None if wants_book(&settings) => {
-                let book = Book::open(first.data.dir.join(booking::FILE))?;
-                book.count_with(workshop.metrics.faults_of("book"));
-                book.count_guesses_with(workshop.metrics.code_guesses().clone());
+                let book = Book::open(first.data.dir.join(appointment_book::FILE))?;
+                let faults = workshop.metrics.faults_of("book");
+                book.count_with(move |fault| faults.count(fault.label()));
+                let guesses = workshop.metrics.code_guesses().clone();
+                book.count_guesses_with(move || guesses.inc());
                 book.announce(jiff::Timestamp::now())?;
                 Some(Arc::new(book))
             }

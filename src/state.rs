@@ -22,7 +22,6 @@ use switchboard_actors::store::CallStore;
 use switchboard_actors::twilio::rest::Rest;
 
 use crate::admin::attempts::Attempts;
-use crate::booking::Book;
 use crate::listener::origin::Names;
 use crate::listener::refusals::Refusals;
 use crate::phone::consult;
@@ -31,6 +30,7 @@ use crate::routing::{Answering, AnsweringError, ConfigHistory};
 use crate::settings::{BookRules, CallerLimits, Settings, Transfer, TransferMode, Trust};
 use crate::toolbox::ToolContext;
 use crate::trust::Keyring;
+use appointment_book::Book;
 
 /// Longest wait for an answer of the registry; it answers in microseconds.
 const REGISTRY_ANSWERS: Duration = Duration::from_secs(2);

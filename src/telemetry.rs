@@ -14,7 +14,6 @@ use log::kv::{Key, Value, VisitSource};
 use log::{Level, LevelFilter, Record, SetLoggerError};
 use prometheus::IntCounter;
 
-use crate::number;
 use crate::settings::{Log, LogFormat};
 
 mod seldom;
@@ -26,9 +25,6 @@ const SAME_AGAIN: Duration = Duration::from_secs(60);
 
 /// Between two lines about requests that cannot be read.
 const SAME_REQUEST: Duration = Duration::from_secs(1);
-
-/// Bullets instead of digits; their count says nothing about the number's length.
-const MASK: &str = "•••••";
 
 /// Starts logging to standard error. `Auto` means human on a terminal, else JSON; `NO_COLOR` is honoured.
 ///
@@ -117,36 +113,6 @@ fn panic_text<'a>(info: &'a PanicHookInfo<'_>) -> &'a str {
     payload
         .downcast_ref::<String>()
         .map_or("not a text", String::as_str)
-}
-
-/// A caller's number for logs and pages: `+15550142` becomes `+1•••••0142`. The country code and the last four digits
-/// stay; of short numbers less. What is not a number keeps its kind (`client:`, `sip:`, `anonymous`) at most.
-pub fn mask_number(number: &str) -> String {
-    let Some(digits) = number.strip_prefix('+') else {
-        return mask_name(number);
-    };
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return MASK.to_owned();
-    }
-    // A code that is no country's has three digits: there are no shorter ones left.
-    let country = number::country_code(digits).unwrap_or(&digits[..digits.len().min(3)]);
-    let rest = &digits[country.len()..];
-    // Three digits must stay hidden, or the mask would hide nothing.
-    let shown = rest.len().saturating_sub(3).min(4);
-    format!("+{country}{MASK}{}", &rest[rest.len() - shown..])
-}
-
-fn mask_name(name: &str) -> String {
-    for scheme in ["client:", "sip:", "sips:", "tel:"] {
-        if name.starts_with(scheme) {
-            return format!("{scheme}{MASK}");
-        }
-    }
-    let word = name.to_ascii_lowercase();
-    match word.as_str() {
-        "anonymous" | "restricted" | "unavailable" | "unknown" | "private" => word,
-        _ => MASK.to_owned(),
-    }
 }
 
 /// `2026-11-22T10:00:00.000Z INFO  target: message key=value`
@@ -377,31 +343,5 @@ mod tests {
             json.contains(r#""msg":"a\nb\u001b[2Jc\u009b31m\u007f\u202ed\u2028""#),
             "{json}"
         );
-    }
-
-    #[test]
-    fn numbers_keep_country_and_last_four_digits() {
-        assert_eq!(mask_number("+15550142"), "+1•••••0142");
-        assert_eq!(mask_number("+14155550100"), "+1•••••0100");
-        assert_eq!(mask_number("+493012345678"), "+49•••••5678");
-        assert_eq!(mask_number("+35312345678"), "+353•••••5678");
-    }
-
-    #[test]
-    fn short_numbers_show_less() {
-        assert_eq!(mask_number("+1555014"), "+1•••••014");
-        assert_eq!(mask_number("+1555"), "+1•••••");
-        assert_eq!(mask_number("+1"), "+1•••••");
-        assert_eq!(mask_number("+"), "•••••");
-    }
-
-    #[test]
-    fn what_is_not_a_number_shows_its_kind_at_most() {
-        assert_eq!(mask_number("client:alice"), "client:•••••");
-        assert_eq!(mask_number("sip:alice@example.com"), "sip:•••••");
-        assert_eq!(mask_number("Anonymous"), "anonymous");
-        for text in ["", "15550142", "+1555\n0142", "<script>", "+１２３４５６７"] {
-            assert_eq!(mask_number(text), "•••••", "{text:?}");
-        }
     }
 }

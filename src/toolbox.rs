@@ -14,10 +14,10 @@ use switchboard_actors::tools::{
     resolve_by_system,
 };
 
-use crate::booking::{self, Answer, Asker, Book, BookTool, CallContext, Identify};
 use crate::phone::caller;
-use crate::settings::keys::nearest;
 use crate::settings::{self, BUILT_IN_TOOLS, Settings, SettingsError, ToolKind};
+use appointment_book::{Answer, Asker, Book, BookTool, CallContext, Identify};
+use switchboard_base::nearest;
 
 /// The book answers in milliseconds; a disk that takes longer than this is out of order.
 const BOOK_ANSWERS: Duration = Duration::from_secs(5);
@@ -78,7 +78,7 @@ pub(crate) fn toolbox(
     let journal = workshop.own.journal.clone();
     let mut tools = ToolBox::new(Some(web), journal, workshop.metrics.clone());
     if let Some(book) = book {
-        for tool in booking::tools() {
+        for tool in appointment_book::tools() {
             let (spec, place) = of_the_book(tool, book.clone(), settings.book.identify);
             add(&mut tools, spec, place);
         }
@@ -116,7 +116,7 @@ pub(crate) fn for_show(settings: &Settings, metrics: Arc<Metrics>) -> ToolBox {
         let place = Place::Local(Arc::new(Blocking::new(false, idle)));
         add(&mut tools, spec, place);
     };
-    booking::tools()
+    appointment_book::tools()
         .iter()
         .map(spec_of_the_book)
         .for_each(&mut show);

@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use appointment_book::Book;
 use serde_json::{Value, json};
 use support::http::Scrape;
 use support::{Options, TestService, brief_with, caller, listen, say, times, tone};
-use switchboard::booking::{self, Book};
 use switchboard_kit::realtime::{Step as Turn, ToolCall};
 use switchboard_kit::twilio::{CallEnd, Step};
 
@@ -170,7 +170,7 @@ async fn two_hundred_callers_book_at_once_and_nobody_twice() {
     let service = TestService::start(options.model(model)).await;
     let late = lateness_during(two_hundred(&service)).await;
 
-    let book = Book::open(folder.join(booking::FILE)).unwrap();
+    let book = Book::open(folder.join(appointment_book::FILE)).unwrap();
     let premises = book.venue().unwrap();
     let does = |services: &[String]| services.iter().any(|service| service == SERVICE);
     let people = premises
@@ -197,8 +197,9 @@ async fn two_hundred_callers_book_at_once_and_nobody_twice() {
         .appointments(begins, begins + jiff::Span::new().hours(1))
         .unwrap();
     assert_eq!(made.len(), places, "{made:?}");
-    let distinct =
-        |of: fn(&booking::Appointment) -> &str| made.iter().map(of).collect::<BTreeSet<_>>().len();
+    let distinct = |of: fn(&appointment_book::Appointment) -> &str| {
+        made.iter().map(of).collect::<BTreeSet<_>>().len()
+    };
     assert_eq!(
         distinct(|it| &it.therapist),
         places,

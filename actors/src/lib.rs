@@ -82,7 +82,6 @@
 pub mod admission;
 pub mod budget;
 pub mod call;
-pub mod data_file;
 pub mod down;
 mod encode_buffer;
 #[cfg(feature = "fault-hook")]

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::calls::{bad_body, find, order};
-use crate::number::PhoneNumber;
 use crate::state::AppState;
+use switchboard_base::number::PhoneNumber;
 
 /// `{"text":"…"}`
 #[derive(Deserialize)]

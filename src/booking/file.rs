@@ -10,8 +10,7 @@ use std::sync::{Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use jiff::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, MAIN_DB, TransactionBehavior};
-use switchboard_actors::data_file::{self, Companions, Sight};
-use switchboard_actors::metrics::FileFaults;
+use switchboard_base::data_file::{self, Companions, Sight};
 
 use super::schema::{self, Edition};
 use super::{BookError, Fault, lock, venue_in};
@@ -19,13 +18,16 @@ use super::{BookError, Fault, lock, venue_in};
 /// Connections kept for readers; more are opened when more read at once.
 const IDLE_READERS: usize = 4;
 
+/// Counts what befalls the file.
+pub(super) type FaultCounter = Box<dyn Fn(Fault) + Send + Sync>;
+
 /// The file, open or not at the moment. Shared by threads; every method blocks.
 pub(super) struct BookFile {
     path: PathBuf,
     state: RwLock<State>,
     /// Why it cannot be used, as it was last told.
     trouble: Mutex<Option<(Fault, String)>>,
-    faults: OnceLock<FileFaults>,
+    faults: OnceLock<FaultCounter>,
 }
 
 struct State {
@@ -76,9 +78,9 @@ impl BookFile {
     }
 
     /// What befalls the file is counted from now on.
-    pub(super) fn count_with(&self, faults: FileFaults) {
+    pub(super) fn count_with(&self, count: FaultCounter) {
         // The second process counts the same.
-        let _ = self.faults.set(faults);
+        let _ = self.faults.set(count);
     }
 
     /// Why the book cannot be used, as far as anybody has noticed.
@@ -286,8 +288,8 @@ impl BookFile {
     }
 
     fn count(&self, fault: Fault) {
-        if let Some(faults) = self.faults.get() {
-            faults.count(fault.label());
+        if let Some(count) = self.faults.get() {
+            count(fault);
         }
     }
 }

@@ -10,7 +10,7 @@
 
 use rusqlite::{Connection, params};
 
-use crate::telemetry::mask_number;
+use switchboard_base::number::mask;
 
 /// Wrong codes and names a call may give.
 pub(crate) const MOST_GUESSES_A_CALL: u32 = 5;
@@ -97,7 +97,7 @@ impl Tally<'_> {
         let (of_call, of_number) = self.so_far(kind)?;
         let (most_of_call, most_of_number) = kind.most();
         if of_call == most_of_call || of_number == most_of_number {
-            let from = self.number.map_or("withheld".to_owned(), mask_number);
+            let from = self.number.map_or("withheld".to_owned(), mask);
             let tried = kind.as_str();
             log::warn!(
                 target: "switchboard::book", call_sid = self.call, from:% = from, tried, of_call, of_number;
@@ -123,7 +123,7 @@ impl Tally<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::booking::code;
+    use crate::code;
 
     #[test]
     fn a_months_tries_of_all_who_withhold_their_number_are_a_small_part_of_the_codes_there_are() {

@@ -8,9 +8,9 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::booking::{self, Appointment, Asker, BookError, CallContext, State};
 use crate::cli::{self, BookAction, Exit, complain};
 use crate::settings::Data;
+use appointment_book::{Appointment, Asker, BookError, CallContext, State};
 
 /// A larger file is not a calendar of a house.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
@@ -50,7 +50,11 @@ impl Trouble {
 /// Runs `book` on the book in a data directory.
 #[must_use]
 pub fn run(arguments: &cli::Book, data: &Data, now: Timestamp) -> Exit {
-    let done = carry_out(&arguments.action, &data.dir.join(booking::FILE), now);
+    let done = carry_out(
+        &arguments.action,
+        &data.dir.join(appointment_book::FILE),
+        now,
+    );
     let (exit, sentence, scripts) = match done {
         Ok(told) if arguments.json => (Exit::Done, None, Some(told.scripts)),
         Ok(told) => {
@@ -71,7 +75,7 @@ pub fn run(arguments: &cli::Book, data: &Data, now: Timestamp) -> Exit {
 }
 
 fn carry_out(action: &BookAction, path: &Path, now: Timestamp) -> Result<Told, Trouble> {
-    let book = booking::Book::open(path)?;
+    let book = appointment_book::Book::open(path)?;
     if book.is_new() {
         // Standard error may be closed.
         let _ = complain(format_args!(
@@ -97,7 +101,11 @@ fn carry_out(action: &BookAction, path: &Path, now: Timestamp) -> Result<Told, T
     }
 }
 
-fn show(book: &booking::Book, list: &cli::BookList, now: Timestamp) -> Result<Told, Trouble> {
+fn show(
+    book: &appointment_book::Book,
+    list: &cli::BookList,
+    now: Timestamp,
+) -> Result<Told, Trouble> {
     let said = list.day.as_deref().unwrap_or("today");
     let (from, to) = book.day(said, now).map_err(|error| match error {
         BookError::Venue(sentence) => Trouble::asked(format!("--day {sentence}")),
@@ -116,7 +124,11 @@ fn show(book: &booking::Book, list: &cli::BookList, now: Timestamp) -> Result<To
     })
 }
 
-fn enter(book: &booking::Book, add: &cli::BookAdd, now: Timestamp) -> Result<Told, Trouble> {
+fn enter(
+    book: &appointment_book::Book,
+    add: &cli::BookAdd,
+    now: Timestamp,
+) -> Result<Told, Trouble> {
     let mut wish = json!({
         "service": add.service, "day": add.day, "time": add.time, "name": add.name, "phone": add.phone,
     });
@@ -157,7 +169,11 @@ fn enter(book: &booking::Book, add: &cli::BookAdd, now: Timestamp) -> Result<Tol
     }
 }
 
-fn one(what: &str, book: &booking::Book, appointment: Appointment) -> Result<Told, Trouble> {
+fn one(
+    what: &str,
+    book: &appointment_book::Book,
+    appointment: Appointment,
+) -> Result<Told, Trouble> {
     let people = format!(
         "{what}:\n{}",
         table::of(std::slice::from_ref(&appointment), book.venue()?.zone())
@@ -168,7 +184,7 @@ fn one(what: &str, book: &booking::Book, appointment: Appointment) -> Result<Tol
     })
 }
 
-fn take_in(book: &booking::Book, file: &Path, now: Timestamp) -> Result<Told, Trouble> {
+fn take_in(book: &appointment_book::Book, file: &Path, now: Timestamp) -> Result<Told, Trouble> {
     let named = file.display();
     let text =
         read(file).map_err(|error| Trouble::asked(format!("cannot read {named}: {error}")))?;
@@ -230,7 +246,7 @@ fn read(file: &Path) -> std::io::Result<String> {
 }
 
 fn give_out(
-    book: &booking::Book,
+    book: &appointment_book::Book,
     export: &cli::BookExport,
     now: Timestamp,
 ) -> Result<Told, Trouble> {

@@ -131,7 +131,7 @@ pub(super) const ROWS: &[(&str, Shown)] = &[
     ("limits.number_calls_per_hour", Seen("tests/service/callers.rs", "a_number_that_redials_is_answered_so_often_then_told_so_then_busy_also_after_a_restart", "number_calls_per_hour")),
     ("limits.minutes_per_day", Seen("tests/service/callers.rs", "a_day_that_has_had_its_minutes_takes_no_new_calls_but_of_exempt_numbers", "minutes_per_day")),
     ("limits.exempt_numbers", Seen("tests/service/callers.rs", "a_day_that_has_had_its_minutes_takes_no_new_calls_but_of_exempt_numbers", "exempt_numbers")),
-    ("book.identify", Seen("tests/booking/strangers.rs", "what_a_number_alone_is_told_and_may_change_is_as_the_settings_say", "Identify::Code")),
+    ("book.identify", Seen("src/booking/tests/it/strangers.rs", "what_a_number_alone_is_told_and_may_change_is_as_the_settings_say", "Identify::Code")),
     ("book.verified_only", Seen("tests/service/callers.rs", "a_number_that_nobody_vouches_for_is_withheld_where_only_verified_ones_count", "verified_only")),
     ("server.listen", Seen(STOPPING, "what_a_start_cannot_open_check_complains_of_in_the_same_words", "LISTEN")),
     ("server.public_url", Seen("tests/service/tickets_and_signatures.rs", "forged_webhooks_are_refused_without_a_word", "PUBLIC")),

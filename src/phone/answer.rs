@@ -8,11 +8,11 @@ use call_protocol::phone::CallSid;
 use super::consult::ConsultId;
 use super::twiml::{Connect, Response};
 use super::{after_dial, whisper};
-use crate::number::PhoneNumber;
 use crate::routing::Answering;
 use crate::settings::TransferMode;
 use crate::state::AppState;
 use switchboard_actors::registry::messages::Refused;
+use switchboard_base::number::PhoneNumber;
 
 /// Seconds a caller waits for another process.
 const PATIENCE: u8 = 10;

@@ -1,6 +1,6 @@
 //! The caller's number, as far as there is one.
 
-use crate::number::PhoneNumber;
+use switchboard_base::number::PhoneNumber;
 
 /// A withheld number comes as a word, or as the number that spells one on a keypad: ANONYMOUS, RESTRICTED, BLOCKED,
 /// UNKNOWN, UNAVAILABLE (help.twilio.com, *Why am I getting calls from these strange numbers?*).

@@ -15,7 +15,7 @@ use super::{after_dial, after_stream, answer, caller, limit, takeover};
 use crate::routing::Answering;
 use crate::settings::DialAt;
 use crate::state::AppState;
-use crate::telemetry::mask_number;
+use switchboard_base::number::mask;
 
 pub(crate) async fn handle(
     app: web::Data<AppState>,
@@ -83,7 +83,7 @@ pub(crate) async fn info(app: &AppState, request: &HttpRequest, webhook: &Webhoo
         .await;
     CallInfo {
         call: webhook.call,
-        from: from.map(mask_number),
+        from: from.map(mask),
         number: CallerNumber(clean(believed.unwrap_or_default())),
         to: to.map(clean),
         direction: if outbound { "outbound" } else { "inbound" },

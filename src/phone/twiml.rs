@@ -3,7 +3,7 @@
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 
-use crate::number::PhoneNumber;
+use switchboard_base::number::PhoneNumber;
 
 /// Content type of every document.
 pub const CONTENT_TYPE: &str = "text/xml; charset=utf-8";

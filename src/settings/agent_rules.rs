@@ -17,7 +17,7 @@ use super::problems::Problems;
 use super::tool_use::{FillerVoice, ToolUse};
 use super::tools::{Fallback, Tool};
 use super::{Warning, fragments, read, variables};
-use crate::number::PhoneNumber;
+use switchboard_base::number::PhoneNumber;
 
 /// About 16,000 tokens, the published cap for instructions and tools together.
 const MAX_INSTRUCTIONS_CHARS: usize = 60_000;
@@ -337,7 +337,7 @@ fn tool(
         .iter()
         .copied()
         .chain(around.written.tools.keys().map(String::as_str));
-    let mend = match super::keys::nearest(name, known) {
+    let mend = match switchboard_base::nearest(name, known) {
         Some(near) => format!("did you mean {near}?"),
         None => format!(
             "define [tools.{name}], or use a built-in: {}",

@@ -8,7 +8,7 @@ use call_protocol::call::Protected;
 
 use super::tool_use::ToolUse;
 use super::tools::Fallback;
-use crate::number::PhoneNumber;
+use switchboard_base::number::PhoneNumber;
 
 /// Voices of the Realtime API (developers.openai.com, *realtime-conversations*). The first is the default.
 pub const VOICES: &[&str] = &[

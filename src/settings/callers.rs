@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::error::SettingsError;
-use super::keys::nearest;
 use super::{fragments, read};
-use crate::booking::Identify;
+use appointment_book::Identify;
+use switchboard_base::nearest;
 
 /// Calls of one number that are answered within an hour.
 const NUMBER_CALLS_PER_HOUR: i64 = 20;

@@ -113,7 +113,7 @@ pub(super) fn refuse_unknown(env: &dyn Env, problems: &mut Problems) {
         {
             continue;
         }
-        let near = keys::nearest(&name, known.iter().map(String::as_str));
+        let near = switchboard_base::nearest(&name, known.iter().map(String::as_str));
         if let Some(key) =
             near.and_then(|near| keys::DEFAULTS.iter().find(|key| key.env.contains(&near)))
         {

@@ -10,7 +10,6 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::SettingsError;
-use super::keys;
 use super::problems::Problems;
 
 /// The whole file.
@@ -377,7 +376,7 @@ fn describe(
                 format!("{parent}.{name}")
             }
         };
-        let near = keys::nearest(typed, expected.iter().copied());
+        let near = switchboard_base::nearest(typed, expected.iter().copied());
         let mend = match near {
             Some(near) => format!("did you mean {}?", full(near)),
             None if expected.is_empty() => "remove it".to_owned(),

@@ -36,7 +36,6 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-pub use crate::number::PhoneNumber;
 pub use agents::{
     ANSWER_WITHIN, Agent, BUILT_IN_AGENT, BUILT_IN_INSTRUCTIONS, BUILT_IN_TOOLS, CALL_TOOLS,
     Eagerness, Effort, Filler, Greeting, ModelOptions, NoiseReduction, Silence, ToolRef,
@@ -48,6 +47,7 @@ pub use env::{Env, ProcessEnv};
 pub use error::SettingsError;
 pub use problems::SettingsErrors;
 pub use reload::Changes;
+pub use switchboard_base::number::PhoneNumber;
 pub use tools::{Fallback, Tool, ToolKind, Transfer, TransferMode, compiled};
 pub(crate) use types::as_socket;
 pub use types::{PublicUrl, Secrets};

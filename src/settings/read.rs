@@ -6,9 +6,8 @@ use std::str::FromStr;
 
 use super::error::SettingsError;
 use super::inputs::Given;
-use super::keys;
-use crate::number::PhoneNumber;
 use crate::profile;
+use switchboard_base::number::PhoneNumber;
 
 /// The smallest sum that can be counted: a hundredth of a cent.
 const LEAST_DOLLARS: f64 = 0.0001;
@@ -127,7 +126,7 @@ pub(super) fn one_of<T>(
     parse: impl Fn(&str) -> Option<T>,
 ) -> Result<T, SettingsError> {
     parse(given).ok_or_else(|| {
-        let mend = match keys::nearest(given, names.iter().copied()) {
+        let mend = match switchboard_base::nearest(given, names.iter().copied()) {
             Some(near) => format!("did you mean {near}? ({})", names.join(", ")),
             None => format!("use one of {}", names.join(", ")),
         };

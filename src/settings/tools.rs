@@ -15,7 +15,7 @@ use super::error::SettingsError;
 use super::problems::Problems;
 use super::types::is_loopback;
 use super::{Warning, fragments, read, tool_headers};
-use crate::number::PhoneNumber;
+use switchboard_base::number::PhoneNumber;
 
 /// What a caller hears when the configuration says nothing about it.
 const DEFAULT_SAY: &str =

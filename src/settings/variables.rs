@@ -1,7 +1,7 @@
 //! Variables in an agent's instructions: `{{caller}}` and others, filled when a call is set up.
 
 use super::error::SettingsError;
-use super::keys::nearest;
+use switchboard_base::nearest;
 
 /// What instructions can refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -344,7 +344,7 @@ fn another_house_takes_the_place_of_the_first_and_appointments_stay() {
     let moved = shelf.book.call(
         "move_appointment",
         &json!({"time": "16:00", "name": "Weber"}),
-        &switchboard::booking::CallContext {
+        &appointment_book::CallContext {
             asker: super::support::anna(),
             now: jiff::Timestamp::now(),
             idempotency_key: None,

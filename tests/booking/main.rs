@@ -1,16 +1,10 @@
-//! The appointment book: what the model is told, what the database refuses, what the desk does.
+//! The appointment book as people at the desk and whoever answers in its place meet it; what it is by itself is tested in
+//! its own package.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
 
-mod answers;
-mod calendars;
 mod desk;
-mod file;
-mod interleavings;
-mod once;
-mod race;
+mod files;
 mod readme;
-mod strangers;
+mod settings;
 mod support;
-mod two_statements;
-mod versions;

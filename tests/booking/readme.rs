@@ -80,7 +80,7 @@ fn page() -> String {
     let mut code = String::new();
     for (tool, when, arguments) in asked() {
         let caller = if when == "taken" { BERT } else { ANNA };
-        let mut answer = shelf.call(Some(caller), tool, arguments.clone());
+        let mut answer = shelf.call(caller, tool, arguments.clone());
         if let Some(made) = answer["booked"]["code"].as_str() {
             made.clone_into(&mut code);
         }

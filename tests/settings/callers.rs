@@ -1,6 +1,6 @@
 //! What callers may, and what the book believes of them.
 
-use switchboard::booking::Identify;
+use appointment_book::Identify;
 
 use crate::support::{REQUIRED, accepted, env, refusal};
 

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use appointment_book::FILE;
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use switchboard::booking::FILE;
 use switchboard_kit::realtime::{Realtime, Running, Step as Turn, ToolCall};
 use switchboard_kit::twilio::{CallEnd, Step};
 

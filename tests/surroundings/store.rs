@@ -192,7 +192,7 @@ async fn f16_a_process_starts_while_another_one_writes() {
     let config = ("SWITCHBOARD_CONFIG", file.display().to_string());
     let variables = folder.variables(&model.url(), &[config]);
     let old = Serving::start(&variables).await;
-    let held = ["calls.sqlite", switchboard::booking::FILE].map(|file| {
+    let held = ["calls.sqlite", appointment_book::FILE].map(|file| {
         let connection = Connection::open(folder.0.join(file)).unwrap();
         connection.execute_batch("BEGIN IMMEDIATE").unwrap();
         connection

@@ -24,8 +24,8 @@ use super::{
     MAX_EFFECT_TEXT, RING_LIFE, Ring, Rung, SPENDING_LIFE, Saved, Spent, StoreError, TICKET_LIFE,
     ToolEffect, UnixSeconds, bounded, check_effect, first_epoch,
 };
-use crate::data_file;
 use crate::metrics::FileFaults;
+use switchboard_base::data_file;
 use writer::{Failure, Job, Reply, Writer};
 
 /// Work that waits for the writer. A full house writes a hundred checkpoints a second; more than ten seconds of that

@@ -9,8 +9,8 @@ use jiff::{SignedDuration, Span, Timestamp};
 use super::lines::{self, Component, Line};
 use super::zones::{Zones, on_clock};
 use super::{Booked, CODE, Entry, Read, Refused, THERAPIST, Trouble, UTC, What};
-use crate::booking::appointment::EntryKey;
-use crate::booking::{code, tools};
+use crate::appointment::EntryKey;
+use crate::{code, tools};
 
 /// More entries than a calendar of a business has in years.
 const MOST_ENTRIES: usize = 100_000;

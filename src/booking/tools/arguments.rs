@@ -3,10 +3,10 @@
 use jiff::civil::Time;
 use serde_json::{Map, Value, json};
 
-use crate::booking::BookError;
-use crate::booking::free::Part;
-use crate::booking::when::{self, Unclear};
-use crate::number::PhoneNumber;
+use crate::BookError;
+use crate::free::Part;
+use crate::when::{self, Unclear};
+use switchboard_base::number::PhoneNumber;
 
 /// Longest text a tool takes; names are shorter.
 const MOST_CHARS: usize = 80;

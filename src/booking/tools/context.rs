@@ -2,19 +2,19 @@
 
 use jiff::civil::{Date, Time};
 use jiff::{SignedDuration, Timestamp, Zoned};
-use prometheus::IntCounter;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::arguments::{Refusal, refuse, refuse_with, time_in};
 
-use crate::booking::appointment::{self, Appointment};
-use crate::booking::code;
-use crate::booking::free::{Busy, Place, Plan, Request, Unfit, some_of};
-use crate::booking::identity::{Asker, Identify, told_name};
-use crate::booking::venue::{Service, Therapist, Venue};
-use crate::booking::when::{self, Said, Unclear};
-use crate::settings::keys::nearest;
+use crate::Counter;
+use crate::appointment::{self, Appointment};
+use crate::code;
+use crate::free::{Busy, Place, Plan, Request, Unfit, some_of};
+use crate::identity::{Asker, Identify, told_name};
+use crate::venue::{Service, Therapist, Venue};
+use crate::when::{self, Said, Unclear};
+use switchboard_base::nearest;
 
 /// Days that are searched for the next free time.
 const SEARCH_DAYS: i64 = 14;
@@ -29,7 +29,7 @@ pub(super) struct ToolContext<'a> {
     /// The number that calls, as it is kept.
     pub(super) caller: Option<String>,
     /// Counts wrong codes and names.
-    pub(super) guesses: Option<&'a IntCounter>,
+    pub(super) guesses: Option<&'a Counter>,
 }
 
 impl ToolContext<'_> {

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use super::arguments::{Arguments, Refusal, read_number, refuse};
 use super::context::{self, ToolContext};
-use crate::booking::appointment::{self, Appointment, Guest};
-use crate::booking::free::Place;
-use crate::booking::identity::{Identify, read_name};
-use crate::booking::venue::Service;
-use crate::booking::{BookError, code};
+use crate::appointment::{self, Appointment, Guest};
+use crate::free::Place;
+use crate::identity::{Identify, read_name};
+use crate::venue::Service;
+use crate::{BookError, code};
 
 /// Codes tried before giving up; one in a thousand is taken, in a business with 3,000 coming appointments.
 const CODE_TRIES: usize = 50;

@@ -2,8 +2,8 @@
 
 use super::arguments::{Refusal, refuse};
 use super::context::ToolContext;
-use crate::booking::identity::Asker;
-use crate::booking::tally::{Kind, Tally};
+use crate::identity::Asker;
+use crate::tally::{Kind, Tally};
 
 impl ToolContext<'_> {
     /// What this call and this number have tried; the desk is not counted.
@@ -33,8 +33,8 @@ impl ToolContext<'_> {
     pub(super) fn guessed_wrong(&self) -> Result<(), Refusal> {
         if let Some(tally) = self.tally() {
             tally.add(Kind::Guess)?;
-            if let Some(guesses) = self.guesses {
-                guesses.inc();
+            if let Some(count) = self.guesses {
+                count();
             }
         }
         Ok(())

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::arguments::{Arguments, Refusal, refuse, refuse_with};
 use super::context::{self, ToolContext};
-use crate::booking::appointment::{self, Appointment, State};
-use crate::booking::code;
-use crate::booking::identity::{Identify, same_person, told_name};
-use crate::booking::when::Said;
+use crate::appointment::{self, Appointment, State};
+use crate::code;
+use crate::identity::{Identify, same_person, told_name};
+use crate::when::Said;
 
 pub(super) fn find_appointments(
     context: &ToolContext<'_>,

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::arguments::{Arguments, Refusal, refuse, refuse_with, time_in};
 use super::context::{ToolContext, spoken_ranges};
-use crate::booking::free::{Part, Place, Plan, Request, some_of};
-use crate::booking::when;
+use crate::free::{Part, Place, Plan, Request, some_of};
+use crate::when;
 
 /// Times told of one service; more of it can be asked for with another part of the day or a time.
 const MOST_TIMES: usize = 6;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
 
-use crate::booking::{Appointment, State};
+use appointment_book::{Appointment, State};
 
 const HEAD: [&str; 8] = [
     "when",

@@ -4,10 +4,10 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::booking::{self, Book};
 use crate::routing::{AnsweringError, wants_book};
 use crate::service::{StartError, listen};
 use crate::settings::Settings;
+use appointment_book::Book;
 
 /// A listener of this machine answers at once.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub fn problems(settings: &Settings) -> Vec<StartError> {
     let mut problems: Vec<StartError> = Vec::new();
     if wants_book(settings) {
-        let book = Book::try_out(settings.data.dir.join(booking::FILE));
+        let book = Book::try_out(settings.data.dir.join(appointment_book::FILE));
         problems.extend(book.err().map(|error| AnsweringError::from(error).into()));
     }
     let listeners = [

@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::booking::{self, Appointment, Book, BookError, State};
+use appointment_book::{Appointment, Book, BookError, State};
 
 /// Appointments shown before the call; the rest is a number.
 const MOST_SHOWN: usize = 6;
@@ -20,7 +20,7 @@ pub(super) struct BookView {
 impl BookView {
     /// Reads the book of a data directory; a new one is made, with its house.
     pub(super) fn read(data: &Path, now: Timestamp) -> Result<Self, BookError> {
-        let book = Book::open(data.join(booking::FILE))?;
+        let book = Book::open(data.join(appointment_book::FILE))?;
         let mut appointments = book.appointments(now, Timestamp::MAX)?;
         appointments.retain(|appointment| appointment.state == State::Booked);
         let zone = book.venue()?.zone().clone();

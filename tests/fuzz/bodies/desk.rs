@@ -1,8 +1,8 @@
 //! Any file the desk imports, service or calendar, is taken or refused; the book can be written out afterwards.
 use std::sync::LazyLock;
 
+use appointment_book::Book;
 use jiff::Timestamp;
-use switchboard::booking::Book;
 
 static BOOK: LazyLock<Book> = LazyLock::new(|| {
     let path = std::env::temp_dir().join(format!("desk-{}.sqlite", std::process::id()));

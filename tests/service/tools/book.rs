@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use appointment_book;
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use switchboard::booking;
 use switchboard_kit::realtime::Step as Answer;
 use switchboard_kit::twilio::{CallEnd, Step};
 
@@ -68,7 +68,7 @@ async fn what_a_locked_book_could_not_do_has_failed_and_is_done_when_it_is_wishe
         .with("SWITCHBOARD_DATA_DIR", folder.0.to_str().unwrap())
         .model(brief_with(|script| script.turns = turns));
     let service = TestService::start(options).await;
-    let other = Connection::open(folder.0.join(booking::FILE)).unwrap();
+    let other = Connection::open(folder.0.join(appointment_book::FILE)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let unlocks = async {
         until(
@@ -119,13 +119,13 @@ async fn a_time_that_is_taken_counts_as_refused_and_others_are_told() {
         .with("SWITCHBOARD_DATA_DIR", folder.0.to_str().unwrap())
         .model(model);
     let service = TestService::start(options).await;
-    let book = booking::Book::open(folder.0.join(booking::FILE)).unwrap();
+    let book = appointment_book::Book::open(folder.0.join(appointment_book::FILE)).unwrap();
     for caller in ["+15550201", "+15550202"] {
-        let context = booking::CallContext {
-            asker: booking::Asker::Caller {
+        let context = appointment_book::CallContext {
+            asker: appointment_book::Asker::Caller {
                 number: Some(caller),
                 call: caller,
-                identify: booking::Identify::default(),
+                identify: appointment_book::Identify::default(),
             },
             now: jiff::Timestamp::now(),
             idempotency_key: None,
@@ -202,7 +202,7 @@ async fn a_system_of_ones_own_takes_a_book_tool_s_place_without_a_change_of_the_
         "Your code is K, 7, M, 4."
     );
     // The embedded book was not even opened.
-    assert!(!folder.0.join(booking::FILE).exists());
+    assert!(!folder.0.join(appointment_book::FILE).exists());
     service.empty().await;
     assert_eq!(
         tools_run(&service.metrics().await, "book_appointment", "ok"),

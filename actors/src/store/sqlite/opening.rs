@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
-use crate::data_file::{self, Companions, Identity};
 use crate::store::StoreError;
+use switchboard_base::data_file::{self, Companions, Identity};
 
 /// Another process that writes the same file is waited for so long.
 pub(super) const BUSY: Duration = Duration::from_millis(500);

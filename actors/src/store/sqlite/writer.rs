@@ -12,9 +12,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::opening::{self, BUSY, Opened, Refusal};
 use super::{Durability, engine};
 use crate::call::unix_now;
-use crate::data_file::{self, Identity};
 use crate::metrics::FileFaults;
 use crate::store::StoreError;
+use switchboard_base::data_file::{self, Identity};
 
 /// Jobs of one transaction. The first job does not wait for a whole queue.
 const BATCH: usize = 64;

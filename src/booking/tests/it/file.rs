@@ -3,14 +3,12 @@
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::sync::{Arc, Mutex};
 
+use appointment_book::{Book, BookError, FILE, Fault};
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use switchboard::booking::{Book, BookError, FILE, Fault};
-use switchboard_actors::metrics::Metrics;
 
-use super::desk::desk;
 use super::support::{Shelf, refusal};
 
 impl Shelf {
@@ -52,18 +50,22 @@ impl Shelf {
         );
     }
 
-    fn counting(&self) -> Metrics {
-        let metrics = Metrics::new("0").unwrap();
-        self.book.count_with(metrics.faults_of("book"));
-        metrics
+    fn counting(&self) -> Faults {
+        let faults = Faults::default();
+        let counted = faults.clone();
+        self.book
+            .count_with(move |fault| counted.0.lock().unwrap().push(fault));
+        faults
     }
 }
 
-fn counted(metrics: &Metrics, fault: &str) -> u32 {
-    let start = format!("switchboard_data_file_faults_total{{fault=\"{fault}\",file=\"book\"}} ");
-    let text = metrics.render();
-    let line = text.lines().find_map(|line| line.strip_prefix(&start));
-    line.unwrap().parse().unwrap()
+/// What has befallen a book's file.
+#[derive(Clone, Default)]
+struct Faults(Arc<Mutex<Vec<Fault>>>);
+
+fn counted(faults: &Faults, fault: &str) -> usize {
+    let all = faults.0.lock().unwrap();
+    all.iter().filter(|found| found.label() == fault).count()
 }
 
 /// The codes in a book's file, and nothing of what lies beside it.
@@ -94,7 +96,7 @@ fn is_sound(path: &Path) {
 fn another(shelf: &Shelf) -> (PathBuf, String) {
     let path = shelf.folder.join("another.sqlite");
     let book = Book::open(&path).unwrap();
-    let context = switchboard::booking::CallContext {
+    let context = appointment_book::CallContext {
         asker: super::support::caller("+15550177"),
         now: super::support::at(super::support::NOW),
         idempotency_key: None,
@@ -286,7 +288,7 @@ fn what_other_processes_write_is_no_fault_of_the_file() {
     let folder = &shelf.folder;
     for day in ["2026-12-01", "2026-12-02", "2026-12-03"] {
         let other = Book::open(folder.join(FILE)).unwrap();
-        let context = switchboard::booking::CallContext {
+        let context = appointment_book::CallContext {
             asker: super::support::caller(super::support::BERT),
             now: super::support::at(super::support::NOW),
             idempotency_key: None,
@@ -324,90 +326,6 @@ fn a_book_of_the_first_version_is_taken_over_with_its_appointments() {
     assert!(!book.is_new());
     assert!(book.by_code(&first).unwrap().is_some());
     assert_eq!(book.look().map_err(|error| error.to_string()), Ok(()));
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// What stands at the path when a command opens it, and the sentence that says why it does not.
-#[test]
-fn a_file_that_is_no_book_is_refused_in_a_sentence() {
-    type Make = fn(&Path);
-    let files: [(Make, &[&str]); 5] = [
-        (
-            |path| {
-                let tables = Connection::open(path).unwrap();
-                tables.execute_batch("CREATE TABLE notes (words)").unwrap();
-            },
-            &[
-                "has tables, but not those of an appointment book",
-                "move it away",
-            ],
-        ),
-        (
-            |path| {
-                drop(Book::open(path).unwrap());
-                let newer = Connection::open(path).unwrap();
-                newer.pragma_update(None, "user_version", 99).unwrap();
-            },
-            &["has version 99", "use the newer switchboard"],
-        ),
-        (
-            |path| fs::write(path, "no tables ".repeat(900)).unwrap(),
-            &[
-                "is damaged (file is not a database)",
-                "put a backup in its place",
-            ],
-        ),
-        (
-            |path| {
-                drop(Book::open(path).unwrap());
-                let file = File::options().write(true).open(path).unwrap();
-                file.set_len(file.metadata().unwrap().len() / 8192 * 4096)
-                    .unwrap();
-            },
-            &["is damaged (", "put a backup in its place"],
-        ),
-        (
-            |path| fs::create_dir(path).unwrap(),
-            &["cannot make", "what is there is no file"],
-        ),
-    ];
-    for (make, words) in files {
-        let shelf = Shelf::new();
-        let folder = shelf.folder.join("data");
-        fs::create_dir(&folder).unwrap();
-        make(&folder.join(FILE));
-        let output = desk(&folder, &["list"]);
-        let said = said(&output);
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        for words in words {
-            assert!(said.contains(words), "{words}: {said}");
-        }
-        assert!(
-            said.contains(&folder.join(FILE).display().to_string()),
-            "{said}"
-        );
-        assert_eq!(said.trim_end().lines().count(), 1, "one sentence: {said}");
-        println!("{}", said.trim_end());
-    }
-}
-
-#[test]
-fn a_new_book_is_told_at_the_desk_and_an_old_one_is_not() {
-    let shelf = Shelf::new();
-    let folder = shelf.folder.join("data");
-    let first = desk(&shelf.folder, &["list"]);
-    assert_eq!(said(&first), "");
-    fs::create_dir(&folder).unwrap();
-    let new = desk(&folder, &["list"]);
-    let begun = format!(
-        "a new appointment book is begun: {}",
-        folder.join(FILE).display()
-    );
-    assert!(said(&new).contains(&begun), "{}", said(&new));
-    assert_eq!(said(&desk(&folder, &["list"])), "");
 }
 
 #[test]

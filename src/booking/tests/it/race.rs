@@ -3,8 +3,8 @@
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
+use appointment_book::{Asker, Book, CallContext, FILE, Identify};
 use serde_json::{Value, json};
-use switchboard::booking::{Asker, Book, CallContext, FILE, Identify};
 
 use super::support::{NOW, Shelf, at, double_bookings};
 

@@ -5,10 +5,12 @@
 //! The rule is this small table rather than the `phonenumber` crate, which brings a megabyte of patterns and a regex
 //! engine, reads numbers out of prose (`1-800-FLOWERS`, `tel:`) and refuses the numbers of examples.
 
+mod mask;
 mod plans;
 
 use std::fmt;
 
+pub use mask::mask;
 use plans::PLANS;
 
 /// A phone number in E.164 form: `+`, a country code, and as many digits as that country's numbers can have. Its `Debug`
@@ -82,7 +84,7 @@ impl PhoneNumber {
     /// The number for logs and pages.
     #[must_use]
     pub fn masked(&self) -> String {
-        crate::telemetry::mask_number(&self.0)
+        mask(&self.0)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
+use appointment_book::{Book, CallContext, FILE};
 use serde_json::json;
-use switchboard::booking::{Book, CallContext, FILE};
 
 use super::support::{NOW, Shelf, anna, at, refusal};
 

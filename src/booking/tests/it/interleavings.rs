@@ -122,7 +122,7 @@ fn follow(shelf: &Shelf, mine: &mut [Vec<String>], promised: &mut Promised, wish
 
 fn standing(shelf: &Shelf) -> Promised {
     let zone = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
-    let told = |appointment: switchboard::booking::Appointment| {
+    let told = |appointment: appointment_book::Appointment| {
         let begins = appointment.begins.to_zoned(zone.clone());
         (
             appointment.code,

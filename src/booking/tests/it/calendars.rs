@@ -1,7 +1,7 @@
 //! Calendars of other programs: what they say is in the book afterwards, or nothing of them is.
 
+use appointment_book::{Appointment, BookError, Imported, State};
 use serde_json::{Value, json};
-use switchboard::booking::{Appointment, BookError, Imported, State};
 
 use super::support::{NOW, Shelf, at};
 

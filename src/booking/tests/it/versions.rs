@@ -1,7 +1,7 @@
 //! A book that an earlier version of the program made.
 
+use appointment_book::{Book, FILE, State};
 use rusqlite::Connection;
-use switchboard::booking::{Book, FILE, State};
 
 use super::support::Shelf;
 

@@ -20,6 +20,7 @@
 //! *Architecture invariants.* No double booking is a rule of the database (triggers on every write), not of this code,
 //! which only looks for free times first. An effect, its idempotency key and its answer are one transaction. Nobody
 //! here asks for the time. Everything blocks: call it off the threads that carry audio.
+#![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod appointment;
@@ -42,10 +43,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jiff::Timestamp;
-use prometheus::IntCounter;
 use rusqlite::Connection;
 use serde_json::Value;
-use switchboard_actors::metrics::FileFaults;
 
 pub use appointment::{Appointment, State};
 pub use calendar::{Imported, Refused, Trouble};
@@ -58,12 +57,14 @@ use file::BookFile;
 /// Its file in the data directory.
 pub const FILE: &str = "book.sqlite";
 
+/// Counts wrong codes and names.
+type Counter = Box<dyn Fn() + Send + Sync>;
+
 /// An open appointment book. Shared by threads; every method blocks.
 pub struct Book {
     file: BookFile,
     is_new: bool,
-    /// Counts wrong codes and names.
-    guesses: OnceLock<IntCounter>,
+    guesses: OnceLock<Counter>,
 }
 
 /// Around a tool call: who asks, when, and under which key.
@@ -192,8 +193,8 @@ impl Book {
     }
 
     /// What befalls the file from now on is counted.
-    pub fn count_with(&self, faults: FileFaults) {
-        self.file.count_with(faults);
+    pub fn count_with(&self, count: impl Fn(Fault) + Send + Sync + 'static) {
+        self.file.count_with(Box::new(count));
     }
 
     /// Whether it was begun when it was opened.
@@ -261,8 +262,8 @@ impl Book {
     }
 
     /// Wrong codes and names are counted here from now on.
-    pub fn count_guesses_with(&self, guesses: IntCounter) {
-        let _ = self.guesses.set(guesses);
+    pub fn count_guesses_with(&self, count: impl Fn() + Send + Sync + 'static) {
+        let _ = self.guesses.set(Box::new(count));
     }
 
     /// Runs a tool. Always an answer that a model can speak: what went wrong is in `error`, with what else could be
