@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use serde_json::Value;
-use switchboard_kit::realtime::{Ended, Ending, Fault, Model, Realtime, Resume, When};
+use switchboard_kit::realtime::{Ended, Ending, Fault, Model, Realtime, Resume, Say, When};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, DialAnswer, Step};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
@@ -591,6 +591,35 @@ async fn an_answer_that_fails_is_asked_for_again() {
     .await;
     assert!(matches!(session.ended(), Some(Ended::ByClient(_))));
     service.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_without_a_byte_of_audio_is_taken_back_and_asked_for_again() {
+    let silent = [
+        ("text alone", Say::written("Two o'clock is free.")),
+        (
+            "an empty audio part",
+            Say::tone(660, 0, "Two o'clock is free."),
+        ),
+    ];
+    for (name, said) in silent {
+        let model = brief_with(|script| {
+            script.turns = vec![tone(880, 600, "Two o'clock is free.")];
+            script.turns[0].says = vec![said];
+            script.unprompted = tone(880, 600, "Two o'clock is free.");
+        });
+        let service = TestService::start(Options::default().model(model)).await;
+        let outcome = short_call(&service).await;
+        went_well(&outcome, 2);
+        let session = service.model.session(1).unwrap();
+        let asked = session.received_of("response.create").len();
+        let deleted = session.received_of("conversation.item.delete").len();
+        assert_eq!((asked, deleted), (2, 1), "{name}");
+        service.empty().await;
+        let scrape = service.metrics().await;
+        assert_eq!(scrape.violations("model", "empty_response"), 1.0, "{name}");
+        service.stop().await;
+    }
 }
 
 // ---- servers that speak the protocol less completely ----

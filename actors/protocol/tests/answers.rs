@@ -6,9 +6,9 @@ use call_protocol::call::effect::{Effect, Peer};
 use call_protocol::model::command::ModelCommand;
 use call_protocol::model::event::ResponseStatus;
 use common::events::{
-    agent_words, audio_done, complaint, delta, done_as, error, failed, key, response_done,
-    response_started, setup, setup_greeting, speech_started, speech_stopped, tool_call,
-    tool_call_as, voice,
+    agent_words, audio_done, complaint, delta, done_as, error, failed, key, message_done,
+    response_done, response_started, setup, setup_greeting, speech_started, speech_stopped,
+    tool_call, tool_call_as, voice,
 };
 use common::rig::Rig;
 
@@ -35,6 +35,7 @@ fn a_tool_call_is_answered_and_the_model_asked_to_go_on_when_its_response_is_don
 fn a_tool_call_cut_short_is_not_run() {
     let mut rig = Rig::live(setup());
     rig.event(response_started("resp_1"));
+    rig.event(delta("resp_1", "item_1", voice(7, 200)));
     rig.event(tool_call("resp_1", "gossip", false));
     rig.event(response_done("resp_1"));
     assert!(rig.take_of(&["tool_output", "respond"]).is_empty());
@@ -210,6 +211,56 @@ fn an_empty_answer_is_asked_for_once_more_at_once_and_not_twice() {
         empty(&mut rig, "resp_3"),
         ["violation model:empty_response", "respond respond-2"],
         "another turn, another answer"
+    );
+}
+
+#[test]
+fn a_message_without_a_byte_of_audio_is_taken_back_and_asked_for_once_more() {
+    // Text alone, or an audio part in which nothing comes.
+    for spoken_items in [0, 1] {
+        let mut rig = Rig::live(setup());
+        rig.event(speech_started());
+        rig.event(speech_stopped());
+        let mut unheard = |n: u32| {
+            let (response, item) = (format!("resp_{n}"), format!("item_{n}"));
+            rig.event(response_started(&response));
+            rig.event(agent_words(&item, "Yes."));
+            if spoken_items > 0 {
+                rig.event(delta(&response, &item, voice(7, 0)));
+                rig.event(audio_done(&response, &item));
+            }
+            rig.event(message_done(&response, &item, spoken_items));
+            rig.take_of(&["violation", "delete", "respond"])
+        };
+        let first = unheard(1);
+        let again = unheard(2);
+        assert_eq!(
+            first,
+            [
+                "violation model:empty_response",
+                "delete item_1",
+                "respond respond-1"
+            ],
+            "{spoken_items} audio parts"
+        );
+        assert_eq!(again, ["violation model:empty_response", "delete item_2"]);
+    }
+}
+
+#[test]
+fn what_was_raised_while_a_failed_answer_ran_is_said_in_the_one_that_takes_its_place() {
+    let mut rig = Rig::live(setup());
+    rig.event(response_started("resp_1"));
+    rig.event(key('#'));
+    rig.pass(0);
+    rig.event(failed("resp_1", complaint("server_error", "", None)));
+    rig.pass(2_000);
+    assert_eq!(
+        rig.take_of(&["tell", "respond"]),
+        [
+            "tell user `[The caller pressed these keys on the phone: #]`",
+            "respond respond-1"
+        ]
     );
 }
 

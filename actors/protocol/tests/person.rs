@@ -123,6 +123,7 @@ fn a_wish_for_somebody_has_him_called_and_the_caller_stays() {
 fn the_caller_leaves_when_the_person_has_taken_the_call_and_not_before() {
     let mut rig = asked_by_word();
     rig.event(response_started("resp_2"));
+    rig.event(delta("resp_2", "resp_2", voice(9, 20)));
     rig.event(response_done("resp_2"));
     for event in [placed(1), answered(1)] {
         rig.event(event);
@@ -170,6 +171,7 @@ fn a_person_who_does_not_take_the_call_is_news_and_no_more() {
     ] {
         let mut rig = asked_by_word();
         rig.event(response_started("resp_2"));
+        rig.event(delta("resp_2", "resp_2", voice(9, 20)));
         rig.event(response_done("resp_2"));
         for event in events {
             rig.event(event);
@@ -177,6 +179,7 @@ fn a_person_who_does_not_take_the_call_is_news_and_no_more() {
         rig.take();
         rig.event(gone(1, why));
         rig.event(response_started("resp_3"));
+        rig.event(delta("resp_3", "resp_3", voice(9, 20)));
         rig.event(response_done("resp_3"));
         let did = about_people(&mut rig);
         assert!(
@@ -200,6 +203,7 @@ fn a_person_who_does_not_take_the_call_is_news_and_no_more() {
 fn news_waits_until_the_caller_has_finished() {
     let mut rig = asked_by_word();
     rig.event(response_started("resp_2"));
+    rig.event(delta("resp_2", "resp_2", voice(9, 20)));
     rig.event(response_done("resp_2"));
     rig.take();
     rig.event(common::events::speech_started());
@@ -298,6 +302,7 @@ fn a_person_of_whom_nothing_is_heard_is_given_up() {
         }
         rig.talks = Some(200);
         rig.event(response_started("resp_2"));
+        rig.event(delta("resp_2", "resp_2", voice(9, 20)));
         rig.event(response_done("resp_2"));
         rig.take();
         rig.pass(u64::try_from(within.as_millis()).unwrap());

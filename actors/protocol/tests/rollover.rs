@@ -13,8 +13,8 @@ use call_protocol::model::command::ModelCommand;
 use call_protocol::model::event::{ModelEvent, Refusal};
 use call_protocol::time::Time;
 use common::events::{
-    caller_turn, caller_words, delta, model_closed, opened, response_done, response_started, setup,
-    speech_started, speech_stopped, voice,
+    audio_done, caller_turn, caller_words, delta, model_closed, opened, response_done,
+    response_started, setup, speech_started, speech_stopped, voice,
 };
 use common::rig::{Rig, audio_of};
 
@@ -250,6 +250,8 @@ fn what_is_said_in_the_moment_of_the_change_reaches_the_next_session() {
     let mut rig = rig_with_sessions_of(120);
     rig.pass(59_000);
     rig.event(response_started("resp_1"));
+    rig.event(delta("resp_1", "item_1", voice(7, 200)));
+    rig.event(audio_done("resp_1", "item_1"));
     rig.pass(2_000);
     let mut tag = 0;
     for _ in 0..50 {

@@ -13,8 +13,9 @@ use call_protocol::model::event::{ItemDone, ItemKind, ModelEvent, ResponseDone, 
 use call_protocol::tool::memory::ToolMemory;
 use call_protocol::tool::{Filler, FillerWords, ToolResult, ToolRun};
 use common::events::{
-    caller_turn, done_as, done_with_server_calls, done_with_tools, hang_up, id, model_closed,
-    response_started, setup, speech_started, speech_stopped, tool_call_as, tool_finished, voice,
+    caller_turn, complaint, delta, done_as, done_with_server_calls, done_with_tools, hang_up, id,
+    model_closed, response_started, setup, setup_greeting, speech_started, speech_stopped,
+    tool_call_as, tool_finished, voice,
 };
 use common::rig::Rig;
 
@@ -111,6 +112,69 @@ fn all_outputs_of_a_response_are_handed_in_when_it_is_done_and_then_one_answer_i
     let tools = rig.call.detail(rig.now).tools;
     let rows: Vec<_> = tools.iter().map(|row| (row.state, row.ms)).collect();
     assert_eq!(rows, [("ok", 700), ("ok", 0)]);
+}
+
+#[test]
+fn a_call_in_an_answer_that_fails_or_is_cut_is_answered_once_after_its_output() {
+    let endings = [
+        ResponseStatus::Failed(complaint("server_error", "", None)),
+        ResponseStatus::OutOfTokens,
+        ResponseStatus::Filtered,
+    ];
+    for status in endings {
+        for words in ["none", "before", "after"] {
+            // The tool is done before the answer ends, in the wait for the next, or long after.
+            for takes in [None, Some(100), Some(2_000)] {
+                let mut rig = Rig::live(setup());
+                caller_says(&mut rig, "item_c1");
+                rig.event(response_started("resp_1"));
+                if words == "before" {
+                    rig.event(delta("resp_1", "item_1", voice(7, 200)));
+                }
+                rig.event(tool_call_as("resp_1", "call_1", "book", "{}"));
+                if words == "after" {
+                    rig.event(delta("resp_1", "item_1", voice(7, 200)));
+                }
+                rig.take();
+                if takes.is_none() {
+                    ok(&mut rig, 1, "{}");
+                }
+                let spoken = u32::from(words != "none");
+                rig.event(done_as("resp_1", status.clone(), spoken));
+                if let Some(ms) = takes {
+                    rig.pass(ms);
+                    ok(&mut rig, 1, "{}");
+                }
+                rig.pass(3_000);
+                assert_eq!(
+                    rig.take_of(&["tool_output", "respond"]),
+                    ["tool_output call_1 {}", "respond respond-1"],
+                    "{status:?}, words {words}, tool after {takes:?}"
+                );
+                assert_eq!(runs(&rig).len(), 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_failed_keeps_its_words_and_its_wait_when_it_called_a_tool() {
+    let mut rig = Rig::new(setup_greeting("Greet."));
+    rig.ready();
+    rig.media();
+    rig.event(response_started("resp_1"));
+    rig.event(tool_call_as("resp_1", "call_1", "lookup", "{}"));
+    let limit = complaint("rate_limit_exceeded", "Please try again in 1.5s.", None);
+    rig.event(done_as("resp_1", ResponseStatus::Failed(limit), 0));
+    rig.take();
+    ok(&mut rig, 1, "{}");
+    rig.pass(1_499);
+    assert_eq!(
+        rig.take_of(&["tool_output", "respond"]),
+        ["tool_output call_1 {}"]
+    );
+    rig.pass(376);
+    assert_eq!(rig.take_of(&["respond"]), ["respond respond-2 `Greet.`"]);
 }
 
 #[test]
@@ -426,6 +490,7 @@ fn an_outcome_that_comes_after_the_session_was_lost_is_told_to_the_next() {
                 briefing(&rig)
             );
             rig.event(response_started("resp_2"));
+            rig.event(delta("resp_2", "item_2", voice(7, 20)));
             rig.event(done_as("resp_2", ResponseStatus::Completed, 1));
             rig.take();
             ok(&mut rig, 1, r#"{"code":"A7"}"#);

@@ -11,7 +11,8 @@ use switchboard::telemetry::install_panic_hook;
 use switchboard_actors::fault::{Break, Fault as CallFault};
 use switchboard_actors::tools::{Blocking, Outcome, Tool, ToolRequest};
 use switchboard_kit::realtime::{
-    Fault, Realtime, Resume, Script, Session, Step as Answer, Telling, ToolCall, When,
+    Ending, Fault, Logged, Realtime, Resume, Say, Script, Session, Step as Answer, Telling,
+    ToolCall, When,
 };
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
 
@@ -134,6 +135,57 @@ async fn a_tool_is_called_and_what_came_of_it_is_heard() {
     service.empty().await;
     assert_eq!(tools_run(&service.metrics().await, "it", "ok"), 1.0);
     service.stop().await;
+}
+
+/// Asked anything, the model calls the tool in an answer that ends so, and then says what came of it. How often an answer
+/// was asked for after the tool's output, and in all.
+async fn asked_after_a_call_in(answer: Answer) -> (usize, usize) {
+    let server = ToolServer::start([Does::AnswersAfter(300, "{}".to_owned())]).await;
+    let model = brief_with(move |script: &mut Script| {
+        script.turns = vec![answer, tone(880, 600, "Here it is.")];
+        script.unprompted = tone(220, 600, "Once more.");
+    });
+    let silent = "tool_filler = { mode = \"none\" }";
+    let service = service(model, toml(&server, silent, "")).await;
+    let outcome = ask(&service, [Step::Wait { ms: 2_500 }]).await;
+    assert_eq!(outcome.end, CallEnd::CallerHungUp);
+    assert_eq!(outcome.complaints(), []);
+    assert_eq!(server.asked().len(), 1);
+    let session = service.model.session(1).unwrap();
+    assert_eq!(outputs(&session), [json!({})]);
+    let received = session.received();
+    let is_output = |event: &Logged| event.json()["item"]["type"] == "function_call_output";
+    let output = received.iter().position(is_output).unwrap();
+    let creates = |events: &[Logged]| {
+        let kinds = events.iter().map(|event| event.kind.as_str());
+        kinds.filter(|kind| *kind == "response.create").count()
+    };
+    let asked = (creates(&received[output..]), creates(&received));
+    service.stop().await;
+    asked
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_called_in_an_answer_that_fails_or_is_cut_is_answered_once_after_its_output() {
+    let calls = calling(&[("it", json!({}))]);
+    for (name, status, words) in [
+        ("failed", Ending::FailsAtEnd, None),
+        ("failed with words", Ending::FailsAtEnd, Some(600)),
+        ("out of tokens", Ending::MaxOutputTokens, Some(600)),
+        ("filtered", Ending::ContentFilter, Some(600)),
+    ] {
+        let says = words.map(|ms| Say::tone(660, ms, "One moment."));
+        let answer = Answer {
+            says: says.into_iter().collect(),
+            calls_first: true,
+            status,
+            ..calls.clone()
+        };
+        let (after_output, all) = asked_after_a_call_in(answer).await;
+        // The greeting is the other one.
+        assert_eq!((after_output, all), (1, 2), "{name}");
+        println!("{name}: asked {after_output} time after the output, never before it");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

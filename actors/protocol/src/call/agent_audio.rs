@@ -45,6 +45,10 @@ impl Call {
                 return;
             }
         }
+        if bytes == 0 {
+            // Nothing to hear.
+            return;
+        }
         if !self.responses.spoke(&key.response) {
             self.on_first_word(&key.response);
             self.responses.speaks(&key.response);

@@ -62,6 +62,13 @@ pub(super) struct PendingEnd {
     tools: Vec<ToolCall>,
 }
 
+impl PendingEnd {
+    /// Whether this response should say the last words.
+    pub(super) fn is_said_in(&self, response: &ModelId) -> bool {
+        self.saying.as_ref() == Some(response)
+    }
+}
+
 /// How long last words are waited for, and how long while they are being heard.
 const fn backoff(reason: EndReason) -> (Duration, Duration) {
     if matches!(reason, EndReason::BudgetReached) {

@@ -55,7 +55,7 @@ use crate::model::command::ModelCommand;
 use crate::model::link::{Backoff, Link};
 use crate::model::openai::refused::Part;
 use crate::model::preroll::Preroll;
-use crate::model::responses::{ResponseRequest, Responses};
+use crate::model::responses::Responses;
 use crate::phone::event::PhoneEvent;
 use crate::phone::playback::{Outgoing, Playback, Settled};
 use crate::time::Time;
@@ -94,7 +94,7 @@ pub struct Call {
     protection: protection::Protection,
     responses: Responses,
     /// A failed response, to be asked for again.
-    retry: Option<ResponseRequest>,
+    retry: Option<answers::Again>,
     failed_in_a_row: u32,
     /// Answers asked for because the one before was empty or cut.
     mended_in_a_row: u8,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::answers::Again;
 use super::effect::{Effect, Peer, Report};
 use super::error_budget::ErrorBudget;
 use super::outcome::EndReason;
@@ -608,8 +609,9 @@ impl Call {
             }
             Class::Transient(wait) => {
                 self.violation(Peer::Model, "server_error");
-                if let Some(wish) = refused {
-                    self.answer_again(wish, wait, now);
+                if let Some(request) = refused {
+                    let after = None;
+                    self.answer_again(Again { request, after }, wait, now);
                 }
             }
             Class::SessionOver => self.lose_model("session_over", false, now),

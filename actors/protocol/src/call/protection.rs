@@ -60,7 +60,8 @@ impl Call {
         if !self.lets_interrupt() {
             return is_unheard || self.responses.is_busy() || self.retry.is_some();
         }
-        let mut wishes = self.responses.under_way().into_iter().chain(&self.retry);
+        let again = self.retry.as_ref().map(|again| &again.request);
+        let mut wishes = self.responses.under_way().into_iter().chain(again);
         if wishes.any(|wish| self.is_greeting(wish.instructions.as_deref())) {
             return true;
         }

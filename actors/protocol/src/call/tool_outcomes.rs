@@ -2,6 +2,7 @@
 
 use super::Call;
 use super::effect::Peer;
+use super::timers::Timer;
 use super::tools::ToolCall;
 use crate::ids::{ModelId, clip};
 use crate::model::command::{ModelCommand, Role};
@@ -95,6 +96,13 @@ impl Call {
         self.runs.asking = wait;
         if ready.is_empty() || self.caller_speaks {
             // A caller who speaks is answered when they are done, with all of this before it.
+            return;
+        }
+        if self.retry.is_some() && !self.retry_waits_for_tools() {
+            // The answer that failed is the one to these tools; the wait before it may not be over.
+            if !self.timers.is_set(Timer::Retry) {
+                self.on_retry();
+            }
             return;
         }
         self.ask_about_tools();

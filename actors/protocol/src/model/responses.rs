@@ -175,6 +175,23 @@ impl Responses {
         }
     }
 
+    /// Whether another is to be asked for after the response that runs.
+    #[must_use]
+    pub const fn owes(&self) -> bool {
+        self.owed.is_some()
+    }
+
+    /// The running response is to be asked for again: what was to be asked for after it becomes a part of that. Two
+    /// requests with words want two things said, and stay two.
+    pub fn join(&mut self, wish: ResponseRequest) -> ResponseRequest {
+        let has_words = wish.instructions.is_some();
+        let joins = |owed: &mut ResponseRequest| !has_words || owed.instructions.is_none();
+        match self.owed.take_if(joins) {
+            Some(owed) if !has_words => owed,
+            Some(_) | None => wish,
+        }
+    }
+
     /// The last response that was heard, or is.
     #[must_use]
     pub const fn last_spoken(&self) -> Option<&ModelId> {

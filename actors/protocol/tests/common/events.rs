@@ -348,6 +348,22 @@ pub(crate) fn done_as(response: &str, status: ResponseStatus, spoken_items: u32)
     Event::Model(ModelEvent::ResponseDone(Box::new(done)))
 }
 
+/// An answer of one message is over, `spoken_items` of it said to carry audio.
+pub(crate) fn message_done(response: &str, item: &str, spoken_items: u32) -> Event {
+    let done = ResponseDone {
+        id: id(response),
+        status: ResponseStatus::Completed,
+        items: 1,
+        spoken_items,
+        tool_calls: 0,
+        calls: Vec::new(),
+        last_message: Some(id(item)),
+        server_calls: 0,
+        usage: None,
+    };
+    Event::Model(ModelEvent::ResponseDone(Box::new(done)))
+}
+
 /// An answer of tool calls alone is over.
 pub(crate) fn done_with_tools(response: &str, tool_calls: u32) -> Event {
     let done = ResponseDone {

@@ -36,7 +36,7 @@ impl Answer {
                     "Rate limit reached for {model} on tokens per min (TPM): Limit 40000, Used 38120, Requested 6035. Please try again in {wait}."
                 ),
             ),
-            Ending::ServerError => failed(
+            Ending::ServerError | Ending::FailsAtEnd => failed(
                 "server_error",
                 Value::Null,
                 "The server had an error while processing your request.".to_owned(),

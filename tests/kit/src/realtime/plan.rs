@@ -90,6 +90,7 @@ impl Answer {
             self.outputs
                 .push(Output::new(stage.outbox.mint.id("item"), body));
         }
+        let said = self.outputs.len();
         for tool in &line.tools {
             let (name, arguments) = (tool.name.clone(), tool.arguments.to_string());
             let body = match stage.served.get(&name) {
@@ -107,6 +108,9 @@ impl Answer {
             };
             self.outputs
                 .push(Output::new(stage.outbox.mint.id("item"), body));
+        }
+        if line.calls_first {
+            self.outputs.rotate_left(said);
         }
         self.cut_short();
         for index in 0..self.outputs.len() {

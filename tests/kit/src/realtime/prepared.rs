@@ -29,6 +29,7 @@ pub(crate) struct Prompt {
     pub(crate) hears: Option<String>,
     says: Vec<Speech>,
     pub(crate) tools: Vec<ToolCall>,
+    calls_first: bool,
     ending: Ending,
     think_ms: Option<u64>,
     instead: Option<Box<Prompt>>,
@@ -45,6 +46,7 @@ enum Speech {
 pub(crate) struct Line {
     pub(crate) says: Vec<Utterance>,
     pub(crate) tools: Vec<ToolCall>,
+    pub(crate) calls_first: bool,
     pub(crate) ending: Ending,
     pub(crate) think_ms: Option<u64>,
 }
@@ -85,6 +87,7 @@ impl Prompt {
         Some(Line {
             says: says.collect::<Option<_>>()?,
             tools: tools.collect::<Option<_>>()?,
+            calls_first: self.calls_first,
             ending: self.ending.clone(),
             think_ms: self.think_ms,
         })
@@ -120,6 +123,7 @@ fn prepare(step: &Step, folder: &Path) -> Result<Prompt, ScriptError> {
         hears: step.hears.clone(),
         says,
         tools: step.tools.clone(),
+        calls_first: step.calls_first,
         ending: step.status.clone(),
         think_ms: step.think_ms,
         instead,

@@ -48,9 +48,12 @@ pub struct Step {
     /// Message items of the response, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub says: Vec<Say>,
-    /// Function calls of the response, after what it says.
+    /// Function calls of the response, after what it says unless `calls_first`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<ToolCall>,
+    /// The function calls come before what it says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub calls_first: bool,
     /// How the response ends.
     #[serde(default, skip_serializing_if = "Ending::is_completed")]
     pub status: Ending,
@@ -177,6 +180,8 @@ pub enum Ending {
     RateLimited(String),
     /// `failed`, `server_error`. No output.
     ServerError,
+    /// `failed`, `server_error`, after all of the output.
+    FailsAtEnd,
     /// `failed`, `insufficient_quota`. No output.
     Quota,
     /// Never: `response.created` and then nothing until somebody cancels.
