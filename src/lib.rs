@@ -167,21 +167,18 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+pub mod agents;
+mod calls;
 pub mod cli;
 pub mod commands;
-mod drain;
 #[cfg(test)]
 mod every_key;
 mod listener;
 pub mod phone;
-pub mod profile;
 mod routes;
-mod routing;
 pub mod service;
 pub mod settings;
-mod state;
 pub mod telemetry;
-pub mod toolbox;
 mod trust;
 
 pub use admin::admin_routes;

@@ -3,9 +3,9 @@
 
 use std::process::ExitCode;
 
+use switchboard::agents::catalog::{OwnTools, check_names};
 use switchboard::cli::{Cli, Command, Exit, complain};
 use switchboard::settings::{ProcessEnv, Settings};
-use switchboard::toolbox::{OwnTools, check_names};
 use switchboard::{commands, telemetry};
 
 fn main() -> ExitCode {

@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::phone::signature::{Algorithm, Signed, is_valid_for_any};
 use crate::phone::ticket::{BearerToken, MintError, TicketIssuer};
+use crate::phone::twilio::signature::{Algorithm, Signed, is_valid_for_any};
 use crate::settings::{Secrets, Settings, Trust};
 
 /// One reading of the secrets.

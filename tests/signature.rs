@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
 
 use serde_json::Value;
-use switchboard::phone::signature::{Algorithm, Signed, is_valid, sign};
+use switchboard::phone::twilio::signature::{Algorithm, Signed, is_valid, sign};
 
 fn vectors() -> Vec<Value> {
     let file: Value =

@@ -11,7 +11,7 @@ use actix_web::{Error, HttpResponse, web};
 
 use super::problem;
 use crate::listener::origin;
-use crate::state::AppState;
+use crate::service::state::AppState;
 
 /// Lets a request through only with `Authorization: Bearer TOKEN`; in dev mode there is no token. What a page from
 /// elsewhere had a browser send is refused in any case.

@@ -12,7 +12,7 @@ use switchboard_actors::messages::{Inspect, Order};
 use switchboard_actors::registry::messages::{Find, Found, List};
 
 use super::problem;
-use crate::state::AppState;
+use crate::service::state::AppState;
 
 /// Longest wait for a call's own answer; its thread may be busy.
 const CALL_ANSWERS: Duration = Duration::from_secs(1);
@@ -80,7 +80,7 @@ pub(crate) async fn drain(app: web::Data<AppState>) -> HttpResponse {
     if app.drain() {
         log::info!(target: "switchboard", "draining at the operator's wish");
         // Nobody waits for it: the answer says that it has begun.
-        actix::spawn(async move { crate::drain::drained(&app).await });
+        actix::spawn(async move { crate::service::drain::drained(&app).await });
     }
     HttpResponse::Accepted().json(json!({"draining": true}))
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::calls::{bad_body, find, order};
-use crate::state::AppState;
+use crate::service::state::AppState;
 use switchboard_base::number::PhoneNumber;
 
 /// `{"text":"…"}`

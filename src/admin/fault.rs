@@ -16,7 +16,7 @@ use switchboard_actors::tools::ToolStep;
 
 use super::calls::bad_body;
 use super::problem;
-use crate::state::AppState;
+use crate::service::state::AppState;
 
 /// The longest stall, in milliseconds: a drill must end by itself.
 const LONGEST_MS: u64 = 30_000;

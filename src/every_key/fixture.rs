@@ -17,16 +17,16 @@ use call_protocol::tool::{ToolFinished, ToolResult};
 use serde_json::{Value, json};
 use switchboard_actors::metrics::Metrics;
 
-use crate::profile::{AgentContext, profile};
+use crate::agents::catalog;
+use crate::agents::profile::{AgentContext, profile};
 use crate::settings::{Settings, TransferMode};
-use crate::toolbox;
 
 const STREAM: &str = "MZ00000000000000000000000000000001";
 const CALL: &str = "CA00000000000000000000000000000001";
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
 
 fn agent(settings: &Settings) -> Arc<AgentProfile> {
-    let tools = toolbox::for_show(settings, Arc::new(Metrics::new("itest").unwrap()));
+    let tools = catalog::for_show(settings, Arc::new(Metrics::new("itest").unwrap()));
     let targets: Vec<String> = settings.transfer_targets.keys().cloned().collect();
     let around = AgentContext {
         targets: &targets,

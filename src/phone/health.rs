@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, web};
 use serde_json::json;
 use switchboard_actors::registry::messages::Count;
 
-use crate::state::AppState;
+use crate::service::state::AppState;
 
 /// The process works; nothing external is asked.
 pub(crate) async fn healthz() -> HttpResponse {

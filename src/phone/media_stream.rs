@@ -13,10 +13,10 @@ use switchboard_actors::registry::messages::{
 };
 
 use super::pending_streams::PendingStream;
-use super::signature::Signed;
-use super::takeover;
+use super::twilio::signature::Signed;
+use crate::calls::resume;
+use crate::service::state::AppState;
 use crate::settings::{StreamSignature, as_socket};
-use crate::state::AppState;
 
 /// With a ticket in the path.
 pub(crate) async fn with_ticket(
@@ -48,7 +48,7 @@ pub(crate) async fn with_ticket(
             } = *claimed;
             let place = app.place(key);
             if matches!(info.ownership, Ownership::Due) {
-                info.ownership = takeover::take_over(&app, info.call).await;
+                info.ownership = resume::take_over(&app, info.call).await;
             }
             let agent = (info.agent.clone(), info.config_snapshot);
             let seed = app.seed(
@@ -113,7 +113,7 @@ async fn admit(
         Ok(admitted) => {
             // Another process may have met the same ticket. A store that does not answer is no reason to lose the call:
             // who meets it there gets no answer either, and lets nobody in.
-            if takeover::redeem(app, token).await == Ok(false) {
+            if resume::redeem(app, token).await == Ok(false) {
                 if let Admitted::New(claimed) = admitted {
                     drop(app.place(claimed.key));
                 }
@@ -122,8 +122,8 @@ async fn admit(
             Ok(admitted)
         }
         Err(ClaimError::Unknown) => {
-            let adopted = takeover::adopt(app, call, token).await?;
-            match takeover::redeem(app, token).await {
+            let adopted = resume::adopt(app, call, token).await?;
+            match resume::redeem(app, token).await {
                 Ok(true) => Ok(Admitted::New(Box::new(adopted))),
                 refused => {
                     drop(app.place(adopted.key));

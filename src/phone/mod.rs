@@ -10,27 +10,15 @@ use actix_web::{Error, HttpResponse, web};
 use crate::listener::origin;
 use crate::listener::watch::Watch;
 use crate::routes::{Served, get, post, resources};
-use crate::state::AppState;
+use crate::service::state::AppState;
 
-mod after_dial;
-mod after_stream;
-mod answer;
-mod callbacks;
-pub(crate) mod caller;
-pub(crate) mod consult;
-pub mod form;
 mod health;
-mod incoming_call;
-pub(crate) mod language;
-mod limit;
 pub(crate) mod media_stream;
 pub(crate) mod pending_streams;
-pub mod signature;
-mod takeover;
 pub mod ticket;
-pub mod twiml;
-mod webhook;
-mod whisper;
+pub mod twilio;
+
+use twilio::{after_dial, after_stream, callbacks, consult, incoming_call, whisper};
 
 /// What is refused whatever is asked for. Where signatures and tickets are not looked at, a page from elsewhere must not
 /// ring, or open a media socket, in the name of whoever looks at it; and on the last descriptors only the service's health

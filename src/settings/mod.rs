@@ -8,6 +8,7 @@ mod agent_rules;
 pub(crate) mod agents;
 mod built_in;
 mod callers;
+pub(crate) mod clip;
 mod env;
 mod error;
 mod fragments;

@@ -6,7 +6,6 @@ use std::str::FromStr;
 
 use super::error::SettingsError;
 use super::inputs::Given;
-use crate::profile;
 use switchboard_base::number::PhoneNumber;
 
 /// The smallest sum that can be counted: a hundredth of a cent.
@@ -137,7 +136,7 @@ pub(super) fn one_of<T>(
 /// A recording that can be played: it is read as calls will read it.
 pub(super) fn clip(key: &str, path: PathBuf) -> Result<PathBuf, SettingsError> {
     let path = file(key, path)?;
-    match profile::sound(&path) {
+    match super::clip::sound(&path) {
         Ok(_) => Ok(path),
         Err(trouble) => Err(SettingsError::invalid(
             key,

@@ -24,8 +24,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use switchboard::Service;
+use switchboard::agents::catalog::OwnTools;
 use switchboard::settings::Settings;
-use switchboard::toolbox::OwnTools;
 use switchboard_actors::metrics::Metrics;
 use switchboard_actors::registry::Registry;
 use switchboard_kit::realtime::{Realtime, Running, Script, Step as Answer};

@@ -15,9 +15,9 @@ use serde_json::Value;
 use switchboard_actors::metrics::Metrics;
 
 use super::Outcome;
-use crate::routing::session_of;
+use crate::agents::catalog;
+use crate::agents::routing::session_of;
 use crate::settings::{Agent, Settings};
-use crate::toolbox;
 
 /// A `session.created` echoes instructions and tools; awc's default of 64 KiB would skip it in silence.
 const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
@@ -64,7 +64,7 @@ pub(super) async fn try_agents(
         steps
     };
     let tools = match Metrics::new("check") {
-        Ok(metrics) => toolbox::for_show(settings, Arc::new(metrics)),
+        Ok(metrics) => catalog::for_show(settings, Arc::new(metrics)),
         Err(error) => return unreached(Outcome::failed(error.to_string(), "report this as a bug")),
     };
     let mut socket = match dial(client, settings, model).await {

@@ -4,7 +4,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::routing::{AnsweringError, wants_book};
+use crate::agents::routing::{AnsweringError, wants_book};
 use crate::service::{StartError, listen};
 use crate::settings::Settings;
 use appointment_book::Book;

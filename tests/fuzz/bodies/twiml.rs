@@ -2,7 +2,7 @@
 //!
 //! The input is lines, a verb each: its first letter says which, the rest is its text. `S` say, `L` say in a language,
 //! `D` dial, `T` transfer, `M` meet, `G` gather, `R` redirect, `P` pause, `H` hang up, `B` busy, `C` connect.
-use switchboard::phone::twiml::{Connect, MAX_DOCUMENT_BYTES, Response};
+use switchboard::phone::twilio::twiml::{Connect, MAX_DOCUMENT_BYTES, Response};
 use switchboard_base::number::PhoneNumber;
 
 fn with_verb(document: Response, kind: char, text: &str) -> Option<Response> {

@@ -1,8 +1,8 @@
 //! Any body is a form or refused; what Twilio signed is believed, and nothing that differs from it by a pair.
 //!
 //! The first line is the URL, the second a signature, the rest the body.
-use switchboard::phone::form::Form;
-use switchboard::phone::signature::{Algorithm, Signed, is_valid, sign};
+use switchboard::phone::twilio::form::Form;
+use switchboard::phone::twilio::signature::{Algorithm, Signed, is_valid, sign};
 
 const KEY: &[u8] = b"12345";
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use call_protocol::tool::ToolSpec;
 use serde_json::{Value, json};
+use switchboard::agents::catalog::{OwnTools, check_names};
 use switchboard::settings::Settings;
-use switchboard::toolbox::{OwnTools, check_names};
 use switchboard_actors::tools::{Blocking, ToolRequest};
 
 use crate::support::child::run;

@@ -22,13 +22,13 @@ use switchboard_actors::store::CallStore;
 use switchboard_actors::twilio::rest::Rest;
 
 use crate::admin::attempts::Attempts;
+use crate::agents::catalog::ToolContext;
+use crate::agents::routing::{Answering, AnsweringError, ConfigHistory};
 use crate::listener::origin::Names;
 use crate::listener::refusals::Refusals;
-use crate::phone::consult;
 use crate::phone::pending_streams::{PendingStream, PendingStreams};
-use crate::routing::{Answering, AnsweringError, ConfigHistory};
+use crate::phone::twilio::consult;
 use crate::settings::{BookRules, CallerLimits, Settings, Transfer, TransferMode, Trust};
-use crate::toolbox::ToolContext;
 use crate::trust::Keyring;
 use appointment_book::Book;
 

@@ -9,12 +9,13 @@ use switchboard_actors::openai::ModelLine;
 use switchboard_actors::registry::messages::{Announce, Arrived, AttachSession, Refused};
 
 use super::form::Form;
-use super::media_stream::DiallerOfThread;
 use super::webhook::Webhook;
-use super::{after_dial, after_stream, answer, caller, limit, takeover};
-use crate::routing::Answering;
+use super::{after_dial, after_stream, answer, caller};
+use crate::agents::routing::Answering;
+use crate::calls::{limit, resume};
+use crate::phone::media_stream::DiallerOfThread;
+use crate::service::state::AppState;
 use crate::settings::DialAt;
-use crate::state::AppState;
 use switchboard_base::number::mask;
 
 pub(crate) async fn handle(
@@ -117,7 +118,7 @@ fn clean(number: &str) -> String {
 pub(crate) async fn arrive(app: &AppState, info: CallInfo) -> Result<Arrived, &'static str> {
     let arrived = keep_place(app, info.clone(), false, false).await?;
     if arrived.first {
-        takeover::announce(app, &info, &arrived.token, None).await;
+        resume::announce(app, &info, &arrived.token, None).await;
     }
     Ok(arrived)
 }
@@ -133,7 +134,7 @@ pub(crate) async fn come_again(
         .is_some_and(|checkpoint| checkpoint.ticket.is_none());
     let arrived = keep_place(app, info.clone(), true, renew).await?;
     if arrived.first {
-        takeover::announce(app, &info, &arrived.token, left).await;
+        resume::announce(app, &info, &arrived.token, left).await;
     }
     Ok(arrived)
 }

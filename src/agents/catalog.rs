@@ -14,7 +14,7 @@ use switchboard_actors::tools::{
     resolve_by_system,
 };
 
-use crate::phone::caller;
+use crate::phone::twilio::caller;
 use crate::settings::{self, BUILT_IN_TOOLS, Settings, SettingsError, ToolKind};
 use appointment_book::{Answer, Asker, Book, BookTool, CallContext, Identify};
 use switchboard_base::nearest;

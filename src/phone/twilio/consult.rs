@@ -25,11 +25,12 @@ use switchboard_actors::messages::Order;
 use switchboard_actors::registry::messages::Find;
 use switchboard_actors::twilio::rest::{Change, RestError};
 
+use super::after_dial;
 use super::form::Form;
 use super::twiml::Response;
 use super::webhook::Webhook;
-use super::{after_dial, language, takeover};
-use crate::state::AppState;
+use crate::calls::resume;
+use crate::service::state::AppState;
 
 const TARGET: &str = "switchboard::person";
 
@@ -99,7 +100,7 @@ pub(crate) async fn tell(app: &AppState, wish: ConsultId, event: ConsultEvent) -
             Ok(Err(_)) | Err(_) => {}
         }
     }
-    let Some(left) = takeover::look(app, wish.call).await else {
+    let Some(left) = resume::look(app, wish.call).await else {
         return Wanted::No;
     };
     let is_he = |person: &Person| person.attempt == wish.attempt;
@@ -149,7 +150,7 @@ fn fetch_back(app: web::Data<AppState>, wish: ConsultId) {
     };
     actix::spawn(async move {
         actix::clock::sleep(MEETING_IS_OVER).await;
-        let Some(left) = takeover::look(&app, wish.call).await else {
+        let Some(left) = resume::look(&app, wish.call).await else {
             return;
         };
         let is_his =

@@ -7,8 +7,9 @@ use switchboard_actors::registry::messages::{LastOutcome, Refused};
 
 use super::twiml::Response;
 use super::webhook::Webhook;
-use super::{answer, consult, incoming_call, takeover};
-use crate::state::AppState;
+use super::{answer, consult, incoming_call};
+use crate::calls::resume;
+use crate::service::state::AppState;
 
 pub(crate) async fn handle(
     app: web::Data<AppState>,
@@ -52,7 +53,7 @@ pub(crate) async fn what_follows(
     let mut left = None;
     if here == NextStep::Reconnect {
         info.ownership = Ownership::Due;
-        left = takeover::look(app, webhook.call).await;
+        left = resume::look(app, webhook.call).await;
         if let Some(checkpoint) = &left {
             let (there, to) = checkpoint.aftermath();
             aftermath = there;
@@ -64,7 +65,7 @@ pub(crate) async fn what_follows(
             if let Some(person) = person.filter(|_| webhook.is_over()) {
                 consult::let_go(app, webhook.call, person);
             }
-            takeover::same_agent(app, webhook, &mut info, &checkpoint.agent).await;
+            resume::same_agent(app, webhook, &mut info, &checkpoint.agent).await;
         }
     }
     let agent = app.answering(&info);

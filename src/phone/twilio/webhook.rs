@@ -12,7 +12,7 @@ use futures_util::future::LocalBoxFuture;
 
 use super::form::Form;
 use super::signature::Signed;
-use crate::state::AppState;
+use crate::service::state::AppState;
 
 /// Bytes of a body that are read; Twilio's are below 4 KiB.
 const MAX_BODY: usize = 64 * 1024;

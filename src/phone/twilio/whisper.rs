@@ -16,8 +16,9 @@ use super::consult::{self, ConsultId, Wanted};
 use super::form::Form;
 use super::twiml::Response;
 use super::webhook::Webhook;
-use super::{answer, language, takeover};
-use crate::state::AppState;
+use super::{answer, language};
+use crate::calls::resume;
+use crate::service::state::AppState;
 
 /// Takes the call.
 const TAKE: &str = "1";
@@ -52,7 +53,7 @@ pub(crate) async fn handle(
         }
     }
     let left = match query.get("call").and_then(CallSid::parse) {
-        Some(call) => takeover::look(&app, call).await,
+        Some(call) => resume::look(&app, call).await,
         None => None,
     };
     let about = left.as_ref().map(about).unwrap_or_default();

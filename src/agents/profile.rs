@@ -11,15 +11,17 @@ use call_protocol::model::command::{
 };
 
 use call_protocol::audio::payload::Payload;
-use call_protocol::audio::wav;
 use call_protocol::tool::{Filler, FillerWords, ToolRules, ToolSpec};
 use serde_json::{Value, json};
 
 use switchboard_actors::tools::ToolBox;
 
+use crate::agents::catalog;
+use crate::settings;
+use crate::settings::agents;
+use crate::settings::clip;
+use crate::settings::models;
 use crate::settings::tool_use::FillerVoice;
-use crate::settings::{agents, models};
-use crate::{settings, toolbox};
 
 /// Without a turn of the caller for this long a call ends.
 const LONGEST_MONOLOGUE: Duration = Duration::from_secs(10 * 60);
@@ -82,7 +84,7 @@ pub(crate) fn profile(
         },
         agents::Greeting::Wait => Greeting::Wait,
         agents::Greeting::Clip { file, text } => Greeting::Clip {
-            audio: clip(&format!("agents.{}.greeting.clip", agent.name), file)?,
+            audio: played(&format!("agents.{}.greeting.clip", agent.name), file)?,
             text: text.clone().unwrap_or_default(),
         },
     };
@@ -121,24 +123,17 @@ fn filler(agent: &agents::Agent) -> Result<Option<Payload>, ProfileError> {
         agents::Filler::Tone => Some(call_protocol::audio::tone::tone()),
         agents::Filler::Silence => None,
         agents::Filler::Clip { file } => {
-            Some(clip(&format!("agents.{}.filler.clip", agent.name), file)?)
+            Some(played(&format!("agents.{}.filler.clip", agent.name), file)?)
         }
     })
 }
 
-fn clip(key: &str, file: &Path) -> Result<Payload, ProfileError> {
-    sound(file).map_err(|trouble| ProfileError {
+fn played(key: &str, file: &Path) -> Result<Payload, ProfileError> {
+    clip::sound(file).map_err(|trouble| ProfileError {
         key: key.to_owned(),
         file: file.to_owned(),
         trouble,
     })
-}
-
-/// The sound in a file, or why there is none.
-pub(crate) fn sound(file: &Path) -> Result<Payload, String> {
-    let bytes = std::fs::read(file).map_err(|error| format!("cannot be read ({error})"))?;
-    let audio = wav::read(&bytes).map_err(|error| format!("cannot be played ({error})"))?;
-    Ok(Payload::from_audio(&audio))
 }
 
 /// The tools the service runs for the agent, and how.
@@ -156,7 +151,7 @@ fn rules(agent: &agents::Agent, tools: &ToolBox) -> Result<ToolRules, ProfileErr
                     instructions: text.clone(),
                 },
                 FillerVoice::Clip { file, text } => FillerWords::Clip {
-                    audio: clip(&format!("agents.{}.tool_filler.clip", agent.name), file)?,
+                    audio: played(&format!("agents.{}.tool_filler.clip", agent.name), file)?,
                     text: text.clone().unwrap_or_default(),
                 },
             },
@@ -223,7 +218,7 @@ fn tools(agent: &agents::Agent, around: &AgentContext<'_>) -> Vec<Value> {
     }
     for tool in &agent.tools {
         tools.extend(around.tools.spec(tool.name()).map(ToolSpec::as_function));
-        tools.extend(around.configured.get(tool.name()).and_then(toolbox::mcp));
+        tools.extend(around.configured.get(tool.name()).and_then(catalog::mcp));
     }
     tools
 }

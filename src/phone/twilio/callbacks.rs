@@ -8,9 +8,9 @@ use call_protocol::phone::{CallSid, StreamSid};
 use switchboard_actors::messages::Order;
 use switchboard_actors::registry::messages::Find;
 
-use super::takeover;
 use super::webhook::Webhook;
-use crate::state::AppState;
+use crate::calls::conclude;
+use crate::service::state::AppState;
 
 /// Twilio tells the end of a call on two ways at once. Its owner, who may be another process, learns of it on the media
 /// socket and has forgotten the call by then.
@@ -59,7 +59,7 @@ pub(crate) async fn call_status(app: web::Data<AppState>, webhook: Webhook) -> H
             if order(&app, call, OperatorEvent::CallOver).await {
                 see_off(&app, call).await;
             } else {
-                takeover::conclude(&app, call, LAST_WORD).await;
+                conclude::conclude(&app, call, LAST_WORD).await;
             }
         });
         // Twilio says it once: the task is done with it whether somebody waits or not.
@@ -79,7 +79,7 @@ async fn see_off(app: &AppState, call: CallSid) {
         actix::clock::sleep(LOOK_EVERY).await;
         // A registry that does not answer is no reason to believe that nobody is there.
         if matches!(app.ask(Find(call)).await, Some(None)) {
-            takeover::conclude(app, call, LAST_WORD).await;
+            conclude::conclude(app, call, LAST_WORD).await;
             return;
         }
     }

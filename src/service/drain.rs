@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use call_protocol::call::event::OperatorEvent;
 use switchboard_actors::registry::messages::Count;
 
-use crate::state::AppState;
+use crate::service::state::AppState;
 
 /// Handed-over calls have closed their sockets by then; with the time the listeners take to stop, a process is gone two
 /// seconds after its deadline.

@@ -9,8 +9,8 @@ use switchboard_actors::messages::CallInfo;
 use switchboard_actors::registry::messages::Refused;
 use switchboard_actors::store::{Ring, Rung};
 
-use super::caller;
-use crate::state::AppState;
+use crate::phone::twilio::caller;
+use crate::service::state::AppState;
 
 /// A caller is not kept waiting for a store that does not answer, but let in.
 const STORE_ANSWERS: Duration = Duration::from_millis(200);

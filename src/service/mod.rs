@@ -1,9 +1,13 @@
 //! The running service: two listeners, one registry.
 
+pub(crate) mod drain;
+mod reload;
+pub(crate) mod state;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::{Actor as _, Addr};
@@ -26,14 +30,16 @@ use switchboard_actors::store::memory::MemoryStore;
 use switchboard_actors::store::sqlite::{Counters, SqliteStore};
 use switchboard_actors::twilio::rest::Rest;
 
+use crate::agents::catalog::{OwnTools, ToolContext, check_names};
+use crate::agents::routing::AnsweringError;
 use crate::listener::room::Room;
 use crate::listener::{self, Bounds, pace};
 use crate::phone::media_stream::DiallerOfThread;
-use crate::routing::AnsweringError;
-use crate::settings::{Changes, Settings, Store};
-use crate::state::{AppState, StateParts};
-use crate::toolbox::{OwnTools, ToolContext, check_names};
+use crate::settings::{Settings, Store};
 use crate::trust::Keyring;
+use state::{AppState, StateParts};
+
+pub use reload::ConfigReloader;
 
 /// What the kernel holds of a peer that sends faster than it is read; it keeps twice as much in all. Two seconds of a
 /// call's frames; of a flood no more than this is on its way to the codec when the first bad frame is refused.
@@ -66,25 +72,6 @@ pub struct Service {
     pub registry: Addr<Registry>,
     app: web::Data<AppState>,
     servers: Vec<ServerHandle>,
-}
-
-/// Gives a service new settings, from any thread.
-#[derive(Clone)]
-pub struct ConfigReloader(web::Data<AppState>);
-
-impl ConfigReloader {
-    /// New calls live under these settings from now on, live ones keep theirs. Secrets hold for all,
-    /// at once. Gives what differs from the last reading. It reads files and may open the appointment book: call it off the threads that carry audio.
-    ///
-    /// # Errors
-    /// Settings that cannot be used change nothing.
-    pub fn renew(&self, settings: Settings) -> Result<Changes, AnsweringError> {
-        self.0.renew(&settings)?;
-        let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let changes = self.0.settings.changes(&last, &settings);
-        *last = settings;
-        Ok(changes)
-    }
 }
 
 /// Why a service did not start.
@@ -229,12 +216,12 @@ impl Service {
     /// Waits for the live calls to end; at the drain deadline those that remain are written down and closed so that
     /// Twilio's next request takes them elsewhere. Call [`drain`](Self::drain) first.
     pub async fn drained(&self) {
-        crate::drain::drained(&self.app).await;
+        crate::service::drain::drained(&self.app).await;
     }
 
     /// Writes every live call down and closes it with 1001.
     pub async fn hand_over(&self) {
-        crate::drain::hand_over(&self.app).await;
+        crate::service::drain::hand_over(&self.app).await;
     }
 
     /// Stops listening, and has the store's files hold nothing of calls that are over. Live sockets should be closed by

@@ -8,9 +8,9 @@ use call_protocol::phone::CallSid;
 use super::consult::ConsultId;
 use super::twiml::{Connect, Response};
 use super::{after_dial, whisper};
-use crate::routing::Answering;
+use crate::agents::routing::Answering;
+use crate::service::state::AppState;
 use crate::settings::TransferMode;
-use crate::state::AppState;
 use switchboard_actors::registry::messages::Refused;
 use switchboard_base::number::PhoneNumber;
 

@@ -9,8 +9,9 @@ use switchboard_actors::registry::messages::{LastOutcome, Refused};
 use super::form::Form;
 use super::twiml::Response;
 use super::webhook::Webhook;
-use super::{answer, consult, incoming_call, takeover};
-use crate::state::AppState;
+use super::{answer, consult, incoming_call};
+use crate::calls::resume;
+use crate::service::state::AppState;
 
 const PATH: &str = "/after-dial";
 
@@ -134,7 +135,7 @@ async fn come_back(
         return answer::elsewhere(app, &app.answering(&info), &path, asked.waited);
     }
     info.ownership = Ownership::Due;
-    let left = takeover::look(app, webhook.call).await;
+    let left = resume::look(app, webhook.call).await;
     // Without a checkpoint the conversation is lost, but not what the caller has to be told.
     let mut left = left.unwrap_or_else(|| Checkpoint {
         epoch: 1,
@@ -148,7 +149,7 @@ async fn come_back(
     if let Some(person) = &left.person {
         consult::let_go(app, webhook.call, person);
     }
-    takeover::same_agent(app, webhook, &mut info, &left.agent).await;
+    resume::same_agent(app, webhook, &mut info, &left.agent).await;
     let agent = app.answering(&info);
     if !left.come_back(why) {
         log::warn!(target: "switchboard::phone", call_sid = webhook.call.as_str(), returns = left.returns; "no way back to the agent");
@@ -165,7 +166,7 @@ async fn come_back(
 
 /// Nobody comes back to this call: what was said in it need not be kept.
 async fn forget(app: &AppState, webhook: &Webhook) {
-    if let Some(left) = takeover::look(app, webhook.call).await {
+    if let Some(left) = resume::look(app, webhook.call).await {
         // The work is lined up; its answer changes nothing.
         drop(app.store.forget(webhook.call, left.epoch));
     }

@@ -11,14 +11,14 @@ use call_protocol::call::AgentProfile;
 use call_protocol::model::command::SessionSetup;
 use switchboard_actors::tools::ToolBox;
 
-use crate::phone::language;
-use crate::profile::{AgentContext, ProfileError, profile, unavailable};
+use crate::agents::catalog::{ToolContext, check_names, toolbox};
+use crate::agents::profile::{AgentContext, ProfileError, profile, unavailable};
+use crate::phone::twilio::language;
 use crate::settings::variables::{self, Variable};
 use crate::settings::{
     Agent, BookRules, CallerLimits, Fallback, PhoneNumber, Settings, SettingsError, ToolRef,
     Transfer, TransferMode,
 };
-use crate::toolbox::{ToolContext, check_names, toolbox};
 use appointment_book::{Book, BookError, Clock, tools};
 
 /// Readings kept for the calls that began under them. A call older than that many reloads gets the oldest kept.
