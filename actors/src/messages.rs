@@ -26,7 +26,7 @@ use call_protocol::checkpoint::Checkpoint;
 use call_protocol::model::command::ModelCommand;
 use call_protocol::model::event::ModelEvent;
 use call_protocol::phone::event::PhoneEvent;
-use call_protocol::phone::{CallSid, StreamSid};
+use call_protocol::phone::{CallSid, Direction, StreamSid};
 use call_protocol::tool::ToolFinished;
 use tokio::sync::watch;
 
@@ -125,8 +125,8 @@ pub struct CallInfo {
     pub number: CallerNumber,
     /// The number called.
     pub to: Option<String>,
-    /// `inbound` or `outbound`.
-    pub direction: &'static str,
+    /// Who called whom.
+    pub direction: Direction,
     /// Who answers.
     pub agent: Arc<AgentProfile>,
     /// Which reading of the settings the call lives under.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use call_protocol::phone::CallSid;
+use call_protocol::phone::{CallSid, Direction};
 use sha2::{Digest as _, Sha256};
 use switchboard_actors::call::unix_now;
 use switchboard_actors::messages::CallInfo;
@@ -24,7 +24,7 @@ pub(crate) struct TooMany {
 
 /// Counts a new call.
 pub(crate) async fn ring(app: &AppState, info: &CallInfo) -> Result<(), TooMany> {
-    if info.direction != "inbound" {
+    if info.direction == Direction::Outbound {
         return Ok(());
     }
     let number = caller::number(Some(&info.number.0));

@@ -127,6 +127,7 @@ pub(crate) async fn announce(
     checkpoint.agent.clone_from(&info.agent.name);
     checkpoint.from.clone_from(&info.from);
     checkpoint.to.clone_from(&info.to);
+    checkpoint.direction = info.direction;
     checkpoint.ticket = Some(ticket::fingerprint(token));
     let epoch = checkpoint.epoch;
     let Ok(document) = checkpoint.encode() else {
@@ -167,7 +168,7 @@ pub(crate) async fn adopt(
         // Written down masked: a tool of this call has to do without it.
         number: CallerNumber::default(),
         to: announced.to,
-        direction: "inbound",
+        direction: announced.direction,
         agent,
         config_snapshot,
         ownership: Ownership::Due,

@@ -9,7 +9,7 @@ use actix::Addr;
 use actix_web::HttpRequest;
 use call_protocol::call::AgentProfile;
 use call_protocol::call::choice::Choice;
-use call_protocol::phone::AccountSid;
+use call_protocol::phone::{AccountSid, Direction};
 use switchboard_actors::admission::AdmissionControl;
 use switchboard_actors::call::{CallSeed, ConsultLegs, Shared, Tap};
 use switchboard_actors::down::DownGuard;
@@ -264,8 +264,8 @@ impl AppState {
         // The one of the two numbers that is the account's.
         let info = info?;
         let from = match info.direction {
-            "outbound" => info.number.0.clone(),
-            _ => info.to.clone()?,
+            Direction::Outbound => info.number.0.clone(),
+            Direction::Inbound => info.to.clone()?,
         };
         Some(ConsultLegs {
             rest: self.rest.clone()?,

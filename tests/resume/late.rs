@@ -198,6 +198,29 @@ async fn a_ticket_opens_one_socket_at_whichever_process() {
 }
 
 #[tokio::test]
+async fn an_outbound_call_is_one_at_whichever_process_goes_on_with_it() {
+    let folder = Folder::new();
+    let model = brief().keys([MODEL_KEY]).start().await.unwrap();
+    let variables = folder.variables(&model.url(), &[]);
+    let one = Serving::start(&variables).await;
+    let other = Serving::start(&variables).await;
+    let call = sid("CA");
+    let mut fields = ring(&call, "+15550142");
+    let direction = fields.iter_mut().find(|(name, _)| *name == "Direction");
+    direction.unwrap().1 = "outbound-api";
+    let reply = Request::signed("/incoming-call", &fields)
+        .send(one.public)
+        .await;
+    let ticket = path_of(&connect_of(&reply).stream.url);
+    let mut leg = open(&other, &ticket).await.unwrap();
+    leg.call.clone_from(&call);
+    leg.begin().await;
+    stay_on(&mut leg, Duration::from_millis(500)).await;
+    let row = operator(&other, "GET", "/admin/calls").await.json()["calls"][0].clone();
+    assert_eq!(row["direction"], "outbound", "{row}");
+}
+
+#[tokio::test]
 async fn a_ticket_that_was_used_here_opens_nothing_elsewhere() {
     let folder = Folder::new();
     let model = brief().keys([MODEL_KEY]).start().await.unwrap();

@@ -10,6 +10,7 @@ use crate::call::outcome::{
     Destination, EndReason, MOST_RETURNS, NextStep, Person, Returned, Unreached,
 };
 use crate::conversation::KeptTurn;
+use crate::phone::Direction;
 use crate::tool::memory::ToolMemory;
 use std::collections::VecDeque;
 
@@ -29,6 +30,9 @@ pub struct Checkpoint {
     pub from: Option<String>,
     /// The number called.
     pub to: Option<String>,
+    /// Who called whom; an inbound call's is not written, as the versions before did not.
+    #[serde(skip_serializing_if = "Direction::is_inbound")]
+    pub direction: Direction,
     /// The owner that wrote this, by its number.
     pub epoch: u64,
     /// What tells the one ticket for a media socket that is awaited from all others; whoever gets that socket writes
@@ -75,6 +79,7 @@ impl Default for Checkpoint {
             agent: String::new(),
             from: None,
             to: None,
+            direction: Direction::Inbound,
             epoch: 0,
             ticket: None,
             resumes: 0,

@@ -15,6 +15,7 @@ use call_protocol::call::{Call, CallSetup, END_CALL, Greeting};
 use call_protocol::checkpoint::{Checkpoint, CheckpointError, MAX_BYTES, Standing};
 use call_protocol::conversation::{KeptTurn, Speaker};
 use call_protocol::model::command::ModelCommand;
+use call_protocol::phone::Direction;
 use call_protocol::tool::memory::ToolMemory;
 use common::events::{
     agent_words, caller_words, phone_closed, setup, setup_greeting, setup_with, speech_started,
@@ -92,6 +93,20 @@ fn a_document_of_version_1_is_read_as_it_was_meant() {
     // What this code writes is the golden file, byte for byte.
     let written = checkpoint.encode().unwrap();
     assert_eq!(String::from_utf8(written).unwrap(), VERSION_1.trim_end());
+}
+
+#[test]
+fn the_direction_is_kept_and_an_older_documents_is_inbound() {
+    let older = Checkpoint::decode(VERSION_1.as_bytes()).unwrap();
+    assert_eq!(older.direction, Direction::Inbound);
+    let outbound = Checkpoint {
+        direction: Direction::Outbound,
+        ..older
+    };
+    let written = outbound.clone().encode().unwrap();
+    let text = String::from_utf8_lossy(&written);
+    assert!(text.contains(r#""direction":"outbound""#), "{text}");
+    assert_eq!(Checkpoint::decode(&written), Ok(outbound));
 }
 
 #[test]

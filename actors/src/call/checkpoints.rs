@@ -8,7 +8,7 @@ use actix::{Addr, WeakAddr};
 use bytes::Bytes;
 use call_protocol::call::event::OperatorEvent;
 use call_protocol::checkpoint::Checkpoint;
-use call_protocol::phone::CallSid;
+use call_protocol::phone::{CallSid, Direction};
 use futures_util::TryFutureExt as _;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{oneshot, watch};
@@ -117,6 +117,7 @@ pub(super) struct CheckpointWriter {
     epoch: Epoch,
     from: Option<String>,
     to: Option<String>,
+    direction: Direction,
     /// Told when the last checkpoint was answered.
     last: Option<oneshot::Receiver<()>>,
     /// Number of the last checkpoint.
@@ -137,10 +138,18 @@ impl CheckpointWriter {
             epoch: info.map_or(Epoch::Known(1), |info| Epoch::of(&info.ownership)),
             from: info.and_then(|info| info.from.clone()),
             to: info.and_then(|info| info.to.clone()),
+            direction: info.map_or(Direction::Inbound, |info| info.direction),
             last: None,
             number: 0,
             kept: None,
         }
+    }
+
+    /// What the machine does not know of its call.
+    fn name_parties(&self, checkpoint: &mut Checkpoint) {
+        checkpoint.from.clone_from(&self.from);
+        checkpoint.to.clone_from(&self.to);
+        checkpoint.direction = self.direction;
     }
 
     /// Whether no checkpoint has followed the one of that number.
@@ -163,8 +172,7 @@ impl CheckpointWriter {
         self.number += 1;
         let (number, epoch) = (self.number, self.epoch.now());
         checkpoint.epoch = epoch.unwrap_or(0);
-        checkpoint.from.clone_from(&self.from);
-        checkpoint.to.clone_from(&self.to);
+        self.name_parties(&mut checkpoint);
         let document = match checkpoint.encode() {
             Ok(document) => Bytes::from(document),
             Err(error) => {
@@ -234,8 +242,7 @@ impl CheckpointWriter {
 
     /// Writes down that the call is over, for the process that Twilio asks what follows. Gives the store's answer.
     pub(super) fn conclude(&mut self, call: CallSid, mut checkpoint: Checkpoint) -> OwnershipCheck {
-        checkpoint.from.clone_from(&self.from);
-        checkpoint.to.clone_from(&self.to);
+        self.name_parties(&mut checkpoint);
         let store = self.store.clone();
         let (tell, told) = oneshot::channel();
         self.last = Some(told);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use actix::{Context, Handler};
 use call_protocol::call::snapshot::Snapshot;
-use call_protocol::phone::CallSid;
+use call_protocol::phone::{CallSid, Direction};
 
 use super::messages::{Count, Ending, Find, Found, LastOutcome, List, Listing, Occupancy};
 use super::row::rfc3339;
@@ -21,7 +21,11 @@ impl Registry {
             stream_sid: snapshot.stream_sid,
             state: snapshot.state,
             agent: snapshot.agent.clone(),
-            direction: live.info.as_ref().map_or("inbound", |info| info.direction),
+            direction: live
+                .info
+                .as_ref()
+                .map_or(Direction::Inbound, |info| info.direction)
+                .label(),
             from: live.info.as_ref().and_then(|info| info.from.clone()),
             to: live.info.as_ref().and_then(|info| info.to.clone()),
             started_at: rfc3339(live.started_at),

@@ -25,10 +25,10 @@ use switchboard_actors::messages::Order;
 use switchboard_actors::registry::messages::Find;
 use switchboard_actors::twilio::rest::{Change, RestError};
 
-use super::after_dial;
 use super::form::Form;
 use super::twiml::Response;
 use super::webhook::Webhook;
+use super::{after_dial, language};
 use crate::calls::resume;
 use crate::service::state::AppState;
 

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use call_protocol::checkpoint::Checkpoint;
-use call_protocol::phone::CallSid;
+use call_protocol::phone::{CallSid, Direction};
 use switchboard_actors::call::Shared;
 use switchboard_actors::messages::{CallInfo, CallerNumber, Ownership};
 use switchboard_actors::openai::ModelLine;
@@ -74,7 +74,6 @@ fn dial_early(app: &AppState, dialler: &DiallerOfThread, call: CallSid, agent: &
 pub(crate) async fn info(app: &AppState, request: &HttpRequest, webhook: &Webhook) -> CallInfo {
     let to = webhook.form.get("To");
     let from = webhook.form.get("From");
-    let outbound = is_outbound(webhook);
     let query = Form::from_query(request.query_string()).ok();
     let named = query.as_ref().and_then(|query| query.get("agent"));
     let called = to.unwrap_or_default();
@@ -87,7 +86,7 @@ pub(crate) async fn info(app: &AppState, request: &HttpRequest, webhook: &Webhoo
         from: from.map(mask),
         number: CallerNumber(clean(believed.unwrap_or_default())),
         to: to.map(clean),
-        direction: if outbound { "outbound" } else { "inbound" },
+        direction: direction(webhook),
         agent,
         config_snapshot,
         ownership: Ownership::First,
@@ -97,15 +96,19 @@ pub(crate) async fn info(app: &AppState, request: &HttpRequest, webhook: &Webhoo
 /// The number the call comes from, unless the settings want one that somebody vouches for: any other can be written by
 /// anybody.
 pub(crate) fn believed<'a>(app: &AppState, webhook: &'a Webhook) -> Option<&'a str> {
-    let is_believed = is_outbound(webhook)
+    let is_believed = direction(webhook) == Direction::Outbound
         || !app.book_rules().verified_only
         || caller::is_attested(webhook.form.get("StirVerstat"));
     webhook.form.get("From").filter(|_| is_believed)
 }
 
-fn is_outbound(webhook: &Webhook) -> bool {
-    let direction = webhook.form.get("Direction");
-    direction.is_some_and(|direction| direction.starts_with("outbound"))
+fn direction(webhook: &Webhook) -> Direction {
+    let told = webhook.form.get("Direction").unwrap_or_default();
+    if told.starts_with("outbound") {
+        Direction::Outbound
+    } else {
+        Direction::Inbound
+    }
 }
 
 /// A number as Twilio wrote it, without what cannot stand in one.

@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use appointment_book;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use switchboard_kit::realtime::Step as Answer;

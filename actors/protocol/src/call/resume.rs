@@ -11,6 +11,7 @@ use super::state::State;
 use super::{Call, CallSetup};
 use crate::checkpoint::{Checkpoint, MAX_BYTES, Standing};
 use crate::conversation::{Conversation, KeptTurn};
+use crate::phone::Direction;
 use crate::time::Time;
 
 pub(super) const GO_ON: &str = "The line was interrupted for a moment and is back; the caller waits. In one short sentence tell the \
@@ -126,6 +127,7 @@ impl Call {
             agent: self.setup.agent.name.clone(),
             from: None,
             to: None,
+            direction: Direction::Inbound,
             epoch: 0,
             ticket: None,
             resumes: self.past.resumes,

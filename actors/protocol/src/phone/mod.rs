@@ -9,9 +9,11 @@
 //! Calls and their streams are named as Twilio names them, the one carrier there is. This is where another's names would
 //! join: everything else takes them from here.
 
+mod direction;
 pub mod event;
 pub(crate) mod gaps;
 pub mod playback;
 pub mod twilio;
 
+pub use direction::Direction;
 pub use twilio::{AccountSid, CallSid, StreamSid};
