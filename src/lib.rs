@@ -35,10 +35,9 @@
 //! | [`cli`], `main.rs` | which command, which exit code |
 //! | [`commands`] | serve, demo, call, load, emulate-model, check, book: one file each |
 //! | [`settings`] | file and environment → validated [`Settings`](settings::Settings); the table of defaults |
-//! | [`profile`] | an agent of the settings → what the call machine wants |
-//! | `routing` | which agent answers a number, under which version of the settings; reload |
-//! | [`service`], `drain` | two listeners, one registry, one [gate](switchboard_actors::admission), one store; leaving |
-//! | [`toolbox`] | the tools of the settings, of the book and of this process, in one box |
+//! | [`agents`] | which agent answers a number, under which version of the settings; an agent of the settings → what the call machine wants; its tools in one box |
+//! | `calls` | the use cases: taking over what another process left, concluding a call that nobody ended |
+//! | [`service`] | two listeners, one registry, one [admission control](switchboard_actors::admission), one store; shared state, leaving, reload |
 //! | [`phone`] | what Twilio calls: webhook, media socket, after-stream, after-dial, briefing, people called ahead, callbacks, signatures, tickets, TwiML |
 //! | `listener` | how long a request may take and how many may wait, on both listeners; what a page from elsewhere had a browser send |
 //! | `admin` | what the operator calls: calls, hang-up, say, instruct, transfer, drain, metrics, a fault on demand; behind the token |

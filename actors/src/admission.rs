@@ -145,7 +145,7 @@ impl AdmissionControl {
     /// Lets a new call in, or says why not. The day's minutes do not bind a number that is `exempt`.
     ///
     /// # Errors
-    /// [`Shut`], while a caller would only meet silence.
+    /// [`AdmissionBlock`], while a caller would only meet silence.
     pub fn admit(&self, now: Instant, exempt: bool) -> Result<(), AdmissionBlock> {
         if let Some(shut) = self.spent(now, exempt) {
             return Err(shut);

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! * `TwilioSession` is **temporary**: when its socket is closed the call ends. It starts the call when its socket is
-//!   accepted. A socket that is lost without a word leaves its [`Seat`](twilio::Seat) with the registry, and the call
+//!   accepted. A socket that is lost without a word leaves its [`MediaSlot`](twilio::MediaSlot) with the registry, and the call
 //!   holds itself until another `TwilioSession`, perhaps of another thread, has taken it or two seconds have passed.
 //! * `CallActor` is **permanent** under an `actix::Supervisor`: actix does not restart an actor after a panic, so the body
 //!   of each of its handlers and timers is run in `catch_unwind` (`call/guard.rs`). A fault in a step of the machine, or
@@ -27,7 +27,7 @@
 //! * `OpenAiSession` is **transient**: its end is an event for the machine, which decides whether to dial again.
 //!   Dropping the call's hold on it hangs up, whatever it is doing. Before a session is too old a call holds two: the one
 //!   in use, and the next one, which is told the conversation and takes its place between two turns.
-//! * [`Gate`](admission::Gate) is no actor: calls tell it what the model's server says of key and limits, and the
+//! * [`AdmissionControl`](admission::AdmissionControl) is no actor: calls tell it what the model's server says of key and limits, and the
 //!   registry asks it before a new call is let in.
 //!   What calls cost goes through it, too, to the day's sum in the store ([`budget`]).
 //! * [`Registry`](registry::Registry) is the only actor elsewhere. Rows are *pushed* to it, so a list of calls never
@@ -41,7 +41,7 @@
 //!   be kept is followed by another a second and a half later, whether or not anything was said meanwhile. The last line
 //!   of a call waits for the store's word that the call was still its owner's, so that one end is told once, whoever
 //!   else thinks that it is over.
-//! * An `Alarm` is a task of its own that sends its actor a message: an actor's own timers would be polled
+//! * An `ActorTimer` is a task of its own that sends its actor a message: an actor's own timers would be polled
 //!   with every frame.
 //! * Nobody waits for a **stuck** actor: a full mailbox is three seconds of frames. The phone session leaves such a call
 //!   (close code 1011, and another owner goes on with it), a call leaves such a model session and dials the next. Nobody can

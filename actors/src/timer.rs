@@ -49,7 +49,7 @@ impl TimerFired {
 pub(crate) struct ActorTimer(JoinHandle<()>);
 
 impl ActorTimer {
-    /// Sends [`Due`] once, after that time.
+    /// Sends [`TimerFired`] once, after that time.
     pub(crate) fn once<A>(wait: Duration, whom: WeakAddr<A>) -> Self
     where
         A: Actor + Handler<TimerFired>,
@@ -62,7 +62,7 @@ impl ActorTimer {
         }))
     }
 
-    /// Sends [`Due`] again and again, with so much time between them: who stood still for long is told once.
+    /// Sends [`TimerFired`] again and again, with so much time between them: who stood still for long is told once.
     pub(crate) fn every<A>(period: Duration, whom: WeakAddr<A>) -> Self
     where
         A: Actor + Handler<TimerFired>,

@@ -25,7 +25,7 @@ impl Book {
     /// Reads a day as people write it: `today`, `friday`, `2026-11-23`; gives its first and its last instant.
     ///
     /// # Errors
-    /// [`BookError::House`] with what is wrong with the day, or another [`BookError`].
+    /// [`BookError::Venue`] with what is wrong with the day, or another [`BookError`].
     pub fn day(&self, said: &str, now: Timestamp) -> Result<(Timestamp, Timestamp), BookError> {
         let venue = self.venue()?;
         let zone = venue.zone();
@@ -101,7 +101,7 @@ impl Book {
     /// closed days. TOML or JSON: a business, which takes the place of the one before; appointments stay as they are.
     ///
     /// # Errors
-    /// [`BookError::Calendar`] or [`BookError::House`] with what is wrong with the file.
+    /// [`BookError::Calendar`] or [`BookError::Venue`] with what is wrong with the file.
     pub fn import(&self, text: &str, now: Timestamp) -> Result<Imported, BookError> {
         self.write(|connection| {
             if calendar::is_calendar(text) {

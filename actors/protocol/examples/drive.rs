@@ -187,8 +187,8 @@ mod tests {
         assert!(call.is_over(), "{out}");
         for wanted in [
             "DialModel",
-            r#""type":"session.update""#,
-            r#""type":"response.create""#,
+            r#""event_id":"configure-1""#,
+            r#""event_id":"respond-1""#,
             r#""event":"media""#,
             r#""event":"mark""#,
             "CallerHungUp",

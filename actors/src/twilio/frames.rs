@@ -49,7 +49,7 @@ impl InboundFrames {
         }
     }
 
-    /// Judges the next frame. After [`Verdict::Reject`] the codec repeats some errors for ever: that was the last frame.
+    /// Judges the next frame. After [`FrameAction::Reject`] the codec repeats some errors for ever: that was the last frame.
     pub(super) fn judge(
         &mut self,
         item: Result<Message, ProtocolError>,

@@ -30,6 +30,7 @@ const MOST_TOLD: usize = 10;
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Imported {
     /// The file was a business, which took the place of the one before.
+    #[serde(rename = "house")]
     pub venue: bool,
     /// Appointments that the book did not have.
     pub new: usize,

@@ -3,7 +3,7 @@
 //!
 //! Twilio runs this on the person's end while the caller hears it ring
 //! (<https://www.twilio.com/docs/voice/twiml/number#attributes-url>), or, where the person was called by the REST API,
-//! while the caller talks with the agent ([`person`]). A mailbox presses no key.
+//! while the caller talks with the agent ([`super::consult`]). A mailbox presses no key.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use call_protocol::call::outcome::ConsultEvent;

@@ -148,7 +148,7 @@ impl ScriptCursor {
         self.unanswered = true;
     }
 
-    /// The next answer. [`Prompter::taken`] moves on from it.
+    /// The next answer. [`ScriptCursor::taken`] moves on from it.
     pub(crate) fn next(&self, cause: Cause) -> (Source, Arc<Prompt>) {
         let script = &self.script;
         let position = self.position();
