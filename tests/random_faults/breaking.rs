@@ -130,7 +130,11 @@ async fn break_one(planned: &Planned, street: &Street<'_>, processes: &mut Proce
             };
             let path = format!("/admin/calls/{call}/fault");
             let answer = processes.operator("POST", &path, body).await;
-            answer.is_some_and(|answer| answer.status == 202)
+            let strikes = answer.is_some_and(|answer| answer.status == 202);
+            if strikes {
+                processes.phone_stalls(call, body);
+            }
+            strikes
         }
         Fault::Shared(body) => {
             let answer = processes.operator("POST", "/admin/fault", body).await;

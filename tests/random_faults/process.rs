@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::entrance::Entrance;
 use crate::plan::ProcessFault;
 use crate::support::child::Serving;
@@ -76,8 +78,21 @@ pub(crate) struct Processes {
     pub(crate) stops: Stops,
 }
 
-/// When a process that was to answer was stopped (SIGSTOP), from when to when.
-pub(crate) type Stops = Arc<Mutex<Vec<Range<Instant>>>>;
+/// When nothing could be played, whoever wrote it.
+pub(crate) type Stops = Arc<Mutex<Vec<Stop>>>;
+
+/// The process was stopped (SIGSTOP), or one call's phone session was made to do nothing.
+pub(crate) struct Stop {
+    pub(crate) time: Range<Instant>,
+    /// `None`: every call.
+    pub(crate) call: Option<String>,
+}
+
+impl Stop {
+    pub(crate) fn concerns(&self, call: &str) -> bool {
+        self.call.as_deref().is_none_or(|stalled| stalled == call)
+    }
+}
 
 impl Processes {
     pub(crate) async fn start(entrance: &Entrance, model: &str, clerk: &str) -> Self {
@@ -113,6 +128,19 @@ impl Processes {
             .body(body);
         let asking = tokio::spawn(request.send(self.present.admin));
         asking.await.ok()
+    }
+
+    /// Remembers a stall of a call's phone session that was ordered just now.
+    pub(crate) fn phone_stalls(&self, call: &str, order: &str) {
+        let order: Value = serde_json::from_str(order).unwrap();
+        if order["kind"] == "stall_phone" {
+            let now = Instant::now();
+            let length = Duration::from_millis(order["ms"].as_u64().unwrap());
+            self.stops.lock().unwrap().push(Stop {
+                time: now..now + length,
+                call: Some(call.to_owned()),
+            });
+        }
     }
 
     async fn next(&mut self, entrance: &Entrance) -> Serving {
@@ -164,7 +192,10 @@ impl Processes {
             }
             ProcessFault::Freeze { ms } => {
                 let (began, length) = (Instant::now(), Duration::from_millis(ms));
-                self.stops.lock().unwrap().push(began..began + length);
+                self.stops.lock().unwrap().push(Stop {
+                    time: began..began + length,
+                    call: None,
+                });
                 self.present.signal("STOP");
                 tokio::time::sleep(length).await;
                 self.present.signal("CONT");

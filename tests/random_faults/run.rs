@@ -127,7 +127,8 @@ impl Found {
         let stops = stops.lock().unwrap();
         let stopped: Vec<_> = stops
             .iter()
-            .map(|stop| since(stop.start)..since(stop.end))
+            .filter(|stop| stop.concerns(&over.outcome.call_sid))
+            .map(|stop| since(stop.time.start)..since(stop.time.end))
             .collect();
         drop(stops);
         let Silences {

@@ -8,7 +8,8 @@
 //! frame above the threshold of speech: neither voice nor filler. While the caller speaks, and from the moment their
 //! own line fails in a way that lets nobody be heard until its stream ends, nothing is owed. A line that
 //! breaks off within a silence (a kill, a hand-over), or is still down when it begins, may add [`BREAK_MS`] to it each
-//! time; and a process that is stopped (SIGSTOP) can play nothing, so what that takes of a silence is not counted.
+//! time; and a process that is stopped (SIGSTOP), or a phone session that is made to do nothing, can play nothing, so what
+//! that takes of a silence is not counted.
 
 use std::ops::Range;
 
