@@ -98,6 +98,8 @@ impl CallActor {
             Verdict::GiveUp => {
                 log::error!(target: "switchboard::call", call_sid, stream_sid, faults; "fault in a call, too many of them");
                 self.give_up(ctx);
+                // It is not built anew any more.
+                self.mending = None;
             }
         }
     }
