@@ -135,7 +135,7 @@ fn the_emulators_are_in_the_image_of_their_own_target_alone() {
     let file = dockerfile();
     let binaries = |image: &Stage| -> Vec<String> {
         let copies = image.all("COPY").into_iter();
-        let copies = copies.filter(|copy| copy.contains(" /image/"));
+        let copies = copies.filter(|copy| copy.contains(" /image/switchboard "));
         copies.map(str::to_owned).collect()
     };
     let (runtime, lab) = (file.image("runtime"), file.image("lab"));
