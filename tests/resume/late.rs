@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use switchboard_kit::realtime::Running;
 use switchboard_kit::twilio::signature::sign;
 
 use crate::support::child::Serving;
@@ -12,6 +13,16 @@ use crate::support::phone::{Leg, connect_of, path_of, sid};
 use crate::support::{AUTH_TOKEN, MODEL_KEY, brief, brief_with, times, tone, until};
 use crate::support::{SOON, http::Reply};
 use crate::town::{Folder, metrics, operator, percentile};
+
+/// Two of one data directory, and the model of both.
+async fn two_processes() -> (Folder, Running, Serving, Serving) {
+    let folder = Folder::new();
+    let model = brief().keys([MODEL_KEY]).start().await.unwrap();
+    let variables = folder.variables(&model.url(), &[]);
+    let one = Serving::start(&variables).await;
+    let other = Serving::start(&variables).await;
+    (folder, model, one, other)
+}
 
 async fn open(serving: &Serving, path: &str) -> Result<Leg, u16> {
     let url = format!("wss://spa.example{path}");
@@ -166,11 +177,7 @@ async fn taken_over(calls: usize) -> String {
 
 #[tokio::test]
 async fn a_ticket_opens_one_socket_at_whichever_process() {
-    let folder = Folder::new();
-    let model = brief().keys([MODEL_KEY]).start().await.unwrap();
-    let variables = folder.variables(&model.url(), &[]);
-    let one = Serving::start(&variables).await;
-    let other = Serving::start(&variables).await;
+    let (_folder, model, one, other) = two_processes().await;
     let call = sid("CA");
     let reply = ask(&one, "/incoming-call", &call).await;
     let ticket = path_of(&connect_of(&reply).stream.url);
@@ -199,11 +206,7 @@ async fn a_ticket_opens_one_socket_at_whichever_process() {
 
 #[tokio::test]
 async fn an_outbound_call_is_one_at_whichever_process_goes_on_with_it() {
-    let folder = Folder::new();
-    let model = brief().keys([MODEL_KEY]).start().await.unwrap();
-    let variables = folder.variables(&model.url(), &[]);
-    let one = Serving::start(&variables).await;
-    let other = Serving::start(&variables).await;
+    let (_folder, _model, one, other) = two_processes().await;
     let call = sid("CA");
     let mut fields = ring(&call, "+15550142");
     let direction = fields.iter_mut().find(|(name, _)| *name == "Direction");
@@ -222,11 +225,7 @@ async fn an_outbound_call_is_one_at_whichever_process_goes_on_with_it() {
 
 #[tokio::test]
 async fn a_ticket_that_was_used_here_opens_nothing_elsewhere() {
-    let folder = Folder::new();
-    let model = brief().keys([MODEL_KEY]).start().await.unwrap();
-    let variables = folder.variables(&model.url(), &[]);
-    let one = Serving::start(&variables).await;
-    let other = Serving::start(&variables).await;
+    let (_folder, model, one, other) = two_processes().await;
     let call = sid("CA");
     let reply = ask(&one, "/incoming-call", &call).await;
     let ticket = path_of(&connect_of(&reply).stream.url);
@@ -242,11 +241,7 @@ async fn a_ticket_that_was_used_here_opens_nothing_elsewhere() {
 
 #[tokio::test]
 async fn a_call_that_ended_for_good_is_not_gone_on_with_anywhere() {
-    let folder = Folder::new();
-    let model = brief().keys([MODEL_KEY]).start().await.unwrap();
-    let variables = folder.variables(&model.url(), &[]);
-    let one = Serving::start(&variables).await;
-    let other = Serving::start(&variables).await;
+    let (_folder, _model, one, other) = two_processes().await;
     let call = sid("CA");
     let mut leg = begun(&one, "/incoming-call", &call).await;
     stay_on(&mut leg, Duration::from_millis(500)).await;
