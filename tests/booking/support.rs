@@ -10,17 +10,9 @@ use serde_json::Value;
 /// A Sunday, four in the afternoon in Berlin.
 pub(crate) const NOW: &str = "2026-11-22T15:00:00Z";
 
-/// Anna's phone.
-pub(crate) const ANNA: &str = "+15550142";
-/// Somebody else's.
-pub(crate) const BERT: &str = "+15550143";
-
 /// Anna's call.
 pub(crate) const fn anna() -> Asker<'static> {
-    caller(ANNA)
-}
-
-const fn caller(number: &str) -> Asker<'_> {
+    let number = "+15550142";
     Asker::Caller {
         number: Some(number),
         call: number,
@@ -61,13 +53,8 @@ impl Shelf {
 
     /// Anna's call.
     pub(crate) fn anna(&self, tool: &str, arguments: Value) -> Value {
-        self.call(ANNA, tool, arguments)
-    }
-
-    /// Somebody's call; each number has one.
-    pub(crate) fn call(&self, number: &str, tool: &str, arguments: Value) -> Value {
         let context = CallContext {
-            asker: caller(number),
+            asker: anna(),
             now: at(NOW),
             idempotency_key: None,
         };

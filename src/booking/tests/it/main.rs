@@ -8,6 +8,7 @@ mod file;
 mod interleavings;
 mod once;
 mod race;
+mod readme;
 mod strangers;
 mod support;
 mod two_statements;

@@ -1,14 +1,13 @@
-//! The page of `src/booking/README.md` for whoever answers in the book's place: what each tool is asked and answers, as the book does.
+//! The page of the README for whoever answers in the book's place: what each tool is asked and answers, as the book does.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::support::{ANNA, BERT, Shelf};
 
 /// Where the page stands.
-const README: &str = "src/booking/README.md";
+const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 
 /// The page is between these.
 const BEGINS: &str = "<!-- book answers -->";
@@ -80,7 +79,7 @@ fn page() -> String {
     let mut code = String::new();
     for (tool, when, arguments) in asked() {
         let caller = if when == "taken" { BERT } else { ANNA };
-        let mut answer = shelf.call(caller, tool, arguments.clone());
+        let mut answer = shelf.call(Some(caller), tool, arguments.clone());
         if let Some(made) = answer["booked"]["code"].as_str() {
             made.clone_into(&mut code);
         }
@@ -114,8 +113,7 @@ fn page() -> String {
 
 #[test]
 fn the_readme_shows_what_the_book_is_asked_and_answers() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(README);
-    let readme = std::fs::read_to_string(path).unwrap_or_default();
+    let readme = std::fs::read_to_string(README).unwrap_or_default();
     let shown = readme
         .split_once(BEGINS)
         .and_then(|(_, rest)| rest.split_once(ENDS))
