@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use call_protocol::call::{AgentProfile, END_CALL, Greeting, Silence, TRANSFER_CALL};
+use call_protocol::call::{
+    AgentProfile, END_CALL, Greeting, LONGEST_MONOLOGUE, Silence, TRANSFER_CALL,
+};
 use call_protocol::model::command::{
     SessionOptions, SessionSetup, Transcription, TurnDetection, Voice,
 };
@@ -22,9 +24,6 @@ use crate::settings::agents;
 use crate::settings::clip;
 use crate::settings::models;
 use crate::settings::tool_use::FillerVoice;
-
-/// Without a turn of the caller for this long a call ends.
-const LONGEST_MONOLOGUE: Duration = Duration::from_secs(10 * 60);
 
 /// Why an agent cannot answer.
 #[derive(Debug, thiserror::Error)]

@@ -155,13 +155,8 @@ fn phone(text: &Value) -> Event {
 pub(super) fn done(settings: &Settings) -> Vec<String> {
     let agent = agent(settings);
     let mut call = Call::new(CallSetup {
-        agent,
-        call: None,
-        account: None,
-        choices: Arc::default(),
         max_length: settings.default_agent().max_call,
-        accepted_at: None,
-        seed: 1,
+        ..CallSetup::new(agent)
     });
     let mut events = script();
     let format = json!({"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1});

@@ -3,7 +3,6 @@
 //!
 //! `cargo bench -p call-protocol`
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use call_protocol::audio::AudioFormat;
 use call_protocol::audio::payload::Payload;
 use call_protocol::call::effect::Effect;
 use call_protocol::call::event::Event;
-use call_protocol::call::{AgentProfile, Call, CallSetup, Greeting};
+use call_protocol::call::{AgentProfile, Call, CallSetup};
 use call_protocol::ids::{Interner, ModelId};
 use call_protocol::model::command::{ModelCommand, SessionSetup, Voice};
 use call_protocol::model::event::{ModelEvent, SessionInfo};
@@ -73,30 +72,14 @@ impl Talking {
             options: None,
         };
         let agent = AgentProfile {
-            name: "spa".to_owned(),
-            model: "gpt-realtime-2.1".to_owned(),
-            session,
-            greeting: Greeting::Wait,
-            protected: call_protocol::call::Protected::default(),
-            silence: None,
             longest_monologue: Duration::from_secs(1 << 40),
-            answer_within: Duration::from_secs(8),
             filler: Some(call_protocol::audio::tone::tone()),
-            keys: BTreeMap::new(),
             mask_digits: false,
-            transfer_targets: Vec::new(),
-            calls_ahead: None,
-            max_cost_usd: None,
-            tools: call_protocol::tool::ToolRules::default(),
+            ..AgentProfile::new("spa", "gpt-realtime-2.1", session)
         };
         let setup = CallSetup {
-            agent: Arc::new(agent),
-            choices: Arc::default(),
-            call: None,
-            account: None,
             max_length: Duration::from_secs(1 << 40),
-            accepted_at: None,
-            seed: 1,
+            ..CallSetup::new(Arc::new(agent))
         };
         let mut talking = Self {
             call: Call::new(setup),

@@ -11,16 +11,14 @@
 //!
 //! Each effect is a line on standard output.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use call_protocol::call::effect::Effect;
 use call_protocol::call::event::Event;
-use call_protocol::call::{AgentProfile, Call, CallSetup, Greeting, Protected};
+use call_protocol::call::{AgentProfile, Call, CallSetup, Greeting};
 use call_protocol::ids::Interner;
 use call_protocol::model::command::{ModelCommand, SessionSetup, Voice};
 use call_protocol::model::event::ModelEvent;
@@ -28,7 +26,6 @@ use call_protocol::model::openai;
 use call_protocol::phone::event::PhoneEvent;
 use call_protocol::phone::twilio;
 use call_protocol::time::Time;
-use call_protocol::tool::ToolRules;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -114,42 +111,25 @@ impl Driver<'_> {
 /// Who answers.
 fn agent() -> AgentProfile {
     AgentProfile {
-        name: "spa".to_owned(),
-        model: "gpt-realtime-2.1".to_owned(),
-        session: SessionSetup {
-            instructions: "You answer the phone of a spa.".to_owned(),
-            voice: Voice::Named("marin".to_owned()),
-            tools: Vec::new(),
-            options: None,
-        },
         greeting: Greeting::Model {
             instructions: "Greet the caller.".to_owned(),
         },
-        protected: Protected::default(),
-        silence: None,
-        longest_monologue: Duration::from_secs(600),
-        answer_within: Duration::from_secs(8),
-        filler: None,
-        keys: BTreeMap::new(),
-        mask_digits: true,
-        transfer_targets: Vec::new(),
-        calls_ahead: None,
-        max_cost_usd: None,
-        tools: ToolRules::default(),
+        ..AgentProfile::new(
+            "spa",
+            "gpt-realtime-2.1",
+            SessionSetup {
+                instructions: "You answer the phone of a spa.".to_owned(),
+                voice: Voice::Named("marin".to_owned()),
+                tools: Vec::new(),
+                options: None,
+            },
+        )
     }
 }
 
 /// Plays a recording through a call and writes what it wants done; gives the call back.
 fn drive(recording: &str, out: &mut dyn Write) -> Result<Call, Box<dyn Error>> {
-    let call = Call::new(CallSetup {
-        agent: Arc::new(agent()),
-        call: None,
-        account: None,
-        choices: Arc::default(),
-        max_length: Duration::from_secs(3_600),
-        accepted_at: None,
-        seed: 1,
-    });
+    let call = Call::new(CallSetup::new(Arc::new(agent())));
     let mut driver = Driver {
         call,
         ids: Interner::default(),

@@ -16,9 +16,7 @@
 //! call.
 //!
 //! ```
-//! use std::collections::BTreeMap;
 //! use std::sync::Arc;
-//! use std::time::Duration;
 //!
 //! use bytes::BytesMut;
 //! use call_protocol::call::effect::Effect;
@@ -31,39 +29,18 @@
 //! use call_protocol::phone::event::PhoneEvent;
 //! use call_protocol::phone::twilio;
 //! use call_protocol::time::Time;
-//! use call_protocol::tool::ToolRules;
 //!
 //! let agent = AgentProfile {
-//!     name: "spa".to_owned(),
-//!     model: "gpt-realtime-2.1".to_owned(),
-//!     session: SessionSetup {
+//!     greeting: Greeting::Model { instructions: "Greet the caller.".to_owned() },
+//!     filler: Some(call_protocol::audio::tone::tone()),
+//!     ..AgentProfile::new("spa", "gpt-realtime-2.1", SessionSetup {
 //!         instructions: "You answer the phone of a spa.".to_owned(),
 //!         voice: Voice::Named("marin".to_owned()),
 //!         tools: Vec::new(),
 //!         options: None,
-//!     },
-//!     greeting: Greeting::Model { instructions: "Greet the caller.".to_owned() },
-//!     protected: call_protocol::call::Protected::default(),
-//!     silence: None,
-//!     longest_monologue: Duration::from_secs(600),
-//!     answer_within: Duration::from_secs(8),
-//!     filler: Some(call_protocol::audio::tone::tone()),
-//!     keys: BTreeMap::new(),
-//!     mask_digits: true,
-//!     transfer_targets: Vec::new(),
-//!     calls_ahead: None,
-//!     max_cost_usd: None,
-//!     tools: ToolRules::default(),
+//!     })
 //! };
-//! let mut call = Call::new(CallSetup {
-//!     agent: Arc::new(agent),
-//!     call: None,
-//!     account: None,
-//!     choices: Arc::default(),
-//!     max_length: Duration::from_secs(3_600),
-//!     accepted_at: None,
-//!     seed: 1,
-//! });
+//! let mut call = Call::new(CallSetup::new(Arc::new(agent)));
 //!
 //! // What Twilio and the model say, as their sockets deliver it.
 //! let (account, stream, caller) = ("AC".to_owned() + &"0".repeat(32), "MZ".to_owned() + &"1".repeat(32), "CA".to_owned() + &"2".repeat(32));

@@ -29,36 +29,23 @@ fn setup() -> CallSetup {
         options: None,
     };
     let agent = AgentProfile {
-        name: "spa".to_owned(),
-        model: "gpt-realtime-2.1".to_owned(),
-        session,
         greeting: Greeting::Model {
             instructions: "Greet.".to_owned(),
         },
-        protected: call_protocol::call::Protected::default(),
         silence: Some(Silence {
             after: Duration::from_secs(8),
             instructions: "Ask whether the caller is there.".to_owned(),
             attempts: 2,
         }),
-        longest_monologue: Duration::from_secs(600),
-        answer_within: Duration::from_secs(8),
         filler: Some(call_protocol::audio::tone::tone()),
         keys: BTreeMap::from([('0', "front_desk".to_owned())]),
         mask_digits: false,
         transfer_targets: vec!["front_desk".to_owned()],
-        calls_ahead: None,
-        max_cost_usd: None,
-        tools: call_protocol::tool::ToolRules::default(),
+        ..AgentProfile::new("spa", "gpt-realtime-2.1", session)
     };
     CallSetup {
-        agent: Arc::new(agent),
-        choices: Arc::default(),
-        call: None,
-        account: None,
-        max_length: Duration::from_secs(3_600),
-        accepted_at: None,
         seed: 7,
+        ..CallSetup::new(Arc::new(agent))
     }
 }
 

@@ -1,10 +1,8 @@
 //! Any document is a checkpoint or refused; what was read can be written, read again, and gone on from.
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use call_protocol::call::outcome::Unreached;
-use call_protocol::call::{AgentProfile, Call, CallSetup, Greeting};
+use call_protocol::call::{AgentProfile, Call, CallSetup};
 use call_protocol::checkpoint::{Checkpoint, MAX_BYTES};
 use call_protocol::model::command::{SessionSetup, Voice};
 use call_protocol::time::Time;
@@ -31,35 +29,15 @@ pub(crate) fn run(document: &[u8]) {
 }
 
 fn setup() -> CallSetup {
-    let agent = AgentProfile {
-        name: "spa".to_owned(),
-        model: "gpt-realtime-2.1".to_owned(),
-        session: SessionSetup {
+    let agent = AgentProfile::new(
+        "spa",
+        "gpt-realtime-2.1",
+        SessionSetup {
             instructions: "You answer the phone of a spa.".to_owned(),
             voice: Voice::Keep,
             tools: Vec::new(),
             options: None,
         },
-        greeting: Greeting::Wait,
-        protected: call_protocol::call::Protected::default(),
-        silence: None,
-        longest_monologue: Duration::from_secs(600),
-        answer_within: Duration::from_secs(8),
-        filler: None,
-        keys: BTreeMap::new(),
-        mask_digits: true,
-        transfer_targets: Vec::new(),
-        calls_ahead: None,
-        max_cost_usd: None,
-        tools: call_protocol::tool::ToolRules::default(),
-    };
-    CallSetup {
-        agent: Arc::new(agent),
-        choices: Arc::default(),
-        call: None,
-        account: None,
-        max_length: Duration::from_secs(3_600),
-        accepted_at: None,
-        seed: 1,
-    }
+    );
+    CallSetup::new(Arc::new(agent))
 }

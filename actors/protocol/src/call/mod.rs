@@ -41,7 +41,7 @@ pub use filler::FILLER_AFTER;
 use phone_leg::mark_name;
 pub use protection::Protected;
 pub use rebuild::Salvage;
-pub use setup::{AgentProfile, CallSetup, Greeting, Silence};
+pub use setup::{AgentProfile, CallSetup, Greeting, LONGEST_MONOLOGUE, Silence};
 pub use tools::{END_CALL, TRANSFER_CALL};
 
 use std::collections::{BTreeMap, VecDeque};

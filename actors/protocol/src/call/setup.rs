@@ -11,6 +11,9 @@ use crate::model::command::SessionSetup;
 use crate::phone::{AccountSid, CallSid};
 use crate::tool::ToolRules;
 
+/// Without a turn of the caller for this long a call ends.
+pub const LONGEST_MONOLOGUE: Duration = Duration::from_secs(10 * 60);
+
 /// Who answers, and how.
 #[derive(Clone, Debug)]
 pub struct AgentProfile {
@@ -45,6 +48,31 @@ pub struct AgentProfile {
     pub max_cost_usd: Option<f64>,
     /// Tools the service runs for the model.
     pub tools: ToolRules,
+}
+
+impl AgentProfile {
+    /// An agent with what the service takes where its settings say nothing: it waits for the caller's first word, has no
+    /// tools and sends nobody anywhere.
+    #[must_use]
+    pub fn new(name: &str, model: &str, session: SessionSetup) -> Self {
+        Self {
+            name: name.to_owned(),
+            model: model.to_owned(),
+            session,
+            greeting: Greeting::Wait,
+            protected: Protected::default(),
+            silence: None,
+            longest_monologue: LONGEST_MONOLOGUE,
+            answer_within: Duration::from_secs(8),
+            filler: None,
+            keys: BTreeMap::new(),
+            mask_digits: true,
+            transfer_targets: Vec::new(),
+            calls_ahead: None,
+            max_cost_usd: None,
+            tools: ToolRules::default(),
+        }
+    }
 }
 
 /// What happens when nobody says anything.
@@ -95,4 +123,20 @@ pub struct CallSetup {
     pub accepted_at: Option<u64>,
     /// Any number; spreads retries of calls that fail together.
     pub seed: u64,
+}
+
+impl CallSetup {
+    /// A call of an hour at most, of which nothing is known before its `start`.
+    #[must_use]
+    pub fn new(agent: Arc<AgentProfile>) -> Self {
+        Self {
+            agent,
+            call: None,
+            account: None,
+            choices: Arc::default(),
+            max_length: Duration::from_secs(3_600),
+            accepted_at: None,
+            seed: 1,
+        }
+    }
 }

@@ -54,31 +54,17 @@ pub(crate) fn setup_with(greeting: Greeting, interrupts: bool) -> CallSetup {
         options: Some(options),
     };
     let agent = AgentProfile {
-        name: "spa".to_owned(),
-        model: "gpt-realtime-2.1".to_owned(),
-        session,
         greeting,
-        protected: call_protocol::call::Protected::default(),
-        silence: None,
-        longest_monologue: Duration::from_secs(600),
         // The simulated model says nothing by itself; where that counts, a test says so.
         answer_within: Duration::from_secs(1 << 30),
-        filler: None,
-        keys: std::collections::BTreeMap::new(),
         mask_digits: false,
-        transfer_targets: Vec::new(),
-        calls_ahead: None,
-        max_cost_usd: None,
         tools: tool_rules(),
+        ..AgentProfile::new("spa", "gpt-realtime-2.1", session)
     };
     CallSetup {
-        agent: Arc::new(agent),
-        choices: Arc::default(),
-        call: None,
-        account: None,
-        max_length: Duration::from_secs(3_600),
         accepted_at: Some(ACCEPTED_AT_MS),
         seed: 7,
+        ..CallSetup::new(Arc::new(agent))
     }
 }
 
