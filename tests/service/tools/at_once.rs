@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use switchboard_kit::twilio::CallEnd;
 
+use crate::support::times;
 use crate::support::tool_server::{Does, ToolServer};
 use crate::tools::conversation::{ask, model_calling, service, toml};
 
@@ -59,6 +60,8 @@ async fn twenty_calls_run_a_tool_at_once_and_their_audio_does_not_wait_for_it() 
         "{CALLS} calls with a tool at once: {CALLS} effects, {:.2} % of {all} frames within 5 ms",
         share * 100.0
     );
-    assert!(share >= 0.99, "{share}");
+    if times::asserted() {
+        assert!(share >= 0.99, "{share}");
+    }
     service.stop().await;
 }
