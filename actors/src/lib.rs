@@ -83,10 +83,8 @@ pub mod admission;
 pub mod budget;
 pub mod call;
 pub mod down;
-mod encode_buffer;
 #[cfg(feature = "fault-hook")]
 pub mod fault;
-mod frame_headers;
 pub mod limits;
 pub mod live_calls;
 pub mod messages;
@@ -97,3 +95,4 @@ pub mod store;
 mod timer;
 pub mod tools;
 pub mod twilio;
+mod websocket;

@@ -1,7 +1,6 @@
 //! The model leg: one realtime session.
 
 mod connect;
-mod frame_limit;
 mod pump;
 mod refusal;
 mod session;

@@ -9,7 +9,7 @@ use actix::{
     Actor, ActorContext, ActorFutureExt as _, Addr, AsyncContext, Context, Handler, WeakAddr,
     WrapFuture as _,
 };
-use actix_http::ws::{CloseCode, CloseReason, Frame, Message};
+use actix_http::ws::{Frame, Message};
 use bytes::Bytes;
 use call_protocol::ids::{Interner, clip};
 use call_protocol::model::command::ModelCommand;
@@ -21,14 +21,13 @@ use call_protocol::wire::SocketFault;
 use super::connect::{Dialler, Socket};
 use super::pump::Pump;
 use crate::call::{CallActor, Shared, Wire};
-use crate::encode_buffer;
 use crate::limits::{
     CONTROL_FRAMES, EARLY_EVENTS, MODEL_ANSWERS, MODEL_BACKLOG, MODEL_BACKLOG_FATAL, MODEL_MAILBOX,
     MODEL_PING, MODEL_SILENCE, UNCLAIMED,
 };
 use crate::messages::{ModelSaid, ToModel};
 use crate::timer::{ActorTimer, TimerFired};
-use crate::twilio::Assembler;
+use crate::websocket::{Assembler, close_reason, encode_text};
 
 /// A call's hold on its model session: dropping it hangs up, on every path.
 pub struct ModelLine(Addr<OpenAiSession>);
@@ -288,13 +287,7 @@ impl OpenAiSession {
     /// Says goodbye; the pump ends the actor when it has left.
     fn close(&mut self, code: u16) {
         self.hanging_up = true;
-        self.push(
-            Message::Close(Some(CloseReason {
-                code: CloseCode::from(code),
-                description: None,
-            })),
-            None,
-        );
+        self.push(Message::Close(Some(close_reason(code))), None);
     }
 
     /// A frame came from the server.
@@ -369,7 +362,7 @@ impl OpenAiSession {
             self.hanging_up = true;
             return;
         }
-        if let Some(text) = encode_buffer::message(|out| openai::write(out, command)) {
+        if let Some(text) = encode_text(|out| openai::write(out, command)) {
             self.shared.tap(Wire::ModelOut, text.as_bytes());
             self.push(Message::Text(text), since.filter(|_| audio));
         }

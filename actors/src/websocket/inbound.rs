@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use actix_http::ws::{CloseReason, Message, ProtocolError};
 use actix_web::error::PayloadError;
 use bytes::Bytes;
-use call_protocol::phone::twilio::MAX_MESSAGE;
 use call_protocol::wire::SocketFault;
 
 use super::assembler::Assembler;
@@ -15,7 +14,7 @@ use crate::limits::CONTROL_FRAMES;
 
 /// What is to be done about a frame.
 #[derive(Debug)]
-pub(super) enum FrameAction {
+pub(crate) enum FrameAction {
     /// A whole text message.
     Text(Bytes),
     /// A ping, to be answered with its own words.
@@ -32,15 +31,17 @@ pub(super) enum FrameAction {
 
 /// The frames of one socket so far, as far as the next one's verdict depends on them.
 #[derive(Debug)]
-pub(super) struct InboundFrames {
+pub(crate) struct InboundFrames {
+    limit: usize,
     assembler: Assembler,
     control: ControlRate,
 }
 
 impl InboundFrames {
-    /// A socket that has said nothing yet.
-    pub(super) fn new() -> Self {
+    /// A socket that has said nothing yet, and whose messages have at most `limit` bytes.
+    pub(crate) fn new(limit: usize) -> Self {
         Self {
+            limit,
             assembler: Assembler::default(),
             control: ControlRate {
                 since: Instant::now(),
@@ -50,7 +51,7 @@ impl InboundFrames {
     }
 
     /// Judges the next frame. After [`FrameAction::Reject`] the codec repeats some errors for ever: that was the last frame.
-    pub(super) fn judge(
+    pub(crate) fn judge(
         &mut self,
         item: Result<Message, ProtocolError>,
         now: Instant,
@@ -60,7 +61,7 @@ impl InboundFrames {
                 FrameAction::Reject(SocketFault::Protocol)
             }
             Ok(Message::Text(text)) => FrameAction::Text(text.into_bytes()),
-            Ok(Message::Continuation(piece)) => match self.assembler.take(piece, MAX_MESSAGE) {
+            Ok(Message::Continuation(piece)) => match self.assembler.take(piece, self.limit) {
                 Ok(Some(text)) => FrameAction::Text(text),
                 Ok(None) => FrameAction::Nothing,
                 Err(fault) => FrameAction::Reject(fault),
