@@ -4,6 +4,7 @@ mod connect;
 mod pump;
 mod refusal;
 mod session;
+mod socket_io;
 
 pub use connect::{Dialler, Endpoint};
 pub use session::ModelLine;

@@ -1,6 +1,6 @@
 //! `OpenAiSession`: one realtime socket, from dial to close. Transient: its end is an event for the call.
 
-use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use actix::{
     Actor, ActorContext, ActorFutureExt as _, Addr, AsyncContext, Context, Handler, WeakAddr,
     WrapFuture as _,
 };
-use actix_http::ws::{Frame, Message};
+use actix_http::ws::{Frame, Message, ProtocolError};
 use bytes::Bytes;
 use call_protocol::ids::{Interner, clip};
 use call_protocol::model::command::ModelCommand;
@@ -20,6 +20,7 @@ use call_protocol::wire::SocketFault;
 
 use super::connect::{Dialler, Socket};
 use super::pump::Pump;
+use super::socket_io::SocketIo;
 use crate::call::{CallActor, Shared, Wire};
 use crate::limits::{
     CONTROL_FRAMES, EARLY_EVENTS, MODEL_ANSWERS, MODEL_BACKLOG, MODEL_BACKLOG_FATAL, MODEL_MAILBOX,
@@ -27,7 +28,7 @@ use crate::limits::{
 };
 use crate::messages::{ModelSaid, ToModel};
 use crate::timer::{ActorTimer, TimerFired};
-use crate::websocket::{Assembler, close_reason, encode_text};
+use crate::websocket::{Assembler, encode_text};
 
 /// A call's hold on its model session: dropping it hangs up, on every path.
 pub struct ModelLine(Addr<OpenAiSession>);
@@ -65,10 +66,7 @@ impl ModelLine {
             url: url.clone(),
             dialler: dialler.clone(),
             shared: shared.clone(),
-            socket: None,
-            outgoing: VecDeque::new(),
-            backlog: 0,
-            flushed: true,
+            io: SocketIo::default(),
             ids: Interner::default(),
             assembler: Assembler::default(),
             heard_at: Instant::now(),
@@ -159,14 +157,8 @@ pub(super) struct OpenAiSession {
     owner: Owner,
     url: Arc<str>,
     dialler: Dialler,
-    shared: Shared,
-    pub(super) socket: Option<Box<Socket>>,
-    /// Messages for the socket, in order, with the moment the audio in them was read from the phone.
-    pub(super) outgoing: VecDeque<(Message, Option<Instant>)>,
-    /// Bytes in `outgoing`.
-    pub(super) backlog: usize,
-    /// All that left `outgoing` is with the kernel.
-    pub(super) flushed: bool,
+    pub(super) shared: Shared,
+    pub(super) io: SocketIo,
     ids: Interner,
     assembler: Assembler,
     heard_at: Instant,
@@ -214,7 +206,7 @@ impl OpenAiSession {
     fn on_dialled(&mut self, result: Result<Socket, Refusal>, ctx: &mut Context<Self>) {
         match result {
             Ok(socket) if !self.hanging_up => {
-                self.socket = Some(Box::new(socket));
+                self.io.open(socket);
                 self.heard_at = Instant::now();
                 ctx.spawn(Pump::default());
                 self.looks = Some(ActorTimer::every(MODEL_PING, ctx.address().downgrade()));
@@ -240,36 +232,17 @@ impl OpenAiSession {
             .excused_until
             .is_some_and(|until| Instant::now() < until);
         if quiet >= MODEL_SILENCE && !is_excused {
-            self.socket = None;
+            self.io.drop_socket();
             self.say(ModelEvent::Unresponsive);
             ctx.stop();
         } else if quiet >= MODEL_PING {
-            self.push(Message::Ping(Bytes::new()), None);
+            self.io.push(Message::Ping(Bytes::new()), None);
         }
-    }
-
-    pub(super) fn push(&mut self, message: Message, since: Option<Instant>) {
-        self.backlog += size(&message);
-        self.outgoing.push_back((message, since));
-    }
-
-    /// A message left `outgoing` for the socket.
-    pub(super) fn left(&mut self, message: &Message, since: Option<Instant>) {
-        self.backlog = self.backlog.saturating_sub(size(message));
-        self.flushed = false;
-        if let Some(since) = since {
-            self.shared.appended(since);
-        }
-    }
-
-    /// Whether anything is on its way to the socket.
-    pub(super) fn has_to_write(&self) -> bool {
-        !(self.flushed && self.outgoing.is_empty())
     }
 
     /// The socket is of no more use.
     pub(super) fn lose(&mut self, why: &str, ctx: &mut Context<Self>) {
-        self.socket = None;
+        self.io.drop_socket();
         self.say(ModelEvent::Closed {
             code: None,
             reason: why.to_owned(),
@@ -287,11 +260,21 @@ impl OpenAiSession {
     /// Says goodbye; the pump ends the actor when it has left.
     fn close(&mut self, code: u16) {
         self.hanging_up = true;
-        self.push(Message::Close(Some(close_reason(code))), None);
+        self.io.push_close(code);
     }
 
-    /// A frame came from the server.
-    pub(super) fn on_frame(&mut self, frame: Frame) {
+    /// A frame came from the server, or what is left of one.
+    pub(super) fn on_frame(&mut self, item: Result<Frame, ProtocolError>, ctx: &mut Context<Self>) {
+        let frame = match item {
+            Ok(frame) => frame,
+            Err(ProtocolError::Overflow) => return self.reject(SocketFault::TooLarge),
+            Err(ProtocolError::Io(error)) if error.kind() == ErrorKind::FileTooLarge => {
+                return self.reject(SocketFault::TooLarge);
+            }
+            Err(ProtocolError::Io(error)) => return self.lose(&error.to_string(), ctx),
+            // The codec repeats some errors for ever: the first one is the last.
+            Err(_) => return self.reject(SocketFault::Protocol),
+        };
         self.heard_at = Instant::now();
         match frame {
             Frame::Text(text) => self.on_text(&text),
@@ -304,7 +287,7 @@ impl OpenAiSession {
                 if self.is_flooded() {
                     self.reject(SocketFault::Flood);
                 } else {
-                    self.push(Message::Pong(data), None);
+                    self.io.push(Message::Pong(data), None);
                 }
             }
             Frame::Pong(_) => {
@@ -353,28 +336,19 @@ impl OpenAiSession {
             return;
         }
         let audio = matches!(command, ModelCommand::Append(_));
-        if audio && self.backlog > MODEL_BACKLOG {
+        if audio && self.io.backlog() > MODEL_BACKLOG {
             self.shared.metrics.frames_from_caller.dropped.inc();
             return;
         }
-        if self.backlog > MODEL_BACKLOG_FATAL {
+        if self.io.backlog() > MODEL_BACKLOG_FATAL {
             self.say(ModelEvent::Unresponsive);
             self.hanging_up = true;
             return;
         }
         if let Some(text) = encode_text(|out| openai::write(out, command)) {
             self.shared.tap(Wire::ModelOut, text.as_bytes());
-            self.push(Message::Text(text), since.filter(|_| audio));
+            self.io.push(Message::Text(text), since.filter(|_| audio));
         }
-    }
-}
-
-/// Bytes a message holds.
-fn size(message: &Message) -> usize {
-    match message {
-        Message::Text(text) => text.len(),
-        Message::Binary(data) | Message::Ping(data) | Message::Pong(data) => data.len(),
-        Message::Continuation(_) | Message::Close(_) | Message::Nop => 0,
     }
 }
 
@@ -442,10 +416,10 @@ impl Handler<ToModel> for OpenAiSession {
     fn handle(&mut self, message: ToModel, ctx: &mut Self::Context) {
         match message {
             ToModel::Command { command, since } => self.on_command(&command, since),
-            ToModel::HangUp if self.socket.is_some() && !self.hanging_up => self.close(1000),
+            ToModel::HangUp if self.io.is_open() && !self.hanging_up => self.close(1000),
             ToModel::HangUp => {
                 // Still dialling, or the goodbye is under way.
-                if self.socket.is_none() {
+                if !self.io.is_open() {
                     self.hanging_up = true;
                     ctx.stop();
                 }
