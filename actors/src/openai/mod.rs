@@ -1,6 +1,8 @@
 //! The model leg: one realtime session.
 
 mod connect;
+#[cfg(feature = "echo")]
+pub mod echo;
 mod pump;
 mod refusal;
 mod session;

@@ -1,6 +1,5 @@
 //! `OpenAiSession`: one realtime socket, from dial to close. Transient: its end is an event for the call.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,26 +8,25 @@ use actix::{
     Actor, ActorContext, ActorFutureExt as _, Addr, AsyncContext, Context, Handler, WeakAddr,
     WrapFuture as _,
 };
-use actix_http::ws::{Frame, Message, ProtocolError};
+use actix_http::ws::{CloseReason, Frame, Message, ProtocolError};
 use bytes::Bytes;
 use call_protocol::ids::{Interner, clip};
 use call_protocol::model::command::ModelCommand;
 use call_protocol::model::event::{ModelEvent, Refusal};
 use call_protocol::model::openai;
 use call_protocol::model::openai::MAX_MESSAGE;
-use call_protocol::wire::SocketFault;
 
 use super::connect::{Dialler, Socket};
 use super::pump::Pump;
 use super::socket_io::SocketIo;
 use crate::call::{CallActor, Shared, Wire};
 use crate::limits::{
-    CONTROL_FRAMES, EARLY_EVENTS, MODEL_ANSWERS, MODEL_BACKLOG, MODEL_BACKLOG_FATAL, MODEL_MAILBOX,
-    MODEL_PING, MODEL_SILENCE, UNCLAIMED,
+    EARLY_EVENTS, MODEL_ANSWERS, MODEL_BACKLOG, MODEL_BACKLOG_FATAL, MODEL_MAILBOX, MODEL_PING,
+    MODEL_SILENCE, UNCLAIMED,
 };
 use crate::messages::{ModelSaid, ToModel};
 use crate::timer::{ActorTimer, TimerFired};
-use crate::websocket::{Assembler, encode_text};
+use crate::websocket::{FrameAction, InboundFrames, encode_text};
 
 /// A call's hold on its model session: dropping it hangs up, on every path.
 pub struct ModelLine(Addr<OpenAiSession>);
@@ -68,10 +66,9 @@ impl ModelLine {
             shared: shared.clone(),
             io: SocketIo::default(),
             ids: Interner::default(),
-            assembler: Assembler::default(),
+            frames: InboundFrames::new(MAX_MESSAGE),
             heard_at: Instant::now(),
             excused_until: None,
-            control: (Instant::now(), 0),
             looks: None,
             next_look: None,
             look_due: false,
@@ -160,11 +157,10 @@ pub(super) struct OpenAiSession {
     pub(super) shared: Shared,
     pub(super) io: SocketIo,
     ids: Interner,
-    assembler: Assembler,
+    frames: InboundFrames,
     heard_at: Instant,
     /// Until then the server is not blamed for its silence.
     excused_until: Option<Instant>,
-    control: (Instant, u32),
     looks: Option<ActorTimer>,
     /// When that time is over.
     next_look: Option<ActorTimer>,
@@ -251,64 +247,43 @@ impl OpenAiSession {
         ctx.stop();
     }
 
-    /// The server broke a WebSocket rule.
-    pub(super) fn reject(&mut self, fault: SocketFault) {
-        self.say(ModelEvent::Rejected(fault));
-        self.close(fault.close_code());
-    }
-
     /// Says goodbye; the pump ends the actor when it has left.
     fn close(&mut self, code: u16) {
         self.hanging_up = true;
         self.io.push_close(code);
     }
 
-    /// A frame came from the server, or what is left of one.
+    /// A frame came from the server, or the end of its frames.
     pub(super) fn on_frame(&mut self, item: Result<Frame, ProtocolError>, ctx: &mut Context<Self>) {
-        let frame = match item {
-            Ok(frame) => frame,
-            Err(ProtocolError::Overflow) => return self.reject(SocketFault::TooLarge),
-            Err(ProtocolError::Io(error)) if error.kind() == ErrorKind::FileTooLarge => {
-                return self.reject(SocketFault::TooLarge);
-            }
-            Err(ProtocolError::Io(error)) => return self.lose(&error.to_string(), ctx),
-            // The codec repeats some errors for ever: the first one is the last.
-            Err(_) => return self.reject(SocketFault::Protocol),
-        };
-        self.heard_at = Instant::now();
-        match frame {
-            Frame::Text(text) => self.on_text(&text),
-            Frame::Continuation(piece) => match self.assembler.take(piece, MAX_MESSAGE) {
-                Ok(Some(text)) => self.on_text(&text),
-                Ok(None) => {}
-                Err(fault) => self.reject(fault),
-            },
-            Frame::Ping(data) => {
-                if self.is_flooded() {
-                    self.reject(SocketFault::Flood);
-                } else {
-                    self.io.push(Message::Pong(data), None);
-                }
-            }
-            Frame::Pong(_) => {
-                if self.is_flooded() {
-                    self.reject(SocketFault::Flood);
-                }
-            }
-            Frame::Binary(_) => self.reject(SocketFault::Binary),
-            Frame::Close(reason) => {
-                let code = reason.as_ref().map(|reason| u16::from(reason.code));
-                let text = reason
-                    .and_then(|reason| reason.description)
-                    .unwrap_or_default();
-                self.say(ModelEvent::Closed {
-                    code,
-                    reason: clip(&text, 128).to_owned(),
-                    quiet: Duration::ZERO,
-                });
-                self.close(code.unwrap_or(1000));
+        let now = Instant::now();
+        if item.is_ok() {
+            self.heard_at = now;
+        }
+        match self.frames.judge_frame(item, now) {
+            FrameAction::Text(text) => self.on_text(text.as_bytes()),
+            FrameAction::Answer(ping) => self.io.push(Message::Pong(ping), None),
+            FrameAction::Nothing => {}
+            FrameAction::Closed(reason) => self.on_closed(reason),
+            FrameAction::Vanished(error) => self.lose(&error.to_string(), ctx),
+            FrameAction::Reject(fault) => {
+                // The server broke a WebSocket rule.
+                self.say(ModelEvent::Rejected(fault));
+                self.close(fault.close_code());
             }
         }
+    }
+
+    fn on_closed(&mut self, reason: Option<CloseReason>) {
+        let code = reason.as_ref().map(|reason| u16::from(reason.code));
+        let text = reason
+            .and_then(|reason| reason.description)
+            .unwrap_or_default();
+        self.say(ModelEvent::Closed {
+            code,
+            reason: clip(&text, 128).to_owned(),
+            quiet: Duration::ZERO,
+        });
+        self.close(code.unwrap_or(1000));
     }
 
     fn on_text(&mut self, text: &Bytes) {
@@ -320,15 +295,6 @@ impl OpenAiSession {
         if !self.say_at(event, self.heard_at) {
             self.close(1000);
         }
-    }
-
-    fn is_flooded(&mut self) -> bool {
-        let (since, frames) = &mut self.control;
-        if since.elapsed().as_secs() >= 1 {
-            (*since, *frames) = (Instant::now(), 0);
-        }
-        *frames += 1;
-        *frames > CONTROL_FRAMES
     }
 
     fn on_command(&mut self, command: &ModelCommand, since: Option<Instant>) {

@@ -7,7 +7,6 @@ use actix::{Actor, ActorContext, StreamHandler};
 use actix_http::ws::{Message, ProtocolError};
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{WebsocketContext, WsResponseBuilder};
-use bytestring::ByteString;
 use call_protocol::phone::twilio::MAX_MESSAGE;
 
 use crate::websocket::{FrameAction, FrameLimit, InboundFrames, close_reason};
@@ -36,18 +35,14 @@ impl Actor for Mirror {
 impl StreamHandler<Result<Message, ProtocolError>> for Mirror {
     fn handle(&mut self, item: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
         match self.frames.judge(item, Instant::now()) {
-            FrameAction::Text(text) => {
-                if let Ok(text) = ByteString::try_from(text) {
-                    ctx.text(text);
-                }
-            }
+            FrameAction::Text(text) => ctx.text(text),
             FrameAction::Answer(ping) => ctx.pong(&ping),
             FrameAction::Nothing => {}
             FrameAction::Closed(reason) => {
                 ctx.close(reason);
                 ctx.stop();
             }
-            FrameAction::Vanished => ctx.stop(),
+            FrameAction::Vanished(_) => ctx.stop(),
             FrameAction::Reject(fault) => {
                 ctx.close(Some(close_reason(fault.close_code())));
                 ctx.stop();

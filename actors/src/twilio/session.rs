@@ -231,7 +231,7 @@ impl StreamHandler<Result<Message, ProtocolError>> for TwilioSession {
     fn handle(&mut self, item: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
         let now = Instant::now();
         match self.frames.judge(item, now) {
-            FrameAction::Text(text) => self.on_text(&text, now, ctx),
+            FrameAction::Text(text) => self.on_text(text.as_bytes(), now, ctx),
             FrameAction::Answer(ping) => ctx.pong(&ping),
             FrameAction::Nothing => {}
             FrameAction::Closed(reason) => {
@@ -244,7 +244,7 @@ impl StreamHandler<Result<Message, ProtocolError>> for TwilioSession {
                 ctx.close(reason);
                 ctx.stop();
             }
-            FrameAction::Vanished => {
+            FrameAction::Vanished(_) => {
                 self.tell_last(PhoneEvent::Closed { code: None });
                 ctx.stop();
             }

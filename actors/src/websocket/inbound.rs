@@ -1,12 +1,12 @@
-//! What WebSocket's rules (RFC 6455) and ours make of a frame. The codec answers no ping, joins no fragments, and tells
-//! several troubles by the same error.
+//! What WebSocket's rules and ours make of a frame.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-use actix_http::ws::{CloseReason, Message, ProtocolError};
+use actix_http::ws::{CloseReason, Frame, Message, ProtocolError};
 use actix_web::error::PayloadError;
 use bytes::Bytes;
+use bytestring::ByteString;
 use call_protocol::wire::SocketFault;
 
 use super::assembler::Assembler;
@@ -16,7 +16,7 @@ use crate::limits::CONTROL_FRAMES;
 #[derive(Debug)]
 pub(crate) enum FrameAction {
     /// A whole text message.
-    Text(Bytes),
+    Text(ByteString),
     /// A ping, to be answered with its own words.
     Answer(Bytes),
     /// Nothing: a pong, or a piece of a message that is not whole yet.
@@ -24,8 +24,8 @@ pub(crate) enum FrameAction {
     /// The peer says goodbye and is to be told the same.
     Closed(Option<CloseReason>),
     /// The peer is gone without a word.
-    Vanished,
-    /// A rule is broken: say so, close, and read no further.
+    Vanished(io::Error),
+    /// A rule is broken: say so, close, and read no further. The codec repeats some errors for ever.
     Reject(SocketFault),
 }
 
@@ -50,17 +50,35 @@ impl InboundFrames {
         }
     }
 
-    /// Judges the next frame. After [`FrameAction::Reject`] the codec repeats some errors for ever: that was the last frame.
+    /// Judges the next frame as a client's codec gives it, which lets a text be anything.
+    pub(crate) fn judge_frame(
+        &mut self,
+        item: Result<Frame, ProtocolError>,
+        now: Instant,
+    ) -> FrameAction {
+        let message = match item {
+            Ok(Frame::Text(text)) => match ByteString::try_from(text) {
+                Ok(text) => Ok(Message::Text(text)),
+                Err(_) => return FrameAction::Reject(SocketFault::NotUtf8),
+            },
+            Ok(Frame::Binary(data)) => Ok(Message::Binary(data)),
+            Ok(Frame::Continuation(piece)) => Ok(Message::Continuation(piece)),
+            Ok(Frame::Ping(data)) => Ok(Message::Ping(data)),
+            Ok(Frame::Pong(data)) => Ok(Message::Pong(data)),
+            Ok(Frame::Close(reason)) => Ok(Message::Close(reason)),
+            Err(error) => Err(error),
+        };
+        self.judge(message, now)
+    }
+
+    /// Judges the next frame as a server's codec gives it, whose texts are UTF-8.
     pub(crate) fn judge(
         &mut self,
         item: Result<Message, ProtocolError>,
         now: Instant,
     ) -> FrameAction {
         match item {
-            Ok(Message::Text(_)) if self.assembler.is_open() => {
-                FrameAction::Reject(SocketFault::Protocol)
-            }
-            Ok(Message::Text(text)) => FrameAction::Text(text.into_bytes()),
+            Ok(Message::Text(text)) => FrameAction::Text(text),
             Ok(Message::Continuation(piece)) => match self.assembler.take(piece, self.limit) {
                 Ok(Some(text)) => FrameAction::Text(text),
                 Ok(None) => FrameAction::Nothing,
@@ -74,18 +92,29 @@ impl InboundFrames {
             Ok(Message::Binary(_)) => FrameAction::Reject(SocketFault::Binary),
             Ok(Message::Close(reason)) => FrameAction::Closed(reason),
             Err(ProtocolError::Overflow) => FrameAction::Reject(SocketFault::TooLarge),
-            Err(ProtocolError::Io(error)) if is_overflow(&error) => {
-                FrameAction::Reject(SocketFault::TooLarge)
-            }
-            Err(ProtocolError::Io(error)) if is_not_utf8(&error) => {
-                FrameAction::Reject(SocketFault::NotUtf8)
-            }
-            // Reserved bits come as another kind.
-            Err(ProtocolError::Io(error)) if error.kind() == io::ErrorKind::Other => {
-                FrameAction::Vanished
-            }
+            Err(ProtocolError::Io(error)) => match told_as_io(&error) {
+                Some(fault) => FrameAction::Reject(fault),
+                None => FrameAction::Vanished(error),
+            },
             Err(_) => FrameAction::Reject(SocketFault::Protocol),
         }
+    }
+}
+
+/// The broken rule that a codec tells as an error of input and output; none if the peer is gone.
+///
+/// The server's codec makes a text of all errors below it, so only their words are left to tell them apart.
+fn told_as_io(error: &io::Error) -> Option<SocketFault> {
+    let words = error.to_string();
+    match error.kind() {
+        ErrorKind::FileTooLarge => Some(SocketFault::TooLarge),
+        // A broken TLS record is of this kind, too.
+        ErrorKind::InvalidData if words.contains("reserved bits") => Some(SocketFault::Protocol),
+        ErrorKind::Other if words == PayloadError::Overflow.to_string() => {
+            Some(SocketFault::TooLarge)
+        }
+        ErrorKind::Other if words.contains("utf-8") => Some(SocketFault::NotUtf8),
+        _ => None,
     }
 }
 
@@ -105,14 +134,4 @@ impl ControlRate {
         self.frames += 1;
         self.frames > CONTROL_FRAMES
     }
-}
-
-/// The gate's error has lost its type on the way here.
-fn is_overflow(error: &io::Error) -> bool {
-    error.to_string() == PayloadError::Overflow.to_string()
-}
-
-/// A vanished peer and broken UTF-8 are told by the same kind; only the first leaves nobody to answer.
-fn is_not_utf8(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::Other && error.to_string().contains("utf-8")
 }

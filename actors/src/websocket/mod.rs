@@ -14,10 +14,11 @@ mod encode;
 mod frame_headers;
 mod frame_limit;
 mod inbound;
+#[cfg(test)]
+mod tests;
 
 use actix_http::ws::{CloseCode, CloseReason};
 
-pub(crate) use assembler::Assembler;
 pub(crate) use encode::encode_text;
 pub(crate) use frame_limit::FrameLimit;
 pub(crate) use inbound::{FrameAction, InboundFrames};
