@@ -651,6 +651,7 @@ mod tests {
                 "switchboard_code_guesses_total counter",
                 "switchboard_cost_usd_total counter",
                 "switchboard_data_file_faults_total counter",
+                "switchboard_events_dropped_total counter",
                 "switchboard_first_audio_seconds histogram",
                 "switchboard_model_connects_total counter",
                 "switchboard_model_latency_seconds histogram",
