@@ -253,13 +253,8 @@ impl Call {
 
     /// Whether the caller has heard the last words.
     pub(super) fn is_farewell_heard(&self, closing: &PendingEnd, now: Time) -> bool {
-        let more_comes = matches!(self.link, Link::Ready(_))
-            && (self.responses.is_busy()
-                || self.retry.is_some()
-                || self.owes_answer
-                || closing.saying.is_some()
-                || self.runs.awaits());
-        !more_comes && !self.caller_speaks && !self.has_more_to_say(now)
+        let is_being_said = closing.saying.is_some() && matches!(self.link, Link::Ready(_));
+        !is_being_said && self.floor.is_said_out(self.around(now))
     }
 
     /// The farewell has been waited for long enough, unless it is being heard at this moment.

@@ -193,14 +193,8 @@ impl Call {
     }
 
     /// After every event but a frame: the agent tells the caller what came of it, when nobody speaks.
-    pub(super) fn tell_news(&mut self) {
-        let is_turn = matches!(self.link, Link::Ready(_))
-            && self.leaving_for().is_none()
-            && !self.responses.is_busy()
-            && self.retry.is_none()
-            && !self.caller_speaks
-            && !self.owes_answer;
-        if !is_turn {
+    pub(super) fn tell_news(&mut self, now: Time) {
+        if !self.floor.may_begin(self.around(now)) {
             return;
         }
         if let Some(news) = self.consult_legs.news.take() {

@@ -8,7 +8,6 @@ use super::{Call, CallSetup, MEDIA_TIMEOUT, START_TIMEOUT, Tally, absence, closi
 use crate::checkpoint::Checkpoint;
 use crate::model::command::ModelCommand;
 use crate::model::link::{CONFIGURE_TIMEOUT, DIAL_TIMEOUT, Link};
-use crate::model::responses::Responses;
 use crate::phone::gaps::CallerClock;
 use crate::phone::playback::Playback;
 use crate::phone::{CallSid, StreamSid};
@@ -41,10 +40,9 @@ impl Call {
             timers: Timers::default(),
             phone_errors: ErrorBudget::default(),
             model_errors: ErrorBudget::default(),
-            retry: None,
-            failed_in_a_row: 0,
             ..self
         };
+        call.floor.rebuild();
         if let State::Stop(_) = &call.state {
             // The fault may have struck between any two of them.
             unsent.retain(|effect| !effect.concludes());
@@ -109,7 +107,7 @@ impl Call {
             *playback = Playback::default();
             call.wait.forget_ledger();
             call.epoch += 1;
-            call.responses = Responses::default();
+            call.floor.forget_responses();
             call.sayings.ask_again();
             call.clear_phone();
             if was_speaking && matches!(call.link, Link::Ready(_)) {

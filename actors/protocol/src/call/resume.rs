@@ -79,7 +79,9 @@ impl Call {
         if let Some(returned) = &checkpoint.returned {
             self.notes.add(returned.note());
         }
-        self.owes_answer = self.conversation.count() > 0 || checkpoint.returned.is_some();
+        if self.conversation.count() > 0 || checkpoint.returned.is_some() {
+            self.floor.owe();
+        }
         self.restore_people(checkpoint.called, checkpoint.person.clone(), now);
         self.restore_tools(checkpoint.tools.clone(), now);
     }
@@ -266,7 +268,7 @@ impl Call {
         if !self.is_resuming(now) {
             return false;
         }
-        self.owes_answer = true;
+        self.floor.owe();
         match (&self.past.returned, self.past.closing) {
             (Some(returned), _) => self.ask_for_answer(Some(returned.instructions())),
             (None, Some(reason)) => self.leave(reason, Farewell::Asked, now),

@@ -6,7 +6,6 @@ use super::Call;
 use super::closing::{FAREWELL, Farewell};
 use super::consult::{REASSURE_EVERY, STILL_CALLING};
 use super::outcome::EndReason;
-use super::state::State;
 use super::timers::Timer;
 use crate::model::command::{ModelCommand, Role};
 use crate::model::link::Link;
@@ -48,7 +47,7 @@ impl Call {
             role: Role::System,
             text: END_IS_NEAR.to_owned(),
         });
-        if !self.caller_speaks && !self.owes_answer {
+        if !self.floor.caller_speaks() && !self.floor.owes_answer() {
             self.ask_for_answer(Some(SAY_END_IS_NEAR.to_owned()));
         }
     }
@@ -69,8 +68,8 @@ impl Call {
         if self.is_over() {
             return;
         }
-        self.say_next();
-        self.tell_news();
+        self.say_next(now);
+        self.tell_news(now);
         self.release_greeting(now);
         self.watch_wait(now);
         self.take_next_between_turns(now);
@@ -82,13 +81,9 @@ impl Call {
             }
             return;
         }
-        let quiet = matches!(self.link, Link::Ready(_))
-            && matches!(self.state, State::Start(_) | State::Media(_))
-            && !self.caller_speaks
-            && self.keys.is_empty()
-            && !self.responses.is_busy()
-            && self.retry.is_none()
-            && !self.has_more_to_say(now);
+        let quiet = self.floor.is_quiet(self.around(now))
+            && self.state.stream().is_some()
+            && self.keys.is_empty();
         self.watch_tool_filler(quiet, now);
         if !quiet || self.runs.awaits() {
             self.timers.stop(Timer::Silence);

@@ -148,7 +148,7 @@ impl Call {
         }
         self.tools.called_in = Some(response.clone());
         // The caller has spoken over this response: what it wanted is no longer sure, and they will be answered anyway.
-        let wanted = self.responses.verdict(response) == Verdict::Play;
+        let wanted = self.floor.verdict(response) == Verdict::Play;
         let tool = ToolCall {
             response: response.clone(),
             call,
@@ -220,7 +220,7 @@ impl Call {
     /// Sends the answers whose response runs no more, then asks the model to go on where all are in.
     pub(super) fn hand_in_answers(&mut self) {
         for answer in std::mem::take(&mut self.tools.waiting) {
-            if self.responses.is_running(&answer.tool.response) {
+            if self.floor.is_running(&answer.tool.response) {
                 self.tools.waiting.push(answer);
                 continue;
             }
