@@ -32,7 +32,7 @@ pub(super) const ASKED_AFTER: Duration = Duration::from_secs(2);
 impl Call {
     /// The media socket is closed; without a close frame (`None`), nobody meant it.
     pub(super) fn on_phone_closed(&mut self, code: Option<u16>, now: Time) {
-        if code.is_some() || self.closing.is_some() {
+        if code.is_some() || self.closing.is_pending() {
             self.end(EndReason::PhoneLost, now);
             return;
         }

@@ -45,7 +45,7 @@ impl Call {
             session,
             unheard,
             tool_runs: self.runs.awaits(),
-            ends: self.closing.is_some(),
+            ends: self.closing.is_pending(),
         }
     }
 
@@ -119,16 +119,12 @@ impl Call {
             None
         };
         let ending = self.ending_of(&done, class, wanted, spoke || calls);
-        let says_goodbye = self
-            .closing
-            .as_ref()
-            .is_some_and(|closing| closing.is_said_in(&done.id));
         let over = Over {
             response: &done.id,
             ending,
             awaits_tools: self.runs.answers_of(&done.id),
             tool_words: self.tool_words(),
-            is_followed: says_goodbye && !spoke,
+            is_followed: self.closing.is_said_in(&done.id) && !spoke,
         };
         let (next, retry) = self.floor.done(over);
         if let Some(Retry::After(wait)) = retry {
@@ -222,7 +218,7 @@ impl Call {
     fn watch_budget(&mut self, now: Time) {
         let most = self.setup.agent.max_cost_usd;
         let is_reached = most.is_some_and(|most| self.tally.cost_usd >= most);
-        if is_reached && self.closing.is_none() && !self.is_over() {
+        if is_reached && !self.closing.is_pending() && !self.is_over() {
             self.leave(EndReason::BudgetReached, Farewell::Unsaid, now);
         }
     }

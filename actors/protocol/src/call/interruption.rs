@@ -1,5 +1,6 @@
 //! The caller speaks while the agent does: what they have not heard is taken back, unless it is protected.
 
+use super::closing::Stay;
 use super::effect::Report;
 use super::timers::Timer;
 use super::{Call, LOCAL};
@@ -11,7 +12,7 @@ use crate::time::Time;
 
 impl Call {
     pub(super) fn on_speech_started(&mut self, now: Time) {
-        self.cancel_closing();
+        self.stay(Stay::CallerActs);
         self.floor.caller_starts();
         self.timers.stop(Timer::Return);
         if self.is_filled() && !self.setup.agent.protected.filler {

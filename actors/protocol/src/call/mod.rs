@@ -105,11 +105,7 @@ pub struct Call {
     tools: tools::ToolCalls,
     runs: tool_runs::ToolRuns,
     server_tools: server_tools::ServerTools,
-    closing: Option<closing::PendingEnd>,
-    /// Where the caller goes when the call has ended.
-    transfer_to: Option<outcome::Destination>,
-    /// What the person who takes them should know, in the model's words.
-    briefing: Option<String>,
+    closing: closing::Closing,
     /// Those who are called while the caller stays.
     consult_legs: consult::ConsultLegs,
     /// What every session is told besides the conversation.
@@ -175,9 +171,7 @@ impl Call {
             tools: tools::ToolCalls::default(),
             runs: tool_runs::ToolRuns::default(),
             server_tools: server_tools::ServerTools::default(),
-            closing: None,
-            transfer_to: None,
-            briefing: None,
+            closing: closing::Closing::default(),
             consult_legs: consult::ConsultLegs::default(),
             notes: context_notes::Notes::default(),
             sayings: operator::OperatorSpeech::default(),
@@ -332,8 +326,8 @@ impl Call {
             turns: self.conversation.count(),
             cost_usd: self.tally.cost_usd,
             transfer_to: self
-                .transfer_to
-                .as_ref()
+                .closing
+                .destination()
                 .filter(|_| reason == EndReason::Transferred)
                 .map(|to| to.label().to_owned()),
         };

@@ -505,7 +505,7 @@ impl Call {
             }
             None => {
                 self.link = Link::Lost;
-                if self.closing.is_some() {
+                if self.closing.is_pending() {
                     // What is left of the farewell needs no model.
                     return;
                 }
@@ -525,7 +525,7 @@ impl Call {
         self.timers.stop(Timer::Retry);
         self.forget_tools();
         self.sayings.ask_again();
-        self.on_farewell_lost();
+        self.closing.session_lost();
         if let Some(playback) = self.state.playback_mut() {
             playback.break_off();
             self.floor.still_playing(playback.responses().cloned());

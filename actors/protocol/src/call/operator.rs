@@ -92,7 +92,7 @@ impl Call {
                 Some(Objection::NotInMedia)
             }
             OperatorEvent::Say(_) | OperatorEvent::Instruct(_) | OperatorEvent::Transfer(_)
-                if self.closing.is_some() =>
+                if self.closing.is_pending() =>
             {
                 Some(Objection::Leaving)
             }

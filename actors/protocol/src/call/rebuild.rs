@@ -4,7 +4,7 @@ use super::effect::{Effect, Report};
 use super::error_budget::ErrorBudget;
 use super::state::{State, Stream};
 use super::timers::{Timer, Timers};
-use super::{Call, CallSetup, MEDIA_TIMEOUT, START_TIMEOUT, Tally, absence, closing};
+use super::{Call, CallSetup, MEDIA_TIMEOUT, START_TIMEOUT, Tally, absence};
 use crate::checkpoint::Checkpoint;
 use crate::model::command::ModelCommand;
 use crate::model::link::{CONFIGURE_TIMEOUT, DIAL_TIMEOUT, Link};
@@ -77,9 +77,8 @@ impl Call {
         if is_back {
             call.timers.set(Timer::Return, now + absence::ASKED_AFTER);
         }
-        if call.closing.is_some() {
-            call.timers.set(Timer::Leave, now + closing::FAREWELL);
-        }
+        let leave = call.closing.watch_again(now);
+        call.timers.set_or_stop(Timer::Leave, leave);
         if !call.keys.is_empty() {
             call.timers.set(Timer::Keys, now);
         }

@@ -118,7 +118,7 @@ impl Call {
         }
         match &self.rollover.next {
             // A call that says goodbye needs none, unless it goes on after all.
-            Next::Absent if self.closing.is_some() => {
+            Next::Absent if self.closing.is_pending() => {
                 self.timers.set(Timer::NextSession, now + TRY_AGAIN);
             }
             Next::Absent => {

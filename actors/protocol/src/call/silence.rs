@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Call;
-use super::closing::{FAREWELL, Farewell};
+use super::closing::{FAREWELL, Farewell, Stay};
 use super::consult::{REASSURE_EVERY, STILL_CALLING};
 use super::outcome::EndReason;
 use super::timers::Timer;
@@ -40,7 +40,7 @@ impl Call {
 
     /// The longest call is near its end: the model is told, and asked to say so unless the caller speaks or is owed an answer.
     pub(super) fn on_wrap_up(&mut self) {
-        if !matches!(self.link, Link::Ready(_)) || self.closing.is_some() {
+        if !matches!(self.link, Link::Ready(_)) || self.closing.is_pending() {
             return;
         }
         self.ask_model(ModelCommand::Tell {
@@ -73,12 +73,10 @@ impl Call {
         self.release_greeting(now);
         self.watch_wait(now);
         self.take_next_between_turns(now);
-        if let Some(closing) = &self.closing {
+        if self.closing.is_pending() {
             self.timers.stop(Timer::Silence);
             self.timers.stop(Timer::ToolFiller);
-            if self.is_farewell_heard(closing, now) {
-                self.finish_leaving(now);
-            }
+            self.leave_when_heard(now);
             return;
         }
         let quiet = self.floor.is_quiet(self.around(now))
@@ -131,7 +129,7 @@ impl Call {
     pub(super) fn on_real_turn(&mut self, now: Time) {
         self.asked_if_there = 0;
         self.watch_turns(now);
-        self.stay_with_somebody();
+        self.stay(Stay::SomebodyIsThere);
     }
 
     /// Hold music and noise keep no call open for ever: a turn must come in time.
@@ -141,7 +139,7 @@ impl Call {
     }
 
     pub(super) fn on_no_turn(&mut self, now: Time) {
-        if self.closing.is_some() {
+        if self.closing.is_pending() {
             // If that goodbye is called off, this one is due.
             self.timers.set(Timer::NoTurn, now + FAREWELL);
             return;
