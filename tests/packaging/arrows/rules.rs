@@ -389,18 +389,11 @@ pub(super) const OWED: &[(&str, &[&str])] = &[
     ),
     (
         "agents alone have a use for the book",
-        &["src/service/state.rs", "src/settings/callers.rs"],
+        &["src/service/state.rs"],
     ),
     (
         "state knows no route",
-        &[
-            "src/agents/catalog.rs",
-            "src/agents/routing.rs",
-            "src/calls/limit.rs",
-            "src/calls/resume.rs",
-            "src/service/state.rs",
-            "src/trust.rs",
-        ],
+        &["src/calls/resume.rs", "src/service/state.rs"],
     ),
     (
         "switchboard::admin does not import switchboard::service",
