@@ -64,7 +64,12 @@ pub(crate) async fn handle(
 
 /// Opens the model session while Twilio still opens the media socket; it is closed if that does not come.
 fn dial_early(app: &AppState, dialler: &DiallerOfThread, call: CallSid, agent: &Answering) {
-    let shared = Shared::new(app.metrics.clone(), app.admission.clone(), None);
+    let shared = Shared::new(
+        app.metrics.clone(),
+        app.admission.clone(),
+        app.events.clone(),
+        None,
+    );
     let early = ModelLine::early(&agent.model_url(), &dialler.0, &shared);
     app.registry.do_send(AttachSession { call, early });
 }
