@@ -122,7 +122,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "switchboard_actors::live_calls",
-        &["switchboard_actors::messages"],
+        &["switchboard_actors::events"],
     ),
     (
         "switchboard_actors::messages",
@@ -147,7 +147,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "switchboard_actors::events",
-        &["switchboard_actors::limits", "call_protocol::call"],
+        &["switchboard_actors::messages"],
     ),
     // What all of them stand on.
     (
