@@ -176,8 +176,8 @@ impl AppState {
         self.config_history.book_rules()
     }
 
-    /// The language Twilio speaks an agent's texts in now.
-    pub(crate) fn language(&self, agent: &str) -> Option<&'static str> {
+    /// An agent's language now.
+    pub(crate) fn language(&self, agent: &str) -> String {
         self.config_history.language(agent)
     }
 
