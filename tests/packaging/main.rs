@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
 
+mod arrows;
 mod ci;
 mod compose;
 mod dockerfile;

@@ -8,6 +8,7 @@ mod callers;
 mod conversation;
 mod demo;
 mod endings;
+mod events;
 mod methods;
 mod model_faults;
 mod order_and_identity;

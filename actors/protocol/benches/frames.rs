@@ -135,7 +135,9 @@ impl Talking {
                     openai::write_append(&mut self.out, &payload);
                 }
                 Effect::ToModel(_, command) => openai::write(&mut self.out, &command),
-                Effect::Play { stream, payload } => {
+                Effect::Play {
+                    stream, payload, ..
+                } => {
                     twilio::write_media(&mut self.out, stream, &payload);
                 }
                 Effect::Mark { stream, name } => {

@@ -2,7 +2,6 @@
 
 mod budget;
 pub(crate) mod json;
-pub(crate) mod scan;
 
 use crate::audio::payload::PayloadError;
 

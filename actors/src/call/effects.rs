@@ -11,9 +11,11 @@ use call_protocol::checkpoint::Standing;
 use call_protocol::model::command::ModelCommand;
 use call_protocol::model::event::ModelEvent;
 use call_protocol::model::session::SessionId;
+use call_protocol::time::Time;
 use call_protocol::tool::ToolRun;
 
 use super::actor::CallActor;
+use crate::events::{AudioEvent, Lane};
 use crate::messages::{Order, ToModel, ToPhone, ToolOver};
 use crate::openai::{ModelLine, Offered};
 use crate::tools::Caller;
@@ -35,13 +37,28 @@ impl CallActor {
             self.planned.strike_effect();
             match effect {
                 Effect::ToModel(session, command) => self.send_model(session, command, since),
-                Effect::Play { stream, payload } => self.send_phone(ToPhone::Play {
+                Effect::Play {
                     stream,
                     payload,
-                    since,
-                }),
+                    begins,
+                } => {
+                    self.shared.audio.publish(|| AudioEvent::Sound {
+                        lane: Lane::Agent,
+                        at: begins.since(Time::ZERO),
+                        payload: payload.clone(),
+                    });
+                    self.send_phone(ToPhone::Play {
+                        stream,
+                        payload,
+                        since,
+                    });
+                }
                 Effect::Mark { stream, name } => self.send_phone(ToPhone::Mark { stream, name }),
-                Effect::Clear { stream } => self.send_phone(ToPhone::Clear { stream, since }),
+                Effect::Clear { stream } => {
+                    let at = self.now().since(Time::ZERO);
+                    self.shared.audio.publish(|| AudioEvent::Cut { at });
+                    self.send_phone(ToPhone::Clear { stream, since });
+                }
                 Effect::ClosePhone { code } => {
                     // After a fault the machine may not know of all that were dialled.
                     self.lines.clear();

@@ -9,6 +9,7 @@ use crate::model::command::ModelCommand;
 use crate::model::event::{ModelError, Usage};
 use crate::model::session::SessionId;
 use crate::phone::{CallSid, StreamSid};
+use crate::time::Time;
 use crate::tool::ToolRun;
 
 use serde::Serialize;
@@ -28,6 +29,8 @@ pub enum Effect {
         stream: StreamSid,
         /// The audio.
         payload: Payload,
+        /// When its first byte is heard, by the playback clock.
+        begins: Time,
     },
     /// Have Twilio say when it has played all that was sent so far.
     Mark {

@@ -362,11 +362,12 @@ impl Call {
         let mut sent = 0u64;
         let result = act(&mut stream.playback, &mut |outgoing| {
             effects.push_back(match outgoing {
-                Outgoing::Audio(payload) => {
+                Outgoing::Audio { payload, begins } => {
                     sent += payload.audio_bytes() as u64;
                     Effect::Play {
                         stream: sid,
                         payload,
+                        begins,
                     }
                 }
                 Outgoing::Mark(number) => Effect::Mark {
