@@ -182,8 +182,7 @@ impl CallActor {
                 drop(self.take_call());
             }
         }
-        self.model = None;
-        self.next = None;
+        self.lines.clear();
         self.away = None;
         self.phone.do_send(ToPhone::Close {
             code: EndReason::Fault.close_code(),
