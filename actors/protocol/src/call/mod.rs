@@ -54,6 +54,7 @@ use crate::model::command::ModelCommand;
 use crate::model::preroll::Preroll;
 use crate::phone::event::PhoneEvent;
 use crate::phone::playback::{Outgoing, Playback, Settled};
+use crate::phone::{CallSid, StreamSid};
 use crate::time::Time;
 use crate::wire::ErrorBudget;
 pub use absence::{ADOPT_WITHIN, PARK_AFTER};
@@ -247,6 +248,15 @@ impl Call {
         self.state.name()
     }
 
+    /// The call and its stream as Twilio names them, from `start` on.
+    #[must_use]
+    pub const fn known(&self) -> Option<(CallSid, StreamSid)> {
+        if let State::Stop(ended) = &self.state {
+            return ended.known;
+        }
+        self.state.known()
+    }
+
     /// Whether the media socket is lost, and another one may take its place.
     #[must_use]
     pub const fn is_away(&self) -> bool {
@@ -275,11 +285,11 @@ impl Call {
             self.report(Report::Turn(Box::new(turn)));
         }
         self.tell_if_resuming_failed(reason, now);
-        let stream = self.state.known().map(|(_, stream)| stream);
+        let known = self.state.known();
         self.state = State::Stop(Ended {
             reason,
             at: now,
-            stream,
+            known,
         });
         self.let_person_go(reason);
         self.timers.stop_all();
@@ -293,10 +303,10 @@ impl Call {
     /// The effects that end a call. After a fault they are given again, as nobody knows which of them were carried out; the
     /// driver must be able to carry them out twice.
     pub fn conclude(&mut self) {
-        let State::Stop(Ended { reason, at, stream }) = self.state else {
+        let State::Stop(Ended { reason, at, known }) = self.state else {
             return;
         };
-        self.save_last(reason, stream.is_some());
+        self.save_last(reason, known.is_some());
         self.effects
             .push_back(Effect::CloseModel(self.leg.current().id()));
         self.effects.push_back(Effect::ClosePhone {
@@ -316,7 +326,7 @@ impl Call {
                 .filter(|_| reason == EndReason::Transferred)
                 .map(|to| to.label().to_owned()),
         };
-        self.report(Report::Stopped(Box::new(summary)));
+        self.effects.push_back(Effect::Stopped(Box::new(summary)));
     }
 
     fn report(&mut self, report: Report) {
