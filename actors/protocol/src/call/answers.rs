@@ -30,7 +30,7 @@ const CLOSING: &str = "Say exactly this, in the language of the caller, and noth
 impl Call {
     /// What the floor needs to know besides the turn.
     pub(super) fn around(&self, now: Time) -> Around {
-        let session = match (self.leg.is_ready(), self.leg.is_lost()) {
+        let session = match (self.model.is_ready(), self.model.is_lost()) {
             (true, _) => Session::Ready,
             (false, false) => Session::Awaited,
             (false, true) => Session::Lost,
@@ -83,7 +83,7 @@ impl Call {
         match format {
             None | Some(AudioFormat::Mulaw) => {}
             Some(AudioFormat::Pcm24k) => {
-                if let Some(session) = self.leg.ready_mut()
+                if let Some(session) = self.model.ready_mut()
                     && !session.guard.is_transcoding()
                 {
                     session.guard.declared(AudioFormat::Pcm24k);
@@ -249,7 +249,7 @@ impl Call {
     }
 
     fn retry_after(&mut self, wait: Duration, now: Time) {
-        let wait = self.leg.spread(wait);
+        let wait = self.model.spread(wait);
         self.timers.set(Timer::Retry, now + wait);
     }
 }

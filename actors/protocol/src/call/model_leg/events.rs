@@ -20,7 +20,7 @@ impl Call {
             // The sockets are being closed; what they still say is late.
             return;
         }
-        match self.leg.role_of(id) {
+        match self.model.role_of(id) {
             Some(Role::Current) => self.on_current(event, now),
             Some(Role::Standby) => self.on_standby(event, now),
             None => self.violation(Peer::Model, "outside_session"),
@@ -28,7 +28,7 @@ impl Call {
     }
 
     fn on_current(&mut self, event: ModelEvent, now: Time) {
-        if !self.leg.current().may_bring(&event) {
+        if !self.model.current().may_bring(&event) {
             // Left over from a socket that was given up: what it says must neither be heard nor answered.
             self.violation(Peer::Model, "outside_session");
             return;
@@ -81,7 +81,7 @@ impl Call {
                 if !self.transcribes() {
                     self.on_real_turn(now);
                 }
-                if self.leg.ready().is_some_and(|session| !session.answers) {
+                if self.model.ready().is_some_and(|session| !session.answers) {
                     self.ask_for_answer(None);
                 }
             }
@@ -141,16 +141,16 @@ impl Call {
     fn transcribes(&self) -> bool {
         let options = self.setup.agent.session.options.as_ref();
         let is_wanted = options.is_some_and(|options| options.transcription.is_some());
-        let session = self.leg.ready();
+        let session = self.model.ready();
         let asks = session.is_none_or(|session| session.extent == Extent::All);
-        is_wanted && asks && !self.leg.is_left_out(&Part::Transcription)
+        is_wanted && asks && !self.model.is_left_out(&Part::Transcription)
     }
 
     /// A message that could not be used; a session with too many of them is left for another. The caller has done nothing
     /// wrong, and is still there.
     pub(in crate::call) fn bad_from_model(&mut self, role: Role, error: ReadError, now: Time) {
         self.violation(Peer::Model, error.label());
-        let session = self.leg.session_mut(role);
+        let session = self.model.session_mut(role);
         if session.is_some_and(|session| session.unusable(now)) {
             self.violation(Peer::Model, "too_many_bad_messages");
             self.lose_session(role, "bad_messages", false, now);
@@ -182,7 +182,7 @@ impl Call {
     fn on_model_error(&mut self, error: ModelError, now: Time) {
         let class = classify(&error);
         let request = error.event_id.clone().unwrap_or_default();
-        let about_session = self.leg.current().is_refusal(&error);
+        let about_session = self.model.current().is_refusal(&error);
         let refused = self
             .floor
             .refused(&request, class == Class::AlreadyResponding);

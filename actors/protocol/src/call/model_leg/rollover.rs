@@ -64,23 +64,23 @@ impl Plan {
 impl Call {
     /// A session begins: plans the one after it.
     pub(super) fn plan_next_session(&mut self, now: Time) {
-        let Some(session) = self.leg.ready() else {
+        let Some(session) = self.model.ready() else {
             return;
         };
         let life = lifetime(session.expires_at, self.setup.accepted_at, now);
         let plan = Plan::of(life, now);
-        self.leg.plan(plan);
+        self.model.plan(plan);
         self.timers.set(Timer::NextSession, plan.open);
         self.timers.set(Timer::TakeNext, plan.latest);
     }
 
     /// Timers after a fault in a step.
     pub(in crate::call) fn watch_next_session(&mut self, now: Time) {
-        let Some(plan) = self.leg.planned().filter(|_| self.leg.is_ready()) else {
+        let Some(plan) = self.model.planned().filter(|_| self.model.is_ready()) else {
             return;
         };
         self.timers.set(Timer::TakeNext, plan.latest);
-        let due = match self.leg.session(Role::Standby).map(|next| next.phase()) {
+        let due = match self.model.session(Role::Standby).map(|next| next.phase()) {
             None => plan.open.max(now),
             Some(Phase::Dialling { .. }) => now + DIAL_TIMEOUT,
             Some(Phase::Configuring(_)) => now + CONFIGURE_TIMEOUT,
@@ -91,16 +91,16 @@ impl Call {
 
     /// It is time to open the next session, or that took too long.
     pub(in crate::call) fn on_next_session_due(&mut self, now: Time) {
-        if !self.leg.is_ready() {
+        if !self.model.is_ready() {
             return;
         }
-        match self.leg.session(Role::Standby).map(|next| next.phase()) {
+        match self.model.session(Role::Standby).map(|next| next.phase()) {
             // A call that says goodbye needs none, unless it goes on after all.
             None if self.closing.is_pending() => {
                 self.timers.set(Timer::NextSession, now + TRY_AGAIN);
             }
             None => {
-                let id = self.leg.dial_standby(now);
+                let id = self.model.dial_standby(now);
                 self.timers.set(Timer::NextSession, now + DIAL_TIMEOUT);
                 self.effects.push_back(Effect::DialModel(id));
             }
@@ -158,13 +158,13 @@ impl Call {
     pub(super) fn on_standby_ready(&mut self) {
         let told = self.conversation.settled();
         let text = handover::briefing(self.conversation.turns_before(told));
-        if let Some(id) = self.leg.session(Role::Standby).map(|next| next.id()) {
+        if let Some(id) = self.model.session(Role::Standby).map(|next| next.id()) {
             let role = Speaker::System;
             let command = ModelCommand::Tell { role, text };
             self.effects.push_back(Effect::ToModel(id, command));
         }
         self.timers.stop(Timer::NextSession);
-        self.leg.told_standby(told);
+        self.model.told_standby(told);
     }
 
     fn on_standby_error(&mut self, error: ModelError, now: Time) {
@@ -183,7 +183,7 @@ impl Call {
         self.drop_standby();
         self.report(Report::RolloverFailed { why });
         if !fatal {
-            let due = self.leg.try_again(now);
+            let due = self.model.try_again(now);
             self.timers.set_or_stop(Timer::NextSession, due);
         }
     }
@@ -191,14 +191,14 @@ impl Call {
     /// Lets go of the next session.
     pub(in crate::call) fn drop_standby(&mut self) {
         self.timers.stop(Timer::NextSession);
-        if let Some(id) = self.leg.drop_standby() {
+        if let Some(id) = self.model.drop_standby() {
             self.effects.push_back(Effect::CloseModel(id));
         }
     }
 
     /// After every event but a frame: takes the next session if nobody speaks and nothing is under way.
     pub(in crate::call) fn take_next_between_turns(&mut self, now: Time) {
-        let is_pause = self.leg.has_next()
+        let is_pause = self.model.has_next()
             && self.floor.is_pause(self.around(now))
             && self.keys.is_empty()
             && self.preroll.is_empty()
@@ -210,14 +210,14 @@ impl Call {
 
     /// The present session is about to be ended by its server.
     pub(in crate::call) fn on_take_next_due(&mut self, now: Time) {
-        if self.leg.is_ready() {
+        if self.model.is_ready() {
             self.take_standby("forced", now);
         }
     }
 
     /// Goes on with the next session, if it waits; false if there is none.
     pub(super) fn take_standby(&mut self, result: &'static str, now: Time) -> bool {
-        if !self.leg.has_next() {
+        if !self.model.has_next() {
             return false;
         }
         let caller_speaks = self.floor.caller_speaks();
@@ -226,7 +226,7 @@ impl Call {
             old,
             told,
             mut recent,
-        }) = self.leg.take_standby()
+        }) = self.model.take_standby()
         else {
             return false;
         };
@@ -237,7 +237,7 @@ impl Call {
         self.effects.push_back(Effect::CloseModel(old));
         self.begin_session(now);
         self.report(Report::RolledOver {
-            session: self.leg.name(),
+            session: self.model.name(),
             result,
         });
         let since = self.conversation.turns_after(told);
