@@ -13,7 +13,7 @@ use actix_http::ws::{CloseCode, CloseReason, Frame, Message};
 use bytes::Bytes;
 use call_protocol::ids::{Interner, clip};
 use call_protocol::model::command::ModelCommand;
-use call_protocol::model::event::{ModelEvent, Refusal};
+use call_protocol::model::event::{ModelClose, ModelEvent, Refusal};
 use call_protocol::model::openai;
 use call_protocol::model::openai::MAX_MESSAGE;
 use call_protocol::model::session::SessionId;
@@ -267,7 +267,7 @@ impl OpenAiSession {
     pub(super) fn lose(&mut self, why: &str, ctx: &mut Context<Self>) {
         self.socket = None;
         self.say(ModelEvent::Closed {
-            code: None,
+            why: ModelClose::Reset,
             reason: why.to_owned(),
             quiet: self.heard_at.elapsed(),
         });
@@ -321,7 +321,7 @@ impl OpenAiSession {
                     .and_then(|reason| reason.description)
                     .unwrap_or_default();
                 self.say(ModelEvent::Closed {
-                    code,
+                    why: openai::errors::close_of(code),
                     reason: clip(&text, 128).to_owned(),
                     quiet: Duration::ZERO,
                 });
@@ -332,7 +332,10 @@ impl OpenAiSession {
 
     fn on_text(&mut self, text: &Bytes) {
         self.shared.tap(Wire::ModelIn, text);
-        let event = openai::read(text, &mut self.ids).unwrap_or_else(ModelEvent::Unusable);
+        let mut event = openai::read(text, &mut self.ids).unwrap_or_else(ModelEvent::Unusable);
+        if let ModelEvent::ResponseDone(done) = &mut event {
+            openai::prices::price(done, model_of(&self.url));
+        }
         if matches!(event, ModelEvent::Ignored) {
             return;
         }
@@ -371,6 +374,12 @@ impl OpenAiSession {
     }
 }
 
+/// The model that a session's URL asks for.
+fn model_of(url: &str) -> &str {
+    let (_, model) = url.rsplit_once("model=").unwrap_or_default();
+    model.split('&').next().unwrap_or_default()
+}
+
 /// Bytes a message holds.
 fn size(message: &Message) -> usize {
     match message {
@@ -385,7 +394,7 @@ impl Drop for OpenAiSession {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.say(ModelEvent::Closed {
-                code: None,
+                why: ModelClose::Reset,
                 reason: "panicked".to_owned(),
                 quiet: self.heard_at.elapsed(),
             });

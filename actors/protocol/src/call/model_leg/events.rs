@@ -6,9 +6,10 @@ use super::Role;
 use crate::call::Call;
 use crate::call::effect::{Peer, Report};
 use crate::ids::PartKey;
-use crate::model::event::{ItemDone, ItemKind, ModelError, ModelEvent, RateLimit};
-use crate::model::openai::errors::{Class, classify};
-use crate::model::openai::refused::Part;
+use crate::model::config_part::Part;
+use crate::model::event::{
+    ErrorClass, ItemDone, ItemKind, ModelClose, ModelError, ModelEvent, RateLimit,
+};
 use crate::model::session::{Extent, SessionId};
 use crate::time::Time;
 use crate::wire::ReadError;
@@ -130,9 +131,9 @@ impl Call {
             }
             ModelEvent::Rejected(fault) => {
                 self.violation(Peer::Model, fault.label());
-                self.on_model_closed(None, Duration::ZERO, now);
+                self.on_model_closed(ModelClose::Reset, Duration::ZERO, now);
             }
-            ModelEvent::Closed { code, quiet, .. } => self.on_model_closed(code, quiet, now),
+            ModelEvent::Closed { why, quiet, .. } => self.on_model_closed(why, quiet, now),
             ModelEvent::Unresponsive => self.on_model_stuck(now),
         }
     }
@@ -180,26 +181,26 @@ impl Call {
     }
 
     fn on_model_error(&mut self, error: ModelError, now: Time) {
-        let class = classify(&error);
+        let class = error.class;
         let request = error.event_id.clone().unwrap_or_default();
         let about_session = self.model.current().is_refusal(&error);
         let refused = self
             .floor
-            .refused(&request, class == Class::AlreadyResponding);
-        let benign = class == Class::Benign || class == Class::AlreadyResponding;
+            .refused(&request, class == ErrorClass::AlreadyResponding);
+        let benign = class == ErrorClass::Benign || class == ErrorClass::AlreadyResponding;
         if !benign {
             self.report(Report::ModelComplains(Box::new(error.clone())));
         }
         match class {
             // The server was to answer the caller by itself, and could not while something went on that they did not cut.
-            Class::AlreadyResponding if request.is_empty() && self.floor.owes_answer() => {
+            ErrorClass::AlreadyResponding if request.is_empty() && self.floor.owes_answer() => {
                 self.floor.owe_after_running();
             }
-            Class::Benign | Class::AlreadyResponding => {}
-            Class::Configuration if about_session => {
+            ErrorClass::Benign | ErrorClass::AlreadyResponding => {}
+            ErrorClass::Configuration if about_session => {
                 self.ask_for_less(Role::Current, Some(&error), now);
             }
-            Class::Configuration => {
+            ErrorClass::Configuration => {
                 self.violation(Peer::Model, "refused_event");
                 if refused.is_some()
                     && let Some(command) = self.floor.ask_owed()
@@ -207,15 +208,15 @@ impl Call {
                     self.ask_model(command);
                 }
             }
-            Class::Transient(wait) => {
+            ErrorClass::Transient(wait) => {
                 self.violation(Peer::Model, "server_error");
                 if let Some(request) = refused {
                     let retry = self.floor.fail(request, None, wait);
                     self.answer_again(retry, now);
                 }
             }
-            Class::SessionOver => self.lose_model("session_over", false, now),
-            Class::Fatal => self.lose_model("refused", true, now),
+            ErrorClass::SessionOver => self.lose_model("session_over", false, now),
+            ErrorClass::Fatal => self.lose_model("refused", true, now),
         }
     }
 }

@@ -8,9 +8,8 @@ use crate::call::Call;
 use crate::call::effect::{Effect, Peer, Report};
 use crate::call::timers::Timer;
 use crate::model::command::{ModelCommand, SessionSetup, TurnDetection};
+use crate::model::config_part::Part;
 use crate::model::event::{ModelError, Refusal, SessionInfo};
-use crate::model::openai::errors::refusal_is_fatal;
-use crate::model::openai::refused::Part;
 use crate::model::session::{CONFIGURE_TIMEOUT, Configured, DIAL_TIMEOUT, Extent};
 use crate::time::Time;
 
@@ -157,7 +156,7 @@ impl Call {
         let wish = self.session_setup();
         let less = extent.less(&wish);
         let asked = extent.of(wish);
-        let named = error.and_then(|error| Part::named_by(error, &asked));
+        let named = error.and_then(|error| Part::named_by(&error.names, &asked));
         let Some(part) = named else {
             return less;
         };
@@ -195,7 +194,7 @@ impl Call {
         self.timers.stop(Timer::Dial);
         let named = wait_of(refusal);
         self.report_dialled(result, named);
-        self.lose_model_until(result, refusal_is_fatal(refusal), named, now);
+        self.lose_model_until(result, refusal.is_fatal(), named, now);
     }
 
     pub(in crate::call) fn report_dialled(

@@ -8,8 +8,7 @@ use crate::call::outcome::EndReason;
 use crate::call::timers::Timer;
 use crate::call::{Call, Greeting};
 use crate::model::command::{ModelCommand, Role as Speaker};
-use crate::model::event::Refusal;
-use crate::model::openai::errors::close_is_fatal;
+use crate::model::event::{ModelClose, Refusal};
 use crate::model::replay::{
     briefing, briefing_after_deafness, briefing_after_silence, briefing_after_transfer,
 };
@@ -109,24 +108,17 @@ impl Call {
         under_way || self.agent_heard_bytes(now) > 0
     }
 
-    pub(super) fn on_model_closed(&mut self, code: Option<u16>, quiet: Duration, now: Time) {
+    pub(super) fn on_model_closed(&mut self, why: ModelClose, quiet: Duration, now: Time) {
         match self.model.current().phase() {
             Phase::Draining | Phase::Over => {}
             Phase::Dialling { .. } => self.on_refused(&Refusal::Network, now),
             Phase::Configuring(_) | Phase::Ready(_) => {
-                let fatal = code.is_some_and(close_is_fatal);
-                let why = match code {
-                    Some(1001) => "session_over",
-                    Some(3000 | 4000 | 1008) => "refused",
-                    Some(_) => "closed",
-                    None => "reset",
-                };
                 // A path that breaks often swallows everything for a while before anybody is told.
                 let is_missed = !self.floor.caller_speaks() && self.phone.outlasts(quiet, now);
                 if is_missed && self.model.is_ready() {
                     self.floor.nobody_heard();
                 }
-                self.lose_model(why, fatal, now);
+                self.lose_model(why.label(), why.is_fatal(), now);
             }
         }
     }

@@ -11,9 +11,8 @@ use crate::call::Call;
 use crate::call::effect::{Effect, Peer, Report};
 use crate::call::timers::Timer;
 use crate::model::command::{ModelCommand, Role as Speaker};
-use crate::model::event::{ModelError, ModelEvent};
+use crate::model::event::{ErrorClass, ModelError, ModelEvent};
 use crate::model::handover;
-use crate::model::openai::errors::{Class, classify, close_is_fatal, refusal_is_fatal};
 use crate::model::replay::DEAF;
 use crate::model::session::{CONFIGURE_TIMEOUT, DIAL_TIMEOUT, Phase};
 use crate::time::Time;
@@ -119,7 +118,7 @@ impl Call {
             ModelEvent::Refused(refusal) => {
                 let result = label_of(&refusal);
                 self.report_dialled(result, wait_of(&refusal));
-                self.standby_failed(result, refusal_is_fatal(&refusal), now);
+                self.standby_failed(result, refusal.is_fatal(), now);
             }
             ModelEvent::SessionCreated(info) => self.on_created(role, info),
             ModelEvent::SessionConfigured(info) => self.on_configured(role, &info, now),
@@ -128,8 +127,8 @@ impl Call {
                 self.violation(Peer::Model, fault.label());
                 self.standby_failed("closed", false, now);
             }
-            ModelEvent::Closed { code, .. } => {
-                self.standby_failed("closed", code.is_some_and(close_is_fatal), now);
+            ModelEvent::Closed { why, .. } => {
+                self.standby_failed("closed", why.is_fatal(), now);
             }
             ModelEvent::Unresponsive => self.standby_failed("stuck", false, now),
             ModelEvent::RateLimits(limits) => self.on_rate_limits(&limits),
@@ -168,13 +167,13 @@ impl Call {
     }
 
     fn on_standby_error(&mut self, error: ModelError, now: Time) {
-        let class = classify(&error);
+        let class = error.class;
         self.report(Report::ModelComplains(Box::new(error.clone())));
         match class {
-            Class::Configuration => self.ask_for_less(Role::Standby, Some(&error), now),
-            Class::SessionOver => self.standby_failed("session_over", false, now),
-            Class::Fatal => self.standby_failed("refused", true, now),
-            Class::Benign | Class::AlreadyResponding | Class::Transient(_) => {}
+            ErrorClass::Configuration => self.ask_for_less(Role::Standby, Some(&error), now),
+            ErrorClass::SessionOver => self.standby_failed("session_over", false, now),
+            ErrorClass::Fatal => self.standby_failed("refused", true, now),
+            ErrorClass::Benign | ErrorClass::AlreadyResponding | ErrorClass::Transient(_) => {}
         }
     }
 
