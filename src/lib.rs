@@ -36,9 +36,10 @@
 //! | [`commands`] | serve, demo, call, load, emulate-model, check, book: one file each |
 //! | [`settings`] | file and environment → validated [`Settings`](settings::Settings); the table of defaults |
 //! | [`agents`] | which agent answers a number, under which version of the settings; an agent of the settings → what the call machine wants; its tools in one box |
-//! | `calls` | the use cases: taking over what another process left, concluding a call that nobody ended |
-//! | [`service`] | two listeners, one registry, one [admission control](switchboard_actors::admission), one store; shared state, leaving, reload |
-//! | [`phone`] | what Twilio calls: webhook, media socket, after-stream, after-dial, briefing, people called ahead, callbacks, signatures, tickets, TwiML |
+//! | `calls` | the use cases, without HTTP: letting a call in, going on with one, ending one that nobody ended, the people of warm transfers, media sockets, an operator's orders, leaving. They alone ask the registry and the store |
+//! | [`service`] | two listeners, one registry, one [admission control](switchboard_actors::admission), one store; what they share, in small parts; reload |
+//! | [`trust`] | whom the service believes: the secrets, [tickets](trust::ticket) of media sockets, the operator's tokens |
+//! | [`phone`] | what Twilio calls: webhook, media socket, after-stream, after-dial, briefing, people called ahead, callbacks, signatures, TwiML |
 //! | `listener` | how long a request may take and how many may wait, on both listeners; what a page from elsewhere had a browser send |
 //! | `admin` | what the operator calls: calls, hang-up, say, instruct, transfer, drain, metrics, a fault on demand; behind the token |
 //! | [`telemetry`] | log lines of one line, masked numbers, the panic hook |
@@ -151,7 +152,9 @@
 //! * Only `actors/src/openai/`, `actors/src/tools/http.rs` and `actors/src/twilio/rest.rs` import `awc`; so do
 //!   [`commands::check`] and the operator of `demo --faults`, which have no call.
 //! * `call-protocol` imports neither, and asks nobody for the time.
-//! * Handlers here contain no rule about a call.
+//! * Handlers here contain no rule about a call, and a function of theirs has at most twenty lines.
+//! * An area imports those below it: `commands` → `service` → `phone`, `admin` → `calls` → `agents`, `trust` → `settings`. The
+//!   arrows of all packages, and what never happens, stand in `tests/packaging/arrows/rules.rs`; a test reads the imports.
 //! * After start no file is read or written here but by commands, by a reload, and by the appointment book, which is off
 //!   the threads that carry audio.
 //!

@@ -60,26 +60,19 @@ impl Attempts {
         let mut tried = self.tried();
         let from = from.map(network);
         if !tried.contains_key(&from) && tried.len() >= ADDRESSES {
-            let quietest = tried.iter().min_by_key(|(_, tried)| tried.last);
-            if let Some(quietest) = quietest.map(|(from, _)| *from) {
-                tried.remove(&quietest);
-            }
+            forget_quietest(&mut tried);
         }
-        let of_address = tried.entry(from).or_insert(Tried {
+        let first = Tried {
             wrong: 0,
             last: now,
-        });
+        };
+        let of_address = tried.entry(from).or_insert(first);
         if now.saturating_duration_since(of_address.last) >= FORGIVEN {
             of_address.wrong = 0;
         }
         of_address.wrong = of_address.wrong.saturating_add(1);
         of_address.last = now;
-        match of_address.wrong.checked_sub(FREE + 1) {
-            None => Duration::ZERO,
-            Some(more) => FIRST_WAIT
-                .saturating_mul(1 << more.min(16))
-                .min(LONGEST_WAIT),
-        }
+        of_address.wait()
     }
 
     /// A place among the answers that wait, if there is one.
@@ -88,6 +81,25 @@ impl Attempts {
         let place = Waiting(&self.waiting);
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         (before < WAITING).then_some(place)
+    }
+}
+
+impl Tried {
+    /// How long the answer to the last one waits.
+    fn wait(self) -> Duration {
+        match self.wrong.checked_sub(FREE + 1) {
+            None => Duration::ZERO,
+            Some(more) => FIRST_WAIT
+                .saturating_mul(1 << more.min(16))
+                .min(LONGEST_WAIT),
+        }
+    }
+}
+
+fn forget_quietest(tried: &mut HashMap<Option<IpAddr>, Tried>) {
+    let quietest = tried.iter().min_by_key(|(_, tried)| tried.last);
+    if let Some(quietest) = quietest.map(|(from, _)| *from) {
+        tried.remove(&quietest);
     }
 }
 

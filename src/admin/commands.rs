@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::calls::{bad_body, find, order};
-use crate::service::state::AppState;
+use super::state::AdminState;
 use switchboard_base::number::PhoneNumber;
 
 /// `{"text":"…"}`
@@ -28,38 +28,41 @@ struct To {
 type Body = Result<web::Bytes, actix_web::Error>;
 
 pub(crate) async fn say(
-    app: web::Data<AppState>,
+    state: web::Data<AdminState>,
     call: web::Path<String>,
     body: Body,
 ) -> HttpResponse {
-    command(&app, &call, "say", || words(&body).map(OperatorEvent::Say)).await
+    command(&state, &call, "say", || {
+        words(&body).map(OperatorEvent::Say)
+    })
+    .await
 }
 
 pub(crate) async fn instruct(
-    app: web::Data<AppState>,
+    state: web::Data<AdminState>,
     call: web::Path<String>,
     body: Body,
 ) -> HttpResponse {
     let wish = || words(&body).map(OperatorEvent::Instruct);
-    command(&app, &call, "instruct", wish).await
+    command(&state, &call, "instruct", wish).await
 }
 
 pub(crate) async fn transfer(
-    app: web::Data<AppState>,
+    state: web::Data<AdminState>,
     call: web::Path<String>,
     body: Body,
 ) -> HttpResponse {
     let wish = || destination(&body).map(OperatorEvent::Transfer);
-    command(&app, &call, "transfer", wish).await
+    command(&state, &call, "transfer", wish).await
 }
 
 async fn command(
-    app: &AppState,
+    state: &AdminState,
     call: &str,
     what: &str,
     wish: impl FnOnce() -> Result<OperatorEvent, String>,
 ) -> HttpResponse {
-    let found = match find(app, call).await {
+    let found = match find(state, call).await {
         Ok(found) => found,
         Err(answer) => return answer,
     };

@@ -11,12 +11,13 @@ use actix_web::{HttpResponse, web};
 use call_protocol::phone::CallSid;
 use serde::Deserialize;
 use serde_json::json;
-use switchboard_actors::fault::{Break, Fault, RegistryFault, StoreFault};
+use switchboard_actors::fault::{Fault, RegistryFault, StoreFault};
 use switchboard_actors::tools::ToolStep;
 
-use super::calls::bad_body;
+use super::calls::{bad_body, no_such_call, registry_silent};
 use super::problem;
-use crate::service::state::AppState;
+use super::state::AdminState;
+use crate::calls::fault::{break_call, break_registry, break_store};
 
 /// The longest stall, in milliseconds: a drill must end by itself.
 const LONGEST_MS: u64 = 30_000;
@@ -96,86 +97,78 @@ fn no_wish(error: &serde_json::Error) -> HttpResponse {
     ))
 }
 
+impl OfCall {
+    /// As the actors name it.
+    fn fault(self) -> Fault {
+        match self {
+            Self::PanicInStep {} => Fault::PanicInStep,
+            Self::PanicInActor {} => Fault::PanicInActor,
+            Self::PanicUnguarded {} => Fault::PanicUnguarded,
+            Self::PanicInEffect {} => Fault::PanicInEffect,
+            Self::PanicInStart {} => Fault::PanicInStart,
+            Self::PanicInEveryStep {} => Fault::Spoil,
+            Self::PanicInTool {} => Fault::PanicInTool,
+            Self::StopTool { at } => Fault::StopTool(at),
+            Self::PanicInModel {} => Fault::PanicInModel,
+            Self::PanicInPhone {} => Fault::PanicInPhone,
+            Self::PanicInHandler {} => panic!("fault hook"),
+            Self::StallStep { ms: Stall(time) } => Fault::StallStep(time),
+            Self::StallActor { ms: Stall(time) } => Fault::StallActor(time),
+            Self::StallModel { ms: Stall(time) } => Fault::StallModel(time),
+            Self::StallPhone { ms: Stall(time) } => Fault::StallPhone(time),
+        }
+    }
+}
+
 pub(crate) async fn of_call(
-    app: web::Data<AppState>,
+    state: web::Data<AdminState>,
     call: web::Path<String>,
     body: web::Bytes,
 ) -> HttpResponse {
-    let wish = match serde_json::from_slice::<OfCall>(&body) {
-        Ok(wish) => wish,
+    let fault = match serde_json::from_slice::<OfCall>(&body) {
+        Ok(wish) => wish.fault(),
         Err(error) => return no_wish(&error),
     };
-    let fault = match wish {
-        OfCall::PanicInStep {} => Fault::PanicInStep,
-        OfCall::PanicInActor {} => Fault::PanicInActor,
-        OfCall::PanicUnguarded {} => Fault::PanicUnguarded,
-        OfCall::PanicInEffect {} => Fault::PanicInEffect,
-        OfCall::PanicInStart {} => Fault::PanicInStart,
-        OfCall::PanicInEveryStep {} => Fault::Spoil,
-        OfCall::PanicInTool {} => Fault::PanicInTool,
-        OfCall::StopTool { at } => Fault::StopTool(at),
-        OfCall::PanicInModel {} => Fault::PanicInModel,
-        OfCall::PanicInPhone {} => Fault::PanicInPhone,
-        OfCall::PanicInHandler {} => panic!("fault hook"),
-        OfCall::StallStep { ms: Stall(time) } => Fault::StallStep(time),
-        OfCall::StallActor { ms: Stall(time) } => Fault::StallActor(time),
-        OfCall::StallModel { ms: Stall(time) } => Fault::StallModel(time),
-        OfCall::StallPhone { ms: Stall(time) } => Fault::StallPhone(time),
+    let Some(sid) = CallSid::parse(&call) else {
+        return no_such_call();
     };
-    let found = match CallSid::parse(&call) {
-        Some(sid) => app.ask(Break(sid, fault)).await,
-        None => Some(false),
-    };
-    match found {
+    match break_call(&state.calls, sid, fault).await {
         Some(true) => {
             log::warn!(target: "switchboard", call_sid = call.as_str(), fault:?; "fault put into a call by the operator");
             HttpResponse::Accepted().json(json!({"call_sid": call.as_str(), "fault": "ordered"}))
         }
-        Some(false) => problem(
-            StatusCode::NOT_FOUND,
-            "not_found",
-            "there is no live call with this SID",
-        ),
-        None => problem(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "unavailable",
-            "the registry of calls does not answer",
-        ),
+        Some(false) => no_such_call(),
+        None => registry_silent(),
     }
 }
 
-pub(crate) async fn of_process(app: web::Data<AppState>, body: web::Bytes) -> HttpResponse {
+pub(crate) async fn of_process(state: web::Data<AdminState>, body: web::Bytes) -> HttpResponse {
     let wish = match serde_json::from_slice::<OfProcess>(&body) {
         Ok(wish) => wish,
         Err(error) => return no_wish(&error),
     };
-    let is_there = match wish {
-        OfProcess::PanicInMetrics {} => {
-            app.metrics.break_scrape();
-            true
-        }
-        OfProcess::PanicInRegistry {} => {
-            app.registry.do_send(RegistryFault::Panic);
-            true
-        }
-        OfProcess::StallRegistry { ms: Stall(time) } => {
-            app.registry.do_send(RegistryFault::Stall(time));
-            true
-        }
-        OfProcess::PanicInWebhook {} => {
-            app.break_webhook();
-            true
-        }
-        OfProcess::PanicInStore {} => app.store.fail(StoreFault::Panic),
-        OfProcess::StallStore { ms: Stall(time) } => app.store.fail(StoreFault::Stall(time)),
-    };
-    if !is_there {
-        return problem(
-            StatusCode::CONFLICT,
-            "wrong_state",
-            "a store in memory has no thread of its own",
-        );
+    if !put(&state, wish) {
+        let message = "a store in memory has no thread of its own";
+        return problem(StatusCode::CONFLICT, "wrong_state", message);
     }
     log::warn!(target: "switchboard", fault:? = wish; "fault put into the process by the operator");
     HttpResponse::Accepted().json(json!({"fault": "ordered"}))
+}
+
+/// Puts a fault into the process; gives whether there is something to break.
+fn put(state: &AdminState, wish: OfProcess) -> bool {
+    let calls = &state.calls;
+    match wish {
+        OfProcess::PanicInMetrics {} => state.metrics.break_scrape(),
+        OfProcess::PanicInRegistry {} => break_registry(calls, RegistryFault::Panic),
+        OfProcess::StallRegistry { ms: Stall(time) } => {
+            break_registry(calls, RegistryFault::Stall(time));
+        }
+        OfProcess::PanicInWebhook {} => state.webhook_fault.plan(),
+        OfProcess::PanicInStore {} => return break_store(calls, StoreFault::Panic),
+        OfProcess::StallStore { ms: Stall(time) } => {
+            return break_store(calls, StoreFault::Stall(time));
+        }
+    }
+    true
 }

@@ -12,6 +12,8 @@ mod calls;
 mod commands;
 #[cfg(feature = "fault-hook")]
 mod fault;
+mod process;
+pub(crate) mod state;
 
 /// Every route of the admin listener. What is not in here is not served, and what is here is behind the token.
 const ROUTES: &[Served] = &[
@@ -36,8 +38,8 @@ const ROUTES: &[Served] = &[
     }),
     #[cfg(feature = "fault-hook")]
     post("/admin/fault", || web::route().to(fault::of_process)),
-    post("/admin/drain", || web::route().to(calls::drain)),
-    get("/metrics", || web::route().to(calls::metrics)),
+    post("/admin/drain", || web::route().to(process::drain)),
+    get("/metrics", || web::route().to(process::metrics)),
 ];
 
 /// Method and path of every route of the admin listener, for tests that leave none out.

@@ -213,6 +213,12 @@ impl ConfigHistory {
         self.newest().1.book.clone()
     }
 
+    /// What the book cannot do its work for, if it cannot.
+    pub(crate) fn trouble_of_the_book(&self) -> Option<&'static str> {
+        let fault = self.book()?.trouble()?;
+        Some(fault.reason())
+    }
+
     /// How callers are transferred now.
     pub(crate) fn transfer(&self) -> Transfer {
         self.newest().1.settings.transfer.clone()
@@ -258,13 +264,13 @@ impl ConfigHistory {
 
     /// Who answers a new call, told what its variables say, and the number of the reading. `named` is asked for by
     /// name; one that does not exist is passed over.
-    pub(crate) async fn ready(
+    pub(crate) async fn who_answers(
         &self,
         called: &str,
         named: Option<&str>,
         caller: Option<&str>,
-        now: jiff::Timestamp,
     ) -> (Arc<AgentProfile>, u32) {
+        let now = jiff::Timestamp::now();
         let (number, config_snapshot) = self.newest();
         let agent = match named.and_then(|name| config_snapshot.settings.agent(name)) {
             Some(agent) => agent.clone(),

@@ -9,7 +9,7 @@ use switchboard_actors::messages::CallInfo;
 use switchboard_actors::registry::messages::Refused;
 use switchboard_actors::store::{Ring, Rung};
 
-use crate::service::state::AppState;
+use super::Calls;
 use switchboard_base::number::callable;
 
 /// A caller is not kept waiting for a store that does not answer, but let in.
@@ -17,18 +17,18 @@ const STORE_ANSWERS: Duration = Duration::from_millis(200);
 
 /// A call that is not answered because its number has called so often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooMany {
+pub(super) struct TooMany {
     /// Whether it may cost nothing more: those over twice the limit meet the busy tone.
-    pub(crate) is_flood: bool,
+    pub(super) is_flood: bool,
 }
 
 /// Counts a new call.
-pub(crate) async fn ring(app: &AppState, info: &CallInfo) -> Result<(), TooMany> {
+pub(super) async fn ring(calls: &Calls, info: &CallInfo) -> Result<(), TooMany> {
     if info.direction == Direction::Outbound {
         return Ok(());
     }
     let number = callable(Some(&info.number.0));
-    let Some(most) = app.callers().most_calls(number) else {
+    let Some(most) = calls.agents.callers().most_calls(number) else {
         return Ok(());
     };
     let ring = Ring {
@@ -36,7 +36,7 @@ pub(crate) async fn ring(app: &AppState, info: &CallInfo) -> Result<(), TooMany>
         call: info.call,
         most,
     };
-    let rung = app.store.ring(ring, unix_now());
+    let rung = calls.store.ring(ring, unix_now());
     match actix::clock::timeout(STORE_ANSWERS, rung).await {
         Ok(Ok(Rung::TurnedAway(turn))) => {
             if turn == 1 {
@@ -56,9 +56,9 @@ pub(crate) async fn ring(app: &AppState, info: &CallInfo) -> Result<(), TooMany>
 }
 
 /// A call that was counted is not taken for another reason.
-pub(crate) fn unring(app: &AppState, call: CallSid) {
+pub(super) fn unring(calls: &Calls, call: CallSid) {
     // Nobody waits for it.
-    drop(app.store.unring(call));
+    drop(calls.store.unring(call));
 }
 
 /// Stands for a number in the store, where numbers are not written down. All that are withheld are one.

@@ -1,180 +1,190 @@
-//! Calls that change their owner: announced by one process and met by another, or gone on with after a loss.
+//! A caller whose media socket is closed, or whom nobody took after a transfer: what comes next, by what this process
+//! knows of the call, or else by what another one wrote down.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use bytes::Bytes;
-use call_protocol::checkpoint::Checkpoint;
+use call_protocol::call::outcome::{Destination, EndReason, NextStep, Stage, Unreached};
+use call_protocol::checkpoint::{Checkpoint, Standing};
 use call_protocol::phone::CallSid;
-use switchboard_actors::call::unix_now;
-use switchboard_actors::messages::{CallInfo, CallerNumber, Ownership};
-use switchboard_actors::registry::messages::{AdmitForeign, Claimed, Refused};
-use switchboard_actors::store::{Answer, CallStore, Claim, StoreError};
-use tokio::sync::watch;
+use switchboard_actors::messages::{CallInfo, Ownership};
+use switchboard_actors::registry::messages::{LastOutcome, Refused};
 
-use crate::phone::twilio::incoming_call;
-use crate::phone::twilio::webhook::Webhook;
-use crate::service::state::AppState;
-use crate::trust::ticket;
+use super::admit::{self, Ringing};
+use super::{Calls, consult};
+use crate::agents::routing::Answering;
 use switchboard_base::number::callable;
 
-/// Longest wait for the store before the caller is answered without it.
-const STORE_ANSWERS: Duration = Duration::from_millis(250);
+/// What comes next for a caller.
+pub(crate) enum Next {
+    HangUp,
+    /// Somebody else takes them, who may have been called before and wait for them.
+    Transfer {
+        to: Option<Destination>,
+        awaited_by: Option<u32>,
+    },
+    /// The agent cannot go on.
+    Fallback,
+    /// The agent goes on, on a media socket that this ticket opens.
+    Connect {
+        token: String,
+    },
+    /// This process leaves: another one is to be asked.
+    Elsewhere,
+}
 
-/// An announcement is not worth waiting for any longer: only another process would read it.
-const ANNOUNCED: Duration = Duration::from_millis(200);
+/// What is known of a call that may go on.
+struct Known {
+    info: CallInfo,
+    step: NextStep,
+    to: Option<Destination>,
+    awaited_by: Option<u32>,
+    left: Option<Checkpoint>,
+}
 
-async fn within<T>(limit: Duration, answer: Answer<T>) -> Result<T, StoreError> {
-    match actix::clock::timeout(limit, answer).await {
-        Ok(answer) => answer,
-        Err(_) => Err(StoreError::Away),
+/// The media socket is closed.
+pub(crate) async fn after_stream(
+    calls: &Calls,
+    ringing: &Ringing,
+    is_over: bool,
+) -> (Answering, Next) {
+    let mut known = known_here(calls, ringing).await;
+    // A process that leaves takes nothing over: the next one would have to take it over again.
+    if known.step == NextStep::Reconnect && calls.table.is_draining() {
+        return (calls.answering(&known.info), leave_it(calls));
+    }
+    if known.step == NextStep::Reconnect {
+        look_elsewhere(calls, ringing, &mut known, is_over).await;
+    }
+    let agent = calls.answering(&known.info);
+    log::info!(target: "switchboard::phone", call_sid = ringing.call.as_str(), next:? = known.step; "after the stream");
+    let next = match known.step {
+        NextStep::HangUp => Next::HangUp,
+        NextStep::Transfer => Next::Transfer {
+            to: known.to,
+            awaited_by: known.awaited_by,
+        },
+        NextStep::Fallback => Next::Fallback,
+        NextStep::Reconnect => connect_again(calls, known.info, known.left).await,
+    };
+    (agent, next)
+}
+
+/// What this process knows of the call.
+async fn known_here(calls: &Calls, ringing: &Ringing) -> Known {
+    let ending = calls.table.ask(LastOutcome(ringing.call)).await.flatten();
+    let Some(ending) = ending else {
+        return Known {
+            info: admit::info(calls, ringing).await,
+            step: NextStep::Reconnect,
+            to: None,
+            awaited_by: None,
+            left: None,
+        };
+    };
+    let step = ending
+        .reason
+        .map_or(NextStep::Reconnect, EndReason::next_step);
+    Known {
+        info: ending.info,
+        step,
+        to: ending.transfer_to,
+        awaited_by: ending.awaited_by,
+        left: None,
     }
 }
 
-/// What the call's owner wrote down last; the call stays whose it is. `None` if nobody wrote anything, or not readably.
-pub(crate) async fn look(app: &AppState, call: CallSid) -> Option<Checkpoint> {
-    let found = within(STORE_ANSWERS, app.store.look(call, unix_now())).await;
-    let read = found.map(|found| found.map(|document| Checkpoint::decode(&document)));
-    match read {
-        Ok(None) => None,
-        Ok(Some(Ok(checkpoint))) => Some(checkpoint),
-        Ok(Some(Err(error))) => {
-            log::warn!(target: "switchboard::phone", call_sid = call.as_str(), error:% = error; "checkpoint not read");
-            None
-        }
-        Err(error) => {
-            log::warn!(target: "switchboard::phone", call_sid = call.as_str(), error:% = error; "store not read");
-            None
+/// What the call's owner wrote down goes before what this process knows of a call that may go on.
+async fn look_elsewhere(calls: &Calls, ringing: &Ringing, known: &mut Known, is_over: bool) {
+    known.info.ownership = Ownership::Due;
+    known.left = calls.left(ringing.call).await;
+    let Some(left) = &known.left else {
+        return;
+    };
+    let (step, to) = left.aftermath();
+    known.step = step;
+    known.to = to.cloned();
+    let person = left.person.as_ref();
+    known.awaited_by = person
+        .filter(|person| person.stage == Stage::Waiting)
+        .map(|person| person.attempt);
+    if let Some(person) = person.filter(|_| is_over) {
+        consult::let_go(calls, ringing.call, person);
+    }
+    same_agent(calls, ringing, &mut known.info, &left.agent).await;
+}
+
+/// Nobody took the caller: they go back to the agent, which is told why.
+pub(crate) async fn after_dial(
+    calls: &Calls,
+    ringing: &Ringing,
+    to: Option<Destination>,
+    why: Unreached,
+) -> (Answering, Next) {
+    let mut info = known_here(calls, ringing).await.info;
+    if calls.table.is_draining() {
+        return (calls.answering(&info), leave_it(calls));
+    }
+    info.ownership = Ownership::Due;
+    let left = calls.left(ringing.call).await;
+    // Without a checkpoint the conversation is lost, but not what the caller has to be told.
+    let mut left = left.unwrap_or_else(|| transferred(&info.agent.name, to));
+    if let Some(person) = &left.person {
+        consult::let_go(calls, ringing.call, person);
+    }
+    same_agent(calls, ringing, &mut info, &left.agent).await;
+    let agent = calls.answering(&info);
+    if !left.come_back(why) {
+        log::warn!(target: "switchboard::phone", call_sid = ringing.call.as_str(), returns = left.returns; "no way back to the agent");
+        return (agent, Next::Fallback);
+    }
+    (agent, connect_again(calls, info, Some(left)).await)
+}
+
+/// What a call left that was transferred, and of which nothing else is known.
+fn transferred(agent: &str, to: Option<Destination>) -> Checkpoint {
+    Checkpoint {
+        epoch: 1,
+        agent: agent.to_owned(),
+        standing: Standing::Over {
+            reason: EndReason::Transferred,
+            to,
+        },
+        ..Checkpoint::default()
+    }
+}
+
+/// Nobody comes back to this call: what was said in it need not be kept.
+pub(crate) async fn nobody_comes_back(calls: &Calls, call: CallSid) {
+    if let Some(left) = calls.left(call).await {
+        // The work is lined up; its answer changes nothing.
+        drop(calls.store.forget(call, left.epoch));
+    }
+}
+
+fn leave_it(calls: &Calls) -> Next {
+    let reason = Refused::Draining.label();
+    calls.metrics.admission_rejected(reason);
+    Next::Elsewhere
+}
+
+async fn connect_again(calls: &Calls, info: CallInfo, left: Option<Checkpoint>) -> Next {
+    match admit::come_again(calls, info, left).await {
+        Ok(arrived) => Next::Connect {
+            token: arrived.token,
+        },
+        Err(reason) => {
+            calls.metrics.admission_rejected(reason);
+            Next::Fallback
         }
     }
 }
 
 /// The agent that had the call goes on with it, even if the number belongs to another agent by now.
-pub(crate) async fn same_agent(
-    app: &AppState,
-    webhook: &Webhook,
-    info: &mut CallInfo,
-    agent: &str,
-) {
+async fn same_agent(calls: &Calls, ringing: &Ringing, info: &mut CallInfo, agent: &str) {
     if info.agent.name == agent {
         return;
     }
-    let from = callable(incoming_call::believed(app, webhook));
-    let called = webhook.form.get("To").unwrap_or_default();
-    (info.agent, info.config_snapshot) = app.who_answers(called, Some(agent), from).await;
-}
-
-/// Takes a call over from its owner: from here on nobody else may speak in it. A call that nobody wrote down, or
-/// not readably, begins anew.
-pub(crate) async fn take_over(app: &AppState, call: CallSid) -> Ownership {
-    let mut claim = app.store.claim(call, unix_now());
-    let Ok(claim) = actix::clock::timeout(STORE_ANSWERS, &mut claim).await else {
-        log::warn!(target: "switchboard::phone", call_sid = call.as_str(); "call taken over before the store has answered");
-        app.metrics.resumed("failed");
-        return late(app.store.clone(), call, claim);
-    };
-    let (epoch, left) = match claim {
-        Ok(claim) => (claim.epoch, claim.checkpoint),
-        Err(error) => {
-            log::warn!(target: "switchboard::phone", call_sid = call.as_str(), error:% = error; "call taken over without its checkpoint");
-            app.metrics.resumed("failed");
-            return late(app.store.clone(), call, app.store.claim(call, unix_now()));
-        }
-    };
-    let checkpoint = match left.as_deref().map(Checkpoint::decode) {
-        None => None,
-        Some(Ok(checkpoint)) => Some(checkpoint),
-        Some(Err(error)) => {
-            log::warn!(target: "switchboard::phone", call_sid = call.as_str(), error:% = error; "checkpoint not read");
-            app.metrics.resumed("failed");
-            None
-        }
-    };
-    Ownership::Taken {
-        epoch,
-        checkpoint: checkpoint.filter(Checkpoint::has_begun).map(Arc::new),
-    }
-}
-
-/// The claim is made as soon as the store can: who writes under another number than it gives is taken for an earlier
-/// owner. Tried until it is made, or nobody needs it any more.
-fn late(store: Arc<dyn CallStore>, call: CallSid, mut claim: Answer<Claim>) -> Ownership {
-    let (tell, told) = watch::channel(None);
-    actix::spawn(async move {
-        while !tell.is_closed() {
-            if let Ok(claim) = claim.await {
-                tell.send_replace(Some(claim.epoch));
-                return;
-            }
-            actix::clock::sleep(STORE_ANSWERS).await;
-            claim = store.claim(call, unix_now());
-        }
-    });
-    Ownership::Late(told)
-}
-
-/// Writes down that a media socket is awaited, and with which ticket: it may be opened at another process. `left` is
-/// what the owner before wrote.
-pub(crate) async fn announce(
-    app: &AppState,
-    info: &CallInfo,
-    token: &str,
-    left: Option<Checkpoint>,
-) {
-    let mut checkpoint = left.unwrap_or_else(|| Checkpoint {
-        epoch: 1,
-        ..Checkpoint::default()
-    });
-    checkpoint.agent.clone_from(&info.agent.name);
-    checkpoint.from.clone_from(&info.from);
-    checkpoint.to.clone_from(&info.to);
-    checkpoint.direction = info.direction;
-    checkpoint.ticket = Some(ticket::fingerprint(token));
-    let epoch = checkpoint.epoch;
-    let Ok(document) = checkpoint.encode() else {
-        // What was read has fitted; without its oldest turns it fits again.
-        return;
-    };
-    let document = Bytes::from(document);
-    let saved = app.store.save(info.call, epoch, document, unix_now());
-    if let Err(error) = within(ANNOUNCED, saved).await {
-        log::debug!(target: "switchboard::phone", call_sid = info.call.as_str(), error:% = error; "call not announced to other processes");
-    }
-}
-
-/// Whether a ticket opens a socket of this process: once over all that share the store.
-pub(crate) async fn redeem(app: &AppState, token: &str) -> Result<bool, StoreError> {
-    let ticket = ticket::fingerprint(token);
-    let redeemed = app.store.redeem(ticket, app.process, unix_now());
-    within(STORE_ANSWERS, redeemed).await
-}
-
-/// A genuine ticket that this process did not give out: another may have, and its call is let in here, once.
-pub(crate) async fn adopt(
-    app: &AppState,
-    call: CallSid,
-    token: &str,
-) -> Result<Claimed, &'static str> {
-    let announced = look(app, call).await.ok_or("unknown_ticket")?;
-    match &announced.ticket {
-        Some(awaited) if *awaited == ticket::fingerprint(token) => {}
-        Some(_) => return Err("unknown_ticket"),
-        None => return Err("used_ticket"),
-    }
-    let called = announced.to.as_deref().unwrap_or_default();
-    let (agent, config_snapshot) = app.who_answers(called, Some(&announced.agent), None).await;
-    let info = CallInfo {
-        call,
-        from: announced.from,
-        // Written down masked: a tool of this call has to do without it.
-        number: CallerNumber::default(),
-        to: announced.to,
-        direction: announced.direction,
-        agent,
-        config_snapshot,
-        ownership: Ownership::Due,
-    };
-    let token = token.to_owned();
-    let answer = app.ask(AdmitForeign { info, token }).await;
-    answer.ok_or("registry_silent")?.map_err(Refused::label)
+    let from = callable(ringing.believed(calls.agents.book_rules()));
+    let who = calls
+        .agents
+        .who_answers(ringing.called(), Some(agent), from);
+    (info.agent, info.config_snapshot) = who.await;
 }

@@ -10,13 +10,15 @@ use actix_web::{Error, HttpResponse, web};
 use crate::listener::origin;
 use crate::listener::watch::Watch;
 use crate::routes::{Served, get, post, resources};
-use crate::service::state::AppState;
 
+pub(crate) mod address;
 mod health;
 pub(crate) mod media_stream;
 pub(crate) mod pending_streams;
+pub(crate) mod state;
 pub mod twilio;
 
+use state::PhoneState;
 use twilio::{after_dial, after_stream, callbacks, consult, incoming_call, whisper};
 
 /// What is refused whatever is asked for. Where signatures and tickets are not looked at, a page from elsewhere must not
@@ -26,37 +28,37 @@ pub(crate) async fn gate(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let app = request.app_data::<web::Data<AppState>>();
-    let names = app.and_then(|app| Some((app, app.public_names()?)));
-    if let Some((app, names)) = names
-        && let Err(foreign) = origin::check(request.headers(), names)
-    {
-        let answer = HttpResponse::Forbidden().force_close().finish();
-        if request.path().starts_with("/media-stream") {
-            app.metrics.stream_rejected(foreign.reason());
-            app.refusals.socket(foreign.reason());
-        } else {
-            app.metrics.webhook_rejected(foreign.reason());
-            let path = request.path();
-            app.refusals
-                .webhook(foreign.reason(), answer.status(), path);
-        }
-        return Ok(request.into_response(answer));
+    let state = request.app_data::<web::Data<PhoneState>>();
+    let refused =
+        state.and_then(|state| foreign(state, &request).or_else(|| spared(state, &request)));
+    match refused {
+        Some(answer) => Ok(request.into_response(answer)),
+        None => Ok(next.call(request).await?.map_into_boxed_body()),
     }
-    let is_spare = |watch: &Rc<Watch>| watch.is_spare();
-    if request.conn_data::<Rc<Watch>>().is_some_and(is_spare)
-        && !matches!(request.path(), "/healthz" | "/readyz")
-        && let Some(app) = app
-    {
-        // The last descriptors are kept: what a call needs besides this one is not to be had.
-        let answer = HttpResponse::ServiceUnavailable().force_close().finish();
-        app.metrics.webhook_rejected("no_descriptors");
-        let path = request.path();
-        app.refusals
-            .webhook("no_descriptors", answer.status(), path);
-        return Ok(request.into_response(answer));
+}
+
+/// Refuses what a page from elsewhere had a browser send.
+fn foreign(state: &PhoneState, request: &ServiceRequest) -> Option<HttpResponse> {
+    let names = state.address.names()?;
+    let reason = origin::check(request.headers(), names).err()?.reason();
+    let answer = HttpResponse::Forbidden().force_close().finish();
+    if request.path().starts_with("/media-stream") {
+        state.socket_refused(reason);
+    } else {
+        state.webhook_refused(reason, answer.status(), request.path());
     }
-    Ok(next.call(request).await?.map_into_boxed_body())
+    Some(answer)
+}
+
+/// The last descriptors are kept: what a call needs besides this one is not to be had.
+fn spared(state: &PhoneState, request: &ServiceRequest) -> Option<HttpResponse> {
+    let watch = request.conn_data::<Rc<Watch>>()?;
+    if !watch.is_spare() || matches!(request.path(), "/healthz" | "/readyz") {
+        return None;
+    }
+    let answer = HttpResponse::ServiceUnavailable().force_close().finish();
+    state.webhook_refused("no_descriptors", answer.status(), request.path());
+    Some(answer)
 }
 
 /// Every route of the public listener.

@@ -1,8 +1,7 @@
 //! The running service: two listeners, one registry.
 
-pub(crate) mod drain;
 mod reload;
-pub(crate) mod state;
+mod state;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -32,14 +31,19 @@ use switchboard_actors::store::memory::MemoryStore;
 use switchboard_actors::store::sqlite::{Counters, SqliteStore};
 use switchboard_actors::twilio::rest::Rest;
 
+use crate::admin::state::AdminState;
 use crate::agents::catalog::{OwnTools, ToolContext, check_names};
 use crate::agents::routing::AnsweringError;
+use crate::agents::routing::ConfigHistory;
+use crate::calls::{CallTable, Calls, drain};
+use crate::listener::refusals::Refusals;
 use crate::listener::room::Room;
 use crate::listener::{self, Bounds, pace};
 use crate::phone::media_stream::DiallerOfThread;
+use crate::phone::state::PhoneState;
 use crate::settings::{Settings, Store};
 use crate::trust::Keyring;
-use state::{AppState, StateParts};
+use state::{State, StateParts};
 
 pub use reload::ConfigReloader;
 
@@ -72,7 +76,8 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     /// Its calls.
     pub registry: Addr<Registry>,
-    app: web::Data<AppState>,
+    calls: Arc<Calls>,
+    reloader: ConfigReloader,
     servers: Vec<ServerHandle>,
 }
 
@@ -171,29 +176,28 @@ impl Service {
             tls: endpoint.tls.clone(),
             metrics: metrics.clone(),
         };
-        let ground = StateParts {
-            registry: registry.clone(),
+        let parts = StateParts {
+            table: CallTable::new(registry.clone(), admission, EventBus::new(metrics.clone())),
             store,
             metrics: metrics.clone(),
-            admission,
             keyring,
             rest: rest(&settings, &endpoint),
             tap,
         };
-        let app = AppState::new(settings, base, ground, workshop)?;
-        let app = web::Data::new(app);
-        watch_book(app.clone());
-        tell_rest(app.clone());
+        let state = State::new(settings, base, parts, workshop)?;
+        watch_book(state.agents);
+        tell_rest(state.refusals);
         let servers = vec![
-            serve_public(public, workers, room, app.clone(), endpoint)?,
-            serve_admin(admin, room, app.clone())?,
+            serve_public(public, workers, room, state.phone, endpoint)?,
+            serve_admin(admin, room, state.admin)?,
         ];
         Ok(Self {
             public: public_address,
             admin: admin_address,
             metrics,
             registry,
-            app,
+            calls: state.calls,
+            reloader: state.reloader,
             servers,
         })
     }
@@ -201,53 +205,53 @@ impl Service {
     /// What happens in its calls, for whoever subscribes.
     #[must_use]
     pub fn events(&self) -> &EventBus {
-        &self.app.events
+        &self.calls.table.events
     }
 
     /// Its live calls, which can be listened to.
     #[must_use]
     pub fn live_calls(&self) -> &LiveCalls {
-        &self.app.live_calls
+        &self.calls.table.live_calls
     }
 
     /// What gives the service new settings.
     #[must_use]
     pub fn renewal(&self) -> ConfigReloader {
-        ConfigReloader(self.app.clone())
+        self.reloader.clone()
     }
 
     /// Takes no more calls; live ones go on.
     pub fn drain(&self) {
-        self.app.drain();
+        self.calls.table.drain();
     }
 
     /// Whether it takes no more calls.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.app.is_draining()
+        self.calls.table.is_draining()
     }
 
     /// Waits for the live calls to end; at the drain deadline those that remain are written down and closed so that
     /// Twilio's next request takes them elsewhere. Call [`drain`](Self::drain) first.
     pub async fn drained(&self) {
-        crate::service::drain::drained(&self.app).await;
+        drain::drained(&self.calls).await;
     }
 
     /// Writes every live call down and closes it with 1001.
     pub async fn hand_over(&self) {
-        crate::service::drain::hand_over(&self.app).await;
+        drain::hand_over(&self.calls).await;
     }
 
     /// Stops listening, and has the store's files hold nothing of calls that are over. Live sockets should be closed by
     /// now.
     pub async fn stop(&self) {
         // Calls that are over have waited for the store as long as there was time.
-        self.app.live_calls.tell_the_rest();
+        self.calls.table.tell_the_rest();
         for server in &self.servers {
             server.stop(false).await;
         }
         // What fails, the store complains of itself.
-        let _ = actix::clock::timeout(TIDYING, self.app.store.tidy()).await;
+        let _ = actix::clock::timeout(TIDYING, self.calls.store.tidy()).await;
     }
 }
 
@@ -294,12 +298,12 @@ fn keep_clean(store: Arc<dyn CallStore>) {
 }
 
 /// Looks at the appointment book's file when nobody asks it anything, as long as the service lives.
-fn watch_book(app: web::Data<AppState>) {
+fn watch_book(agents: Arc<ConfigHistory>) {
     actix::spawn(async move {
         let mut tick = actix::clock::interval(LOOK_EVERY);
         loop {
             tick.tick().await;
-            if let Some(book) = app.book() {
+            if let Some(book) = agents.book() {
                 // Off the thread of the registry. What is wrong, the book complains of itself.
                 let _ = web::block(move || book.look()).await;
             }
@@ -308,12 +312,12 @@ fn watch_book(app: web::Data<AppState>) {
 }
 
 /// Tells every second what was left out of the log.
-fn tell_rest(app: web::Data<AppState>) {
+fn tell_rest(refusals: Arc<Refusals>) {
     actix::spawn(async move {
         let mut tick = actix::clock::interval(Duration::from_secs(1));
         loop {
             tick.tick().await;
-            app.refusals.rest(Instant::now());
+            refusals.rest(Instant::now());
         }
     });
 }
@@ -355,7 +359,7 @@ fn serve_public(
     listener: TcpListener,
     workers: usize,
     room: Room,
-    app: web::Data<AppState>,
+    state: web::Data<PhoneState>,
     endpoint: Endpoint,
 ) -> io::Result<ServerHandle> {
     let bounds = Bounds {
@@ -363,10 +367,10 @@ fn serve_public(
         waiting: room.public_waiting(),
         room: Some(room),
         ended: Arc::new({
-            let app = app.clone();
+            let state = state.clone();
             move |reason| {
-                app.metrics.webhook_rejected(reason);
-                app.refusals.connection("public", reason);
+                state.metrics.webhook_rejected(reason);
+                state.refusals.connection("public", reason);
             }
         }),
     };
@@ -374,7 +378,7 @@ fn serve_public(
         // One for each worker thread: it lives as long as the thread.
         let dialler = DiallerOfThread(Dialler::new(endpoint.clone()));
         App::new()
-            .app_data(app.clone())
+            .app_data(state.clone())
             .app_data(web::Data::new(dialler))
             .wrap(from_fn(crate::phone::gate))
             .wrap(from_fn(survive))
@@ -386,23 +390,23 @@ fn serve_public(
 fn serve_admin(
     listener: TcpListener,
     room: Room,
-    app: web::Data<AppState>,
+    state: web::Data<AdminState>,
 ) -> io::Result<ServerHandle> {
     let bounds = Bounds {
         connections: room.admin(),
         waiting: room.admin_waiting(),
         room: None,
         ended: Arc::new({
-            let app = app.clone();
+            let state = state.clone();
             move |reason| {
-                app.metrics.admin_refused(reason);
-                app.refusals.connection("admin", reason);
+                state.metrics.admin_refused(reason);
+                state.refusals.connection("admin", reason);
             }
         }),
     };
     listener::serve(listener, 1, bounds, move || {
         App::new()
-            .app_data(app.clone())
+            .app_data(state.clone())
             .wrap(from_fn(survive))
             .wrap(from_fn(pace::keep))
             .configure(crate::admin::routes)

@@ -16,7 +16,7 @@ use super::model_rules::{language_tag, model, transcription, turn_detection};
 use super::problems::Problems;
 use super::tool_use::{FillerVoice, ToolUse};
 use super::tools::{Fallback, Tool};
-use super::{Warning, fragments, read, variables};
+use super::{Warning, file, read, variables};
 use switchboard_base::number::PhoneNumber;
 
 /// About 16,000 tokens, the published cap for instructions and tools together.
@@ -33,13 +33,13 @@ pub(super) struct AgentContext<'a> {
     pub(super) tools: &'a BTreeMap<String, Tool>,
     pub(super) built_ins: &'a BTreeMap<String, BuiltIn>,
     /// The file, for names of what is there and cannot be used: it is complained of where it stands.
-    pub(super) written: &'a fragments::File,
+    pub(super) written: &'a file::File,
 }
 
 /// Reads one `[agents.NAME]`.
 pub(super) fn agent(
     name: &str,
-    given: &fragments::Agent,
+    given: &file::Agent,
     around: &AgentContext<'_>,
     warnings: &mut Vec<Warning>,
     problems: &mut Problems,
@@ -121,7 +121,7 @@ pub(super) fn agent(
 
 fn instructions(
     key: &dyn Fn(&str) -> String,
-    given: &fragments::Agent,
+    given: &file::Agent,
     folder: &Path,
 ) -> Result<String, SettingsError> {
     let mend = "say who the agent is and what it does";
@@ -157,18 +157,18 @@ fn template(key: &str, given: &str, mend: &str) -> Result<String, SettingsError>
     Ok(text)
 }
 
-fn voice(key: &str, given: Option<&fragments::Voice>) -> Result<Voice, SettingsError> {
+fn voice(key: &str, given: Option<&file::Voice>) -> Result<Voice, SettingsError> {
     match given {
         None => Ok(Voice::Named(VOICES[0])),
-        Some(fragments::Voice::Name(name)) => {
+        Some(file::Voice::Name(name)) => {
             let known = |name: &str| VOICES.iter().copied().find(|voice| *voice == name);
             Ok(Voice::Named(read::one_of(key, name, VOICES, known)?))
         }
-        Some(fragments::Voice::Custom(custom)) if custom.id.starts_with("voice_") => {
+        Some(file::Voice::Custom(custom)) if custom.id.starts_with("voice_") => {
             read::name(&format!("{key}.id"), &custom.id)?;
             Ok(Voice::Custom(custom.id.clone()))
         }
-        Some(fragments::Voice::Custom(custom)) => Err(SettingsError::invalid(
+        Some(file::Voice::Custom(custom)) => Err(SettingsError::invalid(
             format!("{key}.id"),
             format!("is {:?}", custom.id),
             "use the id of a custom voice, which begins with voice_",
@@ -178,7 +178,7 @@ fn voice(key: &str, given: Option<&fragments::Voice>) -> Result<Voice, SettingsE
 
 fn greeting(
     key: &dyn Fn(&str) -> String,
-    given: Option<&fragments::Greeting>,
+    given: Option<&file::Greeting>,
     folder: &Path,
 ) -> Result<Greeting, SettingsError> {
     let Some(given) = given else {
@@ -233,7 +233,7 @@ fn greeting(
 /// Sentences that nothing the caller says cuts. A word on that where it changes nothing is a mistake.
 fn protected(
     key: &dyn Fn(&str) -> String,
-    given: &fragments::Agent,
+    given: &file::Agent,
     agent: &Agent,
 ) -> Result<Protected, SettingsError> {
     let is_clip = matches!(agent.filler, Filler::Clip { .. });
@@ -353,7 +353,7 @@ fn tool(
 
 fn silence(
     key: &dyn Fn(&str) -> String,
-    given: Option<&fragments::Silence>,
+    given: Option<&file::Silence>,
 ) -> Result<Option<Silence>, SettingsError> {
     let Some(given) = given else { return Ok(None) };
     let key = |field: &str| key(&format!("silence.{field}"));
@@ -383,7 +383,7 @@ fn answer_within(key: &str, given: Option<i64>) -> Result<Duration, SettingsErro
 
 fn filler(
     key: &dyn Fn(&str) -> String,
-    given: Option<&fragments::Filler>,
+    given: Option<&file::Filler>,
     folder: &Path,
 ) -> Result<Filler, SettingsError> {
     let Some(given) = given else {

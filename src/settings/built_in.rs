@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::agents::CALL_TOOLS;
 use super::error::SettingsError;
-use super::{fragments, read, tools};
+use super::{file, read, tools};
 
 pub(super) const KIND: &str = "builtin";
 
@@ -25,7 +25,7 @@ pub struct BuiltIn {
     pub timeout: Option<Duration>,
 }
 
-pub(super) fn read(name: &str, given: &fragments::Tool) -> Result<BuiltIn, SettingsError> {
+pub(super) fn read(name: &str, given: &file::Tool) -> Result<BuiltIn, SettingsError> {
     let key = |field: &str| format!("tools.{name}.{field}");
     read::name(&format!("tools.{name}"), name)?;
     let of_others = [

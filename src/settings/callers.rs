@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::error::SettingsError;
-use super::{fragments, read};
+use super::{file, read};
 use switchboard_base::nearest;
 
 /// Calls of one number that are answered within an hour.
@@ -25,7 +25,7 @@ pub struct CallerLimits {
 }
 
 impl CallerLimits {
-    pub(super) fn read(given: &fragments::Limits) -> Result<Self, SettingsError> {
+    pub(super) fn read(given: &file::Limits) -> Result<Self, SettingsError> {
         let count = |key: &str, given: i64| read::ranged(key, given, 0, 1_000_000_u32);
         let calls = count(
             "limits.number_calls_per_hour",
@@ -95,7 +95,7 @@ pub struct BookRules {
 }
 
 impl BookRules {
-    pub(super) fn read(given: &fragments::Book) -> Result<Self, SettingsError> {
+    pub(super) fn read(given: &file::Book) -> Result<Self, SettingsError> {
         let identify = match given.identify.as_deref() {
             None => Identify::default(),
             Some(said) => identify(said)?,

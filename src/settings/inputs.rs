@@ -1,11 +1,14 @@
-//! Second stage: file, environment and defaults merged. Every scalar is text with the name of where it came from.
+//! The file with the environment over it and the defaults under it: every key of the table is text, with the name of where
+//! it came from.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
 use super::env::{self, Env};
-use super::fragments::File;
+use super::error::SettingsError;
+use super::file::File;
 use super::keys::{self, Key};
 use super::problems::Problems;
 
@@ -31,33 +34,14 @@ pub(super) enum Source {
     Environment(String),
 }
 
-/// Everything said about the settings, from all places.
+/// Everything said about the settings. What the environment says goes before the file, and that before the defaults.
 pub(super) struct Inputs {
     pub(super) file_path: Option<PathBuf>,
-    pub(super) listen: Option<Given>,
-    /// `PORT`, which replaces the port of `listen`.
+    /// What the table's keys are, by their first variables.
+    given: BTreeMap<&'static str, Given>,
+    secrets: BTreeMap<&'static str, GivenSecret>,
+    /// `PORT`, which replaces the port of `server.listen`.
     pub(super) port: Option<Given>,
-    pub(super) public_url: Option<Given>,
-    pub(super) workers: Option<Given>,
-    pub(super) data_dir: Option<Given>,
-    pub(super) store: Option<Given>,
-    pub(super) admin_listen: Option<Given>,
-    pub(super) admin_token: Option<GivenSecret>,
-    pub(super) max_calls: Option<Given>,
-    pub(super) max_call_seconds: Option<Given>,
-    pub(super) drain_seconds: Option<Given>,
-    pub(super) dev: Option<Given>,
-    pub(super) openai_api_key: Option<GivenSecret>,
-    pub(super) openai_url: Option<Given>,
-    pub(super) openai_model: Option<Given>,
-    pub(super) account_sid: Option<Given>,
-    pub(super) auth_token: Option<GivenSecret>,
-    pub(super) auth_token_secondary: Option<GivenSecret>,
-    pub(super) api_key: Option<GivenSecret>,
-    pub(super) api_secret: Option<GivenSecret>,
-    pub(super) api_url: Option<Given>,
-    pub(super) log_filter: Option<Given>,
-    pub(super) log_format: Option<Given>,
     /// What is wrong so far.
     pub(super) problems: Problems,
     /// What only the file can say: agents, tools, fallback, transfer targets.
@@ -67,172 +51,85 @@ pub(super) struct Inputs {
 impl Inputs {
     /// Merges a file with the environment.
     pub(super) fn merge(
-        mut file: File,
+        file: File,
         file_path: Option<&Path>,
         env: &dyn Env,
         mut problems: Problems,
     ) -> Self {
         env::refuse_unknown(env, &mut problems);
-        let found = &mut problems;
-        let number = |value: Option<i64>| value.map(|value| value.to_string());
+        let (mut given, mut secrets, mut port) = (BTreeMap::new(), BTreeMap::new(), None);
+        for key in keys::DEFAULTS {
+            if key.secret {
+                let secret = pick_secret(key, file.secret(key.key), env, &mut problems);
+                secrets.extend(secret.map(|secret| (id(key), secret)));
+            } else {
+                let found = pick(key, file.text(key.key), env, &mut problems);
+                given.extend(found.map(|found| (id(key), found)));
+            }
+            if *key == keys::LISTEN {
+                port = pick_port(env, &mut problems);
+            }
+        }
         Self {
             file_path: file_path.map(Path::to_owned),
-            listen: text(
-                &keys::LISTEN,
-                &["SWITCHBOARD_LISTEN"],
-                file.server.listen.take(),
-                env,
-                found,
-            ),
-            port: text(
-                &Key {
-                    default: keys::Default::Absent,
-                    ..keys::LISTEN
-                },
-                &["PORT"],
-                None,
-                env,
-                found,
-            )
-            .filter(|_| !matches!(env::non_empty(env, "SWITCHBOARD_LISTEN"), Ok(Some(_)))),
-            public_url: pick(&keys::PUBLIC_URL, file.server.public_url.take(), env, found),
-            workers: pick(&keys::WORKERS, number(file.server.workers), env, found),
-            data_dir: pick(&keys::DATA_DIR, file.data.dir.take(), env, found),
-            store: pick(&keys::STORE, file.data.store.take(), env, found),
-            admin_listen: pick(&keys::ADMIN_LISTEN, file.admin.listen.take(), env, found),
-            admin_token: pick_secret(&keys::ADMIN_TOKEN, file.admin.token.take(), env, found),
-            max_calls: pick(&keys::MAX_CALLS, number(file.limits.max_calls), env, found),
-            max_call_seconds: pick(
-                &keys::MAX_CALL_SECONDS,
-                number(file.limits.max_call_seconds),
-                env,
-                found,
-            ),
-            drain_seconds: pick(
-                &keys::DRAIN_SECONDS,
-                number(file.limits.drain_seconds),
-                env,
-                found,
-            ),
-            dev: pick(
-                &keys::DEV,
-                file.server.dev.map(|dev| dev.to_string()),
-                env,
-                found,
-            ),
-            openai_api_key: pick_secret(
-                &keys::OPENAI_API_KEY,
-                file.openai.api_key.take(),
-                env,
-                found,
-            ),
-            openai_url: pick(&keys::OPENAI_URL, file.openai.url.take(), env, found),
-            openai_model: pick(&keys::OPENAI_MODEL, file.openai.model.take(), env, found),
-            account_sid: pick(
-                &keys::TWILIO_ACCOUNT_SID,
-                file.twilio.account_sid.take(),
-                env,
-                found,
-            ),
-            auth_token: pick_secret(
-                &keys::TWILIO_AUTH_TOKEN,
-                file.twilio.auth_token.take(),
-                env,
-                found,
-            ),
-            auth_token_secondary: pick_secret(
-                &keys::TWILIO_AUTH_TOKEN_SECONDARY,
-                file.twilio.auth_token_secondary.take(),
-                env,
-                found,
-            ),
-            api_key: pick_secret(
-                &keys::TWILIO_API_KEY,
-                file.twilio.api_key.take(),
-                env,
-                found,
-            ),
-            api_secret: pick_secret(
-                &keys::TWILIO_API_SECRET,
-                file.twilio.api_secret.take(),
-                env,
-                found,
-            ),
-            api_url: pick(
-                &keys::TWILIO_API_URL,
-                file.twilio.api_url.take(),
-                env,
-                found,
-            ),
-            log_filter: pick(&keys::RUST_LOG, None, env, found),
-            log_format: pick(&keys::LOG_FORMAT, file.log.format.take(), env, found),
+            given,
+            secrets,
+            port,
             file,
             problems,
         }
     }
 
+    /// What is said of a key, or what holds where nobody says anything.
+    pub(super) fn given(&self, key: &Key) -> Option<&Given> {
+        self.given.get(id(key))
+    }
+
+    /// The same of one that the table of defaults always fills in.
+    pub(super) fn required(&self, key: &Key) -> Result<&Given, SettingsError> {
+        self.given(key)
+            .ok_or_else(|| SettingsError::missing(key.name(), "set it"))
+    }
+
+    /// The same of a secret.
+    pub(super) fn secret(&self, key: &Key) -> Option<&GivenSecret> {
+        self.secrets.get(id(key))
+    }
+
     /// One line a key of the table: name, value, where it came from. Secrets are masked.
     pub(super) fn summary(&self) -> Vec<String> {
-        let plain = [
-            &self.listen,
-            &self.port,
-            &self.public_url,
-            &self.workers,
-            &self.data_dir,
-            &self.store,
-            &self.admin_listen,
-            &self.max_calls,
-            &self.max_call_seconds,
-            &self.drain_seconds,
-            &self.dev,
-            &self.openai_url,
-            &self.openai_model,
-            &self.account_sid,
-            &self.api_url,
-            &self.log_filter,
-            &self.log_format,
-        ];
-        let secret = [
-            &self.admin_token,
-            &self.openai_api_key,
-            &self.auth_token,
-            &self.auth_token_secondary,
-            &self.api_key,
-            &self.api_secret,
-        ];
         let mut lines = Vec::new();
         for key in keys::DEFAULTS {
-            let mut shown = false;
-            for given in plain
-                .iter()
-                .filter_map(|given| given.as_ref())
-                .filter(|given| given.key.key == key.key)
-            {
-                lines.push(format!(
-                    "{} = {} ({})",
-                    given.title(),
-                    without_password(&given.text),
-                    given.source
-                ));
-                shown = true;
-            }
-            for given in secret
-                .iter()
-                .filter_map(|given| given.as_ref())
-                .filter(|given| given.key.key == key.key)
-            {
-                lines.push(format!("{} = •••••••• ({})", key.key, given.source));
-                shown = true;
-            }
-            if !shown {
-                let words = match key.default {
-                    keys::Default::Computed(words) => words.replace('`', ""),
-                    _ => "not set".to_owned(),
-                };
-                lines.push(format!("{} = {words}", key.key));
+            let port = self.port.as_ref().filter(|_| *key == keys::LISTEN);
+            let said = self.given(key).into_iter().chain(port).map(Given::line);
+            let masked = self.secret(key).map(GivenSecret::line);
+            let before = lines.len();
+            lines.extend(said.chain(masked));
+            if lines.len() == before {
+                lines.push(unset(key));
             }
         }
         lines
+    }
+}
+
+/// Tells the table's keys apart: one of them has no place in the file.
+fn id(key: &Key) -> &'static str {
+    key.env.first().copied().unwrap_or(key.key)
+}
+
+/// The line of a key of which nothing is said.
+fn unset(key: &Key) -> String {
+    let words = match key.default {
+        keys::Default::Computed(words) => words.replace('`', ""),
+        keys::Default::Text(_) | keys::Default::Absent => "not set".to_owned(),
+    };
+    format!("{} = {words}", key.key)
+}
+
+impl GivenSecret {
+    fn line(&self) -> String {
+        format!("{} = •••••••• ({})", self.key.key, self.source)
     }
 }
 
@@ -246,9 +143,14 @@ impl Given {
         }
     }
 
+    fn line(&self) -> String {
+        let text = without_password(&self.text);
+        format!("{} = {text} ({})", self.title(), self.source)
+    }
+
     fn title(&self) -> &str {
         match &self.source {
-            Source::Environment(variable) if variable == "PORT" => "server.listen port",
+            Source::Environment(variable) if variable == PORT => "server.listen port",
             _ if self.key.key.is_empty() => self.key.env.first().copied().unwrap_or_default(),
             _ => self.key.key,
         }
@@ -265,32 +167,41 @@ impl std::fmt::Display for Source {
     }
 }
 
-fn pick(key: &Key, file: Option<String>, env: &dyn Env, problems: &mut Problems) -> Option<Given> {
-    text(key, key.env, file, env, problems)
+/// The variable that changes the port alone.
+const PORT: &str = "PORT";
+
+/// What `PORT` says, where the whole address is not said.
+fn pick_port(env: &dyn Env, problems: &mut Problems) -> Option<Given> {
+    let port = from_environment(&keys::LISTEN, PORT, env, problems);
+    let listen = keys::LISTEN.env.first().copied().unwrap_or_default();
+    port.filter(|_| !matches!(env::non_empty(env, listen), Ok(Some(_))))
 }
 
-fn text(
+fn from_environment(
     key: &Key,
-    variables: &[&str],
-    file: Option<String>,
+    variable: &str,
     env: &dyn Env,
     problems: &mut Problems,
 ) -> Option<Given> {
-    for variable in variables {
-        match env::non_empty(env, variable) {
-            Ok(Some(text)) => {
-                return Some(Given {
-                    key: *key,
-                    text,
-                    source: Source::Environment((*variable).to_owned()),
-                });
-            }
-            Ok(None) => {}
-            Err(error) => {
-                problems.said(key.key);
-                problems.add(error);
-            }
+    match env::non_empty(env, variable) {
+        Ok(text) => text.map(|text| Given {
+            key: *key,
+            text,
+            source: Source::Environment(variable.to_owned()),
+        }),
+        Err(error) => {
+            problems.said(key.key);
+            problems.add(error);
+            None
         }
+    }
+}
+
+fn pick(key: &Key, file: Option<String>, env: &dyn Env, problems: &mut Problems) -> Option<Given> {
+    let mut variables = key.env.iter().filter(|variable| **variable != PORT);
+    let said = variables.find_map(|variable| from_environment(key, variable, env, problems));
+    if said.is_some() {
+        return said;
     }
     if let Some(text) = file {
         return Some(Given {

@@ -1,8 +1,10 @@
 //! Configuration: a TOML file overridden by the environment, read at start and again on SIGHUP.
 //!
-//! Three stages, one file each: `fragments` (the file as read) → `inputs` (merged with the environment and the table
-//! of defaults in [`keys`]) → [`Settings`] (validated by `rules`, `agent_rules` and `tools`). Nothing past this module
-//! sees an unchecked value, and nothing here opens a socket. Settings have no `Debug`: they hold secrets.
+//! A setting has three shapes: as it is written in the file (`file`), validated ([`Settings`], by `rules`, `agent_rules` and
+//! `tools`), and in effect, as those make it who work with it (`agents::profile`, `service::state`). What the environment
+//! can say, too, is a row of the table in [`keys`]; `inputs` looks each row up in the environment, in the file and among
+//! the defaults. Nothing past this module sees an unchecked value, and nothing here opens a socket. Settings have no
+//! `Debug`: they hold secrets.
 
 mod agent_rules;
 pub(crate) mod agents;
@@ -11,7 +13,7 @@ mod callers;
 pub(crate) mod clip;
 mod env;
 mod error;
-mod fragments;
+mod file;
 mod inputs;
 pub mod keys;
 mod model_rules;
@@ -53,7 +55,7 @@ pub use tools::{Fallback, Tool, ToolKind, Transfer, TransferMode, compiled};
 pub(crate) use types::as_socket;
 pub use types::{PublicUrl, Secrets};
 
-use fragments::File;
+use file::File;
 use inputs::Inputs;
 use problems::Problems;
 
@@ -439,7 +441,7 @@ fn inputs(config: Option<&Path>, env: &dyn Env) -> Result<Inputs, SettingsErrors
 /// A file that is no TOML says nothing of what else is wrong.
 fn of_text(text: &str, path: &Path, env: &dyn Env) -> Result<Inputs, SettingsErrors> {
     let mut problems = Problems::default();
-    match fragments::parse(text, path, &mut problems) {
+    match file::parse(text, path, &mut problems) {
         Some(file) => Ok(Inputs::merge(file, Some(path), env, problems)),
         None => problems.end(None),
     }

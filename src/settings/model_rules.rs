@@ -5,7 +5,7 @@ use super::agents::{
 };
 use super::error::SettingsError;
 use super::models::{self, Standing};
-use super::{Warning, fragments, read};
+use super::{Warning, file, read};
 
 pub(super) fn language_tag(key: &str, given: &str) -> Result<String, SettingsError> {
     let mut parts = given.split('-');
@@ -27,7 +27,7 @@ pub(super) fn language_tag(key: &str, given: &str) -> Result<String, SettingsErr
 
 pub(super) fn turn_detection(
     key: &dyn Fn(&str) -> String,
-    given: Option<&fragments::TurnDetection>,
+    given: Option<&file::TurnDetection>,
 ) -> Result<TurnDetection, SettingsError> {
     let Some(given) = given else {
         return Ok(TurnDetection::default());
@@ -108,7 +108,7 @@ pub(super) fn turn_detection(
 
 pub(super) fn transcription(
     key: &dyn Fn(&str) -> String,
-    given: Option<&fragments::Transcription>,
+    given: Option<&file::Transcription>,
     language: &str,
     warnings: &mut Vec<Warning>,
 ) -> Result<Option<Transcription>, SettingsError> {
@@ -139,12 +139,12 @@ pub(super) fn transcription(
 
 pub(super) fn model(
     key: &dyn Fn(&str) -> String,
-    given: Option<&fragments::Model>,
+    given: Option<&file::Model>,
     default_name: &str,
     warnings: &mut Vec<Warning>,
 ) -> Result<ModelOptions, SettingsError> {
     let key = |field: &str| key(&format!("model.{field}"));
-    let none = fragments::Model::default();
+    let none = file::Model::default();
     let given = given.unwrap_or(&none);
     let name = match &given.name {
         Some(own) => {

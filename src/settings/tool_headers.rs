@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::env::secret_file;
 use super::error::SettingsError;
-use super::fragments;
+use super::file;
 
 /// Written by the service itself, or by HTTP.
 const OWN: &[&str] = &[
@@ -24,7 +24,7 @@ const OWN: &[&str] = &[
 /// Reads `tools.NAME.headers`.
 pub(super) fn read(
     key: &str,
-    given: &fragments::Headers,
+    given: &file::Headers,
     folder: &Path,
 ) -> Result<Vec<(String, SecretString)>, SettingsError> {
     let mut headers = Vec::new();
@@ -47,8 +47,8 @@ pub(super) fn read(
             ));
         }
         let value = match value {
-            fragments::HeaderValue::Text(text) => text.clone(),
-            fragments::HeaderValue::File(named) => secret_file(&key, &folder.join(&named.file))?,
+            file::HeaderValue::Text(text) => text.clone(),
+            file::HeaderValue::File(named) => secret_file(&key, &folder.join(&named.file))?,
         };
         let fits = |byte: u8| (b' '..=b'~').contains(&byte) || byte == b'\t';
         if !value.expose_secret().bytes().all(fits) {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::SettingsError;
-use super::{fragments, read};
+use super::{file, read};
 
 /// Tool calls in one turn of the caller.
 pub const DEFAULT_CALLS_A_TURN: u32 = 8;
@@ -70,7 +70,7 @@ impl ToolUse {
     /// Reads `tool_calls_a_turn` and `tool_filler` of an agent. `folder` is where relative file names begin.
     pub(super) fn read(
         key: &dyn Fn(&str) -> String,
-        given: &fragments::Agent,
+        given: &file::Agent,
         folder: &Path,
     ) -> Result<Self, SettingsError> {
         let calls_a_turn = match given.tool_calls_a_turn {
@@ -87,7 +87,7 @@ impl ToolUse {
 
 fn filler(
     key: &dyn Fn(&str) -> String,
-    given: Option<&fragments::ToolFiller>,
+    given: Option<&file::ToolFiller>,
     folder: &Path,
 ) -> Result<Option<ToolFiller>, SettingsError> {
     let Some(given) = given else {

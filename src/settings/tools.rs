@@ -14,7 +14,7 @@ use super::env::secret_file;
 use super::error::SettingsError;
 use super::problems::Problems;
 use super::types::is_loopback;
-use super::{Warning, fragments, read, tool_headers};
+use super::{Warning, file, read, tool_headers};
 use switchboard_base::number::PhoneNumber;
 
 /// What a caller hears when the configuration says nothing about it.
@@ -83,7 +83,7 @@ impl Fallback {
     /// Reads `[fallback]` or an agent's own; what it leaves out comes from `base`.
     pub(super) fn read(
         prefix: &str,
-        given: Option<&fragments::Fallback>,
+        given: Option<&file::Fallback>,
         base: Option<&Fallback>,
     ) -> Result<Self, SettingsError> {
         let mut fallback = base.cloned().unwrap_or_else(|| Self {
@@ -152,7 +152,7 @@ pub enum TransferMode {
 impl Transfer {
     /// Reads `[transfer]`. Twilio lets a call ring for 600 seconds at most
     /// (<https://www.twilio.com/docs/voice/twiml/dial#timeout>).
-    pub(super) fn read(given: &fragments::Transfer) -> Result<Self, SettingsError> {
+    pub(super) fn read(given: &file::Transfer) -> Result<Self, SettingsError> {
         let mode = match given.mode.as_deref() {
             None | Some("cold") => TransferMode::Cold,
             Some("warm") => TransferMode::Warm,
@@ -184,7 +184,7 @@ pub(super) type Tools = (BTreeMap<String, Tool>, BTreeMap<String, BuiltIn>);
 
 /// Reads all `[tools.NAME]`. `folder` is where relative file names begin.
 pub(super) fn tools(
-    given: &BTreeMap<String, fragments::Tool>,
+    given: &BTreeMap<String, file::Tool>,
     folder: &Path,
     problems: &mut Problems,
 ) -> Tools {
@@ -214,12 +214,7 @@ fn tool_name(name: &str) -> Result<(), SettingsError> {
     Ok(())
 }
 
-fn tool(
-    name: &str,
-    given: &fragments::Tool,
-    folder: &Path,
-    problems: &mut Problems,
-) -> Option<Tool> {
+fn tool(name: &str, given: &file::Tool, folder: &Path, problems: &mut Problems) -> Option<Tool> {
     let key = |field: &str| format!("tools.{name}.{field}");
     problems.keep(tool_name(name))?;
     let description = description(&key("description"), given).and_then(|description| {
@@ -253,10 +248,7 @@ fn tool(
 }
 
 /// What the model is told a tool does.
-pub(super) fn description(
-    key: &str,
-    given: &fragments::Tool,
-) -> Result<Option<String>, SettingsError> {
+pub(super) fn description(key: &str, given: &file::Tool) -> Result<Option<String>, SettingsError> {
     let Some(text) = &given.description else {
         return Ok(None);
     };
@@ -264,10 +256,7 @@ pub(super) fn description(
 }
 
 /// How long the model waits for a tool.
-pub(super) fn timeout(
-    key: &str,
-    given: &fragments::Tool,
-) -> Result<Option<Duration>, SettingsError> {
+pub(super) fn timeout(key: &str, given: &file::Tool) -> Result<Option<Duration>, SettingsError> {
     let Some(ms) = given.timeout_ms else {
         return Ok(None);
     };
@@ -278,7 +267,7 @@ pub(super) fn timeout(
 /// JSON Schema of a tool's arguments.
 pub(super) fn parameters(
     key: &str,
-    given: &fragments::Tool,
+    given: &file::Tool,
 ) -> Result<Option<serde_json::Value>, SettingsError> {
     let Some(parameters) = given.parameters.clone() else {
         return Ok(None);
@@ -344,7 +333,7 @@ fn redirect_hosts(key: &str, given: &[String]) -> Result<Vec<String>, SettingsEr
     Ok(hosts)
 }
 
-fn kind(key: &dyn Fn(&str) -> String, given: &fragments::Tool) -> Result<ToolKind, SettingsError> {
+fn kind(key: &dyn Fn(&str) -> String, given: &file::Tool) -> Result<ToolKind, SettingsError> {
     match given.kind.as_deref() {
         Some("http") => {
             let empty = || serde_json::json!({ "type": "object", "properties": {} });
@@ -412,7 +401,7 @@ fn is_inside(url: &Url) -> bool {
 /// both ends, and the tool's server accepts them all.
 fn tool_secret(
     key: &dyn Fn(&str) -> String,
-    given: &fragments::Tool,
+    given: &file::Tool,
     folder: &Path,
 ) -> Result<Option<SecretString>, SettingsError> {
     match (&given.secret, &given.secret_file) {

@@ -7,6 +7,7 @@ mod ci;
 mod compose;
 mod dockerfile;
 mod guides;
+mod handlers;
 mod image;
 mod probe;
 mod support;

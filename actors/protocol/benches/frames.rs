@@ -153,6 +153,7 @@ impl Talking {
                 | Effect::ClosePhone { .. }
                 | Effect::Checkpoint
                 | Effect::Forget
+                | Effect::Stopped(_)
                 | Effect::Report(_) => {}
             }
             self.bytes_out += self.out.len();

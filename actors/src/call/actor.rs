@@ -60,8 +60,8 @@ pub(crate) struct CallActor {
     pub(super) lost_model_at: Option<Instant>,
     /// Dropped when `start` comes.
     pub(super) pending_stream: Option<PendingStream>,
-    /// The media socket was lost in this step.
-    pub(super) media_lost: bool,
+    /// The registry knows that the media socket is lost, and that another one may take its place.
+    pub(super) slot_offered: bool,
     /// While no media socket keeps the call.
     pub(super) away: Option<Away>,
     /// Keeps the call from a fault until it is built anew: without a sender an actor is not started again.
@@ -151,7 +151,7 @@ impl CallActor {
                 closing: false,
                 lost_model_at: None,
                 pending_stream: seed.pending_stream,
-                media_lost: false,
+                slot_offered: false,
                 away: None,
                 mending: None,
                 is_told: false,

@@ -25,9 +25,24 @@ use crate::tools::Stop;
 impl CallActor {
     /// Carries out all effects; `since` is when the event that caused them was read from its socket.
     pub(super) fn carry_out(&mut self, ctx: &mut Context<Self>, since: Option<Instant>) {
+        self.learn_names();
         self.carry_out_each(ctx, since);
-        if std::mem::take(&mut self.media_lost) {
+        let is_away = self.call.is_away();
+        if is_away && !self.slot_offered {
             self.offer_slot(ctx);
+        }
+        self.slot_offered = is_away;
+    }
+
+    /// A stream has begun: its socket is not one of those that wait for `start` any more.
+    fn learn_names(&mut self) {
+        let Some((call, stream)) = self.call.known() else {
+            return;
+        };
+        if self.log.stream != Some(stream) {
+            self.pending_stream = None;
+            self.log.stream = Some(stream);
+            self.log.call = Some(call);
         }
     }
 
@@ -86,6 +101,7 @@ impl CallActor {
                         people.end(call, person);
                     }
                 }
+                Effect::Stopped(summary) => self.stop(*summary),
                 Effect::Report(report) => self.tell(report),
             }
         }

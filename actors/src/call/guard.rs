@@ -126,7 +126,7 @@ impl CallActor {
             let event = Event::Phone(away.last_word.clone());
             self.call.handle(event, self.now());
         }
-        self.media_lost = self.call.is_away();
+        self.slot_offered = false;
     }
 
     fn rebuild(&mut self) {

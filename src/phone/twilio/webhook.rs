@@ -12,10 +12,13 @@ use futures_util::future::LocalBoxFuture;
 
 use super::form::Form;
 use super::signature::{Signed, is_signed};
-use crate::service::state::AppState;
+use crate::phone::state::PhoneState;
 
 /// Bytes of a body that are read; Twilio's are below 4 KiB.
 const MAX_BODY: usize = 64 * 1024;
+
+/// The status of the answer, and the reason for the counter.
+type Rejected = (StatusCode, &'static str);
 
 /// A webhook's fields, signed.
 pub(crate) struct Webhook {
@@ -31,15 +34,13 @@ impl FromRequest for Webhook {
     /// A handler that asks for a webhook meets none that is not believed.
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let body = web::Payload::from_request(request, payload).into_inner();
-        let (request, app) = (
-            request.clone(),
-            request.app_data::<web::Data<AppState>>().cloned(),
-        );
+        let state = request.app_data::<web::Data<PhoneState>>().cloned();
+        let request = request.clone();
         Box::pin(async move {
-            let (Some(app), Ok(body)) = (app, body) else {
+            let (Some(state), Ok(body)) = (state, body) else {
                 return Err(ErrorInternalServerError(""));
             };
-            let read = Self::read(&app, &request, body).await;
+            let read = Self::read(&state, &request, body).await;
             read.map_err(|answer| InternalError::from_response("webhook rejected", answer).into())
         })
     }
@@ -48,45 +49,27 @@ impl FromRequest for Webhook {
 impl Webhook {
     /// Reads the request; the error is the answer to give.
     async fn read(
-        app: &AppState,
+        state: &PhoneState,
         request: &HttpRequest,
         body: web::Payload,
     ) -> Result<Self, HttpResponse> {
-        let result = Self::try_read(app, request, body).await;
+        let result = Self::try_read(state, request, body).await;
         result.map_err(|(status, reason)| {
-            app.metrics.webhook_rejected(reason);
-            app.refusals.webhook(reason, status, request.path());
+            state.webhook_refused(reason, status, request.path());
             // What is left of a refused body is not waited for.
             HttpResponse::build(status).force_close().finish()
         })
     }
 
     async fn try_read(
-        app: &AppState,
+        state: &PhoneState,
         request: &HttpRequest,
         body: web::Payload,
-    ) -> Result<Self, (StatusCode, &'static str)> {
-        let form = if is_read(request) {
-            Form::from_query(request.query_string())
-        } else {
-            let content_type = request
-                .headers()
-                .get(header::CONTENT_TYPE)
-                .and_then(|value| value.to_str().ok());
-            let body = read_body(body).await?;
-            Form::from_body(content_type, &body)
-        };
-        let form = form.map_err(|error| {
-            (
-                StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST),
-                error.reason(),
-            )
-        })?;
-        check_signature(app, request, &form)?;
-        let call = form
-            .get("CallSid")
-            .and_then(CallSid::parse)
-            .ok_or((StatusCode::BAD_REQUEST, "no_call_sid"))?;
+    ) -> Result<Self, Rejected> {
+        let form = read_form(request, body).await?;
+        check_signature(state, request, &form)?;
+        let call = form.get("CallSid").and_then(CallSid::parse);
+        let call = call.ok_or((StatusCode::BAD_REQUEST, "no_call_sid"))?;
         Ok(Self { form, call })
     }
 
@@ -109,16 +92,25 @@ fn is_read(request: &HttpRequest) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD)
 }
 
-async fn read_body(mut body: web::Payload) -> Result<Vec<u8>, (StatusCode, &'static str)> {
+async fn read_form(request: &HttpRequest, body: web::Payload) -> Result<Form, Rejected> {
+    let form = if is_read(request) {
+        Form::from_query(request.query_string())
+    } else {
+        let content_type = request.headers().get(header::CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok());
+        let body = read_body(body).await?;
+        Form::from_body(content_type, &body)
+    };
+    form.map_err(|error| {
+        let status = StatusCode::from_u16(error.status());
+        (status.unwrap_or(StatusCode::BAD_REQUEST), error.reason())
+    })
+}
+
+async fn read_body(mut body: web::Payload) -> Result<Vec<u8>, Rejected> {
     let mut bytes = Vec::new();
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| match error {
-            // The listener has waited for it.
-            PayloadError::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
-                (StatusCode::REQUEST_TIMEOUT, "slow_body")
-            }
-            _ => (StatusCode::BAD_REQUEST, "broken_body"),
-        })?;
+        let chunk = chunk.map_err(|error| broken(&error))?;
         if bytes.len() + chunk.len() > MAX_BODY {
             return Err((StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"));
         }
@@ -127,30 +119,32 @@ async fn read_body(mut body: web::Payload) -> Result<Vec<u8>, (StatusCode, &'sta
     Ok(bytes)
 }
 
-fn check_signature(
-    app: &AppState,
-    request: &HttpRequest,
-    form: &Form,
-) -> Result<(), (StatusCode, &'static str)> {
-    let keys = app.keyring.now();
+fn broken(error: &PayloadError) -> Rejected {
+    match error {
+        // The listener has waited for it.
+        PayloadError::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
+            (StatusCode::REQUEST_TIMEOUT, "slow_body")
+        }
+        _ => (StatusCode::BAD_REQUEST, "broken_body"),
+    }
+}
+
+fn check_signature(state: &PhoneState, request: &HttpRequest, form: &Form) -> Result<(), Rejected> {
+    let keys = state.keyring.now();
     let Some(tokens) = keys.of_twilio() else {
         return Ok(());
     };
+    let rejected = |reason| (StatusCode::FORBIDDEN, reason);
     let mut headers = request.headers().get_all("x-twilio-signature");
-    let (Some(signature), None) = (headers.next(), headers.next()) else {
-        return Err((StatusCode::FORBIDDEN, "no_signature"));
+    let (Some(given), None) = (headers.next(), headers.next()) else {
+        return Err(rejected("no_signature"));
     };
-    let signature = signature
-        .to_str()
-        .map_err(|_| (StatusCode::FORBIDDEN, "bad_signature"))?;
+    let given = given.to_str().map_err(|_| rejected("bad_signature"))?;
     let signed = if is_read(request) {
         Signed::UrlOnly
     } else {
         Signed::Form(form.pairs())
     };
-    if is_signed(tokens, &app.spellings(request), signed, signature) {
-        Ok(())
-    } else {
-        Err((StatusCode::FORBIDDEN, "bad_signature"))
-    }
+    let is_signed = is_signed(tokens, &state.address.spellings(request), signed, given);
+    is_signed.then_some(()).ok_or(rejected("bad_signature"))
 }

@@ -12,13 +12,13 @@ use call_protocol::conversation::Speaker;
 use call_protocol::ids::clip;
 use call_protocol::phone::CallSid;
 
-use super::consult::{self, ConsultId, Wanted};
+use super::consult::{self, gone, id_of};
 use super::form::Form;
 use super::twiml::Response;
 use super::webhook::Webhook;
 use super::{answer, language};
-use crate::calls::resume;
-use crate::service::state::AppState;
+use crate::calls::consult::{ConsultId, Wanted, tell};
+use crate::phone::state::PhoneState;
 
 /// Takes the call.
 const TAKE: &str = "1";
@@ -38,42 +38,49 @@ pub(crate) fn path(call: CallSid) -> String {
 }
 
 pub(crate) async fn handle(
-    app: web::Data<AppState>,
+    state: web::Data<PhoneState>,
     request: HttpRequest,
     // About the person's leg, which has a SID of its own.
     webhook: Webhook,
 ) -> HttpResponse {
-    let query = Form::from_query(request.query_string()).unwrap_or_default();
-    let wish = ConsultId::of(&request);
+    let wish = id_of(&request);
     if let Some(wish) = wish {
         let (attempt, leg) = (wish.attempt, webhook.call);
         let answered = ConsultEvent::Answered { attempt, leg };
-        if consult::tell(&app, wish, answered).await == Wanted::No {
-            return answer::twiml(&consult::gone());
+        if tell(&state.calls, wish, answered).await == Wanted::No {
+            return answer::twiml(&gone());
         }
     }
+    let query = Form::from_query(request.query_string()).unwrap_or_default();
     let left = match query.get("call").and_then(CallSid::parse) {
-        Some(call) => resume::look(&app, call).await,
+        Some(call) => state.calls.left(call).await,
         None => None,
     };
-    let about = left.as_ref().map(about).unwrap_or_default();
-    let text = app.transfer().briefing.replace("{summary}", &about);
-    let action = match wish {
-        Some(wish) => key_path(&app, wish),
-        None => format!("{}/briefing-key", app.public_http),
-    };
-    let agent = left.as_ref().map_or("", |left| left.agent.as_str());
-    let spoken = language::of(&app.language(agent));
-    answer::twiml(&Response::new().ask_for_key(&text, spoken, action).hangup())
+    answer::twiml(&briefing(&state, wish, left.as_ref()))
 }
 
-fn key_path(app: &AppState, wish: ConsultId) -> String {
-    format!("{}/briefing-key?{}", app.public_http, wish.query())
+/// Tells the person what the call is about, and asks whether they take it.
+fn briefing(state: &PhoneState, wish: Option<ConsultId>, left: Option<&Checkpoint>) -> Response {
+    let about = left.map(about).unwrap_or_default();
+    let text = state.agents.transfer().briefing;
+    let text = text.replace("{summary}", &about);
+    let action = match wish {
+        Some(wish) => key_path(state, wish),
+        None => state.address.of("/briefing-key"),
+    };
+    let agent = left.map_or("", |left| left.agent.as_str());
+    let spoken = language::of(&state.agents.language(agent));
+    Response::new().ask_for_key(&text, spoken, action).hangup()
+}
+
+fn key_path(state: &PhoneState, wish: ConsultId) -> String {
+    let path = format!("/briefing-key?{}", consult::query(wish));
+    state.address.of(&path)
 }
 
 /// The person has pressed a key.
 pub(crate) async fn key(
-    app: web::Data<AppState>,
+    state: web::Data<PhoneState>,
     request: HttpRequest,
     webhook: Webhook,
 ) -> HttpResponse {
@@ -84,22 +91,26 @@ pub(crate) async fn key(
     if !takes {
         return answer::twiml(&Response::new().hangup());
     }
-    let Some(wish) = ConsultId::of(&request) else {
+    match id_of(&request) {
+        Some(wish) => answer::twiml(&taken(&state, wish, waited).await),
         // A document without a verb connects the two.
-        return answer::twiml(&Response::new());
-    };
+        None => answer::twiml(&Response::new()),
+    }
+}
+
+/// The person takes the call, if it is still there to be taken.
+async fn taken(state: &PhoneState, wish: ConsultId, waited: u8) -> Response {
     let attempt = wish.attempt;
-    let wanted = consult::tell(&app, wish, ConsultEvent::Takes { attempt }).await;
-    answer::twiml(&match wanted {
+    match tell(&state.calls, wish, ConsultEvent::Takes { attempt }).await {
         Wanted::Yes => Response::new()
             .say("Thank you. I am connecting you.", language::OURS)
-            .meet(wish.room(), None),
+            .meet(consult::room(wish), None),
         Wanted::Soon if waited < PATIENCE => {
-            let again = format!("{}&waited={}", key_path(&app, wish), waited + 1);
+            let again = format!("{}&waited={}", key_path(state, wish), waited + 1);
             Response::new().pause(1).redirect(&again)
         }
-        Wanted::Soon | Wanted::No => consult::gone(),
-    })
+        Wanted::Soon | Wanted::No => gone(),
+    }
 }
 
 /// How often the person was asked to wait for a call between two owners.

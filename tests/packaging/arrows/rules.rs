@@ -277,7 +277,6 @@ pub(super) const NEVER: &[Never] = &[
     Never {
         rule: "state knows no route",
         who: &[
-            "switchboard::service::state",
             "switchboard::calls",
             "switchboard::agents",
             "switchboard::trust",
@@ -286,6 +285,20 @@ pub(super) const NEVER: &[Never] = &[
         what: &[
             "switchboard::phone",
             "switchboard::admin",
+            "switchboard::routes",
+        ],
+        but: &[],
+    },
+    Never {
+        rule: "state knows no route",
+        who: &[
+            "switchboard::phone::state",
+            "switchboard::phone::address",
+            "switchboard::admin::state",
+        ],
+        what: &[
+            "switchboard::phone::twilio",
+            "switchboard::phone::media_stream",
             "switchboard::routes",
         ],
         but: &[],
@@ -388,47 +401,6 @@ pub(super) const OWED: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "agents alone have a use for the book",
-        &["src/service/state.rs"],
-    ),
-    (
-        "state knows no route",
-        &["src/calls/resume.rs", "src/service/state.rs"],
-    ),
-    (
-        "switchboard::admin does not import switchboard::service",
-        &[
-            "src/admin/auth.rs",
-            "src/admin/calls.rs",
-            "src/admin/commands.rs",
-            "src/admin/fault.rs",
-        ],
-    ),
-    (
-        "switchboard::calls does not import switchboard::service",
-        &[
-            "src/calls/conclude.rs",
-            "src/calls/limit.rs",
-            "src/calls/resume.rs",
-        ],
-    ),
-    (
-        "switchboard::phone does not import switchboard::service",
-        &[
-            "src/phone/health.rs",
-            "src/phone/media_stream.rs",
-            "src/phone/mod.rs",
-            "src/phone/twilio/after_dial.rs",
-            "src/phone/twilio/after_stream.rs",
-            "src/phone/twilio/answer.rs",
-            "src/phone/twilio/callbacks.rs",
-            "src/phone/twilio/consult.rs",
-            "src/phone/twilio/incoming_call.rs",
-            "src/phone/twilio/webhook.rs",
-            "src/phone/twilio/whisper.rs",
-        ],
-    ),
-    (
         "switchboard_actors::down does not import switchboard_actors::call",
         &["actors/src/down.rs"],
     ),
@@ -472,34 +444,11 @@ pub(super) const OWED: &[(&str, &[&str])] = &[
         &["actors/src/store/sqlite/writer.rs"],
     ),
     (
-        "the machine knows no wire",
-        &[
-            "actors/protocol/src/call/answers.rs",
-            "actors/protocol/src/call/mod.rs",
-            "actors/protocol/src/call/model_leg.rs",
-            "actors/protocol/src/call/rollover.rs",
-        ],
-    ),
-    (
         "the registry knows no socket",
         &[
             "actors/src/registry/media_slots.rs",
             "actors/src/registry/messages.rs",
             "actors/src/registry/mod.rs",
-        ],
-    ),
-    (
-        "use cases alone ask the registry and the store",
-        &[
-            "src/admin/calls.rs",
-            "src/phone/health.rs",
-            "src/phone/media_stream.rs",
-            "src/phone/twilio/after_dial.rs",
-            "src/phone/twilio/after_stream.rs",
-            "src/phone/twilio/answer.rs",
-            "src/phone/twilio/callbacks.rs",
-            "src/phone/twilio/consult.rs",
-            "src/phone/twilio/incoming_call.rs",
         ],
     ),
 ];

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use call_protocol::call::effect::{Effect, Report};
+use call_protocol::call::effect::Effect;
 use call_protocol::call::event::{Event, OperatorEvent, OperatorText};
 use call_protocol::call::outcome::Destination;
 use call_protocol::call::{AgentProfile, Call, CallSetup, Greeting, Silence};
@@ -109,7 +109,7 @@ fn carry_out(call: &mut Call, out: &mut BytesMut, open: &mut Open) -> u32 {
             } => twilio::write_media(out, stream, &payload),
             Effect::Mark { stream, name } => twilio::write_mark(out, stream, &name),
             Effect::Clear { stream } => twilio::write_clear(out, stream),
-            Effect::Report(Report::Stopped(_)) => last_words += 1,
+            Effect::Stopped(_) => last_words += 1,
             Effect::Report(_)
             | Effect::RunTool(_)
             | Effect::DialConsult(_)

@@ -59,7 +59,9 @@ pub enum Effect {
     Checkpoint,
     /// The call is over and nobody will ask for it: its checkpoint may go.
     Forget,
-    /// For the log, the metrics and other subscribers.
+    /// The call is over: its last word, after all others.
+    Stopped(Box<Summary>),
+    /// For the log, the metrics and other subscribers; a driver may drop it.
     Report(Report),
 }
 
@@ -72,7 +74,8 @@ impl Effect {
                 | Self::Forget
                 | Self::CloseModel(_)
                 | Self::ClosePhone { .. }
-                | Self::Report(Report::State(StateName::Stop) | Report::Stopped(_))
+                | Self::Stopped(_)
+                | Self::Report(Report::State(StateName::Stop))
         )
     }
 }
@@ -274,8 +277,6 @@ pub enum Report {
         /// Milliseconds from the beginning of its item.
         ms: u64,
     },
-    /// The call is over.
-    Stopped(Box<Summary>),
 }
 
 /// The last word about a call.

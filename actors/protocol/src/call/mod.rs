@@ -52,6 +52,7 @@ use crate::model::command::ModelCommand;
 use crate::model::preroll::Preroll;
 use crate::phone::event::PhoneEvent;
 use crate::phone::playback::Settled;
+use crate::phone::{CallSid, StreamSid};
 use crate::time::Time;
 pub use absence::{ADOPT_WITHIN, PARK_AFTER};
 
@@ -237,6 +238,15 @@ impl Call {
         self.phone.state().name()
     }
 
+    /// The call and its stream as Twilio names them, from `start` on.
+    #[must_use]
+    pub const fn known(&self) -> Option<(CallSid, StreamSid)> {
+        if let Some(ended) = self.phone.ended() {
+            return ended.known;
+        }
+        self.phone.known()
+    }
+
     /// Whether the media socket is lost, and another one may take its place.
     #[must_use]
     pub const fn is_away(&self) -> bool {
@@ -278,10 +288,10 @@ impl Call {
     /// The effects that end a call. After a fault they are given again, as nobody knows which of them were carried out; the
     /// driver must be able to carry them out twice.
     pub fn conclude(&mut self) {
-        let Some(Ended { reason, at, stream }) = self.phone.ended() else {
+        let Some(Ended { reason, at, known }) = self.phone.ended() else {
             return;
         };
-        self.save_last(reason, stream.is_some());
+        self.save_last(reason, known.is_some());
         self.effects
             .push_back(Effect::CloseModel(self.model.current().id()));
         self.effects.push_back(Effect::ClosePhone {
@@ -301,7 +311,7 @@ impl Call {
                 .filter(|_| reason == EndReason::Transferred)
                 .map(|to| to.label().to_owned()),
         };
-        self.report(Report::Stopped(Box::new(summary)));
+        self.effects.push_back(Effect::Stopped(Box::new(summary)));
     }
 
     fn report(&mut self, report: Report) {

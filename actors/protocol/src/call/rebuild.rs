@@ -59,6 +59,7 @@ impl Call {
             | Effect::EndConsult(_)
             | Effect::Checkpoint
             | Effect::Forget
+            | Effect::Stopped(_)
             | Effect::Report(_) => true,
         };
         call.effects.extend(unsent.extract_if(.., is_kept));

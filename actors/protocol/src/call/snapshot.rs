@@ -163,7 +163,11 @@ impl Call {
     pub fn snapshot(&self, now: Time) -> Snapshot {
         let stream = self.phone.stream();
         let (ended, ended_at, last_stream) = match self.phone.state() {
-            State::Stop(ended) => (Some(ended.reason), Some(ended.at), ended.stream),
+            State::Stop(ended) => (
+                Some(ended.reason),
+                Some(ended.at),
+                ended.known.map(|(_, stream)| stream),
+            ),
             State::Away(absence) => (None, None, Some(absence.lost)),
             State::Accepted(_) | State::Connected(_) | State::Start(_) | State::Media(_) => {
                 (None, None, None)

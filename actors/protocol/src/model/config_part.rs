@@ -64,7 +64,9 @@ impl Part {
         })
     }
 
-    fn is_in(&self, asked: &SessionSetup) -> bool {
+    /// Whether it was asked for.
+    #[must_use]
+    pub fn is_in(&self, asked: &SessionSetup) -> bool {
         let options = asked.options.as_ref();
         match self {
             Self::Tool(name) => asked.tools.iter().any(|tool| name_of(tool) == Some(name)),

@@ -397,6 +397,7 @@ impl Rig {
                 | Effect::EndConsult(_)
                 | Effect::Checkpoint
                 | Effect::Forget
+                | Effect::Stopped(_)
                 | Effect::Report(_) => {}
             }
             self.log.push((self.now, effect));

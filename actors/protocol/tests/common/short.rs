@@ -36,6 +36,7 @@ pub(crate) fn short(effect: &Effect, of: Of) -> String {
         Effect::EndConsult(person) => format!("end_person answered={}", person.answered),
         Effect::Checkpoint => "checkpoint".to_owned(),
         Effect::Forget => "forget".to_owned(),
+        Effect::Stopped(summary) => format!("stopped {}", summary.reason),
         Effect::Report(report) => short_report(report),
     }
 }
@@ -133,7 +134,6 @@ fn short_report(report: &Report) -> String {
             result,
             ..
         } => format!("tool {tool} {number} {result}"),
-        Report::Stopped(summary) => format!("stopped {}", summary.reason),
     }
 }
 

@@ -447,7 +447,7 @@ impl Watched {
                 self.whole = false;
                 self.dead.extend(self.responses.iter().copied().map(tag_of));
             }
-            Effect::Report(Report::Stopped(summary)) => {
+            Effect::Stopped(summary) => {
                 self.seen.stopped += 1;
                 self.check_last_word(summary.reason);
             }

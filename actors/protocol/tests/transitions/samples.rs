@@ -7,7 +7,7 @@ use call_protocol::audio::payload::PayloadError;
 use call_protocol::call::event::{Event, OperatorEvent, OperatorText};
 use call_protocol::call::outcome::{ConsultEvent, Destination, Unreached};
 use call_protocol::model::event::{
-    ItemDone, ItemKind, ModelEvent, RateLimit, Refusal, ResponseStatus,
+    ItemDone, ItemKind, ModelClose, ModelEvent, RateLimit, Refusal, ResponseStatus,
 };
 use call_protocol::phone::CallSid;
 use call_protocol::phone::event::{CallerAudio, MediaFormat, PhoneEvent, StreamStart};

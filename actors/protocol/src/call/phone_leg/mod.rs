@@ -419,8 +419,8 @@ impl PhoneLeg {
 
     /// The call ends.
     pub(super) fn end(&mut self, reason: EndReason, at: Time) {
-        let stream = self.known().map(|(_, stream)| stream);
-        self.state = State::Stop(Ended { reason, at, stream });
+        let known = self.known();
+        self.state = State::Stop(Ended { reason, at, known });
     }
 
     /// Runs `act` on the ledger of a live stream and has what it wants sent carried out.

@@ -1,4 +1,4 @@
-//! First stage: the configuration file as it was read. Everything optional, nothing checked but names and types.
+//! The configuration file as it was read. Everything optional, nothing checked but names and types.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,54 @@ pub(super) struct File {
     pub(super) fallback: Fallback,
     #[serde(default)]
     pub(super) transfer: Transfer,
+}
+
+impl File {
+    /// What it says of a key of the table, as text.
+    pub(super) fn text(&self, key: &str) -> Option<String> {
+        let Self {
+            server,
+            data,
+            admin,
+            limits,
+            openai,
+            twilio,
+            log,
+            ..
+        } = self;
+        let number = |value: Option<i64>| value.map(|value| value.to_string());
+        match key {
+            "server.listen" => server.listen.clone(),
+            "server.public_url" => server.public_url.clone(),
+            "server.workers" => number(server.workers),
+            "server.dev" => server.dev.map(|dev| dev.to_string()),
+            "data.dir" => data.dir.clone(),
+            "data.store" => data.store.clone(),
+            "admin.listen" => admin.listen.clone(),
+            "limits.max_calls" => number(limits.max_calls),
+            "limits.max_call_seconds" => number(limits.max_call_seconds),
+            "limits.drain_seconds" => number(limits.drain_seconds),
+            "openai.url" => openai.url.clone(),
+            "openai.model" => openai.model.clone(),
+            "twilio.account_sid" => twilio.account_sid.clone(),
+            "twilio.api_url" => twilio.api_url.clone(),
+            "log.format" => log.format.clone(),
+            _ => None,
+        }
+    }
+
+    /// The same of a secret.
+    pub(super) fn secret(&self, key: &str) -> Option<SecretString> {
+        match key {
+            "admin.token" => self.admin.token.clone(),
+            "openai.api_key" => self.openai.api_key.clone(),
+            "twilio.auth_token" => self.twilio.auth_token.clone(),
+            "twilio.auth_token_secondary" => self.twilio.auth_token_secondary.clone(),
+            "twilio.api_key" => self.twilio.api_key.clone(),
+            "twilio.api_secret" => self.twilio.api_secret.clone(),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
