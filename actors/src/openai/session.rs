@@ -12,7 +12,7 @@ use actix_http::ws::{CloseReason, Frame, Message, ProtocolError};
 use bytes::Bytes;
 use call_protocol::ids::{Interner, clip};
 use call_protocol::model::command::ModelCommand;
-use call_protocol::model::event::{ModelEvent, Refusal};
+use call_protocol::model::event::{ModelClose, ModelEvent, Refusal};
 use call_protocol::model::openai;
 use call_protocol::model::openai::MAX_MESSAGE;
 use call_protocol::model::session::SessionId;
@@ -235,7 +235,7 @@ impl OpenAiSession {
     pub(super) fn lose(&mut self, why: &str, ctx: &mut Context<Self>) {
         self.io.drop_socket();
         self.say(ModelEvent::Closed {
-            code: None,
+            why: ModelClose::Reset,
             reason: why.to_owned(),
             quiet: self.heard_at.elapsed(),
         });
@@ -274,7 +274,7 @@ impl OpenAiSession {
             .and_then(|reason| reason.description)
             .unwrap_or_default();
         self.say(ModelEvent::Closed {
-            code,
+            why: openai::errors::close_of(code),
             reason: clip(&text, 128).to_owned(),
             quiet: Duration::ZERO,
         });
@@ -283,7 +283,10 @@ impl OpenAiSession {
 
     fn on_text(&mut self, text: &Bytes) {
         self.shared.tap(Wire::ModelIn, text);
-        let event = openai::read(text, &mut self.ids).unwrap_or_else(ModelEvent::Unusable);
+        let mut event = openai::read(text, &mut self.ids).unwrap_or_else(ModelEvent::Unusable);
+        if let ModelEvent::ResponseDone(done) = &mut event {
+            openai::prices::price(done, model_of(&self.url));
+        }
         if matches!(event, ModelEvent::Ignored) {
             return;
         }
@@ -313,12 +316,18 @@ impl OpenAiSession {
     }
 }
 
+/// The model that a session's URL asks for.
+fn model_of(url: &str) -> &str {
+    let (_, model) = url.rsplit_once("model=").unwrap_or_default();
+    model.split('&').next().unwrap_or_default()
+}
+
 impl Drop for OpenAiSession {
     /// A session that dies by a panic could tell its call nothing. Nothing in here may panic.
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.say(ModelEvent::Closed {
-                code: None,
+                why: ModelClose::Reset,
                 reason: "panicked".to_owned(),
                 quiet: self.heard_at.elapsed(),
             });

@@ -429,17 +429,6 @@ pub(super) const OWED: &[(&str, &[&str])] = &[
         &["actors/src/store/sqlite/writer.rs"],
     ),
     (
-        "the machine knows no wire",
-        &[
-            "actors/protocol/src/call/answers.rs",
-            "actors/protocol/src/call/model_leg/events.rs",
-            "actors/protocol/src/call/model_leg/handshake.rs",
-            "actors/protocol/src/call/model_leg/lifecycle.rs",
-            "actors/protocol/src/call/model_leg/mod.rs",
-            "actors/protocol/src/call/model_leg/rollover.rs",
-        ],
-    ),
-    (
         "the registry knows no socket",
         &[
             "actors/src/registry/media_slots.rs",

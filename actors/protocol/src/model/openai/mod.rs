@@ -10,7 +10,7 @@
 pub mod errors;
 pub mod prices;
 mod read;
-pub mod refused;
+mod refused;
 mod write;
 
 pub use read::read;
