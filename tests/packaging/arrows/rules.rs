@@ -66,6 +66,9 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "switchboard_base",
             "switchboard_actors::tools",
             "call_protocol::call",
+            // What OpenAI's models are called, and how a tool is told to them.
+            "call_protocol::model::openai::models",
+            "call_protocol::model::openai::tools",
         ],
     ),
     ("switchboard::listener", &["switchboard::telemetry"]),
@@ -196,6 +199,11 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
         &["call_protocol::conversation", "call_protocol::tool"],
     ),
     ("call_protocol::model::openai", &["call_protocol::model"]),
+    ("call_protocol::model::openai::models", &[]),
+    (
+        "call_protocol::model::openai::tools",
+        &["call_protocol::tool"],
+    ),
     ("call_protocol::conversation", &["call_protocol::phone"]),
     ("call_protocol::tool", &["call_protocol::phone"]),
     // The names of calls and streams have the form Twilio gives them.
@@ -226,6 +234,8 @@ pub(super) struct Never {
     pub(super) what: &'static [&'static str],
     /// Who may all the same.
     pub(super) but: &'static [&'static str],
+    /// What of it is open to everybody.
+    pub(super) open: &'static [&'static str],
 }
 
 const EVERYBODY: &[&str] = &[
@@ -242,12 +252,14 @@ pub(super) const NEVER: &[Never] = &[
         who: &["call_protocol::model"],
         what: &["call_protocol::call"],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "the ledger knows no call",
         who: &["call_protocol::phone"],
         what: &["call_protocol::call"],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "the machine knows no wire",
@@ -257,6 +269,7 @@ pub(super) const NEVER: &[Never] = &[
             "call_protocol::phone::twilio",
         ],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "OpenAI's words stay in its folder",
@@ -267,12 +280,17 @@ pub(super) const NEVER: &[Never] = &[
             "switchboard_actors::openai",
             "switchboard::commands::check",
         ],
+        open: &[
+            "call_protocol::model::openai::models",
+            "call_protocol::model::openai::tools",
+        ],
     },
     Never {
         rule: "Twilio's words stay in its folder",
         who: EVERYBODY,
         what: &["call_protocol::phone::twilio"],
         but: &["call_protocol::phone", "switchboard_actors::twilio"],
+        open: &[],
     },
     Never {
         rule: "state knows no route",
@@ -288,6 +306,7 @@ pub(super) const NEVER: &[Never] = &[
             "switchboard::routes",
         ],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "state knows no route",
@@ -302,6 +321,7 @@ pub(super) const NEVER: &[Never] = &[
             "switchboard::routes",
         ],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "the registry knows no socket",
@@ -312,6 +332,7 @@ pub(super) const NEVER: &[Never] = &[
             "switchboard_actors::websocket",
         ],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "a socket owns no call",
@@ -322,6 +343,7 @@ pub(super) const NEVER: &[Never] = &[
         ],
         what: &["switchboard_actors::call"],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "the book knows no telephone",
@@ -334,24 +356,28 @@ pub(super) const NEVER: &[Never] = &[
             "call_protocol::model::openai",
         ],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "a use case knows no HTTP",
         who: &["switchboard::calls"],
         what: &["actix_web", "actix_http", "awc"],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "use cases alone ask the registry and the store",
         who: &["switchboard::phone", "switchboard::admin"],
         what: &["switchboard_actors::registry", "switchboard_actors::store"],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "agents alone have a use for the book",
         who: &["switchboard"],
         what: &["appointment_book"],
         but: &["switchboard::agents", "switchboard::commands"],
+        open: &[],
     },
     Never {
         rule: "the machine asks nobody for the time",
@@ -363,6 +389,7 @@ pub(super) const NEVER: &[Never] = &[
             "tokio",
         ],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "one socket is actix's",
@@ -372,6 +399,7 @@ pub(super) const NEVER: &[Never] = &[
             "switchboard_actors::twilio::session",
             "switchboard_actors::twilio::echo",
         ],
+        open: &[],
     },
     Never {
         rule: "few dial",
@@ -384,6 +412,7 @@ pub(super) const NEVER: &[Never] = &[
             "switchboard::commands::check",
             "switchboard::commands::demo",
         ],
+        open: &[],
     },
 ];
 
