@@ -25,6 +25,7 @@ use call_protocol::call::snapshot::Detail;
 use call_protocol::checkpoint::Checkpoint;
 use call_protocol::model::command::ModelCommand;
 use call_protocol::model::event::ModelEvent;
+use call_protocol::model::session::SessionId;
 use call_protocol::phone::event::PhoneEvent;
 use call_protocol::phone::{CallSid, Direction, StreamSid};
 use call_protocol::tool::ToolFinished;
@@ -58,7 +59,7 @@ pub(crate) struct Replace {
 #[rtype(result = "()")]
 pub struct ModelSaid {
     /// Which session of the call; words of an earlier one are late and ignored.
-    pub session: u32,
+    pub session: SessionId,
     /// What.
     pub event: ModelEvent,
     /// When it was read from the socket.

@@ -10,7 +10,9 @@ use call_protocol::call::event::{Event, OperatorEvent};
 use call_protocol::call::{AgentProfile, Call, CallSetup};
 use call_protocol::ids::Interner;
 use call_protocol::model::command::ModelCommand;
+use call_protocol::model::event::ModelEvent;
 use call_protocol::model::openai;
+use call_protocol::model::session::SessionId;
 use call_protocol::phone::twilio;
 use call_protocol::time::Time;
 use call_protocol::tool::{ToolFinished, ToolResult};
@@ -54,12 +56,9 @@ fn script() -> Vec<(u64, Event)> {
     let mut ids = Interner::default();
     let mut model = |at: u64, event: Value| {
         let text = Bytes::from(event.to_string());
-        (at, Event::Model(openai::read(&text, &mut ids).unwrap()))
+        (at, of_model(openai::read(&text, &mut ids).unwrap()))
     };
-    let opened = (
-        20,
-        Event::Model(call_protocol::model::event::ModelEvent::Opened),
-    );
+    let opened = (20, of_model(ModelEvent::Opened));
     let mulaw = json!({"format": {"type": "audio/pcmu"}});
     let updated =
         json!({"type": "session.updated", "session": {"audio": {"input": mulaw, "output": mulaw}}});
@@ -139,12 +138,18 @@ fn answer(number: usize) -> [Event; 3] {
     ]
     .map(|event| {
         let text = Bytes::from(event.to_string());
-        Event::Model(openai::read(&text, &mut ids).unwrap())
+        of_model(openai::read(&text, &mut ids).unwrap())
     })
 }
 
 /// From then on the server answers whatever it is asked.
 const OBLIGING: Time = Time::from_millis(14_500);
+
+/// Something of the one session there is.
+fn of_model(event: ModelEvent) -> Event {
+    let session = SessionId::FIRST;
+    Event::Model { session, event }
+}
 
 fn phone(text: &Value) -> Event {
     let text = Bytes::from(text.to_string());
@@ -186,7 +191,7 @@ pub(super) fn done(settings: &Settings) -> Vec<String> {
         let mut answers = Vec::new();
         while let Some(effect) = call.poll_effect() {
             match &effect {
-                Effect::ToModel(ModelCommand::Configure { .. } | ModelCommand::Append(_))
+                Effect::ToModel(_, ModelCommand::Configure { .. } | ModelCommand::Append(_))
                 | Effect::Checkpoint => continue,
                 // The phone plays what it has, as far as anybody can tell here.
                 Effect::Mark { name, .. } => {
@@ -195,7 +200,8 @@ pub(super) fn done(settings: &Settings) -> Vec<String> {
                 Effect::Clear { .. } => marks.clear(),
                 _ => {}
             }
-            if matches!(&effect, Effect::ToModel(ModelCommand::Respond { .. })) && now > OBLIGING {
+            if matches!(&effect, Effect::ToModel(_, ModelCommand::Respond { .. })) && now > OBLIGING
+            {
                 asked += 1;
                 answers.extend(answer(asked));
             }

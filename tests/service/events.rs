@@ -51,7 +51,7 @@ fn name(event: &CallEvent) -> Option<String> {
     match &event.kind {
         EventKind::Report(Report::State(state)) => Some(format!("state {}", state.label())),
         EventKind::Report(Report::Interrupted { .. }) => Some("interrupted".to_owned()),
-        EventKind::Report(Report::Stopped(summary)) => Some(format!("stopped {}", summary.reason)),
+        EventKind::Stopped(summary) => Some(format!("stopped {}", summary.reason)),
         _ => None,
     }
 }

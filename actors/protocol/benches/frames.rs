@@ -19,6 +19,7 @@ use call_protocol::ids::{Interner, ModelId};
 use call_protocol::model::command::{ModelCommand, SessionSetup, Voice};
 use call_protocol::model::event::{ModelEvent, SessionInfo};
 use call_protocol::model::openai;
+use call_protocol::model::session::SessionId;
 use call_protocol::phone::event::{CallerAudio, MediaFormat, PhoneEvent, StreamStart};
 use call_protocol::phone::{AccountSid, CallSid, StreamSid, twilio};
 use call_protocol::time::Time;
@@ -106,14 +107,14 @@ impl Talking {
             ..StreamStart::default()
         };
         for event in [
-            Event::Model(ModelEvent::Opened),
-            Event::Model(ModelEvent::SessionConfigured(session)),
+            model(ModelEvent::Opened),
+            model(ModelEvent::SessionConfigured(session)),
             Event::Phone(PhoneEvent::Connected {
                 protocol: String::new(),
                 version: String::new(),
             }),
             Event::Phone(PhoneEvent::Start(Box::new(start))),
-            Event::Model(ModelEvent::ResponseStarted {
+            model(ModelEvent::ResponseStarted {
                 response: ModelId::new("resp_CCXGNMSPKEE6PVxr2mZ5X"),
                 format: None,
             }),
@@ -130,10 +131,10 @@ impl Talking {
         while let Some(effect) = self.call.poll_effect() {
             self.out.clear();
             match effect {
-                Effect::ToModel(ModelCommand::Append(payload)) => {
+                Effect::ToModel(_, ModelCommand::Append(payload)) => {
                     openai::write_append(&mut self.out, &payload);
                 }
-                Effect::ToModel(command) => openai::write(&mut self.out, &command),
+                Effect::ToModel(_, command) => openai::write(&mut self.out, &command),
                 Effect::Play {
                     stream, payload, ..
                 } => {
@@ -144,18 +145,15 @@ impl Talking {
                     self.marks.push(name);
                 }
                 Effect::Clear { stream } => twilio::write_clear(&mut self.out, stream),
-                Effect::ToNext(command) => openai::write(&mut self.out, &command),
-                Effect::DialModel
-                | Effect::DialNext
-                | Effect::CloseNext
-                | Effect::TakeNext
-                | Effect::CloseModel
+                Effect::DialModel(_)
+                | Effect::CloseModel(_)
                 | Effect::RunTool(_)
                 | Effect::DialConsult(_)
                 | Effect::EndConsult(_)
                 | Effect::ClosePhone { .. }
                 | Effect::Checkpoint
                 | Effect::Forget
+                | Effect::Stopped(_)
                 | Effect::Report(_) => {}
             }
             self.bytes_out += self.out.len();
@@ -175,6 +173,12 @@ impl Talking {
     }
 }
 
+/// Something of the one session there is.
+fn model(event: ModelEvent) -> Event {
+    let session = SessionId::FIRST;
+    Event::Model { session, event }
+}
+
 fn caller_frame() -> Event {
     Event::Phone(PhoneEvent::Audio(CallerAudio {
         stream: stream(),
@@ -185,7 +189,7 @@ fn caller_frame() -> Event {
 }
 
 fn model_frame() -> Event {
-    Event::Model(ModelEvent::Audio {
+    model(ModelEvent::Audio {
         response: ModelId::new("resp_CCXGNMSPKEE6PVxr2mZ5X"),
         item: ModelId::new("item_CCXGNMSPKEE6PVxr2mZ5X"),
         part: 0,
@@ -272,7 +276,7 @@ fn frame_pair(c: &mut Criterion) {
                 talking.step(Event::Phone(event));
             }
             if let Ok(event) = openai::read(black_box(&delta), &mut ids) {
-                talking.step(Event::Model(event));
+                talking.step(model(event));
             }
         });
     });

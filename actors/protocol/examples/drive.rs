@@ -23,6 +23,7 @@ use call_protocol::ids::Interner;
 use call_protocol::model::command::{ModelCommand, SessionSetup, Voice};
 use call_protocol::model::event::ModelEvent;
 use call_protocol::model::openai;
+use call_protocol::model::session::SessionId;
 use call_protocol::phone::event::PhoneEvent;
 use call_protocol::phone::twilio;
 use call_protocol::time::Time;
@@ -42,6 +43,8 @@ struct Line<'a> {
 struct Driver<'a> {
     call: Call,
     ids: Interner,
+    /// The session in use, from its dialling on.
+    session: SessionId,
     model_is_open: bool,
     out: &'a mut dyn Write,
 }
@@ -68,8 +71,12 @@ impl Driver<'_> {
         while let Some(effect) = self.call.poll_effect() {
             let mut text = BytesMut::new();
             match &effect {
-                Effect::ToModel(ModelCommand::Append(_)) => continue,
-                Effect::ToModel(command) => openai::write(&mut text, command),
+                Effect::DialModel(session) if !self.model_is_open => {
+                    self.session = *session;
+                    text.extend_from_slice(b"DialModel");
+                }
+                Effect::ToModel(_, ModelCommand::Append(_)) => continue,
+                Effect::ToModel(_, command) => openai::write(&mut text, command),
                 Effect::Play {
                     stream, payload, ..
                 } => twilio::write_media(&mut text, *stream, payload),
@@ -82,6 +89,12 @@ impl Driver<'_> {
             writeln!(self.out, "{:>8} ms  {shown}", now.as_millis())?;
         }
         Ok(())
+    }
+
+    /// A recording has one session.
+    const fn of_model(&self, event: ModelEvent) -> Event {
+        let session = self.session;
+        Event::Model { session, event }
     }
 
     /// Takes a line of the recording.
@@ -97,11 +110,11 @@ impl Driver<'_> {
             "model_in" => {
                 if !self.model_is_open {
                     self.model_is_open = true;
-                    self.step(Event::Model(ModelEvent::Opened), now)?;
+                    self.step(self.of_model(ModelEvent::Opened), now)?;
                 }
                 let event =
                     openai::read(&message, &mut self.ids).unwrap_or_else(ModelEvent::Unusable);
-                self.step(Event::Model(event), now)
+                self.step(self.of_model(event), now)
             }
             _ => Ok(()),
         }
@@ -133,6 +146,7 @@ fn drive(recording: &str, out: &mut dyn Write) -> Result<Call, Box<dyn Error>> {
     let mut driver = Driver {
         call,
         ids: Interner::default(),
+        session: SessionId::FIRST,
         model_is_open: false,
         out,
     };

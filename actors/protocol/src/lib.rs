@@ -55,11 +55,16 @@
 //!
 //! let mut ids = Interner::default();
 //! let from_twilio = |text: &str| Event::Phone(twilio::read(&text.to_owned().into()).unwrap_or_else(PhoneEvent::Unusable));
-//! let mut from_model = |text: &str| Event::Model(openai::read(&text.to_owned().into(), &mut ids).unwrap_or_else(ModelEvent::Unusable));
+//! // A call dials at once; what a session says carries its id.
+//! let Some(Effect::DialModel(session)) = call.poll_effect() else { panic!("it dials") };
+//! let mut from_model = |text: &str| {
+//!     let event = openai::read(&text.to_owned().into(), &mut ids).unwrap_or_else(ModelEvent::Unusable);
+//!     Event::Model { session, event }
+//! };
 //! let happens = [
 //!     (10, from_twilio(connected)),
 //!     (12, from_twilio(&start)),
-//!     (90, Event::Model(ModelEvent::Opened)),
+//!     (90, Event::Model { session, event: ModelEvent::Opened }),
 //!     (120, from_model(updated)),
 //! ];
 //!
@@ -68,7 +73,7 @@
 //! for (at, event) in happens {
 //!     call.handle(event, Time::from_millis(at));
 //!     while let Some(effect) = call.poll_effect() {
-//!         if let Effect::ToModel(command) = effect {
+//!         if let Effect::ToModel(_, command) = effect {
 //!             let mut text = BytesMut::new();
 //!             openai::write(&mut text, &command);
 //!             sent.push(String::from_utf8_lossy(&text).into_owned());
@@ -86,7 +91,7 @@
 //! | --- | --- |
 //! | [`call`] | what becomes of the call: its [states](call::state), [events](call::event), [effects](call::effect), [timers](call::timers), [how it ends and where the caller goes](call::outcome), [consultation legs](call::consult), [agents chosen by the stream](call::choice), [the operator's orders](call::operator) |
 //! | [`phone`] | the phone leg in words that fit any carrier: [events](phone::event), the [ledger](phone::playback) of what was sent, heard, cut; and [Twilio's](phone::twilio) words, read and written |
-//! | [`model`] | the realtime session in words that fit any model: [events](model::event), [commands](model::command), [link](model::link), [sequencer](model::responses), [the caller's words before there is a session](model::preroll), [replay](model::replay), [handover](model::handover); and [OpenAI's](model::openai) words, [errors](model::openai::errors), [refusals](model::openai::refused), [models](model::openai::models), [prices](model::openai::prices) and [tools](model::openai::tools) |
+//! | [`model`] | the realtime session in words that fit any model: [events](model::event), [commands](model::command), [one session](model::session), [how often it is tried](model::backoff), [sequencer](model::responses), [the caller's words before there is a session](model::preroll), [replay](model::replay), [handover](model::handover); and [OpenAI's](model::openai) words, [errors](model::openai::errors), [refusals](model::openai::refused), [models](model::openai::models), [prices](model::openai::prices) and [tools](model::openai::tools) |
 //! | [`audio`] | µ-law as numbers, as [base64](audio::payload), as a [file](audio::wav); the [guard](audio::guard) that looks whether it is any; the [tone](audio::tone) of a wait |
 //! | [`conversation`] | who said what, and what of it was heard |
 //! | [`checkpoint`] | the call as it is written down for its next owner |

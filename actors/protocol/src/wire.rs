@@ -1,8 +1,11 @@
 //! What all wires share: why a message or a socket could not be used.
 
+mod budget;
 pub(crate) mod json;
 
 use crate::audio::payload::PayloadError;
+
+pub(crate) use budget::ErrorBudget;
 
 /// Why a message of a peer could not be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

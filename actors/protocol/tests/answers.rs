@@ -325,7 +325,7 @@ fn an_answer_with_a_purpose_keeps_what_the_session_was_told() {
     let mut rig = Rig::new(setup_greeting("Greet."));
     rig.ready();
     let asked = rig.log.iter().find_map(|(_, effect)| match effect {
-        Effect::ToModel(ModelCommand::Respond { instructions, .. }) => instructions.clone(),
+        Effect::ToModel(_, ModelCommand::Respond { instructions, .. }) => instructions.clone(),
         _ => None,
     });
     assert_eq!(asked.as_deref(), Some("Be kind.\n\nGreet."));

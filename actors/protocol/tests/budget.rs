@@ -11,7 +11,7 @@ use call_protocol::checkpoint::Standing;
 use call_protocol::model::event::{ModelEvent, Usage};
 use call_protocol::tool::ToolResult;
 use common::events::{
-    done_with_tools, phone_closed, response_done, response_started, setup, speech_started,
+    done_with_tools, model, phone_closed, response_done, response_started, setup, speech_started,
     tool_call_as, tool_finished,
 };
 use common::rig::Rig;
@@ -28,14 +28,18 @@ fn two_cents() -> CallSetup {
 
 /// The same event with what the response cost.
 fn costing(event: Event, tokens: u64) -> Event {
-    let Event::Model(ModelEvent::ResponseDone(mut done)) = event else {
+    let Event::Model {
+        event: ModelEvent::ResponseDone(mut done),
+        ..
+    } = event
+    else {
         panic!("{event:?} costs nothing");
     };
     done.usage = Some(Usage {
         audio_out: tokens,
         ..Usage::default()
     });
-    Event::Model(ModelEvent::ResponseDone(done))
+    model(ModelEvent::ResponseDone(done))
 }
 
 /// An answer of so many milliseconds that costs so many tokens.

@@ -42,7 +42,7 @@ fn talking(setup: CallSetup) -> Rig {
 /// What the model was told as a system item since the last time.
 fn told(rig: &Rig) -> Vec<String> {
     let texts = rig.log.iter().filter_map(|(_, effect)| match effect {
-        Effect::ToModel(ModelCommand::Tell { text, .. }) => Some(text.clone()),
+        Effect::ToModel(_, ModelCommand::Tell { text, .. }) => Some(text.clone()),
         _ => None,
     });
     texts.collect()
@@ -51,7 +51,7 @@ fn told(rig: &Rig) -> Vec<String> {
 /// What the model was asked to say.
 fn asked(rig: &Rig) -> Vec<String> {
     let wishes = rig.log.iter().filter_map(|(_, effect)| match effect {
-        Effect::ToModel(ModelCommand::Respond { instructions, .. }) => {
+        Effect::ToModel(_, ModelCommand::Respond { instructions, .. }) => {
             Some(instructions.clone().unwrap_or_default())
         }
         _ => None,

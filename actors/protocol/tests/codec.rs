@@ -7,10 +7,9 @@ use std::f64::consts::PI;
 use call_protocol::audio::payload::Payload;
 use call_protocol::audio::{AudioFormat, decode_sample, encode_sample};
 use call_protocol::call::effect::Peer;
-use call_protocol::call::event::Event;
 use call_protocol::model::event::{ModelEvent, SessionInfo};
 use common::events::{
-    audio_done, complaint, delta, error, opened, response_done, response_started,
+    audio_done, complaint, delta, error, model, opened, response_done, response_started,
     response_started_as, session, session_created, setup, speech_started, start_of,
 };
 use common::rig::Rig;
@@ -135,7 +134,7 @@ fn linear_audio_declared_with_the_response_is_transcoded_from_its_first_byte() {
 #[test]
 fn a_server_that_insists_on_linear_audio_is_taken_as_it_is() {
     let linear_out = || {
-        Event::Model(ModelEvent::SessionConfigured(SessionInfo {
+        model(ModelEvent::SessionConfigured(SessionInfo {
             output: Some(AudioFormat::Pcm24k),
             ..session(AudioFormat::Mulaw)
         }))
@@ -172,7 +171,7 @@ fn a_server_that_hears_something_else_than_mulaw_is_not_talked_to() {
     rig.media();
     rig.event(opened());
     for _ in 0..2 {
-        rig.event(Event::Model(ModelEvent::SessionConfigured(SessionInfo {
+        rig.event(model(ModelEvent::SessionConfigured(SessionInfo {
             input: Some(AudioFormat::Pcm24k),
             ..session(AudioFormat::Mulaw)
         })));

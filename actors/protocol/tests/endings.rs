@@ -16,15 +16,19 @@ use call_protocol::phone::event::{MediaFormat, PhoneEvent};
 use call_protocol::wire::{ReadError, SocketFault};
 use common::events::{
     caller_words, connected, foreign_call, foreign_stream, frame, frame_on, good_start, hang_up,
-    key, mark_on, phone_closed, refused, response_done, response_started, setup, speech_started,
-    start, start_of, stop, stream_sid, tool_call,
+    key, mark_on, model, phone_closed, refused, response_done, response_started, setup,
+    speech_started, start, start_of, stop, stream_sid, tool_call,
 };
 use common::rig::Rig;
 
 /// An answer is over that cost 64 dollars.
 fn dear_response_done(response: &str) -> Event {
     let mut done = response_done(response);
-    if let Event::Model(ModelEvent::ResponseDone(done)) = &mut done {
+    if let Event::Model {
+        event: ModelEvent::ResponseDone(done),
+        ..
+    } = &mut done
+    {
         done.usage = Some(Usage {
             audio_out: 1_000_000,
             ..Usage::default()
@@ -399,7 +403,7 @@ fn ten_bad_messages_in_ten_seconds_end_a_call_and_nine_do_not() {
 
 #[test]
 fn ten_bad_messages_of_the_model_cost_it_the_session_and_the_caller_nothing() {
-    let bad = || Event::Model(ModelEvent::Unusable(ReadError::Malformed));
+    let bad = || model(ModelEvent::Unusable(ReadError::Malformed));
     let mut rig = Rig::live(setup());
     for _ in 0..9 {
         rig.event(bad());

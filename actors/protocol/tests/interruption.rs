@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::events::{
-    complaint, delta, done_as, done_with_tools, error, id, key, mark, opened, response_done,
+    complaint, delta, done_as, done_with_tools, error, id, key, mark, model, opened, response_done,
     response_started, session_created, setup, setup_greeting, setup_with, speech_started,
     speech_stopped, tool_call, voice,
 };
 use common::rig::Rig;
 
 use call_protocol::call::effect::Effect;
-use call_protocol::call::event::Event;
 use call_protocol::call::{CallSetup, Greeting};
 use call_protocol::model::command::ModelCommand;
 use call_protocol::model::event::{ModelEvent, ResponseStatus};
@@ -252,10 +251,9 @@ fn late_deltas_of_an_interrupted_answer_never_reach_the_caller() {
     rig.event(done_as("resp_1", ResponseStatus::Interrupted, 1));
     assert_eq!(rig.phone.heard_ms(7, rig.now), 500);
     let late = rig
-        .log
-        .iter()
+        .shorts()
         .filter(|(at, _)| *at > interrupted)
-        .map(|(_, effect)| common::short::short(effect));
+        .map(|(_, effect)| effect);
     assert!(!late.into_iter().any(|effect| effect.starts_with("play")));
 }
 
@@ -445,7 +443,7 @@ fn a_part_after_one_that_was_heard_is_truncated_and_its_item_kept() {
     let part = |number, tag, ms| {
         let (response, item) = (id("resp_1"), id("item_1"));
         let payload = voice(tag, ms);
-        Event::Model(ModelEvent::Audio {
+        model(ModelEvent::Audio {
             response,
             item,
             part: number,
@@ -475,7 +473,7 @@ fn an_item_that_was_not_heard_is_deleted_once_whatever_its_parts() {
     let part = |number| {
         let (response, item) = (id("resp_1"), id("item_2"));
         let payload = voice(8, 1_000);
-        Event::Model(ModelEvent::Audio {
+        model(ModelEvent::Audio {
             response,
             item,
             part: number,
@@ -521,7 +519,7 @@ fn an_agent_that_lets_nothing_be_cut_is_heard_to_the_end_and_answers_then() {
         let turn = ModelEvent::CallerTurn {
             item: id("item_caller"),
         };
-        rig.event(Event::Model(turn));
+        rig.event(model(turn));
         // The server answers by itself; that is heard after what goes on.
         rig.answers("resp_2", "item_2", 8, 1_000);
         rig.pass(1_700);
@@ -570,7 +568,7 @@ fn a_protected_greeting_of_the_model_is_not_cut_and_everything_after_it_is() {
     rig.media();
     rig.event(opened());
     let asked = rig.log.iter().find_map(|(_, effect)| match effect {
-        Effect::ToModel(ModelCommand::Configure { setup, .. }) => setup.options.clone(),
+        Effect::ToModel(_, ModelCommand::Configure { setup, .. }) => setup.options.clone(),
         _ => None,
     });
     let turns = asked.and_then(|options| options.turns);
@@ -579,7 +577,7 @@ fn a_protected_greeting_of_the_model_is_not_cut_and_everything_after_it_is() {
         "the server would cut it"
     );
     rig.event(session_created());
-    rig.event(Event::Model(rig.configured_at(rig.now)));
+    rig.event(model(rig.configured_at(rig.now)));
     // The caller speaks before it begins, and into it.
     rig.event(speech_started());
     rig.event(speech_stopped());

@@ -13,9 +13,9 @@ use call_protocol::model::command::ModelCommand;
 use call_protocol::model::event::{ModelEvent, Refusal, SessionInfo};
 use call_protocol::time::Time;
 use common::events::{
-    agent_words, caller_words, complaint, configured, delta, error, failed, model_closed, opened,
-    refused, response_started, session, session_created, setup, setup_greeting, speech_started,
-    speech_stopped, tool_call, voice,
+    agent_words, caller_words, complaint, configured, delta, error, failed, model, model_closed,
+    opened, refused, response_started, session, session_created, setup, setup_greeting,
+    speech_started, speech_stopped, tool_call, voice,
 };
 use common::rig::Rig;
 use serde_json::json;
@@ -300,7 +300,7 @@ fn a_session_that_was_stuck_is_followed_by_one_that_speaks_first() {
     rig.event(caller_words("item_2", "A massage on Friday."));
     rig.take();
     // Whatever the caller said since its last sign of life, it said nothing of it.
-    rig.event(Event::Model(ModelEvent::Unresponsive));
+    rig.event(model(ModelEvent::Unresponsive));
     rig.obliging = true;
     rig.pass(1_000);
     assert_eq!(rig.take_of(&["respond"]), ["respond respond-1"]);
@@ -439,8 +439,7 @@ fn about(param: &str, request: &str) -> Event {
 /// The tools and the request of the last configuration that was asked for, in use or next.
 fn asked_for(rig: &Rig) -> (String, Vec<String>) {
     let asked = rig.log.iter().rev().find_map(|(_, effect)| match effect {
-        Effect::ToModel(ModelCommand::Configure { request, setup })
-        | Effect::ToNext(ModelCommand::Configure { request, setup }) => Some((request, setup)),
+        Effect::ToModel(_, ModelCommand::Configure { request, setup }) => Some((request, setup)),
         _ => None,
     });
     let (request, setup) = asked.expect("configured");
@@ -561,7 +560,7 @@ fn a_server_that_speaks_pcm_whatever_it_is_asked_costs_no_tools() {
     let mut pcm = session(AudioFormat::Mulaw);
     pcm.output = Some(AudioFormat::Pcm24k);
     for _ in 0..2 {
-        rig.event(Event::Model(ModelEvent::SessionConfigured(pcm.clone())));
+        rig.event(model(ModelEvent::SessionConfigured(pcm.clone())));
     }
     assert_eq!(rig.call.snapshot(rig.now).model.state, "ready");
     assert_eq!(asked_for(&rig).1, ["lookup"]);
@@ -572,9 +571,7 @@ fn a_server_that_does_not_say_its_formats_has_those_it_was_asked_for() {
     let mut rig = Rig::new(setup());
     rig.media();
     rig.event(opened());
-    rig.event(Event::Model(ModelEvent::SessionConfigured(
-        SessionInfo::default(),
-    )));
+    rig.event(model(ModelEvent::SessionConfigured(SessionInfo::default())));
     assert_eq!(rig.call.snapshot(rig.now).model.state, "ready");
     rig.answers("resp_1", "item_1", 7, 600);
     rig.pass(1_500);

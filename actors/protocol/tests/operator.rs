@@ -47,10 +47,13 @@ fn with_targets() -> CallSetup {
 /// The notes told to sessions so far, each time they were.
 fn told(rig: &Rig) -> Vec<String> {
     let of_system = |(_, effect): &(_, Effect)| match effect {
-        Effect::ToModel(ModelCommand::Tell {
-            role: Role::System,
-            text,
-        }) => Some(text.clone()),
+        Effect::ToModel(
+            _,
+            ModelCommand::Tell {
+                role: Role::System,
+                text,
+            },
+        ) => Some(text.clone()),
         _ => None,
     };
     rig.log.iter().filter_map(of_system).collect()

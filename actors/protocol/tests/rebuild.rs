@@ -134,7 +134,7 @@ fn what_was_not_carried_out_yet_still_is() {
     for keep_playback in [true, false] {
         let mut rig = Rig::live(setup());
         rig.take();
-        rig.call.handle(caller_words("item_1", "Hello?"), rig.now);
+        rig.handle(caller_words("item_1", "Hello?"));
         rig.rebuild(keep_playback);
         assert_eq!(rig.take_of(&["turn", "checkpoint"]).len(), 2);
     }
@@ -147,8 +147,7 @@ fn audio_that_had_not_left_leaves_after_the_first_fault_and_is_given_up_after_th
         rig.event(response_started("resp_1"));
         rig.take();
         for _ in 0..3 {
-            rig.call
-                .handle(delta("resp_1", "item_1", voice(7, 200)), rig.now);
+            rig.handle(delta("resp_1", "item_1", voice(7, 200)));
         }
         rig.rebuild(keep_playback);
         rig.pass(2_000);

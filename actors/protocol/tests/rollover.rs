@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use call_protocol::call::CallSetup;
 use call_protocol::call::effect::Effect;
-use call_protocol::call::event::Event;
 use call_protocol::model::command::ModelCommand;
 use call_protocol::model::event::{ModelEvent, Refusal};
 use call_protocol::time::Time;
 use common::events::{
-    audio_done, caller_turn, caller_words, delta, model_closed, opened, response_done,
-    response_started, setup, speech_started, speech_stopped, voice,
+    audio_done, caller_turn, caller_words, delta, model, model_closed, opened, response_done,
+    response_started, setup, speech_started, speech_stopped, standby, voice,
 };
 use common::rig::{Rig, audio_of};
+use common::short::Of;
 
 const HOUR_S: u64 = 3_600;
 
@@ -34,7 +34,7 @@ fn rig_with_sessions_of(seconds: u64) -> Rig {
     rig.lifetime = Some(seconds);
     rig.event(opened());
     let info = rig.configured_at(rig.now);
-    rig.event(Event::Model(info));
+    rig.event(model(info));
     rig.obliging = true;
     rig.media();
     rig.take();
@@ -68,7 +68,7 @@ fn longest_gap(rig: &Rig) -> Duration {
     let mut last: Option<Time> = None;
     let mut longest = Duration::ZERO;
     for (at, effect) in &rig.log {
-        if let Effect::ToModel(ModelCommand::Append(_)) = effect {
+        if let Effect::ToModel(_, ModelCommand::Append(_)) = effect {
             longest = longest.max(last.map_or(Duration::ZERO, |last| at.since(last)));
             last = Some(*at);
         }
@@ -81,16 +81,16 @@ fn the_next_session_is_opened_five_minutes_before_the_end_and_told_the_conversat
     let mut rig = rig_with_sessions_of(HOUR_S);
     talk(&mut rig, 1);
     rig.pass(55 * 60_000 - 10_000 - 1_000);
-    assert_eq!(rig.take_of(&["dial_next"]), [] as [&str; 0]);
+    assert_eq!(rig.take_of(&["dial_standby"]), [] as [&str; 0]);
     // The old one talks meanwhile.
     rig.event(speech_started());
     rig.pass(1_100);
     assert_eq!(
-        rig.take_of(&["dial_next", "next", "take_next", "dial"]),
+        rig.take_of(&["dial_standby", "standby", "take_standby", "dial"]),
         [
-            "dial_next",
-            "next configure configure-2",
-            "next tell system `Caller: Question 1.`"
+            "dial_standby",
+            "standby configure configure-2",
+            "standby tell system `Caller: Question 1.`"
         ]
     );
     rig.event(speech_stopped());
@@ -99,14 +99,14 @@ fn the_next_session_is_opened_five_minutes_before_the_end_and_told_the_conversat
     rig.answers("resp_2", "item_2", 2, 2_000);
     rig.pass(1_000);
     assert_eq!(
-        rig.take_of(&["take_next"]),
+        rig.take_of(&["take_standby"]),
         [] as [&str; 0],
         "an answer is being heard"
     );
     rig.pass(3_000);
     assert_eq!(
         rig.take_of(&[
-            "take_next",
+            "take_standby",
             "rolled_over",
             "tell",
             "respond",
@@ -114,7 +114,7 @@ fn the_next_session_is_opened_five_minutes_before_the_end_and_told_the_conversat
             "clear"
         ]),
         [
-            "take_next",
+            "take_standby",
             "rolled_over ok",
             "tell system `Caller: And tomorrow?`"
         ]
@@ -130,10 +130,9 @@ fn three_rollovers_in_a_row_are_inaudible() {
         talk(&mut rig, n);
     }
     let taken: Vec<Time> = rig
-        .log
-        .iter()
-        .filter(|(_, effect)| matches!(effect, Effect::TakeNext))
-        .map(|(at, _)| *at)
+        .shorts()
+        .filter(|(_, effect)| effect == "take_standby")
+        .map(|(at, _)| at)
         .collect();
     assert_eq!(taken.len(), 3, "{taken:?}");
     for (nth, at) in (1..).zip(&taken) {
@@ -169,9 +168,9 @@ fn three_rollovers_in_a_row_are_inaudible() {
 fn a_session_that_does_not_say_when_it_ends_is_followed_after_fifty_five_minutes() {
     let mut rig = Rig::live(long_call());
     rig.pass(55 * 60_000 - 1_000);
-    assert_eq!(rig.take_of(&["dial_next"]), [] as [&str; 0]);
+    assert_eq!(rig.take_of(&["dial_standby"]), [] as [&str; 0]);
     rig.pass(2_000);
-    assert_eq!(rig.take_of(&["dial_next"]), ["dial_next"]);
+    assert_eq!(rig.take_of(&["dial_standby"]), ["dial_standby"]);
 }
 
 #[test]
@@ -180,10 +179,10 @@ fn a_clock_that_is_wrong_by_hours_is_not_believed() {
     rig.event(opened());
     rig.lifetime = Some(0);
     let info = rig.configured_at(rig.now);
-    rig.event(Event::Model(info));
+    rig.event(model(info));
     rig.media();
     rig.pass(60_000);
-    assert_eq!(rig.take_of(&["dial_next"]), [] as [&str; 0]);
+    assert_eq!(rig.take_of(&["dial_standby"]), [] as [&str; 0]);
 }
 
 #[test]
@@ -197,11 +196,11 @@ fn the_last_moment_does_not_wait_for_a_pause() {
     rig.event(speech_started());
     rig.caller_sends(Some(0x55));
     rig.pass(45_900);
-    assert_eq!(rig.take_of(&["take_next"]), [] as [&str; 0]);
+    assert_eq!(rig.take_of(&["take_standby"]), [] as [&str; 0]);
     rig.pass(200);
     assert_eq!(
-        rig.take_of(&["take_next", "rolled_over"]),
-        ["take_next", "rolled_over forced"]
+        rig.take_of(&["take_standby", "rolled_over"]),
+        ["take_standby", "rolled_over forced"]
     );
     // The caller's sentence is told again from its beginning, as far as it is kept.
     let before = rig.appended().0.len();
@@ -227,8 +226,8 @@ fn an_answer_that_is_cut_by_the_last_moment_is_owed_by_the_next_session() {
     rig.event(delta("resp_1", "item_1", voice(5, 600)));
     rig.pass(1_100);
     assert_eq!(
-        rig.take_of(&["take_next", "rolled_over", "respond"]),
-        ["take_next", "rolled_over forced", "respond respond-1"]
+        rig.take_of(&["take_standby", "rolled_over", "respond"]),
+        ["take_standby", "rolled_over forced", "respond respond-1"]
     );
     // The caller interrupts what the old session said: the new one knows nothing of it.
     let mut rig2 = rig_with_sessions_of(120);
@@ -240,7 +239,7 @@ fn an_answer_that_is_cut_by_the_last_moment_is_owed_by_the_next_session() {
     rig2.pass(900);
     rig2.event(delta("resp_1", "item_1", voice(5, 3_000)));
     rig2.pass(200);
-    assert_eq!(rig2.take_of(&["take_next"]), ["take_next"]);
+    assert_eq!(rig2.take_of(&["take_standby"]), ["take_standby"]);
     rig2.event(speech_started());
     assert_eq!(rig2.take_of(&["clear", "truncate", "delete"]), ["clear"]);
 }
@@ -260,14 +259,11 @@ fn what_is_said_in_the_moment_of_the_change_reaches_the_next_session() {
     }
     rig.take();
     rig.event(response_done("resp_1"));
-    let switched = rig
-        .log
-        .iter()
-        .rposition(|(_, effect)| matches!(effect, Effect::TakeNext));
+    let switched = rig.of.iter().rposition(|of| *of == Of::Replaced);
     rig.pass(500);
     let mut after = Vec::new();
     for (_, effect) in &rig.log[switched.unwrap()..] {
-        if let Effect::ToModel(ModelCommand::Append(payload)) = effect {
+        if let Effect::ToModel(_, ModelCommand::Append(payload)) = effect {
             after.extend(audio_of(payload));
         }
     }
@@ -283,11 +279,11 @@ fn a_next_session_that_cannot_be_had_is_tried_again_and_then_the_loss_is_one_lik
     let mut rig = rig_with_sessions_of(HOUR_S);
     rig.obliging = false;
     rig.pass(55 * 60_000 + 1_000);
-    let mut attempts = rig.take_of(&["dial_next"]).len();
+    let mut attempts = rig.take_of(&["dial_standby"]).len();
     for _ in 0..40 {
-        rig.event(Event::Next(ModelEvent::Refused(Refusal::Status(503))));
+        rig.event(standby(ModelEvent::Refused(Refusal::Status(503))));
         rig.pass(6_000);
-        attempts += rig.take_of(&["dial_next"]).len();
+        attempts += rig.take_of(&["dial_standby"]).len();
     }
     assert!(
         (4..=10).contains(&attempts),
@@ -310,9 +306,9 @@ fn a_refusal_for_good_is_not_tried_again_and_ends_no_call_that_has_a_session() {
     rig.obliging = false;
     rig.pass(55 * 60_000 + 1_000);
     rig.take();
-    rig.event(Event::Next(ModelEvent::Refused(Refusal::Status(401))));
+    rig.event(standby(ModelEvent::Refused(Refusal::Status(401))));
     rig.pass(4 * 60_000);
-    assert_eq!(rig.take_of(&["dial_next", "stopped"]), [] as [&str; 0]);
+    assert_eq!(rig.take_of(&["dial_standby", "stopped"]), [] as [&str; 0]);
 }
 
 #[test]
@@ -324,8 +320,8 @@ fn a_session_lost_while_the_next_one_waits_is_replaced_at_once() {
     rig.take();
     rig.event(model_closed(None));
     assert_eq!(
-        rig.take_of(&["take_next", "rolled_over", "lost", "dial", "respond"]),
-        ["take_next", "rolled_over rescued", "respond respond-1"]
+        rig.take_of(&["take_standby", "rolled_over", "lost", "dial", "respond"]),
+        ["take_standby", "rolled_over rescued", "respond respond-1"]
     );
     assert_eq!(rig.call.snapshot(rig.now).model.state, "ready");
 }
@@ -334,12 +330,12 @@ fn a_session_lost_while_the_next_one_waits_is_replaced_at_once() {
 fn a_session_that_was_stuck_while_the_next_one_waits_is_replaced_by_one_that_knows() {
     let mut rig = speaking_while_the_next_one_waits();
     rig.take();
-    rig.event(Event::Model(ModelEvent::Unresponsive));
-    let told = rig.take_of(&["take_next", "tell", "respond"]);
+    rig.event(model(ModelEvent::Unresponsive));
+    let told = rig.take_of(&["take_standby", "tell", "respond"]);
     let last = told.len() - 2;
     assert_eq!(
         (told[0].as_str(), told[last + 1].as_str()),
-        ("take_next", "respond respond-1")
+        ("take_standby", "respond respond-1")
     );
     assert!(told[last].contains("could not hear the caller"), "{told:?}");
     // Another loss, much later, is one like any other.
@@ -361,15 +357,15 @@ fn a_call_that_ends_lets_go_of_both_sessions() {
     rig.take();
     rig.event(common::events::stop());
     assert_eq!(
-        rig.take_of(&["close_next", "close_model", "close_phone", "stopped"]),
+        rig.take_of(&["close_standby", "close_model", "close_phone", "stopped"]),
         [
-            "close_next",
+            "close_standby",
             "close_model",
             "close_phone 1000",
             "stopped caller_hung_up"
         ]
     );
-    rig.event(Event::Next(ModelEvent::Opened));
+    rig.event(standby(ModelEvent::Opened));
     assert!(rig.take().is_empty());
 }
 

@@ -11,7 +11,7 @@ use call_protocol::call::effect::Peer;
 use call_protocol::call::event::Event;
 use call_protocol::ids::Interner;
 use call_protocol::model::openai;
-use common::events::{response_started, setup};
+use common::events::{model, response_started, setup};
 use common::rig::Rig;
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ fn with_weather() -> CallSetup {
 /// What the server says, as its socket delivers it.
 fn says(event: &Value) -> Event {
     let text = Bytes::from(event.to_string());
-    Event::Model(openai::read(&text, &mut Interner::default()).unwrap())
+    model(openai::read(&text, &mut Interner::default()).unwrap())
 }
 
 fn item(kind: &str, item: Value) -> Event {

@@ -13,7 +13,6 @@ use common::events::{
     response_started, setup, speech_started, speech_stopped, tool_call,
 };
 use common::rig::Rig;
-use common::short::short;
 
 const STILL_THERE: &str = "`Ask whether the caller is still there.`";
 const GOODBYE: &str = "`Say goodbye to the caller in one short, friendly sentence.`";
@@ -48,12 +47,8 @@ fn lasting(seconds: u64) -> CallSetup {
 
 /// Milliseconds at which something beginning like this was asked of the model.
 fn asked_at(rig: &Rig, words: &str) -> Vec<u64> {
-    rig.log
-        .iter()
-        .filter(|(_, effect)| {
-            let text = short(effect);
-            text.starts_with("respond") && text.contains(words)
-        })
+    rig.shorts()
+        .filter(|(_, text)| text.starts_with("respond") && text.contains(words))
         .map(|(at, _)| at.as_millis())
         .collect()
 }

@@ -14,7 +14,7 @@ use call_protocol::tool::memory::ToolMemory;
 use call_protocol::tool::{Filler, FillerWords, ToolResult, ToolRun};
 use common::events::{
     caller_turn, complaint, delta, done_as, done_with_server_calls, done_with_tools, hang_up, id,
-    model_closed, response_started, setup, setup_greeting, speech_started, speech_stopped,
+    model, model_closed, response_started, setup, setup_greeting, speech_started, speech_stopped,
     tool_call_as, tool_finished, voice,
 };
 use common::rig::Rig;
@@ -55,7 +55,7 @@ fn runs(rig: &Rig) -> Vec<ToolRun> {
 
 fn briefing(rig: &Rig) -> String {
     let mut told = rig.log.iter().rev().filter_map(|(_, effect)| match effect {
-        Effect::ToModel(ModelCommand::Tell { text, .. }) => Some(text.clone()),
+        Effect::ToModel(_, ModelCommand::Tell { text, .. }) => Some(text.clone()),
         _ => None,
     });
     told.next().unwrap_or_default()
@@ -694,7 +694,7 @@ fn a_clipped_outcome_stays_known_while_the_journal_does_not_answer() {
 // ---- servers that tell of a call in one event alone ----
 
 fn arguments_done(response: &str, call: &str, name: Option<&str>) -> Event {
-    Event::Model(ModelEvent::ToolArguments {
+    model(ModelEvent::ToolArguments {
         response: id(response),
         item: id("item_of_call"),
         call: id(call),
@@ -716,7 +716,7 @@ fn done_with(response: &str, status: ResponseStatus, calls: &[(&str, bool)]) -> 
     });
     let calls: Vec<ItemDone> = calls.collect();
     let count = u32::try_from(calls.len()).expect("a few");
-    Event::Model(ModelEvent::ResponseDone(Box::new(ResponseDone {
+    model(ModelEvent::ResponseDone(Box::new(ResponseDone {
         id: id(response),
         status,
         items: count,
@@ -767,7 +767,7 @@ fn a_call_is_run_once_in_whichever_events_it_is_told() {
 fn the_name_of_a_call_may_stand_where_its_item_began() {
     let mut rig = Rig::live(setup());
     rig.event(response_started("resp_1"));
-    rig.event(Event::Model(ModelEvent::ItemStarted {
+    rig.event(model(ModelEvent::ItemStarted {
         response: id("resp_1"),
         item: id("item_of_call"),
         tool: Some("lookup".to_owned()),
@@ -777,7 +777,7 @@ fn the_name_of_a_call_may_stand_where_its_item_began() {
     assert_eq!(rig.take_of(&["run", "violation"]), [RUN]);
     // Nobody said what it is a call of: it is answered, not run.
     rig.event(response_started("resp_2"));
-    rig.event(Event::Model(ModelEvent::ToolArguments {
+    rig.event(model(ModelEvent::ToolArguments {
         response: id("resp_2"),
         item: id("item_elsewhere"),
         call: id("call_2"),

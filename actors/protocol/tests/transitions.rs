@@ -13,9 +13,9 @@ mod transitions {
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use transitions::places::{LinkPlace, NextPlace, PhonePlace};
+use transitions::places::{LinkPlace, PhonePlace, StandbyPlace};
 use transitions::samples::{name_of, samples};
-use transitions::table::{Row, aligned, link_row, next_row, overdue_rows, phone_row, state_of};
+use transitions::table::{Row, aligned, link_row, overdue_rows, phone_row, standby_row, state_of};
 
 /// The diagram in the crate's documentation.
 const DIAGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/call/diagram.md");
@@ -48,22 +48,22 @@ fn link_rows() -> Vec<Row> {
 }
 
 /// Every event of the next session in every state of it, and those of the present one that decide about it.
-fn next_rows() -> Vec<Row> {
+fn standby_rows() -> Vec<Row> {
     let deciding = [
-        "next",
+        "standby",
         "model.closed",
         "model.response_done",
         "model.error",
         "closed",
     ];
     let mut rows = Vec::new();
-    for place in NextPlace::ALL {
+    for place in StandbyPlace::ALL {
         for sample in samples() {
             if deciding.contains(&name_of(&sample.event)) {
-                rows.push(next_row(place, sample));
+                rows.push(standby_row(place, sample));
             }
         }
-        rows.push(transitions::table::next_overdue_row(place));
+        rows.push(transitions::table::standby_overdue_row(place));
     }
     rows
 }
@@ -92,7 +92,7 @@ fn every_model_event_has_a_defined_result_in_every_link_state() {
 
 #[test]
 fn every_event_has_a_defined_result_in_every_state_of_the_next_session() {
-    insta::assert_snapshot!("next_states", aligned(&next_rows()));
+    insta::assert_snapshot!("standby_states", aligned(&standby_rows()));
 }
 
 #[test]

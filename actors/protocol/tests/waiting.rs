@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use call_protocol::audio::{SILENCE, encode_sample};
-use call_protocol::call::event::Event;
 use call_protocol::call::{CallSetup, END_CALL, FILLER_AFTER};
 use call_protocol::model::event::ModelEvent;
 use call_protocol::time::Time;
 use call_protocol::tool::ToolResult;
 use common::events::{
-    caller_turn, caller_words, configured, delta, done_with_tools, model_closed,
+    caller_turn, caller_words, configured, delta, done_with_tools, model, model_closed,
     model_closed_after, opened, response_done, response_started, setup, setup_greeting,
     speech_started, speech_stopped, tool_call, tool_call_as, tool_finished, voice,
 };
@@ -320,7 +319,7 @@ fn a_caller_whom_a_stuck_session_may_not_have_heard_gets_filler_at_once() {
     rig.answers("resp_1", "item_1", 7, 400);
     rig.pass(3_000);
     // The caller may have spoken, and waited for as long as it took to find the session dead.
-    rig.event(Event::Model(ModelEvent::Unresponsive));
+    rig.event(model(ModelEvent::Unresponsive));
     rig.pass(100);
     assert!(filler_heard(&rig) > 0, "{}", filler_heard(&rig));
     // A session that says goodbye was listening to the last.

@@ -10,6 +10,7 @@ use call_protocol::call::operator::Objection;
 use call_protocol::call::outcome::EndReason;
 use call_protocol::call::state::StateName;
 use call_protocol::call::{Call, CallSetup};
+use call_protocol::model::session::SessionId;
 use call_protocol::phone::event::PhoneEvent;
 use call_protocol::time::Time;
 
@@ -39,13 +40,8 @@ pub(crate) struct CallActor {
     pub(super) key: CallKey,
     pub(super) call: Call,
     pub(super) phone: Addr<TwilioSession>,
-    pub(super) model: Option<ModelLine>,
-    /// Number of the model session in use, 0 if there is none; words of earlier ones are ignored.
-    pub(super) session: u32,
-    /// The session that will be used next, and its number.
-    pub(super) next: Option<(u32, ModelLine)>,
-    /// Sessions dialled so far; the last one's number.
-    pub(super) dialled: u32,
+    /// The sessions the machine has dialled and not closed; it knows what each of them is for. Words of others are late.
+    pub(super) lines: Vec<(SessionId, ModelLine)>,
     pub(super) model_url: std::sync::Arc<str>,
     /// The same of agents the stream may choose, by name.
     pub(super) other_urls: BTreeMap<String, std::sync::Arc<str>>,
@@ -64,8 +60,8 @@ pub(crate) struct CallActor {
     pub(super) lost_model_at: Option<Instant>,
     /// Dropped when `start` comes.
     pub(super) pending_stream: Option<PendingStream>,
-    /// The media socket was lost in this step.
-    pub(super) media_lost: bool,
+    /// The registry knows that the media socket is lost, and that another one may take its place.
+    pub(super) slot_offered: bool,
     /// While no media socket keeps the call.
     pub(super) away: Option<Away>,
     /// Keeps the call from a fault until it is built anew: without a sender an actor is not started again.
@@ -139,10 +135,7 @@ impl CallActor {
                 key: seed.place.key(),
                 call,
                 phone,
-                model: None,
-                session: 0,
-                next: None,
-                dialled: 0,
+                lines: Vec::new(),
                 model_url: seed.model_url,
                 other_urls: seed.other_urls,
                 early: seed.early,
@@ -158,7 +151,7 @@ impl CallActor {
                 closing: false,
                 lost_model_at: None,
                 pending_stream: seed.pending_stream,
-                media_lost: false,
+                slot_offered: false,
                 away: None,
                 mending: None,
                 is_told: false,
@@ -182,6 +175,12 @@ impl CallActor {
     fn at(&self, instant: Instant) -> Time {
         let elapsed = instant.saturating_duration_since(self.shared.accepted());
         Time::ZERO + elapsed
+    }
+
+    /// The line to a session, unless it was closed.
+    pub(super) fn line(&self, session: SessionId) -> Option<&ModelLine> {
+        let mut lines = self.lines.iter();
+        lines.find_map(|(id, line)| (*id == session).then_some(line))
     }
 
     /// Runs one step of the machine and what follows from it.
@@ -352,18 +351,12 @@ impl Handler<ModelSaid> for CallActor {
     type Result = ();
 
     fn handle(&mut self, message: ModelSaid, ctx: &mut Self::Context) {
-        let event = if message.session == self.session {
-            Event::Model(message.event)
-        } else if self
-            .next
-            .as_ref()
-            .is_some_and(|(number, _)| *number == message.session)
-        {
-            Event::Next(message.event)
-        } else {
+        let ModelSaid { session, event, at } = message;
+        if self.line(session).is_none() {
             return;
-        };
-        self.step(ctx, Some(message.at), |call, now| call.handle(event, now));
+        }
+        let event = Event::Model { session, event };
+        self.step(ctx, Some(at), |call, now| call.handle(event, now));
     }
 }
 

@@ -10,6 +10,7 @@ use call_protocol::call::outcome::{ConsultCall, ConsultEvent, EndReason, Unreach
 use call_protocol::checkpoint::Standing;
 use call_protocol::model::command::ModelCommand;
 use call_protocol::model::event::ModelEvent;
+use call_protocol::model::session::SessionId;
 use call_protocol::time::Time;
 use call_protocol::tool::ToolRun;
 
@@ -24,9 +25,24 @@ use crate::tools::Stop;
 impl CallActor {
     /// Carries out all effects; `since` is when the event that caused them was read from its socket.
     pub(super) fn carry_out(&mut self, ctx: &mut Context<Self>, since: Option<Instant>) {
+        self.learn_names();
         self.carry_out_each(ctx, since);
-        if std::mem::take(&mut self.media_lost) {
+        let is_away = self.call.is_away();
+        if is_away && !self.slot_offered {
             self.offer_slot(ctx);
+        }
+        self.slot_offered = is_away;
+    }
+
+    /// A stream has begun: its socket is not one of those that wait for `start` any more.
+    fn learn_names(&mut self) {
+        let Some((call, stream)) = self.call.known() else {
+            return;
+        };
+        if self.log.stream != Some(stream) {
+            self.pending_stream = None;
+            self.log.stream = Some(stream);
+            self.log.call = Some(call);
         }
     }
 
@@ -35,7 +51,7 @@ impl CallActor {
             #[cfg(feature = "fault-hook")]
             self.planned.strike_effect();
             match effect {
-                Effect::ToModel(command) => self.send_model(command, since),
+                Effect::ToModel(session, command) => self.send_model(session, command, since),
                 Effect::Play {
                     stream,
                     payload,
@@ -59,6 +75,8 @@ impl CallActor {
                     self.send_phone(ToPhone::Clear { stream, since });
                 }
                 Effect::ClosePhone { code } => {
+                    // After a fault the machine may not know of all that were dialled.
+                    self.lines.clear();
                     self.closing = self.checkpoints.close_after_last(self.phone.clone(), code);
                 }
                 // It was done before a fault.
@@ -70,30 +88,12 @@ impl CallActor {
                         self.ownership_check = Some((parting, ctx.address()));
                     }
                 }
-                Effect::DialModel => self.dial_model(ctx),
+                Effect::DialModel(session) => {
+                    let line = self.dial_model(session, ctx);
+                    self.lines.push((session, line));
+                }
                 // Dropping the line hangs up, whatever the socket is doing.
-                Effect::CloseModel => {
-                    self.session = 0;
-                    self.model = None;
-                }
-                Effect::DialNext => {
-                    let line = self.dial_line(ctx);
-                    self.next = Some((self.dialled, line));
-                }
-                Effect::ToNext(command) => {
-                    if let Some((_, next)) = &self.next {
-                        next.tell(ToModel::Command {
-                            command,
-                            since: None,
-                        });
-                    }
-                }
-                Effect::CloseNext => self.next = None,
-                Effect::TakeNext => {
-                    let (session, model) = self.next.take().unzip();
-                    self.session = session.unwrap_or(0);
-                    self.model = model;
-                }
+                Effect::CloseModel(session) => self.lines.retain(|(id, _)| *id != session),
                 Effect::RunTool(run) => self.run_tool(*run, ctx),
                 Effect::DialConsult(person) => self.call_person(*person, ctx),
                 Effect::EndConsult(person) => {
@@ -101,6 +101,7 @@ impl CallActor {
                         people.end(call, person);
                     }
                 }
+                Effect::Stopped(summary) => self.stop(*summary),
                 Effect::Report(report) => self.tell(report),
             }
         }
@@ -126,34 +127,17 @@ impl CallActor {
         }
     }
 
-    /// Takes the session that was dialled early, or dials one.
-    fn dial_model(&mut self, ctx: &mut Context<Self>) {
-        if let Some(early) = self.early.take() {
-            let call = ctx.address().downgrade();
-            self.dialled += 1;
-            if early.adopt(self.dialled, &self.shared, call) {
-                self.session = self.dialled;
-                self.model = Some(early);
-                return;
-            }
+    /// Opens a session's line: the one that was dialled early, or another.
+    fn dial_model(&mut self, session: SessionId, ctx: &mut Context<Self>) -> ModelLine {
+        let call = ctx.address().downgrade();
+        if let Some(early) = self.early.take()
+            && early.adopt(session, &self.shared, call.clone())
+        {
+            return early;
         }
-        let line = self.dial_line(ctx);
-        self.session = self.dialled;
-        self.model = Some(line);
-    }
-
-    /// Dials a session of its own number.
-    fn dial_line(&mut self, ctx: &mut Context<Self>) -> ModelLine {
-        self.dialled += 1;
         let agent = &self.call.setup().agent.name;
         let model_url = self.other_urls.get(agent).unwrap_or(&self.model_url);
-        ModelLine::dial(
-            self.dialled,
-            model_url,
-            &self.dialler,
-            &self.shared,
-            ctx.address().downgrade(),
-        )
+        ModelLine::dial(session, model_url, &self.dialler, &self.shared, call)
     }
 
     /// Runs a tool on this thread, but not in this actor: it outlives a fault of the call, and its end.
@@ -204,8 +188,8 @@ impl CallActor {
         }
     }
 
-    fn send_model(&mut self, command: ModelCommand, since: Option<Instant>) {
-        let Some(model) = &self.model else {
+    fn send_model(&mut self, session: SessionId, command: ModelCommand, since: Option<Instant>) {
+        let Some(model) = self.line(session) else {
             return;
         };
         let audio = matches!(command, ModelCommand::Append(_));
@@ -220,8 +204,8 @@ impl CallActor {
             Offered::Full => {
                 // Not slow, which it bears itself, but stuck.
                 let now = self.now();
-                self.call
-                    .handle(Event::Model(ModelEvent::Unresponsive), now);
+                let event = ModelEvent::Unresponsive;
+                self.call.handle(Event::Model { session, event }, now);
             }
         }
         self.shared.metrics.frames_from_caller.dropped.inc();

@@ -35,7 +35,7 @@ impl Handler<Fault> for CallActor {
 impl CallActor {
     fn break_model(&self, fault: SessionFault) {
         // A call without a session has none that could fail.
-        if let Some(model) = &self.model {
+        if let Some((_, model)) = self.lines.first() {
             model.fail(fault);
         }
     }

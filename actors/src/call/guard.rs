@@ -126,7 +126,7 @@ impl CallActor {
             let event = Event::Phone(away.last_word.clone());
             self.call.handle(event, self.now());
         }
-        self.media_lost = self.call.is_away();
+        self.slot_offered = false;
     }
 
     fn rebuild(&mut self) {
@@ -182,8 +182,7 @@ impl CallActor {
                 drop(self.take_call());
             }
         }
-        self.model = None;
-        self.next = None;
+        self.lines.clear();
         self.away = None;
         self.phone.do_send(ToPhone::Close {
             code: EndReason::Fault.close_code(),

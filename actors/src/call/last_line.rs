@@ -12,9 +12,9 @@ use call_protocol::call::state::StateName;
 
 use super::CallActor;
 use super::checkpoints::{OwnershipCheck, Verdict};
-use super::shared::LogContext;
+use super::shared::{LogContext, Shared};
+use crate::events::EventKind;
 use crate::messages::CallKey;
-use crate::metrics::Metrics;
 
 /// A call that is over keeps its place so long for the store's word. A store that is away longer must not fill the house
 /// with calls that are over; their last lines wait on.
@@ -23,7 +23,7 @@ const KEEPS_PLACE: Duration = Duration::from_secs(5);
 /// The record of one owner's call: one line, one count.
 pub(crate) struct LastLine {
     pub(super) log: LogContext,
-    pub(super) metrics: Arc<Metrics>,
+    pub(super) shared: Shared,
     pub(super) state: StateName,
     pub(super) summary: Summary,
 }
@@ -32,7 +32,8 @@ impl LastLine {
     pub(super) fn tell(self, reason: EndReason) {
         let summary = &self.summary;
         let duration = Duration::from_millis(summary.duration_ms);
-        self.metrics
+        self.shared
+            .metrics
             .call_ended(self.state.label(), reason, duration);
         if reason == EndReason::Unconfirmed {
             log::warn!(
@@ -46,6 +47,12 @@ impl LastLine {
             duration_ms = summary.duration_ms, frames_from_caller = summary.frames_from_caller,
             frames_to_caller = summary.frames_to_caller, turns = summary.turns, cost_usd = summary.cost_usd; "stop"
         );
+        let summary = Summary {
+            reason,
+            ..self.summary
+        };
+        self.shared
+            .publish(&self.log, EventKind::Stopped(Box::new(summary)));
     }
 
     fn tell_as(self, verdict: Option<Verdict>) {

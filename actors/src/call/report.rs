@@ -1,6 +1,6 @@
 //! Reports of the machine as log lines and counters.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use call_protocol::call::ADOPT_WITHIN;
 use call_protocol::call::effect::{Report, Summary};
@@ -9,7 +9,7 @@ use call_protocol::model::openai::errors::{is_of_the_account, rate_limit};
 
 use super::actor::CallActor;
 use super::last_line::LastLine;
-use crate::events::{CallEvent, EventKind};
+use crate::events::EventKind;
 
 /// Target of every line about a call.
 const TARGET: &str = "switchboard::call";
@@ -28,15 +28,7 @@ impl CallActor {
 
     /// Tells whoever watches calls.
     pub(super) fn publish(&self, kind: EventKind) {
-        self.shared.events.publish(|seq| CallEvent {
-            call: self.key,
-            call_sid: self.log.call,
-            stream_sid: self.log.stream,
-            at: SystemTime::now(),
-            since_accepted: self.shared.accepted().elapsed(),
-            seq,
-            kind,
-        });
+        self.shared.publish(&self.log, kind);
     }
 
     fn observe(&mut self, report: &Report) {
@@ -56,13 +48,8 @@ impl CallActor {
                 line!(info, self, protocol = protocol.as_str(), version = version.as_str(); "connected");
             }
             Report::Started {
-                stream,
-                call,
-                refused_parameters,
+                refused_parameters, ..
             } => {
-                self.pending_stream = None;
-                self.log.stream = Some(stream);
-                self.log.call = Some(call);
                 line!(info, self, refused_parameters; "start");
                 self.push();
             }
@@ -70,7 +57,6 @@ impl CallActor {
                 line!(warn, self, why = why.as_str(); "stream refused");
             }
             Report::PhoneAway => {
-                self.media_lost = true;
                 let grace_ms = ADOPT_WITHIN.as_millis() as u64;
                 line!(warn, self, grace_ms; "media socket lost, waiting for another");
             }
@@ -232,7 +218,6 @@ impl CallActor {
                 self.shared.metrics.tool_ran(tool, result, took);
                 line!(info, self, tool = tool.as_str(), result, ms; "tool of the model's server");
             }
-            Report::Stopped(ref summary) => self.tell_end(summary),
         }
     }
 
@@ -263,22 +248,23 @@ impl CallActor {
         }
     }
 
-    fn tell_end(&mut self, summary: &Summary) {
+    /// The call is over here. Its last line is told now, or when the store has said whose the call was.
+    pub(super) fn stop(&mut self, summary: Summary) {
         if std::mem::replace(&mut self.is_told, true) {
             return;
         }
         // Nobody is waited for any more.
-        self.media_lost = false;
         self.away = None;
         self.push();
+        let reason = summary.reason;
         let line = LastLine {
             log: self.log.clone(),
-            metrics: self.shared.metrics.clone(),
+            shared: self.shared.clone(),
             state: self.state,
-            summary: summary.clone(),
+            summary,
         };
         match self.ownership_check.take() {
-            None => line.tell(summary.reason),
+            None => line.tell(reason),
             Some((parting, held)) => self
                 .place
                 .last_lines()

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use actix::Addr;
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::ConsultLegs;
 use crate::admission::AdmissionControl;
 use crate::down::DownGuard;
-use crate::events::{AudioFeed, EventBus};
+use crate::events::{AudioFeed, CallEvent, EventBus, EventKind};
 use crate::messages::{CallInfo, CallKey};
 use crate::metrics::Metrics;
 use crate::openai::{Dialler, ModelLine};
@@ -78,7 +78,7 @@ pub struct Shared {
     /// Whether what was said may be logged.
     pub(crate) transcripts: bool,
     bridge: Arc<[Meter; 2]>,
-    pub(crate) events: EventBus,
+    events: EventBus,
     pub(crate) audio: AudioFeed,
     tap: Option<Tap>,
     accepted: Instant,
@@ -157,6 +157,19 @@ impl Shared {
                 self.metrics.tap_overflow.inc();
             }
         }
+    }
+
+    /// Tells whoever watches calls.
+    pub(crate) fn publish(&self, of: &LogContext, kind: EventKind) {
+        self.events.publish(|seq| CallEvent {
+            call: of.key,
+            call_sid: of.call,
+            stream_sid: of.stream,
+            at: SystemTime::now(),
+            since_accepted: self.accepted.elapsed(),
+            seq,
+            kind,
+        });
     }
 
     /// Audio was handed to Twilio's socket; `since` is when the model's audio was read from the other.

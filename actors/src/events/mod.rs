@@ -9,7 +9,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use call_protocol::call::effect::Report;
+use call_protocol::call::effect::{Report, Summary};
 use call_protocol::phone::{CallSid, StreamSid};
 use prometheus::IntCounter;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -50,6 +50,8 @@ pub struct CallEvent {
 pub enum EventKind {
     /// The call's machine tells it.
     Report(Report),
+    /// The call is over, and its end is this owner's to tell: once, after everything else of it.
+    Stopped(Box<Summary>),
     /// The call was built anew after a fault, so many times by now.
     Restarted {
         /// Restarts of this call.

@@ -16,6 +16,7 @@ use call_protocol::model::command::ModelCommand;
 use call_protocol::model::event::{ModelEvent, Refusal};
 use call_protocol::model::openai;
 use call_protocol::model::openai::MAX_MESSAGE;
+use call_protocol::model::session::SessionId;
 use call_protocol::wire::SocketFault;
 
 use super::connect::{Dialler, Socket};
@@ -36,13 +37,13 @@ pub struct ModelLine(Addr<OpenAiSession>);
 impl ModelLine {
     /// Starts a session on this thread and dials.
     pub(crate) fn dial(
-        number: u32,
+        id: SessionId,
         url: &Arc<str>,
         dialler: &Dialler,
         shared: &Shared,
         call: WeakAddr<CallActor>,
     ) -> Self {
-        Self::start(Owner::Call { number, call }, url, dialler, shared)
+        Self::start(Owner::Call { id, call }, url, dialler, shared)
     }
 
     /// Dials for a call that was announced and has no actor yet; nobody may come, then it hangs up by itself.
@@ -94,15 +95,9 @@ impl ModelLine {
     }
 
     /// Gives the session to a call; false if it is gone already.
-    pub(crate) fn adopt(&self, number: u32, shared: &Shared, call: WeakAddr<CallActor>) -> bool {
+    pub(crate) fn adopt(&self, id: SessionId, shared: &Shared, call: WeakAddr<CallActor>) -> bool {
         let shared = shared.clone();
-        self.0
-            .try_send(Adopt {
-                number,
-                shared,
-                call,
-            })
-            .is_ok()
+        self.0.try_send(Adopt { id, shared, call }).is_ok()
     }
 
     /// Puts a fault into the session.
@@ -136,7 +131,7 @@ pub(crate) enum Offered {
 #[derive(actix::Message)]
 #[rtype(result = "()")]
 struct Adopt {
-    number: u32,
+    id: SessionId,
     shared: Shared,
     call: WeakAddr<CallActor>,
 }
@@ -148,9 +143,9 @@ enum Owner {
         since: Instant,
         waiting: Vec<ModelEvent>,
     },
-    /// A call's, by the number the call gave it. Weak: the call owns the session, not the other way round.
+    /// A call's, by the id the call gave it. Weak: the call owns the session, not the other way round.
     Call {
-        number: u32,
+        id: SessionId,
         call: WeakAddr<CallActor>,
     },
 }
@@ -198,10 +193,10 @@ impl OpenAiSession {
                 }
                 room
             }
-            Owner::Call { number, call } => match call.upgrade() {
+            Owner::Call { id, call } => match call.upgrade() {
                 Some(call) => {
                     call.do_send(ModelSaid {
-                        session: *number,
+                        session: *id,
                         event,
                         at,
                     });
@@ -418,7 +413,7 @@ impl Handler<Adopt> for OpenAiSession {
     fn handle(&mut self, adopt: Adopt, _: &mut Self::Context) {
         self.shared = adopt.shared;
         let owner = Owner::Call {
-            number: adopt.number,
+            id: adopt.id,
             call: adopt.call,
         };
         if let Owner::Nobody { waiting, .. } = std::mem::replace(&mut self.owner, owner) {

@@ -44,10 +44,11 @@ impl Record {
 
     /// Takes what the machine tells; gives it back as JSON.
     pub(super) fn take_report(&mut self, event: &CallEvent) -> Option<Value> {
-        let EventKind::Report(report) = &event.kind else {
-            return None;
+        let message = match &event.kind {
+            EventKind::Report(report) => serde_json::to_value(report).ok()?,
+            EventKind::Stopped(summary) => json!({"report": "stopped", "data": summary}),
+            _ => return None,
         };
-        let message = serde_json::to_value(report).ok()?;
         self.keep(event.since_accepted, "report", &message);
         let data = &message["data"];
         match message["report"].as_str().unwrap_or_default() {

@@ -476,9 +476,11 @@ pub(super) const OWED: &[(&str, &[&str])] = &[
         "the machine knows no wire",
         &[
             "actors/protocol/src/call/answers.rs",
-            "actors/protocol/src/call/mod.rs",
-            "actors/protocol/src/call/model_leg.rs",
-            "actors/protocol/src/call/rollover.rs",
+            "actors/protocol/src/call/model_leg/events.rs",
+            "actors/protocol/src/call/model_leg/handshake.rs",
+            "actors/protocol/src/call/model_leg/lifecycle.rs",
+            "actors/protocol/src/call/model_leg/mod.rs",
+            "actors/protocol/src/call/model_leg/rollover.rs",
         ],
     ),
     (

@@ -307,13 +307,12 @@ impl<'t> Reader<'t> {
                 rest = behind;
             }
             "self" => rest = behind,
-            "super" => loop {
-                let Some(above) = rest.strip_prefix("super") else {
-                    break;
-                };
-                rest = above.strip_prefix("::").unwrap_or(above);
-                module = module.rsplit_once("::").map_or(module, |(above, _)| above);
-            },
+            "super" => {
+                while let Some(above) = rest.strip_prefix("super") {
+                    rest = above.strip_prefix("::").unwrap_or(above);
+                    module = module.rsplit_once("::").map_or(module, |(above, _)| above);
+                }
+            }
             // A child of the module, or else another package.
             _ if self.modules.contains(&format!("{module}::{first}")) => {}
             _ => return Some(rest.to_owned()),

@@ -13,7 +13,7 @@ use super::outcome::EndReason;
 use super::resume::GO_ON;
 use super::state::{Absence, State, StateName};
 use super::timers::Timer;
-use crate::model::link::Link;
+use crate::model::session::Phase;
 use crate::phone::StreamSid;
 use crate::phone::playback::Playback;
 use crate::time::Time;
@@ -117,7 +117,7 @@ impl Call {
     /// The caller is away for longer than a session is kept for them.
     pub(super) fn park_model(&mut self, now: Time) {
         let is_away = matches!(self.state, State::Away(_));
-        if !is_away || matches!(self.link, Link::Lost) {
+        if !is_away || self.leg.is_lost() {
             return;
         }
         for timer in [
@@ -131,10 +131,11 @@ impl Call {
         ] {
             self.timers.stop(timer);
         }
-        self.drop_next();
-        self.effects.push_back(Effect::CloseModel);
+        self.drop_standby();
+        self.effects
+            .push_back(Effect::CloseModel(self.leg.current().id()));
         self.break_off_session(now);
-        self.link = Link::Waiting;
+        self.leg.let_go();
         self.report(Report::ModelLost {
             why: "phone_away",
             redial: true,
@@ -148,16 +149,17 @@ impl Call {
         let away_ms = u64::try_from(away.as_millis()).unwrap_or(u64::MAX);
         self.report(Report::PhoneBack { away_ms });
         self.timers.set(Timer::Return, now + ASKED_AFTER);
-        match &self.link {
-            Link::Ready(_) if owes_word && !self.has_more_to_say(now) => {
+        match self.leg.current().phase() {
+            Phase::Ready(_) if owes_word && !self.has_more_to_say(now) => {
                 self.ask_for_answer(Some(GO_ON.to_owned()));
             }
-            Link::Ready(_) | Link::Lost => {}
-            Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting => {
+            Phase::Ready(_) | Phase::Over => {}
+            Phase::Dialling { .. } | Phase::Configuring(_) | Phase::Draining => {
+                let is_parked = matches!(self.leg.current().phase(), Phase::Draining);
                 if owes_word {
                     self.floor.owe();
                 }
-                if matches!(self.link, Link::Waiting) && !self.timers.is_set(Timer::Redial) {
+                if is_parked && !self.timers.is_set(Timer::Redial) {
                     self.dial(now);
                 }
             }
@@ -166,13 +168,13 @@ impl Call {
 
     /// The caller has said nothing since they came back.
     pub(super) fn on_return_due(&mut self, now: Time) {
-        match &self.link {
-            _ if self.floor.is_attended(self.around(now)) => {}
-            Link::Ready(_) => self.ask_for_answer(Some(GO_ON.to_owned())),
-            Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting => {
-                self.floor.owe();
-            }
-            Link::Lost => {}
+        if self.floor.is_attended(self.around(now)) || self.leg.is_lost() {
+            return;
+        }
+        if self.leg.is_ready() {
+            self.ask_for_answer(Some(GO_ON.to_owned()));
+        } else {
+            self.floor.owe();
         }
     }
 }

@@ -6,7 +6,6 @@ use super::state::State;
 use crate::audio::guard::Guard;
 use crate::audio::payload::Payload;
 use crate::ids::{ModelId, PartKey};
-use crate::model::link::Link;
 use crate::model::responses::Verdict;
 use crate::phone::playback::Taken;
 use crate::time::Time;
@@ -20,9 +19,7 @@ impl Call {
 
     /// Runs the codec guard of the session, and tells when it finds something out.
     fn guarded<T>(&mut self, act: impl FnOnce(&mut Guard) -> Option<T>) -> Option<T> {
-        let Link::Ready(session) = &mut self.link else {
-            return None;
-        };
+        let session = self.leg.ready_mut()?;
         let before = session.guard.is_transcoding();
         let result = act(&mut session.guard);
         if !before && session.guard.is_transcoding() {
@@ -106,10 +103,8 @@ impl Call {
 
     /// Responses bring no more audio: of a part that was not said to be over, too, what waits is played.
     pub(super) fn finish_audio(&mut self, is_over: impl Fn(&ModelId) -> bool, now: Time) {
-        let waiting = match &self.link {
-            Link::Ready(session) => session.guard.waiting_part().cloned(),
-            Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting | Link::Lost => None,
-        };
+        let session = self.leg.ready();
+        let waiting = session.and_then(|session| session.guard.waiting_part().cloned());
         if let Some(part) = waiting.filter(|part| is_over(&part.response)) {
             self.on_audio_done(&part, now);
         }

@@ -12,7 +12,6 @@ use crate::audio::AudioFormat;
 use crate::ids::ModelId;
 use crate::model::command::ModelCommand;
 use crate::model::event::{ResponseDone, ResponseStatus};
-use crate::model::link::Link;
 use crate::model::openai::errors::{Class, classify};
 use crate::model::openai::prices;
 use crate::model::responses::{ResponseRequest, Verdict};
@@ -31,10 +30,10 @@ const CLOSING: &str = "Say exactly this, in the language of the caller, and noth
 impl Call {
     /// What the floor needs to know besides the turn.
     pub(super) fn around(&self, now: Time) -> Around {
-        let session = match &self.link {
-            Link::Ready(_) => Session::Ready,
-            Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting => Session::Awaited,
-            Link::Lost => Session::Lost,
+        let session = match (self.leg.is_ready(), self.leg.is_lost()) {
+            (true, _) => Session::Ready,
+            (false, false) => Session::Awaited,
+            (false, true) => Session::Lost,
         };
         let unheard = match (self.has_more_to_say(now), self.is_filled()) {
             (false, _) => Unheard::Nothing,
@@ -84,7 +83,7 @@ impl Call {
         match format {
             None | Some(AudioFormat::Mulaw) => {}
             Some(AudioFormat::Pcm24k) => {
-                if let Link::Ready(session) = &mut self.link
+                if let Some(session) = self.leg.ready_mut()
                     && !session.guard.is_transcoding()
                 {
                     session.guard.declared(AudioFormat::Pcm24k);
@@ -250,7 +249,7 @@ impl Call {
     }
 
     fn retry_after(&mut self, wait: Duration, now: Time) {
-        let wait = self.backoff.spread(wait);
+        let wait = self.leg.spread(wait);
         self.timers.set(Timer::Retry, now + wait);
     }
 }

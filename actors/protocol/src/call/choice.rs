@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::effect::{Effect, Peer};
+use super::model_leg::ModelLeg;
 use super::{AgentProfile, Call, CallSetup};
 use crate::phone::event::StreamStart;
 use crate::time::Time;
@@ -51,7 +52,9 @@ impl Call {
         let mut call = Self::new(setup);
         // Its deadlines count from now, and so does its dialling.
         call.effects = std::mem::take(&mut self.effects);
-        call.effects.push_back(Effect::CloseModel);
+        let remains = self.leg.remains();
+        call.effects.push_back(Effect::CloseModel(remains.current));
+        call.leg = ModelLeg::anew(remains, call.setup.seed);
         call.dial(now);
         call.tally = std::mem::take(&mut self.tally);
         call.phone_errors = std::mem::take(&mut self.phone_errors);

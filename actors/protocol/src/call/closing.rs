@@ -11,7 +11,6 @@ use super::timers::Timer;
 use super::tools::ToolCall;
 use crate::ids::{ModelId, clip};
 use crate::model::event::ResponseStatus;
-use crate::model::link::Link;
 use crate::time::Time;
 
 /// A farewell that does not come is waited for no longer than this.
@@ -277,7 +276,7 @@ impl Call {
             self.closing.join(reason, farewell);
             return;
         }
-        let has_session = matches!(self.link, Link::Ready(_));
+        let has_session = self.leg.is_ready();
         if !has_session && !self.has_more_to_say(now) {
             self.end(reason, now);
             return;
@@ -328,7 +327,7 @@ impl Call {
 
     /// After every event but a frame, while the call comes to its end: it does when the last words are heard.
     pub(super) fn leave_when_heard(&mut self, now: Time) {
-        let is_being_said = self.closing.is_being_said() && matches!(self.link, Link::Ready(_));
+        let is_being_said = self.closing.is_being_said() && self.leg.is_ready();
         if !is_being_said && self.floor.is_said_out(self.around(now)) {
             self.finish_leaving(now);
         }

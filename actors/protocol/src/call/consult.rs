@@ -16,7 +16,6 @@ use super::outcome::{
 use super::snapshot::PersonRow;
 use super::timers::Timer;
 use super::tools::ToolCall;
-use crate::model::link::Link;
 use crate::time::Time;
 
 /// People called in one call. A caller who reaches none of them is served better in another way.
@@ -49,7 +48,7 @@ pub(super) struct ConsultLegs {
 impl Call {
     /// Whether people are called while the caller stays: there must be a way to call them, and an agent to stay with.
     fn calls_ahead(&self) -> bool {
-        self.setup.agent.calls_ahead.is_some() && matches!(self.link, Link::Ready(_))
+        self.setup.agent.calls_ahead.is_some() && self.leg.is_ready()
     }
 
     /// The caller should get to somebody: they are sent there, or the person is called first.

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use super::Call;
 use crate::model::command::{ModelCommand, Role};
-use crate::model::link::Link;
 
 /// Bytes of notes kept for later sessions, the newest; they are paid for with every answer, and a checkpoint holds them.
 const MOST: usize = 8 * 1024;
@@ -44,7 +43,7 @@ impl Notes {
 impl Call {
     /// The model is to know this from its next answer on, in this session and those after it.
     pub(super) fn note(&mut self, text: String) {
-        if matches!(self.link, Link::Ready(_)) {
+        if self.leg.is_ready() {
             self.tell_note(text.clone());
         }
         self.notes.add(text);

@@ -9,7 +9,6 @@ use super::outcome::Destination;
 use super::timers::Timer;
 use crate::ids::ModelId;
 use crate::model::command::{ModelCommand, Role};
-use crate::model::link::Link;
 use crate::time::Time;
 
 /// Keys pressed within this time of each other belong together.
@@ -45,7 +44,7 @@ impl Call {
 
     /// The number is complete: it becomes one item of the conversation.
     pub(super) fn on_keys_due(&mut self, now: Time) {
-        if self.keys.is_empty() || !matches!(self.link, Link::Ready(_)) {
+        if self.keys.is_empty() || !self.leg.is_ready() {
             // Told as soon as there is somebody to tell.
             return;
         }

@@ -7,6 +7,7 @@ use crate::conversation::Turn;
 use crate::ids::ModelId;
 use crate::model::command::ModelCommand;
 use crate::model::event::{ModelError, Usage};
+use crate::model::session::SessionId;
 use crate::phone::{CallSid, StreamSid};
 use crate::time::Time;
 use crate::tool::ToolRun;
@@ -16,20 +17,12 @@ use serde::Serialize;
 /// Something to be carried out, in order.
 #[derive(Debug)]
 pub enum Effect {
-    /// Open a model socket.
-    DialModel,
-    /// Close the model socket, whatever it is doing.
-    CloseModel,
-    /// Open a model socket beside the one in use.
-    DialNext,
-    /// Ask this of the session on that socket.
-    ToNext(ModelCommand),
-    /// Close that socket.
-    CloseNext,
-    /// Close the model socket in use, and use the next one from now on.
-    TakeNext,
-    /// Ask this of the model.
-    ToModel(ModelCommand),
+    /// Open a model socket; what comes from it is of this session. One may be open already.
+    DialModel(SessionId),
+    /// Close a session's socket, whatever it is doing.
+    CloseModel(SessionId),
+    /// Ask this of a session.
+    ToModel(SessionId, ModelCommand),
     /// Play this to the caller.
     Play {
         /// The stream.
@@ -66,7 +59,9 @@ pub enum Effect {
     Checkpoint,
     /// The call is over and nobody will ask for it: its checkpoint may go.
     Forget,
-    /// For the log, the metrics and other subscribers.
+    /// The call is over: its last word, after all others.
+    Stopped(Box<Summary>),
+    /// For the log, the metrics and other subscribers; a driver may drop it.
     Report(Report),
 }
 
@@ -77,9 +72,10 @@ impl Effect {
             self,
             Self::Checkpoint
                 | Self::Forget
-                | Self::CloseModel
+                | Self::CloseModel(_)
                 | Self::ClosePhone { .. }
-                | Self::Report(Report::State(StateName::Stop) | Report::Stopped(_))
+                | Self::Stopped(_)
+                | Self::Report(Report::State(StateName::Stop))
         )
     }
 }
@@ -281,8 +277,6 @@ pub enum Report {
         /// Milliseconds from the beginning of its item.
         ms: u64,
     },
-    /// The call is over.
-    Stopped(Box<Summary>),
 }
 
 /// The last word about a call.

@@ -2,6 +2,7 @@
 
 use super::outcome::{ConsultEvent, Destination};
 use crate::model::event::ModelEvent;
+use crate::model::session::SessionId;
 use crate::phone::StreamSid;
 use crate::phone::event::PhoneEvent;
 use crate::tool::ToolFinished;
@@ -11,10 +12,13 @@ use crate::tool::ToolFinished;
 pub enum Event {
     /// Something on the phone leg: Twilio's media stream.
     Phone(PhoneEvent),
-    /// Something on the model leg: the realtime session.
-    Model(ModelEvent),
-    /// Something on the leg of the next model session, which is opened before the present one ends.
-    Next(ModelEvent),
+    /// Something on the model leg.
+    Model {
+        /// The session it comes from, as [`Effect::DialModel`](super::effect::Effect::DialModel) named it.
+        session: SessionId,
+        /// What it is.
+        event: ModelEvent,
+    },
     /// A wish of the operator.
     Operator(OperatorEvent),
     /// A tool the call had run is over.

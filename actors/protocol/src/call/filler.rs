@@ -9,7 +9,6 @@ use super::outcome::EndReason;
 use super::timers::Timer;
 use super::{Call, LOCAL};
 use crate::ids::{ModelId, PartKey};
-use crate::model::link::Link;
 use crate::time::Time;
 
 /// Silence after which a caller wonders whether the line is dead.
@@ -89,7 +88,7 @@ impl Call {
         }
         // A wait that the server named, a session that is being opened, or a tool that runs is not silence of the model.
         let is_anothers = self.floor.has_failed() || self.runs.awaits();
-        if !matches!(self.link, Link::Ready(_)) || is_anothers {
+        if !self.leg.is_ready() || is_anothers {
             self.timers.stop(Timer::Answer);
         } else if !self.timers.is_set(Timer::Answer) {
             self.timers

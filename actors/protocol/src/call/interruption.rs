@@ -6,7 +6,6 @@ use super::timers::Timer;
 use super::{Call, LOCAL};
 use crate::ids::PartKey;
 use crate::model::command::ModelCommand;
-use crate::model::link::Link;
 use crate::phone::playback::Settled;
 use crate::time::Time;
 
@@ -21,10 +20,8 @@ impl Call {
         if self.is_filled() || self.is_protected(now) {
             return;
         }
-        let server_cancels = match &self.link {
-            Link::Ready(session) => session.interrupts,
-            Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting | Link::Lost => true,
-        };
+        let session = self.leg.ready();
+        let server_cancels = session.is_none_or(|session| session.interrupts);
         self.cut_playback(server_cancels, now);
     }
 
@@ -59,7 +56,7 @@ impl Call {
         self.timers.stop(Timer::Retry);
         self.saying_interrupted();
         // What a lost session said can be taken from the caller, not from the session.
-        let has_session = matches!(self.link, Link::Ready(_));
+        let has_session = self.leg.is_ready();
         if let Some(command) = self.floor.cancel(server_cancels || !has_session) {
             self.ask_model(command);
         }
@@ -67,7 +64,7 @@ impl Call {
 
     /// The session's memory is cut to what was heard of these parts.
     pub(super) fn truncate_history(&mut self, parts: &[Settled], now: Time) {
-        let has_session = matches!(self.link, Link::Ready(_));
+        let has_session = self.leg.is_ready();
         let mut deleted = None;
         for part in parts {
             self.floor.discard(&part.key.response);

@@ -13,7 +13,6 @@ pub mod consult;
 mod context_notes;
 mod dtmf;
 pub mod effect;
-mod error_budget;
 pub mod event;
 mod filler;
 mod floor;
@@ -25,7 +24,6 @@ mod phone_leg;
 mod protection;
 mod rebuild;
 mod resume;
-mod rollover;
 mod server_tools;
 mod setup;
 mod silence;
@@ -53,12 +51,12 @@ use crate::conversation::Conversation;
 use crate::ids::{ModelId, PartKey};
 use crate::latency::Histogram;
 use crate::model::command::ModelCommand;
-use crate::model::link::{Backoff, Link};
-use crate::model::openai::refused::Part;
 use crate::model::preroll::Preroll;
 use crate::phone::event::PhoneEvent;
 use crate::phone::playback::{Outgoing, Playback, Settled};
+use crate::phone::{CallSid, StreamSid};
 use crate::time::Time;
+use crate::wire::ErrorBudget;
 pub use absence::{ADOPT_WITHIN, PARK_AFTER};
 
 use effect::{Effect, Peer, Report, Summary};
@@ -84,13 +82,9 @@ const LOCAL: &str = "local";
 pub struct Call {
     setup: CallSetup,
     state: State,
-    link: Link,
-    backoff: Backoff,
-    sessions: u32,
+    leg: model_leg::ModelLeg,
     /// How often the ledger was begun anew; part of every mark's name, so that an old mark is not taken for a new one.
     epoch: u32,
-    /// Parts of the configuration that a server refused; no session of this call is asked for them again.
-    left_out: Vec<Part>,
     protection: protection::Protection,
     floor: floor::Floor,
     utterance: utterance::Utterance,
@@ -98,10 +92,8 @@ pub struct Call {
     conversation: Conversation,
     timers: Timers,
     effects: VecDeque<Effect>,
-    phone_errors: error_budget::ErrorBudget,
-    model_errors: error_budget::ErrorBudget,
+    phone_errors: ErrorBudget,
     wait: filler::Wait,
-    rollover: rollover::Rollover,
     tools: tools::ToolCalls,
     runs: tool_runs::ToolRuns,
     server_tools: server_tools::ServerTools,
@@ -152,11 +144,8 @@ impl Call {
     fn bare(setup: CallSetup) -> Self {
         Self {
             state: State::Accepted(Opening::default()),
-            link: Link::Waiting,
-            backoff: Backoff::new(setup.seed),
-            sessions: 0,
+            leg: model_leg::ModelLeg::new(setup.seed),
             epoch: 0,
-            left_out: Vec::new(),
             protection: protection::Protection::default(),
             floor: floor::Floor::default(),
             utterance: utterance::Utterance::default(),
@@ -164,10 +153,8 @@ impl Call {
             conversation: Conversation::default(),
             timers: Timers::default(),
             effects: VecDeque::new(),
-            phone_errors: error_budget::ErrorBudget::default(),
-            model_errors: error_budget::ErrorBudget::default(),
+            phone_errors: ErrorBudget::default(),
             wait: filler::Wait::default(),
-            rollover: rollover::Rollover::default(),
             tools: tools::ToolCalls::default(),
             runs: tool_runs::ToolRuns::default(),
             server_tools: server_tools::ServerTools::default(),
@@ -192,9 +179,7 @@ impl Call {
         let frame = matches!(event, Event::Phone(PhoneEvent::Audio(_)));
         match event {
             Event::Phone(event) => self.on_phone(event, now),
-            Event::Model(event) => self.on_model(event, now),
-            Event::Next(event) if self.is_over() => drop(event),
-            Event::Next(event) => self.on_next(event, now),
+            Event::Model { session, event } => self.on_model(session, event, now),
             Event::Operator(wish) => self.on_operator(wish, now),
             Event::Tool(finished) => self.on_tool_finished(*finished, now),
         }
@@ -263,6 +248,15 @@ impl Call {
         self.state.name()
     }
 
+    /// The call and its stream as Twilio names them, from `start` on.
+    #[must_use]
+    pub const fn known(&self) -> Option<(CallSid, StreamSid)> {
+        if let State::Stop(ended) = &self.state {
+            return ended.known;
+        }
+        self.state.known()
+    }
+
     /// Whether the media socket is lost, and another one may take its place.
     #[must_use]
     pub const fn is_away(&self) -> bool {
@@ -291,29 +285,30 @@ impl Call {
             self.report(Report::Turn(Box::new(turn)));
         }
         self.tell_if_resuming_failed(reason, now);
-        let stream = self.state.known().map(|(_, stream)| stream);
+        let known = self.state.known();
         self.state = State::Stop(Ended {
             reason,
             at: now,
-            stream,
+            known,
         });
         self.let_person_go(reason);
         self.timers.stop_all();
         self.floor.give_up_retry();
         self.preroll = Preroll::default();
-        self.link = Link::Lost;
-        self.drop_next();
+        self.leg.give_up();
+        self.drop_standby();
         self.conclude();
     }
 
     /// The effects that end a call. After a fault they are given again, as nobody knows which of them were carried out; the
     /// driver must be able to carry them out twice.
     pub fn conclude(&mut self) {
-        let State::Stop(Ended { reason, at, stream }) = self.state else {
+        let State::Stop(Ended { reason, at, known }) = self.state else {
             return;
         };
-        self.save_last(reason, stream.is_some());
-        self.effects.push_back(Effect::CloseModel);
+        self.save_last(reason, known.is_some());
+        self.effects
+            .push_back(Effect::CloseModel(self.leg.current().id()));
         self.effects.push_back(Effect::ClosePhone {
             code: reason.close_code(),
         });
@@ -331,7 +326,7 @@ impl Call {
                 .filter(|_| reason == EndReason::Transferred)
                 .map(|to| to.label().to_owned()),
         };
-        self.report(Report::Stopped(Box::new(summary)));
+        self.effects.push_back(Effect::Stopped(Box::new(summary)));
     }
 
     fn report(&mut self, report: Report) {
@@ -350,7 +345,8 @@ impl Call {
                 *words = format!("{}\n\n{words}", self.setup.agent.session.instructions);
             }
         }
-        self.effects.push_back(Effect::ToModel(command));
+        let session = self.leg.current().id();
+        self.effects.push_back(Effect::ToModel(session, command));
     }
 
     fn violation(&mut self, peer: Peer, kind: &'static str) {

@@ -6,7 +6,6 @@ use super::effect::Peer;
 use super::event::{OperatorEvent, OperatorText};
 use super::outcome::{Destination, EndReason};
 use super::state::State;
-use crate::model::link::Link;
 use crate::time::Time;
 use std::collections::VecDeque;
 
@@ -96,9 +95,7 @@ impl Call {
             {
                 Some(Objection::Leaving)
             }
-            OperatorEvent::Say(_) | OperatorEvent::Instruct(_)
-                if !matches!(self.link, Link::Ready(_)) =>
-            {
+            OperatorEvent::Say(_) | OperatorEvent::Instruct(_) if !self.leg.is_ready() => {
                 Some(Objection::ModelAway)
             }
             OperatorEvent::Say(_) if self.sayings.waiting.len() >= MOST_SAYINGS => {

@@ -10,13 +10,13 @@ use super::timers::Timer;
 use super::{Call, Greeting, MEDIA_TIMEOUT};
 use crate::audio::payload::Payload;
 use crate::model::command::ModelCommand;
-use crate::model::link::Link;
 use crate::model::preroll::CATCH_UP_EVERY;
 use crate::phone::StreamSid;
 use crate::phone::event::{CallerAudio, PhoneEvent, StreamStart};
 use crate::phone::gaps::{CallerClock, QUIET_LINE, silence};
 use crate::phone::playback::{MarkMeaning, Playback};
 use crate::time::Time;
+use crate::wire::ReadError;
 
 impl Call {
     pub(super) fn on_phone(&mut self, event: PhoneEvent, now: Time) {
@@ -184,19 +184,15 @@ impl Call {
         self.timers.set(Timer::Gap, now + QUIET_LINE);
         self.fill(missing_ms);
         self.utterance.frame(&audio.payload, now);
-        match &self.link {
-            Link::Ready(_) => {
-                self.keep_for_next(&audio.payload);
-                self.append(audio.payload);
-            }
-            Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting => {
-                self.keep_for_later(&audio.payload);
-            }
-            Link::Lost => {
-                let bytes = audio.payload.audio_bytes() as u64;
-                self.tally.dropped_bytes += bytes;
-                self.report(Report::CallerAudioDropped { bytes });
-            }
+        if self.leg.is_ready() {
+            self.leg.keep_for_standby(&audio.payload);
+            self.append(audio.payload);
+        } else if self.leg.is_lost() {
+            let bytes = audio.payload.audio_bytes() as u64;
+            self.tally.dropped_bytes += bytes;
+            self.report(Report::CallerAudioDropped { bytes });
+        } else {
+            self.keep_for_later(&audio.payload);
         }
     }
 
@@ -276,7 +272,7 @@ impl Call {
 
     /// Sends silence in the place of frames that are missing.
     fn fill(&mut self, missing_ms: u64) {
-        if missing_ms == 0 || !matches!(self.link, Link::Ready(_)) {
+        if missing_ms == 0 || !self.leg.is_ready() {
             return;
         }
         self.tally.filled_ms += missing_ms;
@@ -304,7 +300,7 @@ impl Call {
 
     /// Delivers what the caller said while there was no session, faster than they said it, until there is no more.
     pub(super) fn catch_up(&mut self, now: Time) {
-        if !matches!(self.link, Link::Ready(_)) {
+        if !self.leg.is_ready() {
             return;
         }
         if let Some(payload) = self.preroll.deliver() {
@@ -317,7 +313,7 @@ impl Call {
 
     /// No frame came for a moment.
     pub(super) fn on_gap(&mut self, now: Time) {
-        let (Link::Ready(_), Some(stream)) = (&self.link, self.state.stream_mut()) else {
+        let Some(stream) = self.state.stream_mut().filter(|_| self.leg.is_ready()) else {
             return;
         };
         let missing_ms = stream.clock.quiet();
@@ -350,6 +346,16 @@ impl Call {
         if let Some(stream) = self.state.stream() {
             let stream = stream.sid;
             self.effects.push_back(Effect::Clear { stream });
+        }
+    }
+}
+
+impl Call {
+    /// A message of Twilio's that could not be used; too many of them end the call.
+    fn bad_from_phone(&mut self, error: ReadError, now: Time) {
+        self.violation(Peer::Phone, error.label());
+        if self.phone_errors.record(now) {
+            self.end(EndReason::TooManyBadMessages, now);
         }
     }
 }

@@ -6,7 +6,6 @@
 use super::{Call, Greeting, LOCAL};
 use crate::ids::{ModelId, PartKey};
 use crate::model::command::{ModelCommand, TurnDetection};
-use crate::model::link::Link;
 use crate::time::Time;
 
 /// Sentences that nothing the caller says cuts.
@@ -99,9 +98,9 @@ impl Call {
         if self.protection.greeted || self.is_protected(now) {
             return;
         }
-        let Link::Ready(_) = &self.link else {
+        if !self.leg.is_ready() {
             return;
-        };
+        }
         let held_back = self.holds_back();
         self.protection.greeted = true;
         let turns = self.turn_detection().filter(|_| held_back);

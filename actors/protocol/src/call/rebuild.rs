@@ -1,17 +1,18 @@
 //! A machine built anew after a fault: from the value that failed, and when that fails again, from the last checkpoint.
 
 use super::effect::{Effect, Report};
-use super::error_budget::ErrorBudget;
+use super::model_leg::{ModelLeg, Remains};
 use super::state::{State, Stream};
 use super::timers::{Timer, Timers};
 use super::{Call, CallSetup, MEDIA_TIMEOUT, START_TIMEOUT, Tally, absence};
 use crate::checkpoint::Checkpoint;
 use crate::model::command::ModelCommand;
-use crate::model::link::{CONFIGURE_TIMEOUT, DIAL_TIMEOUT, Link};
+use crate::model::session::{CONFIGURE_TIMEOUT, DIAL_TIMEOUT, Phase};
 use crate::phone::gaps::CallerClock;
 use crate::phone::playback::Playback;
 use crate::phone::{CallSid, StreamSid};
 use crate::time::Time;
+use crate::wire::ErrorBudget;
 
 /// What of a call that failed is still good: who it is, and plain numbers. Everything else of it may be what fails.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub struct Salvage {
     stream: StreamSid,
     agent_heard: bool,
     epoch: u32,
-    sessions: u32,
+    leg: Remains,
     resumes: u32,
     before_ms: u64,
     tally: Tally,
@@ -39,7 +40,6 @@ impl Call {
         let mut call = Self {
             timers: Timers::default(),
             phone_errors: ErrorBudget::default(),
-            model_errors: ErrorBudget::default(),
             ..self
         };
         call.floor.rebuild();
@@ -56,19 +56,16 @@ impl Call {
             Effect::Play { .. }
             | Effect::Mark { .. }
             | Effect::Clear { .. }
-            | Effect::ToModel(ModelCommand::Respond { .. }) => keep_playback,
-            Effect::DialModel
-            | Effect::CloseModel
-            | Effect::DialNext
-            | Effect::ToNext(_)
-            | Effect::CloseNext
-            | Effect::TakeNext
-            | Effect::ToModel(_)
+            | Effect::ToModel(_, ModelCommand::Respond { .. }) => keep_playback,
+            Effect::DialModel(_)
+            | Effect::CloseModel(_)
+            | Effect::ToModel(..)
             | Effect::ClosePhone { .. }
             | Effect::DialConsult(_)
             | Effect::EndConsult(_)
             | Effect::Checkpoint
             | Effect::Forget
+            | Effect::Stopped(_)
             | Effect::Report(_) => true,
         };
         call.effects.extend(unsent.extract_if(.., is_kept));
@@ -93,12 +90,12 @@ impl Call {
             State::Start(_) | State::Media(_) => call.timers.set(Timer::Media, now + MEDIA_TIMEOUT),
             State::Stop(_) => {}
         }
-        match &call.link {
-            Link::Dialling { .. } => call.timers.set(Timer::Dial, now + DIAL_TIMEOUT),
-            Link::Configuring(_) => call.timers.set(Timer::Configure, now + CONFIGURE_TIMEOUT),
-            Link::Waiting if matches!(call.state, State::Away(_)) => {}
-            Link::Waiting => call.timers.set(Timer::Redial, now),
-            Link::Ready(_) | Link::Lost => {}
+        match call.leg.current().phase() {
+            Phase::Dialling { .. } => call.timers.set(Timer::Dial, now + DIAL_TIMEOUT),
+            Phase::Configuring(_) => call.timers.set(Timer::Configure, now + CONFIGURE_TIMEOUT),
+            Phase::Draining if matches!(call.state, State::Away(_)) => {}
+            Phase::Draining => call.timers.set(Timer::Redial, now),
+            Phase::Ready(_) | Phase::Over => {}
         }
         if !keep_playback && let Some(playback) = call.state.playback_mut() {
             let was_speaking = playback.is_unheard(now) && !call.wait.is_filled();
@@ -109,7 +106,7 @@ impl Call {
             call.floor.forget_responses();
             call.sayings.ask_again();
             call.clear_phone();
-            if was_speaking && matches!(call.link, Link::Ready(_)) {
+            if was_speaking && call.leg.is_ready() {
                 call.ask_for_answer(None);
             }
         }
@@ -135,7 +132,7 @@ impl Call {
             stream: stream.sid,
             agent_heard: stream.agent_heard,
             epoch: self.epoch,
-            sessions: self.sessions,
+            leg: self.leg.remains(),
             resumes: self.resumes(),
             before_ms: self.before_ms(),
             tally: self.tally.clone(),
@@ -149,7 +146,7 @@ impl Call {
         let mut call = Self::bare(remains.setup);
         // The ledger of before is given up: its marks must not be taken for those of the new one.
         call.epoch = remains.epoch + 1;
-        call.sessions = remains.sessions;
+        call.leg = ModelLeg::after(remains.leg, call.setup.seed);
         call.tally = remains.tally;
         call.state = State::Media(Stream {
             sid: remains.stream,
@@ -163,8 +160,10 @@ impl Call {
         let state = call.state.name();
         call.report(Report::State(state));
         call.clear_phone();
-        call.effects.push_back(Effect::CloseModel);
-        call.effects.push_back(Effect::CloseNext);
+        let open = [remains.leg.standby, Some(remains.leg.current)];
+        for id in open.into_iter().flatten() {
+            call.effects.push_back(Effect::CloseModel(id));
+        }
         call.load_checkpoint(checkpoint, remains.resumes, remains.before_ms, now);
         if remains.agent_heard {
             call.told_of_return();

@@ -10,7 +10,6 @@ use super::effect::{Peer, Report};
 use super::snapshot::ToolRow;
 use crate::ids::ModelId;
 use crate::model::command::{ModelCommand, Role};
-use crate::model::link::Link;
 use crate::time::Time;
 
 /// Items whose beginning is remembered: those of one response.
@@ -103,7 +102,7 @@ impl Call {
 
     /// The server did not reach a server of tools.
     pub(super) fn on_tools_unlisted(&mut self) {
-        if !matches!(self.link, Link::Ready(_)) {
+        if !self.leg.is_ready() {
             return;
         }
         let (tool, result) = (UNNAMED.to_owned(), "unlisted");

@@ -8,7 +8,6 @@ use super::consult::{REASSURE_EVERY, STILL_CALLING};
 use super::outcome::EndReason;
 use super::timers::Timer;
 use crate::model::command::{ModelCommand, Role};
-use crate::model::link::Link;
 use crate::time::Time;
 
 /// So long before the end of the longest call the model is told, and asked, to come to an end.
@@ -40,7 +39,7 @@ impl Call {
 
     /// The longest call is near its end: the model is told, and asked to say so unless the caller speaks or is owed an answer.
     pub(super) fn on_wrap_up(&mut self) {
-        if !matches!(self.link, Link::Ready(_)) || self.closing.is_pending() {
+        if !self.leg.is_ready() || self.closing.is_pending() {
             return;
         }
         self.ask_model(ModelCommand::Tell {

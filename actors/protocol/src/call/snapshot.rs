@@ -163,7 +163,11 @@ impl Call {
     pub fn snapshot(&self, now: Time) -> Snapshot {
         let stream = self.state.stream();
         let (ended, ended_at, last_stream) = match &self.state {
-            State::Stop(ended) => (Some(ended.reason), Some(ended.at), ended.stream),
+            State::Stop(ended) => (
+                Some(ended.reason),
+                Some(ended.at),
+                ended.known.map(|(_, stream)| stream),
+            ),
             State::Away(absence) => (None, None, Some(absence.lost)),
             State::Accepted(_) | State::Connected(_) | State::Start(_) | State::Media(_) => {
                 (None, None, None)
@@ -189,8 +193,8 @@ impl Call {
             agent: self.setup.agent.name.clone(),
             duration_ms: ended_at.unwrap_or(now).as_millis(),
             model: ModelSnapshot {
-                state: self.link.label(self.sessions > 0),
-                session_id: self.session_id(),
+                state: self.leg.label(),
+                session_id: self.leg.name(),
                 model: self.setup.agent.model.clone(),
                 reconnects: self.tally.reconnects,
             },
@@ -221,6 +225,7 @@ impl Call {
             .map(|stream| stream.playback.totals(now))
             .unwrap_or_default();
         let violations = self.tally.violations.iter();
+        let session = self.leg.ready();
         Detail {
             turns: self.conversation.turns().cloned().collect(),
             tools: self.tool_rows(now),
@@ -230,7 +235,7 @@ impl Call {
             barge_ins: self.tally.barge_ins,
             sequence_gaps: self.tally.sequence_gaps,
             filled_ms: self.tally.filled_ms,
-            transcoding: matches!(&self.link, crate::model::link::Link::Ready(session) if session.guard.is_transcoding()),
+            transcoding: session.is_some_and(|session| session.guard.is_transcoding()),
             violations: violations
                 .map(|((peer, kind), count)| ViolationCount {
                     peer,
@@ -258,16 +263,6 @@ impl Call {
             effects: record.effects,
         });
         rows.chain(self.server_tools.rows()).collect()
-    }
-
-    fn session_id(&self) -> Option<ModelId> {
-        match &self.link {
-            crate::model::link::Link::Ready(session) => session.id.clone(),
-            crate::model::link::Link::Configuring(configuring) => configuring.session.clone(),
-            crate::model::link::Link::Dialling { .. }
-            | crate::model::link::Link::Waiting
-            | crate::model::link::Link::Lost => None,
-        }
     }
 
     /// How often a peer broke a rule, for tests and pages.

@@ -85,8 +85,8 @@ pub struct Ended {
     pub reason: EndReason,
     /// When.
     pub at: Time,
-    /// The stream, if there was one.
-    pub stream: Option<StreamSid>,
+    /// The call and its last stream, if one began.
+    pub known: Option<(CallSid, StreamSid)>,
 }
 
 /// A state's name, as the admin pages know it.

@@ -5,7 +5,6 @@ use super::effect::Peer;
 use super::tools::ToolCall;
 use crate::ids::{ModelId, clip};
 use crate::model::command::{ModelCommand, Role};
-use crate::model::link::Link;
 use crate::phone::playback::Settled;
 use crate::tool::memory::{Delivery, TOLD_MS, ToolRecord};
 
@@ -36,7 +35,7 @@ impl Call {
         if !is_news {
             return;
         }
-        if !matches!(self.link, Link::Ready(_)) {
+        if !self.leg.is_ready() {
             // The next session learns it from its briefing.
             self.floor.owe();
             return;

@@ -10,7 +10,6 @@ use super::effect::{Effect, Peer, Report};
 use super::timers::Timer;
 use super::tools::ToolCall;
 use crate::ids::{ModelId, clip};
-use crate::model::link::Link;
 use crate::phone::CallSid;
 use crate::time::Time;
 use crate::tool::memory::{Delivery, Meaning, ToolMemory, ToolRecord};
@@ -356,7 +355,7 @@ impl Call {
 
     /// The deadline of some run has come: the model is told so, and the caller need not wait.
     pub(super) fn on_tool_due(&mut self, now: Time) {
-        let has_session = matches!(self.link, Link::Ready(_));
+        let has_session = self.leg.is_ready();
         let mut overdue = Vec::new();
         for run in &mut self.runs.live {
             if run.late || run.due > now {

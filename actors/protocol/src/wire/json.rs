@@ -1,4 +1,6 @@
 //! Pieces of tolerant, borrowed JSON reading shared by both protocols.
+//!
+//! Not `serde_with`: its `PickFirst` and `DefaultOnError` keep a copy of each value, which every audio frame would pay.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -34,6 +36,7 @@ pub(crate) struct Number(pub(crate) Option<u64>);
 enum Scalar<'a> {
     Text(Cow<'a, str>),
     Number(u64),
+    Flag(bool),
     Other,
 }
 
@@ -66,8 +69,8 @@ impl<'de> Visitor<'de> for ScalarVisitor {
         Ok(whole(number).map_or(Scalar::Other, Scalar::Number))
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Scalar::Other)
+    fn visit_bool<E>(self, flag: bool) -> Result<Self::Value, E> {
+        Ok(Scalar::Flag(flag))
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
@@ -102,7 +105,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match deserializer.deserialize_any(ScalarVisitor)? {
             Scalar::Text(text) => Self(Some(text)),
-            Scalar::Number(_) | Scalar::Other => Self(None),
+            Scalar::Number(_) | Scalar::Flag(_) | Scalar::Other => Self(None),
         })
     }
 }
@@ -112,7 +115,7 @@ impl<'de> Deserialize<'de> for Number {
         Ok(match deserializer.deserialize_any(ScalarVisitor)? {
             Scalar::Number(number) => Self(Some(number)),
             Scalar::Text(text) => Self(text.trim().parse().ok()),
-            Scalar::Other => Self(None),
+            Scalar::Flag(_) | Scalar::Other => Self(None),
         })
     }
 }
@@ -123,49 +126,10 @@ pub(crate) struct Flag(pub(crate) Option<bool>);
 
 impl<'de> Deserialize<'de> for Flag {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FlagVisitor;
-        impl<'de> Visitor<'de> for FlagVisitor {
-            type Value = Flag;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any value")
-            }
-
-            fn visit_bool<E>(self, flag: bool) -> Result<Flag, E> {
-                Ok(Flag(Some(flag)))
-            }
-
-            fn visit_str<E>(self, _: &str) -> Result<Flag, E> {
-                Ok(Flag(None))
-            }
-
-            fn visit_u64<E>(self, _: u64) -> Result<Flag, E> {
-                Ok(Flag(None))
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<Flag, E> {
-                Ok(Flag(None))
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Flag, E> {
-                Ok(Flag(None))
-            }
-
-            fn visit_unit<E>(self) -> Result<Flag, E> {
-                Ok(Flag(None))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Flag, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Flag(None))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Flag, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Flag(None))
-            }
-        }
-        deserializer.deserialize_any(FlagVisitor)
+        Ok(match deserializer.deserialize_any(ScalarVisitor)? {
+            Scalar::Flag(flag) => Self(Some(flag)),
+            Scalar::Text(_) | Scalar::Number(_) | Scalar::Other => Self(None),
+        })
     }
 }
 

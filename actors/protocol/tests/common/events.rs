@@ -12,9 +12,28 @@ use call_protocol::model::command::{SessionOptions, SessionSetup, TurnDetection,
 use call_protocol::model::event::{
     ItemDone, ItemKind, ModelError, ModelEvent, Refusal, ResponseDone, ResponseStatus, SessionInfo,
 };
+use call_protocol::model::session::SessionId;
 use call_protocol::phone::event::{CallerAudio, MediaFormat, PhoneEvent, StreamStart};
 use call_protocol::phone::{AccountSid, CallSid, StreamSid};
 use call_protocol::tool::{ToolFinished, ToolResult, ToolRules, ToolSpec};
+
+/// The session in use, whichever that is: the rig knows, as it knows who speaks.
+pub(crate) const CURRENT: SessionId = SessionId::new(u32::MAX);
+
+/// The session that waits to take its place. Where there is none, it is one the call never dialled.
+pub(crate) const STANDBY: SessionId = SessionId::new(u32::MAX - 1);
+
+/// Something of the session in use.
+pub(crate) fn model(event: ModelEvent) -> Event {
+    let session = CURRENT;
+    Event::Model { session, event }
+}
+
+/// Something of the session that waits.
+pub(crate) fn standby(event: ModelEvent) -> Event {
+    let session = STANDBY;
+    Event::Model { session, event }
+}
 
 /// The wall clock when every call of the tests begins, in milliseconds.
 pub(crate) const ACCEPTED_AT_MS: u64 = 1_800_000_000_000;
@@ -202,11 +221,11 @@ pub(crate) fn hang_up() -> Event {
 // ---- the model leg ----
 
 pub(crate) fn opened() -> Event {
-    Event::Model(ModelEvent::Opened)
+    model(ModelEvent::Opened)
 }
 
 pub(crate) fn refused(refusal: Refusal) -> Event {
-    Event::Model(ModelEvent::Refused(refusal))
+    model(ModelEvent::Refused(refusal))
 }
 
 pub(crate) fn session(format: AudioFormat) -> SessionInfo {
@@ -219,7 +238,7 @@ pub(crate) fn session(format: AudioFormat) -> SessionInfo {
 }
 
 pub(crate) fn session_created() -> Event {
-    Event::Model(ModelEvent::SessionCreated(session(AudioFormat::Pcm24k)))
+    model(ModelEvent::SessionCreated(session(AudioFormat::Pcm24k)))
 }
 
 pub(crate) fn configured() -> Event {
@@ -227,27 +246,27 @@ pub(crate) fn configured() -> Event {
 }
 
 pub(crate) fn configured_as(format: AudioFormat) -> Event {
-    Event::Model(ModelEvent::SessionConfigured(session(format)))
+    model(ModelEvent::SessionConfigured(session(format)))
 }
 
 pub(crate) fn speech_started() -> Event {
     let item = id("item_caller");
-    Event::Model(ModelEvent::SpeechStarted { item })
+    model(ModelEvent::SpeechStarted { item })
 }
 
 pub(crate) fn speech_stopped() -> Event {
     let item = id("item_caller");
-    Event::Model(ModelEvent::SpeechStopped { item })
+    model(ModelEvent::SpeechStopped { item })
 }
 
 pub(crate) fn caller_turn(item: &str) -> Event {
     let item = id(item);
-    Event::Model(ModelEvent::CallerTurn { item })
+    model(ModelEvent::CallerTurn { item })
 }
 
 pub(crate) fn caller_words(item: &str, text: &str) -> Event {
     let (item, text) = (id(item), Some(text.to_owned()));
-    Event::Model(ModelEvent::CallerTranscript { item, text })
+    model(ModelEvent::CallerTranscript { item, text })
 }
 
 pub(crate) fn response_started(response: &str) -> Event {
@@ -256,12 +275,12 @@ pub(crate) fn response_started(response: &str) -> Event {
 
 pub(crate) fn response_started_as(response: &str, format: Option<AudioFormat>) -> Event {
     let response = id(response);
-    Event::Model(ModelEvent::ResponseStarted { response, format })
+    model(ModelEvent::ResponseStarted { response, format })
 }
 
 pub(crate) fn delta(response: &str, item: &str, payload: Payload) -> Event {
     let (response, item) = (id(response), id(item));
-    Event::Model(ModelEvent::Audio {
+    model(ModelEvent::Audio {
         response,
         item,
         part: 0,
@@ -271,7 +290,7 @@ pub(crate) fn delta(response: &str, item: &str, payload: Payload) -> Event {
 
 pub(crate) fn audio_done(response: &str, item: &str) -> Event {
     let (response, item) = (id(response), id(item));
-    Event::Model(ModelEvent::AudioDone {
+    model(ModelEvent::AudioDone {
         response,
         item,
         part: 0,
@@ -281,7 +300,7 @@ pub(crate) fn audio_done(response: &str, item: &str) -> Event {
 pub(crate) fn agent_words(item: &str, text: &str) -> Event {
     let (item, text) = (id(item), text.to_owned());
     let part = 0;
-    Event::Model(ModelEvent::AgentTranscriptDelta { item, part, text })
+    model(ModelEvent::AgentTranscriptDelta { item, part, text })
 }
 
 pub(crate) fn tool_call(response: &str, name: &str, complete: bool) -> Event {
@@ -311,7 +330,7 @@ pub(crate) fn tool_item(
         kind,
     };
     let response = id(response);
-    Event::Model(ModelEvent::ItemDone { response, item })
+    model(ModelEvent::ItemDone { response, item })
 }
 
 /// An answer with one spoken item is over.
@@ -331,7 +350,7 @@ pub(crate) fn done_as(response: &str, status: ResponseStatus, spoken_items: u32)
         server_calls: 0,
         usage: None,
     };
-    Event::Model(ModelEvent::ResponseDone(Box::new(done)))
+    model(ModelEvent::ResponseDone(Box::new(done)))
 }
 
 /// An answer of one message is over, `spoken_items` of it said to carry audio.
@@ -347,7 +366,7 @@ pub(crate) fn message_done(response: &str, item: &str, spoken_items: u32) -> Eve
         server_calls: 0,
         usage: None,
     };
-    Event::Model(ModelEvent::ResponseDone(Box::new(done)))
+    model(ModelEvent::ResponseDone(Box::new(done)))
 }
 
 /// An answer of tool calls alone is over.
@@ -363,7 +382,7 @@ pub(crate) fn done_with_tools(response: &str, tool_calls: u32) -> Event {
         server_calls: 0,
         usage: None,
     };
-    Event::Model(ModelEvent::ResponseDone(Box::new(done)))
+    model(ModelEvent::ResponseDone(Box::new(done)))
 }
 
 /// An answer in which the server called tools of its own is over.
@@ -379,7 +398,7 @@ pub(crate) fn done_with_server_calls(response: &str, server_calls: u32) -> Event
         server_calls,
         usage: None,
     };
-    Event::Model(ModelEvent::ResponseDone(Box::new(done)))
+    model(ModelEvent::ResponseDone(Box::new(done)))
 }
 
 pub(crate) fn failed(response: &str, error: ModelError) -> Event {
@@ -397,7 +416,7 @@ pub(crate) fn complaint(code: &str, message: &str, event_id: Option<&str>) -> Mo
 }
 
 pub(crate) fn error(error: ModelError) -> Event {
-    Event::Model(ModelEvent::Error(Box::new(error)))
+    model(ModelEvent::Error(Box::new(error)))
 }
 
 pub(crate) fn model_closed(code: Option<u16>) -> Event {
@@ -407,7 +426,7 @@ pub(crate) fn model_closed(code: Option<u16>) -> Event {
 /// The socket is closed after the server has said nothing for so many milliseconds.
 pub(crate) fn model_closed_after(code: Option<u16>, quiet_ms: u64) -> Event {
     let (reason, quiet) = (String::new(), Duration::from_millis(quiet_ms));
-    Event::Model(ModelEvent::Closed {
+    model(ModelEvent::Closed {
         code,
         reason,
         quiet,

@@ -14,11 +14,12 @@ use call_protocol::call::{Call, CallSetup};
 use call_protocol::checkpoint::Checkpoint;
 use call_protocol::model::command::ModelCommand;
 use call_protocol::model::event::ModelEvent;
+use call_protocol::model::session::SessionId;
 use call_protocol::time::Time;
 
 use super::events;
 use super::phone::SimPhone;
-use super::short::short;
+use super::short::{Of, short};
 
 /// How long the simulated model takes to open a socket and to take a configuration.
 const MODEL_DELAY: Duration = Duration::from_millis(30);
@@ -82,6 +83,12 @@ pub(crate) struct Rig {
     spoken: u32,
     /// Every effect, with its time.
     pub(crate) log: Vec<(Time, Effect)>,
+    /// Which session each of them is about.
+    pub(crate) of: Vec<Of>,
+    /// The sessions that are open, the one in use first.
+    open: Vec<SessionId>,
+    /// The session in use, or the last one.
+    current: SessionId,
     taken: usize,
     agenda: BinaryHeap<Reverse<Due>>,
     order: u64,
@@ -107,6 +114,9 @@ impl Rig {
             talks: None,
             spoken: 0,
             log: Vec::new(),
+            of: Vec::new(),
+            open: Vec::new(),
+            current: SessionId::new(0),
             taken: 0,
             agenda: BinaryHeap::new(),
             order: 0,
@@ -149,7 +159,7 @@ impl Rig {
         for event in [
             events::opened(),
             events::session_created(),
-            Event::Model(self.configured_at(self.now)),
+            events::model(self.configured_at(self.now)),
         ] {
             self.event(event);
         }
@@ -166,8 +176,48 @@ impl Rig {
 
     /// Something happens now.
     pub(crate) fn event(&mut self, event: Event) {
-        self.call.handle(event, self.now);
+        self.handle(event);
         self.drain();
+    }
+
+    /// The same, and its effects wait. The call's driver knows which session spoke.
+    pub(crate) fn handle(&mut self, mut event: Event) {
+        if let Event::Model { session, .. } = &mut event {
+            if *session == events::CURRENT {
+                *session = self.current;
+            } else if *session == events::STANDBY {
+                *session = self.open.get(1).copied().unwrap_or(*session);
+            }
+        }
+        self.call.handle(event, self.now);
+    }
+
+    /// Which session an effect is about, in the order of the effects.
+    fn session_of(&mut self, effect: &Effect) -> Of {
+        match effect {
+            Effect::DialModel(id) => {
+                self.open.push(*id);
+                self.current = self.open[0];
+                if self.open.len() > 1 {
+                    Of::Standby
+                } else {
+                    Of::Current
+                }
+            }
+            Effect::CloseModel(id) => {
+                let place = self.open.iter().position(|open| open == id);
+                let is_replaced = place == Some(0) && self.open.len() > 1;
+                self.open.retain(|open| open != id);
+                self.current = self.open.first().copied().unwrap_or(self.current);
+                match place {
+                    Some(1) => Of::Standby,
+                    _ if is_replaced => Of::Replaced,
+                    _ => Of::Current,
+                }
+            }
+            Effect::ToModel(id, _) if self.open.get(1) == Some(id) => Of::Standby,
+            _ => Of::Current,
+        }
     }
 
     /// Something will happen, `after_ms` from now.
@@ -294,7 +344,7 @@ impl Rig {
 
     fn carry_out(&mut self, what: What) {
         match what {
-            What::Event(event) => self.call.handle(event, self.now),
+            What::Event(event) => self.handle(event),
             What::Phone(ToPhone::Audio(audio)) => self.phone.audio(audio, self.now),
             What::Phone(ToPhone::Mark(name)) => self.phone.mark(name, self.now),
             What::Phone(ToPhone::Clear) => self.phone.clear(self.now),
@@ -316,6 +366,7 @@ impl Rig {
     fn drain(&mut self) {
         while let Some(effect) = self.call.poll_effect() {
             let arrives = self.now + self.latency;
+            let of = self.session_of(&effect);
             match &effect {
                 Effect::Play { payload, .. } => {
                     self.put(arrives, What::Phone(ToPhone::Audio(audio_of(payload))));
@@ -324,39 +375,33 @@ impl Rig {
                     self.put(arrives, What::Phone(ToPhone::Mark(name.clone())));
                 }
                 Effect::Clear { .. } => self.put(arrives, What::Phone(ToPhone::Clear)),
-                Effect::DialModel if self.obliging => {
-                    self.put(self.now + MODEL_DELAY, What::Event(events::opened()));
-                }
-                Effect::ToModel(ModelCommand::Configure { .. }) if self.obliging => {
-                    let at = self.now + MODEL_DELAY;
-                    self.put(at, What::Event(events::session_created()));
-                    self.put(at, What::Event(Event::Model(self.configured_at(at))));
-                }
-                Effect::DialNext if self.obliging => {
-                    let opened = Event::Next(ModelEvent::Opened);
+                Effect::DialModel(session) if self.obliging => {
+                    let (session, event) = (*session, ModelEvent::Opened);
+                    let opened = Event::Model { session, event };
                     self.put(self.now + MODEL_DELAY, What::Event(opened));
                 }
-                Effect::ToNext(ModelCommand::Configure { .. }) if self.obliging => {
-                    let at = self.now + MODEL_DELAY;
-                    self.put(at, What::Event(Event::Next(self.configured_at(at))));
+                Effect::ToModel(session, ModelCommand::Configure { .. }) if self.obliging => {
+                    let (session, at) = (*session, self.now + MODEL_DELAY);
+                    let created = events::session(AudioFormat::Pcm24k);
+                    for event in [ModelEvent::SessionCreated(created), self.configured_at(at)] {
+                        self.put(at, What::Event(Event::Model { session, event }));
+                    }
                 }
-                Effect::ToModel(ModelCommand::Respond { .. }) => self.talk(),
-                Effect::ToModel(_)
-                | Effect::DialModel
-                | Effect::DialNext
-                | Effect::ToNext(_)
-                | Effect::CloseNext
-                | Effect::TakeNext
-                | Effect::CloseModel
+                Effect::ToModel(_, ModelCommand::Respond { .. }) => self.talk(),
+                Effect::ToModel(..)
+                | Effect::DialModel(_)
+                | Effect::CloseModel(_)
                 | Effect::ClosePhone { .. }
                 | Effect::RunTool(_)
                 | Effect::DialConsult(_)
                 | Effect::EndConsult(_)
                 | Effect::Checkpoint
                 | Effect::Forget
+                | Effect::Stopped(_)
                 | Effect::Report(_) => {}
             }
             self.log.push((self.now, effect));
+            self.of.push(of);
         }
     }
 
@@ -371,8 +416,8 @@ impl Rig {
 
     /// The effects since the last time, in short form.
     pub(crate) fn take(&mut self) -> Vec<String> {
-        let new = self.log[self.taken..].iter();
-        let new = new.map(|(_, effect)| short(effect)).collect();
+        let new = self.shorts().skip(self.taken);
+        let new = new.map(|(_, effect)| effect).collect();
         self.taken = self.log.len();
         new
     }
@@ -392,7 +437,7 @@ impl Rig {
         let mut audio = Vec::new();
         let mut messages = 0;
         for (_, effect) in &self.log {
-            if let Effect::ToModel(ModelCommand::Append(payload)) = effect {
+            if let Effect::ToModel(_, ModelCommand::Append(payload)) = effect {
                 audio.extend(audio_of(payload));
                 messages += 1;
             }
@@ -413,9 +458,14 @@ impl Rig {
 
     /// When an effect of this short form, or beginning like this, came first.
     pub(crate) fn time_of(&self, beginning: &str) -> Option<Time> {
-        let found =
-            |(at, effect): &(Time, Effect)| short(effect).starts_with(beginning).then_some(*at);
-        self.log.iter().find_map(found)
+        let found = |(at, effect): (Time, String)| effect.starts_with(beginning).then_some(at);
+        self.shorts().find_map(found)
+    }
+
+    /// Every effect in short form, with its time.
+    pub(crate) fn shorts(&self) -> impl Iterator<Item = (Time, String)> {
+        let all = self.log.iter().zip(&self.of);
+        all.map(|((at, effect), of)| (*at, short(effect, *of)))
     }
 }
 

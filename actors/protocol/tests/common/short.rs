@@ -4,16 +4,29 @@ use call_protocol::call::effect::{Effect, Report};
 use call_protocol::conversation::{Speaker, Turn};
 use call_protocol::model::command::{ModelCommand, SessionSetup};
 
+/// Which session an effect is about; of no meaning where it is about none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// The session in use.
+    Current,
+    /// The session that waits to take its place.
+    Standby,
+    /// The session that the waiting one takes the place of.
+    Replaced,
+}
+
 /// An effect in short form.
-pub(crate) fn short(effect: &Effect) -> String {
+pub(crate) fn short(effect: &Effect, of: Of) -> String {
     match effect {
-        Effect::DialModel => "dial".to_owned(),
-        Effect::DialNext => "dial_next".to_owned(),
-        Effect::ToNext(command) => format!("next {}", short_command(command)),
-        Effect::CloseNext => "close_next".to_owned(),
-        Effect::TakeNext => "take_next".to_owned(),
-        Effect::CloseModel => "close_model".to_owned(),
-        Effect::ToModel(command) => short_command(command),
+        Effect::DialModel(_) if of == Of::Standby => "dial_standby".to_owned(),
+        Effect::DialModel(_) => "dial".to_owned(),
+        Effect::ToModel(_, command) if of == Of::Standby => {
+            format!("standby {}", short_command(command))
+        }
+        Effect::ToModel(_, command) => short_command(command),
+        Effect::CloseModel(_) if of == Of::Standby => "close_standby".to_owned(),
+        Effect::CloseModel(_) if of == Of::Replaced => "take_standby".to_owned(),
+        Effect::CloseModel(_) => "close_model".to_owned(),
         Effect::Play { payload, .. } => format!("play {}", payload.audio_bytes()),
         Effect::Mark { name, .. } => format!("mark {name}"),
         Effect::Clear { .. } => "clear".to_owned(),
@@ -23,6 +36,7 @@ pub(crate) fn short(effect: &Effect) -> String {
         Effect::EndConsult(person) => format!("end_person answered={}", person.answered),
         Effect::Checkpoint => "checkpoint".to_owned(),
         Effect::Forget => "forget".to_owned(),
+        Effect::Stopped(summary) => format!("stopped {}", summary.reason),
         Effect::Report(report) => short_report(report),
     }
 }
@@ -120,7 +134,6 @@ fn short_report(report: &Report) -> String {
             result,
             ..
         } => format!("tool {tool} {number} {result}"),
-        Report::Stopped(summary) => format!("stopped {}", summary.reason),
     }
 }
 

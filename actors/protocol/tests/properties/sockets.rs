@@ -10,7 +10,8 @@ use call_protocol::wire::{ReadError, SocketFault};
 use super::steps::Step;
 use crate::common::events::{
     call_sid, configured_as, connected, foreign_call, foreign_stream, good_start, hang_up, mark,
-    model_closed, opened, phone_closed, refused, session_created, start_of, stream_sid, voice,
+    model, model_closed, opened, phone_closed, refused, session_created, start_of, stream_sid,
+    voice,
 };
 
 /// The event of a step, unless it is one of the conversation or none at all.
@@ -108,7 +109,7 @@ pub(crate) fn event_of(step: &Step) -> Option<Event> {
             3 => Refusal::Timeout,
             _ => Refusal::Network,
         }),
-        Step::ModelStuck => Event::Model(ModelEvent::Unresponsive),
+        Step::ModelStuck => model(ModelEvent::Unresponsive),
         Step::ModelClosed(how) => model_closed(match how {
             0 => None,
             1 => Some(1_000),

@@ -24,11 +24,12 @@ use super::steps::{Opening, Step};
 use super::tools::{ToolBook, tool};
 use crate::common::events::{
     agent_words, call_sid, caller_turn, caller_words, complaint, connected, done_as, error,
-    hang_up, id, opened, phone_vanished, response_started_as, setup_with, speech_started,
+    hang_up, id, model, opened, phone_vanished, response_started_as, setup_with, speech_started,
     speech_stopped, start, stream_sid, tool_finished, tool_item, voice,
 };
 use crate::common::phone::SimPhone;
 use crate::common::rig::{Rig, audio_of};
+use crate::common::short::Of;
 
 /// The byte that audio of an unannounced response is made of.
 const GHOST: u8 = 255;
@@ -274,14 +275,14 @@ impl Watched {
             } => {
                 let response = self.response(*back)?;
                 let audio = vec![tag_of(response); *bytes];
-                Event::Model(ModelEvent::Audio {
+                model(ModelEvent::Audio {
                     response: id(&format!("resp_{response}")),
                     item: item_of(response, *item),
                     part: *part,
                     payload: call_protocol::audio::payload::Payload::from_audio(&audio),
                 })
             }
-            Step::GhostAudio(bytes) => Event::Model(ModelEvent::Audio {
+            Step::GhostAudio(bytes) => model(ModelEvent::Audio {
                 response: id("resp_ghost"),
                 item: id("item_ghost"),
                 part: 0,
@@ -289,7 +290,7 @@ impl Watched {
             }),
             Step::AudioDone { back, item, part } => {
                 let response = self.response(*back)?;
-                Event::Model(ModelEvent::AudioDone {
+                model(ModelEvent::AudioDone {
                     response: id(&format!("resp_{response}")),
                     item: item_of(response, *item),
                     part: *part,
@@ -351,7 +352,7 @@ impl Watched {
                 };
                 error(complaint(code, "try again in 40ms", request.as_deref()))
             }
-            Step::ModelUnusable => Event::Model(ModelEvent::Unusable(ReadError::Malformed)),
+            Step::ModelUnusable => model(ModelEvent::Unusable(ReadError::Malformed)),
             _ => return None,
         })
     }
@@ -368,12 +369,13 @@ impl Watched {
         );
         self.was_running = self.running.is_some();
         let log = std::mem::take(&mut self.rig.log);
-        for (at, effect) in &log[self.read..] {
+        let of = std::mem::take(&mut self.rig.of);
+        for ((at, effect), of) in log.iter().zip(&of).skip(self.read) {
             self.at = *at;
-            self.check_effect(effect);
+            self.check_effect(effect, *of);
         }
         self.read = log.len();
-        self.rig.log = log;
+        (self.rig.log, self.rig.of) = (log, of);
         (self.cut, self.interrupted) = (false, false);
         self.check_books();
         if self.ready && !self.rig.call.is_over() {
@@ -385,7 +387,7 @@ impl Watched {
         assert_eq!(Checkpoint::decode(&document), Ok(checkpoint));
     }
 
-    fn check_effect(&mut self, effect: &Effect) {
+    fn check_effect(&mut self, effect: &Effect, of: Of) {
         if self.seen.stopped > 0 {
             let late = matches!(effect, Effect::Report(Report::Violation { .. }));
             assert!(late, "after the end: {effect:?}");
@@ -416,7 +418,12 @@ impl Watched {
                 assert_eq!(*stream, stream_sid());
                 self.seen.clears += 1;
             }
-            Effect::CloseModel => self.lose_session(),
+            Effect::CloseModel(_) if of == Of::Replaced => {
+                self.lose_session();
+                self.ready = true;
+                self.seen.appended = 0;
+            }
+            Effect::CloseModel(_) if of == Of::Current => self.lose_session(),
             Effect::DialConsult(person) => {
                 self.people += 1;
                 assert_eq!(person.attempt, self.people, "each wish once");
@@ -424,7 +431,7 @@ impl Watched {
             Effect::EndConsult(_) => assert!(self.people > 0, "nobody was called"),
             Effect::RunTool(run) => self.tools.begin(run),
             Effect::ClosePhone { .. } => self.seen.closed_phone += 1,
-            Effect::ToModel(command) => self.check_command(command),
+            Effect::ToModel(_, command) if of == Of::Current => self.check_command(command),
             Effect::Report(Report::ModelReady { .. }) => {
                 self.ready = true;
                 self.seen.appended = 0;
@@ -440,7 +447,7 @@ impl Watched {
                 self.whole = false;
                 self.dead.extend(self.responses.iter().copied().map(tag_of));
             }
-            Effect::Report(Report::Stopped(summary)) => {
+            Effect::Stopped(summary) => {
                 self.seen.stopped += 1;
                 self.check_last_word(summary.reason);
             }
@@ -454,18 +461,12 @@ impl Watched {
                 }
                 self.cut |= turn.cut && turn.who == Speaker::Agent;
             }
-            Effect::TakeNext => {
-                self.lose_session();
-                self.ready = true;
-                self.seen.appended = 0;
-            }
             Effect::Checkpoint => assert!(self.began, "a checkpoint of nothing"),
             Effect::Forget => assert_eq!(self.seen.stopped, 0, "the last word comes last"),
             Effect::Report(_)
-            | Effect::DialModel
-            | Effect::DialNext
-            | Effect::ToNext(_)
-            | Effect::CloseNext => {}
+            | Effect::DialModel(_)
+            | Effect::CloseModel(_)
+            | Effect::ToModel(..) => {}
         }
     }
 

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use call_protocol::call::event::Event;
 use call_protocol::model::event::{ModelEvent, Refusal};
 
 use crate::common::events::{
-    caller_words, complaint, connected, delta, done_with_tools, error, frame, model_closed, opened,
-    phone_closed, phone_vanished, refused, response_started, session_created, setup, start,
-    tool_call, voice,
+    caller_words, complaint, connected, delta, done_with_tools, error, frame, model, model_closed,
+    opened, phone_closed, phone_vanished, refused, response_started, session_created, setup,
+    standby, start, tool_call, voice,
 };
 use crate::common::rig::Rig;
 
@@ -75,14 +74,14 @@ impl PhonePlace {
 
 /// A state of the next session, an answer of the present one running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NextPlace {
+pub(crate) enum StandbyPlace {
     Absent,
     Dialling,
     Configuring,
     Ready,
 }
 
-impl NextPlace {
+impl StandbyPlace {
     pub(crate) const ALL: [Self; 4] =
         [Self::Absent, Self::Dialling, Self::Configuring, Self::Ready];
 
@@ -101,7 +100,7 @@ impl NextPlace {
         rig.lifetime = Some(120);
         rig.event(opened());
         let info = rig.configured_at(rig.now);
-        rig.event(Event::Model(info));
+        rig.event(model(info));
         rig.media();
         rig.event(caller_words("item_0", "Hello."));
         let before = if self == Self::Absent { 59_000 } else { 60_000 };
@@ -115,7 +114,7 @@ impl NextPlace {
             Self::Ready => vec![ModelEvent::Opened, info],
         };
         for event in path {
-            rig.event(Event::Next(event));
+            rig.event(standby(event));
         }
         rig.caller_sends(None);
         rig.take();

@@ -15,11 +15,12 @@ use call_protocol::tool::ToolResult;
 use call_protocol::wire::{ReadError, SocketFault};
 
 use crate::common::events::{
-    agent_words, audio_done, caller_words, complaint, configured, configured_as, connected, delta,
-    done_as, error, failed, foreign_stream, frame, frame_on, good_start, id, key, mark, mark_on,
-    model_closed, opened, phone_closed, phone_vanished, refused, response_done, response_started,
-    response_started_as, session, session_created, speech_started, speech_stopped, start, start_of,
-    stop, stream_sid, tool_call, tool_call_as, tool_finished, voice,
+    STANDBY, agent_words, audio_done, caller_words, complaint, configured, configured_as,
+    connected, delta, done_as, error, failed, foreign_stream, frame, frame_on, good_start, id, key,
+    mark, mark_on, model, model_closed, opened, phone_closed, phone_vanished, refused,
+    response_done, response_started, response_started_as, session, session_created, speech_started,
+    speech_stopped, standby, start, start_of, stop, stream_sid, tool_call, tool_call_as,
+    tool_finished, voice,
 };
 
 /// An event and what is particular about it.
@@ -51,14 +52,6 @@ macro_rules! events {
 
 fn phone(event: PhoneEvent) -> Event {
     Event::Phone(event)
-}
-
-fn model(event: ModelEvent) -> Event {
-    Event::Model(event)
-}
-
-fn next(event: ModelEvent) -> Event {
-    Event::Next(event)
 }
 
 fn person(event: ConsultEvent) -> Event {
@@ -202,23 +195,23 @@ events! {
     Event::Operator(OperatorEvent::HandOver) => "operator.hand_over": [
         "": Event::Operator(OperatorEvent::HandOver),
     ],
-    Event::Next(_) => "next": [
-        "opened": next(ModelEvent::Opened),
-        "refused 401": next(ModelEvent::Refused(Refusal::Status(401))),
-        "refused 503": next(ModelEvent::Refused(Refusal::Status(503))),
-        "created": next(ModelEvent::SessionCreated(session(AudioFormat::Pcm24k))),
-        "configured": next(ModelEvent::SessionConfigured(session(AudioFormat::Mulaw))),
-        "configured in PCM": next(ModelEvent::SessionConfigured(session(AudioFormat::Pcm24k))),
-        "unknown parameter": next(ModelEvent::Error(Box::new(complaint("unknown_parameter", "No.", None)))),
-        "session over": next(ModelEvent::Error(Box::new(complaint("session_expired", "Old.", None)))),
-        "wrong key": next(ModelEvent::Error(Box::new(complaint("invalid_api_key", "No.", None)))),
-        "audio": next(ModelEvent::Audio { response: id("resp_9"), item: id("item_9"), part: 0, payload: voice(9, 20) }),
-        "noted": next(ModelEvent::Ignored),
-        "unknown": next(ModelEvent::Unknown),
-        "unusable": next(ModelEvent::Unusable(ReadError::Malformed)),
-        "rejected": next(ModelEvent::Rejected(SocketFault::TooLarge)),
-        "stuck": next(ModelEvent::Unresponsive),
-        "closed": next(ModelEvent::Closed { code: Some(1_001), reason: String::new(), quiet: Duration::ZERO }),
+    Event::Model { session: STANDBY, .. } => "standby": [
+        "opened": standby(ModelEvent::Opened),
+        "refused 401": standby(ModelEvent::Refused(Refusal::Status(401))),
+        "refused 503": standby(ModelEvent::Refused(Refusal::Status(503))),
+        "created": standby(ModelEvent::SessionCreated(session(AudioFormat::Pcm24k))),
+        "configured": standby(ModelEvent::SessionConfigured(session(AudioFormat::Mulaw))),
+        "configured in PCM": standby(ModelEvent::SessionConfigured(session(AudioFormat::Pcm24k))),
+        "unknown parameter": standby(ModelEvent::Error(Box::new(complaint("unknown_parameter", "No.", None)))),
+        "session over": standby(ModelEvent::Error(Box::new(complaint("session_expired", "Old.", None)))),
+        "wrong key": standby(ModelEvent::Error(Box::new(complaint("invalid_api_key", "No.", None)))),
+        "audio": standby(ModelEvent::Audio { response: id("resp_9"), item: id("item_9"), part: 0, payload: voice(9, 20) }),
+        "noted": standby(ModelEvent::Ignored),
+        "unknown": standby(ModelEvent::Unknown),
+        "unusable": standby(ModelEvent::Unusable(ReadError::Malformed)),
+        "rejected": standby(ModelEvent::Rejected(SocketFault::TooLarge)),
+        "stuck": standby(ModelEvent::Unresponsive),
+        "closed": standby(ModelEvent::Closed { code: Some(1_001), reason: String::new(), quiet: Duration::ZERO }),
     ],
     Event::Tool(_) => "tool.finished": [
         "": tool_finished(1, ToolResult::Ok, r#"{"found":true}"#),
@@ -250,8 +243,8 @@ events! {
         "gone": person(ConsultEvent::Gone { attempt: 1, why: Unreached::Busy }),
         "of another wish": person(ConsultEvent::Takes { attempt: 2 }),
     ],
-    Event::Model(ModelEvent::Opened) => "model.opened": ["": opened()],
-    Event::Model(ModelEvent::Refused(_)) => "model.refused": [
+    Event::Model { event: ModelEvent::Opened, .. } => "model.opened": ["": opened()],
+    Event::Model { event: ModelEvent::Refused(_), .. } => "model.refused": [
         "401": refused(Refusal::Status(401)),
         "429": refused(Refusal::Status(429)),
         "429 and later": refused(Refusal::Later { status: 429, wait: Duration::from_secs(3) }),
@@ -260,51 +253,51 @@ events! {
         "timeout": refused(Refusal::Timeout),
         "network": refused(Refusal::Network),
     ],
-    Event::Model(ModelEvent::SessionCreated(_)) => "model.session_created": ["": session_created()],
-    Event::Model(ModelEvent::SessionConfigured(_)) => "model.configured": [
+    Event::Model { event: ModelEvent::SessionCreated(_), .. } => "model.session_created": ["": session_created()],
+    Event::Model { event: ModelEvent::SessionConfigured(_), .. } => "model.configured": [
         "": configured(),
         "in PCM": configured_as(AudioFormat::Pcm24k),
         "in another format": configured_as(AudioFormat::Other),
     ],
-    Event::Model(ModelEvent::SpeechStarted { .. }) => "model.speech_started": ["": speech_started()],
-    Event::Model(ModelEvent::SpeechStopped { .. }) => "model.speech_stopped": ["": speech_stopped()],
-    Event::Model(ModelEvent::CallerTurn { .. }) => "model.caller_turn": [
+    Event::Model { event: ModelEvent::SpeechStarted { .. }, .. } => "model.speech_started": ["": speech_started()],
+    Event::Model { event: ModelEvent::SpeechStopped { .. }, .. } => "model.speech_stopped": ["": speech_stopped()],
+    Event::Model { event: ModelEvent::CallerTurn { .. }, .. } => "model.caller_turn": [
         "": model(ModelEvent::CallerTurn { item: id("item_caller") }),
     ],
-    Event::Model(ModelEvent::CallerTranscript { .. }) => "model.caller_words": [
+    Event::Model { event: ModelEvent::CallerTranscript { .. }, .. } => "model.caller_words": [
         "": caller_words("item_caller", "Hello."),
         "none": model(ModelEvent::CallerTranscript { item: id("item_caller"), text: None }),
     ],
-    Event::Model(ModelEvent::ResponseStarted { .. }) => "model.response_started": [
+    Event::Model { event: ModelEvent::ResponseStarted { .. }, .. } => "model.response_started": [
         "": response_started("resp_2"),
         "again": response_started("resp_1"),
         "in PCM": response_started_as("resp_2", Some(AudioFormat::Pcm24k)),
     ],
-    Event::Model(ModelEvent::ItemStarted { .. }) => "model.item_started": [
+    Event::Model { event: ModelEvent::ItemStarted { .. }, .. } => "model.item_started": [
         "": model(ModelEvent::ItemStarted { response: id("resp_1"), item: id("item_2"), tool: None }),
     ],
-    Event::Model(ModelEvent::ToolArguments { .. }) => "model.tool_arguments": [
+    Event::Model { event: ModelEvent::ToolArguments { .. }, .. } => "model.tool_arguments": [
         "": model(ModelEvent::ToolArguments {
             response: id("resp_1"), item: id("item_2"), call: id("call_1"), name: Some("lookup".to_owned()),
             arguments: "{}".to_owned(), complete: true,
         }),
     ],
-    Event::Model(ModelEvent::Audio { .. }) => "model.audio": [
+    Event::Model { event: ModelEvent::Audio { .. }, .. } => "model.audio": [
         "": delta("resp_1", "item_1", voice(1, 20)),
         "next item": delta("resp_1", "item_2", voice(1, 20)),
         "unknown response": delta("resp_ghost", "item_ghost", voice(1, 20)),
     ],
-    Event::Model(ModelEvent::AudioDone { .. }) => "model.audio_done": [
+    Event::Model { event: ModelEvent::AudioDone { .. }, .. } => "model.audio_done": [
         "": audio_done("resp_1", "item_1"),
         "unknown response": audio_done("resp_ghost", "item_ghost"),
     ],
-    Event::Model(ModelEvent::AgentTranscriptDelta { .. }) => "model.agent_words": [
+    Event::Model { event: ModelEvent::AgentTranscriptDelta { .. }, .. } => "model.agent_words": [
         "": agent_words("item_1", "Good day."),
     ],
-    Event::Model(ModelEvent::AgentSaid { .. }) => "model.agent_said": [
+    Event::Model { event: ModelEvent::AgentSaid { .. }, .. } => "model.agent_said": [
         "": model(ModelEvent::AgentSaid { item: id("item_1"), part: 0, text: "Good day.".to_owned() }),
     ],
-    Event::Model(ModelEvent::ItemDone { .. }) => "model.item_done": [
+    Event::Model { event: ModelEvent::ItemDone { .. }, .. } => "model.item_done": [
         "message": plain_item(),
         "tool call": tool_call("resp_1", "lookup", true),
         "cut tool call": tool_call("resp_1", "lookup", false),
@@ -315,7 +308,7 @@ events! {
         "call of the server's own": item_done(ItemKind::ServerCall { server: "weather".to_owned(), failed: false }),
         "request for approval": item_done(ItemKind::ApprovalRequest),
     ],
-    Event::Model(ModelEvent::ResponseDone(_)) => "model.response_done": [
+    Event::Model { event: ModelEvent::ResponseDone(_), .. } => "model.response_done": [
         "": response_done("resp_1"),
         "empty": done_as("resp_1", ResponseStatus::Completed, 0),
         "interrupted": done_as("resp_1", ResponseStatus::Interrupted, 1),
@@ -328,14 +321,14 @@ events! {
         "other status": done_as("resp_1", ResponseStatus::Other, 1),
         "unknown response": response_done("resp_ghost"),
     ],
-    Event::Model(ModelEvent::ToolsUnlisted) => "model.tools_unlisted": [
+    Event::Model { event: ModelEvent::ToolsUnlisted, .. } => "model.tools_unlisted": [
         "": model(ModelEvent::ToolsUnlisted),
     ],
-    Event::Model(ModelEvent::RateLimits(_)) => "model.rate_limits": [
+    Event::Model { event: ModelEvent::RateLimits(_), .. } => "model.rate_limits": [
         "": scarce(),
         "none": model(ModelEvent::RateLimits(Vec::new())),
     ],
-    Event::Model(ModelEvent::Error(_)) => "model.error": [
+    Event::Model { event: ModelEvent::Error(_), .. } => "model.error": [
         "of the configuration": error_with("unknown_parameter", Some("configure-1")),
         "of the least": error_with("unknown_parameter", Some("configure-1-least")),
         "of some event": error_with("invalid_value", Some("elsewhere")),
@@ -345,19 +338,19 @@ events! {
         "session over": error_with("session_expired", None),
         "fatal": error_with("invalid_api_key", None),
     ],
-    Event::Model(ModelEvent::Ignored) => "model.noted": ["": model(ModelEvent::Ignored)],
-    Event::Model(ModelEvent::Unknown) => "model.unknown": ["": model(ModelEvent::Unknown)],
-    Event::Model(ModelEvent::Unusable(_)) => "model.unusable": [
+    Event::Model { event: ModelEvent::Ignored, .. } => "model.noted": ["": model(ModelEvent::Ignored)],
+    Event::Model { event: ModelEvent::Unknown, .. } => "model.unknown": ["": model(ModelEvent::Unknown)],
+    Event::Model { event: ModelEvent::Unusable(_), .. } => "model.unusable": [
         "": model(ModelEvent::Unusable(ReadError::Malformed)),
     ],
-    Event::Model(ModelEvent::Rejected(_)) => "model.rejected": [
+    Event::Model { event: ModelEvent::Rejected(_), .. } => "model.rejected": [
         "": model(ModelEvent::Rejected(SocketFault::TooLarge)),
     ],
-    Event::Model(ModelEvent::Closed { .. }) => "model.closed": [
+    Event::Model { event: ModelEvent::Closed { .. }, .. } => "model.closed": [
         "1000": model_closed(Some(1_000)),
         "session over": model_closed(Some(1_001)),
         "refused": model_closed(Some(3_000)),
         "reset": model_closed(None),
     ],
-    Event::Model(ModelEvent::Unresponsive) => "model.stuck": ["": model(ModelEvent::Unresponsive)],
+    Event::Model { event: ModelEvent::Unresponsive, .. } => "model.stuck": ["": model(ModelEvent::Unresponsive)],
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use call_protocol::call::{ADOPT_WITHIN, MEDIA_TIMEOUT, START_TIMEOUT};
 
-use super::places::{LinkPlace, NextPlace, PhonePlace};
+use super::places::{LinkPlace, PhonePlace, StandbyPlace};
 use super::samples::Sample;
 use crate::common::rig::Rig;
 
@@ -101,13 +101,13 @@ pub(crate) fn link_row(place: LinkPlace, sample: Sample) -> Row {
 }
 
 /// Where the next session is after these effects.
-fn next_state_after(place: NextPlace, effects: &[String]) -> String {
+fn standby_state_after(place: StandbyPlace, effects: &[String]) -> String {
     for effect in effects.iter().rev() {
         let to = match effect.as_str() {
-            "dial_next" => "dialling",
-            "close_next" | "take_next" => "absent",
-            text if text.starts_with("next tell") => "ready",
-            text if text.starts_with("next configure") => "configuring",
+            "dial_standby" => "dialling",
+            "close_standby" | "take_standby" => "absent",
+            text if text.starts_with("standby tell") => "ready",
+            text if text.starts_with("standby configure") => "configuring",
             _ => continue,
         };
         return to.to_owned();
@@ -116,24 +116,24 @@ fn next_state_after(place: NextPlace, effects: &[String]) -> String {
 }
 
 /// An event in a state of the next session.
-pub(crate) fn next_row(place: NextPlace, sample: Sample) -> Row {
+pub(crate) fn standby_row(place: StandbyPlace, sample: Sample) -> Row {
     let mut rig = place.reached();
     let event = titled(&sample);
     rig.event(sample.event);
     Row::of(&mut rig, place.name(), event, |effects| {
-        next_state_after(place, effects)
+        standby_state_after(place, effects)
     })
 }
 
 /// What happens to the next session when nothing comes from the model any more.
-pub(crate) fn next_overdue_row(place: NextPlace) -> Row {
+pub(crate) fn standby_overdue_row(place: StandbyPlace) -> Row {
     let mut rig = place.reached();
     rig.caller_sends(Some(0xFF));
     let mut effects = Vec::new();
     for _ in 0..6_000 {
         rig.pass(10);
         effects.extend(rig.take());
-        if next_state_after(place, &effects) != place.name() {
+        if standby_state_after(place, &effects) != place.name() {
             break;
         }
     }
@@ -144,7 +144,7 @@ pub(crate) fn next_overdue_row(place: NextPlace) -> Row {
     Row {
         event: "timeout".to_owned(),
         from: place.name().to_owned(),
-        to: next_state_after(place, &effects),
+        to: standby_state_after(place, &effects),
         model: rig.call.snapshot(rig.now).model.state,
         violations: 0,
         effects,
