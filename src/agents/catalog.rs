@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use call_protocol::model::openai::tools as offered;
 use call_protocol::tool::ToolSpec;
 use rustls::ClientConfig;
-use secrecy::ExposeSecret as _;
-use serde_json::{Value, json};
+use secrecy::ExposeSecret;
+use serde_json::Value;
 use switchboard_actors::metrics::Metrics;
 use switchboard_actors::store::CallStore;
 use switchboard_actors::tools::{
@@ -211,25 +212,18 @@ fn of_the_book(tool: &'static BookTool, book: Arc<Book>, identify: Identify) -> 
     (spec, Place::Local(Arc::new(Blocking::new(true, run))))
 }
 
-/// A Model Context Protocol server as the model is told of it; the model's provider calls it
-/// (<https://platform.openai.com/docs/guides/realtime-mcp>).
+/// A Model Context Protocol server as the model is told of it; the model's provider calls it.
 pub(crate) fn mcp(tool: &settings::Tool) -> Option<Value> {
     if tool.kind != ToolKind::Mcp {
         return None;
     }
-    let mut told = json!({
-        "type": "mcp", "server_label": tool.name, "server_description": tool.description,
-        "server_url": tool.url.as_str(), "require_approval": "never",
-    });
-    if let Some(secret) = &tool.secret {
-        told["authorization"] = json!(secret.expose_secret());
-    }
-    if !tool.headers.is_empty() {
-        let headers = tool.headers.iter();
-        told["headers"] = headers
-            .map(|(name, value)| (name.clone(), json!(value.expose_secret())))
-            .collect::<serde_json::Map<_, _>>()
-            .into();
-    }
-    Some(told)
+    let server = offered::Server {
+        name: &tool.name,
+        description: &tool.description,
+        url: tool.url.as_str(),
+        authorization: tool.secret.as_ref().map(ExposeSecret::expose_secret),
+    };
+    let headers = tool.headers.iter();
+    let headers = headers.map(|(name, value)| (name.as_str(), value.expose_secret()));
+    Some(offered::server(server, headers))
 }

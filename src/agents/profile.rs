@@ -13,7 +13,8 @@ use call_protocol::model::command::{
 };
 
 use call_protocol::audio::payload::Payload;
-use call_protocol::tool::{Filler, FillerWords, ToolRules, ToolSpec};
+use call_protocol::model::openai::{models, tools as offered};
+use call_protocol::tool::{Filler, FillerWords, ToolRules};
 use serde_json::{Value, json};
 
 use switchboard_actors::tools::ToolBox;
@@ -22,7 +23,6 @@ use crate::agents::catalog;
 use crate::settings;
 use crate::settings::agents;
 use crate::settings::clip;
-use crate::settings::models;
 use crate::settings::tool_use::FillerVoice;
 
 /// Why an agent cannot answer.
@@ -178,48 +178,46 @@ pub(crate) fn unavailable<'a>(
 /// The tools of the agent, as the model is told of them: those the call itself carries out, those the service runs, and
 /// those the model's provider calls.
 fn tools(agent: &agents::Agent, around: &AgentContext<'_>) -> Vec<Value> {
-    let targets = around.targets;
     let wants = |name: &str| agent.tools.iter().any(|tool| tool.name() == name);
-    let described = |name: &str, usual: &'static str| {
+    let described = |name: &str, usual: &str, parameters: &Value| {
         let said = around.built_ins.get(name);
-        said.and_then(|said| said.description.clone())
-            .unwrap_or_else(|| usual.to_owned())
+        let said = said.and_then(|said| said.description.as_deref());
+        offered::function(name, said.unwrap_or(usual), parameters)
     };
     let mut tools = Vec::new();
     if wants(END_CALL) {
-        tools.push(json!({
-            "type": "function", "name": END_CALL,
-            "description": described(
-                END_CALL,
-                "Ends the call. Say goodbye first, then call this; the line is cut when the caller has heard it.",
-            ),
-            "parameters": {"type": "object", "properties": {}},
-        }));
+        let none = json!({"type": "object", "properties": {}});
+        tools.push(described(END_CALL, ENDS, &none));
     }
-    if wants(TRANSFER_CALL) && !targets.is_empty() {
-        let mut properties = json!({
-            "target": {"type": "string", "enum": targets, "description": "Who takes the call."},
-        });
-        if around.briefs {
-            properties["summary"] = json!({
-                "type": "string",
-                "description": "Who calls and what about, in one or two sentences; read to the person before the caller joins.",
-            });
-        }
-        tools.push(json!({
-            "type": "function", "name": TRANSFER_CALL,
-            "description": described(
-                TRANSFER_CALL,
-                "Connects the caller with a person. Say that you are doing so first, then call this.",
-            ),
-            "parameters": {"type": "object", "properties": properties, "required": ["target"]},
-        }));
+    if wants(TRANSFER_CALL) && !around.targets.is_empty() {
+        tools.push(described(TRANSFER_CALL, TRANSFERS, &destination(around)));
     }
     for tool in &agent.tools {
-        tools.extend(around.tools.spec(tool.name()).map(ToolSpec::as_function));
+        tools.extend(around.tools.spec(tool.name()).map(offered::of));
         tools.extend(around.configured.get(tool.name()).and_then(catalog::mcp));
     }
     tools
+}
+
+/// What the model is told of [`END_CALL`].
+const ENDS: &str = "Ends the call. Say goodbye first, then call this; the line is cut when the caller has heard it.";
+
+/// What the model is told of [`TRANSFER_CALL`].
+const TRANSFERS: &str =
+    "Connects the caller with a person. Say that you are doing so first, then call this.";
+
+/// What a transfer takes.
+fn destination(around: &AgentContext<'_>) -> Value {
+    let mut properties = json!({
+        "target": {"type": "string", "enum": around.targets, "description": "Who takes the call."},
+    });
+    if around.briefs {
+        properties["summary"] = json!({
+            "type": "string",
+            "description": "Who calls and what about, in one or two sentences; read to the person before the caller joins.",
+        });
+    }
+    json!({"type": "object", "properties": properties, "required": ["target"]})
 }
 
 fn turns(turns: &agents::TurnDetection) -> TurnDetection {

@@ -317,7 +317,7 @@ impl Agent {
             tool_use: ToolUse::default(),
             turn_detection: TurnDetection::default(),
             transcription: Some(Transcription {
-                model: super::models::TRANSCRIPTION.to_owned(),
+                model: call_protocol::model::openai::models::TRANSCRIPTION.to_owned(),
                 language: "en".to_owned(),
             }),
             model: ModelOptions {

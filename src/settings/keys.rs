@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use call_protocol::model::openai::models;
+
 /// One setting that the environment can override.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
@@ -146,7 +148,7 @@ pub const OPENAI_URL: Key = key(
 pub const OPENAI_MODEL: Key = key(
     &["OPENAI_REALTIME_MODEL"],
     "openai.model",
-    Default::Text("gpt-realtime-2.1"),
+    Default::Text(models::RECOMMENDED),
     "the model of every agent that names none",
 );
 pub const TWILIO_ACCOUNT_SID: Key = key(

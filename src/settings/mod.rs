@@ -17,7 +17,6 @@ mod file;
 mod inputs;
 pub mod keys;
 mod model_rules;
-pub mod models;
 mod problems;
 mod read;
 mod reload;

@@ -4,8 +4,8 @@ use super::agents::{
     Eagerness, Effort, ModelOptions, NoiseReduction, Transcription, TurnDetection,
 };
 use super::error::SettingsError;
-use super::models::{self, Standing};
 use super::{Warning, file, read};
+use call_protocol::model::openai::models::{self, Standing};
 
 pub(super) fn language_tag(key: &str, given: &str) -> Result<String, SettingsError> {
     let mut parts = given.split('-');

@@ -19,13 +19,12 @@ use super::inputs::{Given, GivenSecret, Inputs};
 use super::keys;
 use super::problems::{Problems, SettingsErrors};
 use super::tools::{self, Fallback};
+use call_protocol::model::openai::models;
+
 use super::{Data, Limits, Log, LogFormat, Server, Settings, Store, Trust, Warning, read};
 use openai::openai;
 use server::{fleet_url, listener, public_listener, trust, workers};
 use twilio::twilio;
-
-/// Agents are read against it where the model of the settings is wrong.
-const USUAL_MODEL: &str = "gpt-realtime-2.1";
 
 /// Applies every rule.
 pub(super) fn validate(mut inputs: Inputs) -> Result<Settings, SettingsErrors> {
@@ -85,7 +84,9 @@ fn settings(inputs: Inputs, problems: &mut Problems) -> Option<Settings> {
     let stand_in = Fallback::read("fallback", None, None).ok();
     let around = AgentContext {
         folder: &folder,
-        model: openai.as_ref().map_or(USUAL_MODEL, |openai| &openai.model),
+        model: openai
+            .as_ref()
+            .map_or(models::RECOMMENDED, |openai| &openai.model),
         max_call: limits.map_or(Duration::MAX, |limits| limits.max_call),
         fallback: fallback.as_ref().or(stand_in.as_ref())?,
         tools: &tools,

@@ -10,7 +10,8 @@ use crate::settings::keys;
 use crate::settings::model_rules::{check_standing, model_name};
 use crate::settings::problems::Problems;
 use crate::settings::types::is_loopback;
-use crate::settings::{DialAt, OpenAi, Warning, models};
+use crate::settings::{DialAt, OpenAi, Warning};
+use call_protocol::model::openai::models;
 
 pub(super) fn openai(
     inputs: &Inputs,

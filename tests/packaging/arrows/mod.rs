@@ -80,9 +80,10 @@ fn reached(from: &'static str) -> BTreeSet<&'static str> {
 /// Which rule an import breaks, if it breaks one.
 fn rule_against(module: &str, path: &str) -> Option<String> {
     let any = |areas: &[&str], module: &str| areas.iter().any(|area| is_in(module, area));
-    let never = NEVER
-        .iter()
-        .find(|never| any(never.who, module) && any(never.what, path) && !any(never.but, module));
+    let never = NEVER.iter().find(|never| {
+        let is_meant = any(never.what, path) && !any(never.open, path);
+        is_meant && any(never.who, module) && !any(never.but, module)
+    });
     if let Some(never) = never {
         return Some(never.rule.to_owned());
     }

@@ -66,6 +66,9 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "switchboard_base",
             "switchboard_actors::tools",
             "call_protocol::call",
+            // What OpenAI's models are called, and how a tool is told to them.
+            "call_protocol::model::openai::models",
+            "call_protocol::model::openai::tools",
         ],
     ),
     ("switchboard::listener", &["switchboard::telemetry"]),
@@ -185,6 +188,11 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
         &["call_protocol::conversation", "call_protocol::tool"],
     ),
     ("call_protocol::model::openai", &["call_protocol::model"]),
+    ("call_protocol::model::openai::models", &[]),
+    (
+        "call_protocol::model::openai::tools",
+        &["call_protocol::tool"],
+    ),
     ("call_protocol::conversation", &["call_protocol::phone"]),
     ("call_protocol::tool", &["call_protocol::phone"]),
     // The names of calls and streams have the form Twilio gives them.
@@ -215,6 +223,8 @@ pub(super) struct Never {
     pub(super) what: &'static [&'static str],
     /// Who may all the same.
     pub(super) but: &'static [&'static str],
+    /// What of it is open to everybody.
+    pub(super) open: &'static [&'static str],
 }
 
 const EVERYBODY: &[&str] = &[
@@ -231,12 +241,14 @@ pub(super) const NEVER: &[Never] = &[
         who: &["call_protocol::model"],
         what: &["call_protocol::call"],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "the ledger knows no call",
         who: &["call_protocol::phone"],
         what: &["call_protocol::call"],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "the machine knows no wire",
@@ -246,6 +258,7 @@ pub(super) const NEVER: &[Never] = &[
             "call_protocol::phone::twilio",
         ],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "OpenAI's words stay in its folder",
@@ -256,12 +269,17 @@ pub(super) const NEVER: &[Never] = &[
             "switchboard_actors::openai",
             "switchboard::commands::check",
         ],
+        open: &[
+            "call_protocol::model::openai::models",
+            "call_protocol::model::openai::tools",
+        ],
     },
     Never {
         rule: "Twilio's words stay in its folder",
         who: EVERYBODY,
         what: &["call_protocol::phone::twilio"],
         but: &["call_protocol::phone", "switchboard_actors::twilio"],
+        open: &[],
     },
     Never {
         rule: "state knows no route",
@@ -277,6 +295,7 @@ pub(super) const NEVER: &[Never] = &[
             "switchboard::routes",
         ],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "state knows no route",
@@ -291,6 +310,7 @@ pub(super) const NEVER: &[Never] = &[
             "switchboard::routes",
         ],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "the registry knows no socket",
@@ -301,6 +321,7 @@ pub(super) const NEVER: &[Never] = &[
             "switchboard_actors::websocket",
         ],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "a socket owns no call",
@@ -311,6 +332,7 @@ pub(super) const NEVER: &[Never] = &[
         ],
         what: &["switchboard_actors::call"],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "the book knows no telephone",
@@ -323,24 +345,28 @@ pub(super) const NEVER: &[Never] = &[
             "call_protocol::model::openai",
         ],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "a use case knows no HTTP",
         who: &["switchboard::calls"],
         what: &["actix_web", "actix_http", "awc"],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "use cases alone ask the registry and the store",
         who: &["switchboard::phone", "switchboard::admin"],
         what: &["switchboard_actors::registry", "switchboard_actors::store"],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "agents alone have a use for the book",
         who: &["switchboard"],
         what: &["appointment_book"],
         but: &["switchboard::agents", "switchboard::commands"],
+        open: &[],
     },
     Never {
         rule: "the machine asks nobody for the time",
@@ -352,6 +378,7 @@ pub(super) const NEVER: &[Never] = &[
             "tokio",
         ],
         but: &[],
+        open: &[],
     },
     Never {
         rule: "one socket is actix's",
@@ -361,6 +388,7 @@ pub(super) const NEVER: &[Never] = &[
             "switchboard_actors::twilio::session",
             "switchboard_actors::twilio::echo",
         ],
+        open: &[],
     },
     Never {
         rule: "few dial",
@@ -373,6 +401,7 @@ pub(super) const NEVER: &[Never] = &[
             "switchboard::commands::check",
             "switchboard::commands::demo",
         ],
+        open: &[],
     },
 ];
 

@@ -37,17 +37,6 @@ pub struct ToolSpec {
     pub timeout: Duration,
 }
 
-impl ToolSpec {
-    /// The function tool of a realtime session
-    /// (<https://platform.openai.com/docs/guides/realtime-conversations#function-calling>).
-    #[must_use]
-    pub fn as_function(&self) -> Value {
-        json!({
-            "type": "function", "name": self.name, "description": self.description, "parameters": self.parameters,
-        })
-    }
-}
-
 /// The tools of an agent and how they are used.
 #[derive(Clone, Debug)]
 pub struct ToolRules {

@@ -8,9 +8,11 @@
 //! client events.
 
 pub mod errors;
+pub mod models;
 pub mod prices;
 mod read;
 mod refused;
+pub mod tools;
 mod write;
 
 pub use read::read;

@@ -30,6 +30,7 @@ const REALTIME_SHUTDOWN: &str = "2027-01-20";
 const TRANSCRIPTION_SHUTDOWN: &str = "2027-02-26";
 
 /// Where a Realtime model stands.
+#[must_use]
 pub fn realtime(model: &str) -> Standing {
     if model.starts_with("gpt-4o-mini-realtime-preview") {
         return Standing::ShutDown {
@@ -55,6 +56,7 @@ pub fn realtime(model: &str) -> Standing {
 }
 
 /// Where a transcription model stands.
+#[must_use]
 pub fn transcription(model: &str) -> Standing {
     let going = Standing::Deprecated {
         shutdown: TRANSCRIPTION_SHUTDOWN,
@@ -68,6 +70,7 @@ pub fn transcription(model: &str) -> Standing {
 }
 
 /// Streaming transcription models refuse turn detection, which a phone call needs.
+#[must_use]
 pub fn transcribes_without_turns(model: &str) -> bool {
     matches!(
         undated(model),
@@ -76,6 +79,7 @@ pub fn transcribes_without_turns(model: &str) -> bool {
 }
 
 /// Whether `reasoning` may be sent; to a model without it the whole `session.update` fails.
+#[must_use]
 pub fn reasons(model: &str) -> bool {
     matches!(
         undated(model),
