@@ -24,15 +24,11 @@ mod phone_leg;
 mod protection;
 mod rebuild;
 mod resume;
-mod server_tools;
 mod setup;
 mod silence;
 pub mod snapshot;
 pub mod state;
 pub mod timers;
-mod tool_filler;
-mod tool_outcomes;
-mod tool_runs;
 mod tools;
 
 pub use filler::FILLER_AFTER;
@@ -87,9 +83,7 @@ pub struct Call {
     timers: Timers,
     effects: VecDeque<Effect>,
     wait: filler::Wait,
-    tools: tools::ToolCalls,
-    runs: tool_runs::ToolRuns,
-    server_tools: server_tools::ServerTools,
+    tools: tools::Tools,
     closing: closing::Closing,
     /// Those who are called while the caller stays.
     consult_legs: consult::ConsultLegs,
@@ -97,15 +91,12 @@ pub struct Call {
     notes: context_notes::Notes,
     sayings: operator::OperatorSpeech,
     asked_if_there: u8,
-    /// Keys pressed and not told yet.
-    keys: String,
-    key_presses: u32,
+    keys: dtmf::Keys,
     /// What was before this media socket.
     past: resume::Past,
     /// Something happened that a checkpoint should hold.
     unsaved: bool,
     tally: Tally,
-    turn_latency: Histogram,
 }
 
 /// What is counted in a call.
@@ -120,6 +111,8 @@ struct Tally {
     filled_ms: u64,
     cost_usd: f64,
     violations: BTreeMap<(&'static str, &'static str), u64>,
+    /// From the caller's last word to the first audio of the answer.
+    turn_latency: Histogram,
 }
 
 impl Call {
@@ -145,20 +138,16 @@ impl Call {
             timers: Timers::default(),
             effects: VecDeque::new(),
             wait: filler::Wait::default(),
-            tools: tools::ToolCalls::default(),
-            runs: tool_runs::ToolRuns::default(),
-            server_tools: server_tools::ServerTools::default(),
+            tools: tools::Tools::default(),
             closing: closing::Closing::default(),
             consult_legs: consult::ConsultLegs::default(),
             notes: context_notes::Notes::default(),
             sayings: operator::OperatorSpeech::default(),
             asked_if_there: 0,
-            keys: String::new(),
-            key_presses: 0,
+            keys: dtmf::Keys::default(),
             past: resume::Past::default(),
             unsaved: false,
             tally: Tally::default(),
-            turn_latency: Histogram::default(),
             setup,
         }
     }
@@ -349,7 +338,7 @@ impl Call {
             return;
         };
         let latency_us = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
-        self.turn_latency.record(latency_us);
+        self.tally.turn_latency.record(latency_us);
         self.report(Report::Answered { latency_us });
     }
 

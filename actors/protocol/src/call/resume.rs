@@ -264,7 +264,7 @@ impl Call {
             (Some(returned), _) => self.ask_for_answer(Some(returned.instructions())),
             (None, Some(reason)) => self.leave(reason, Farewell::Asked, now),
             (None, None) => {
-                self.runs.going_on = true;
+                self.tools.runs.going_on = true;
                 self.ask_for_answer(Some(GO_ON.to_owned()));
             }
         }

@@ -82,7 +82,7 @@ impl Call {
             && self.phone.stream().is_some()
             && self.keys.is_empty();
         self.watch_tool_filler(quiet, now);
-        if !quiet || self.runs.awaits() {
+        if !quiet || self.tools.runs.awaits() {
             self.timers.stop(Timer::Silence);
             return;
         }

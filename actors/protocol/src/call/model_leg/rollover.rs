@@ -240,7 +240,7 @@ impl Call {
             result,
         });
         let since = self.conversation.turns_after(told);
-        if let Some(text) = handover::rest(since, self.runs.memory.records()) {
+        if let Some(text) = handover::rest(since, self.tools.runs.memory.records()) {
             self.ask_model(ModelCommand::Tell {
                 role: Speaker::System,
                 text,
