@@ -22,8 +22,7 @@ pub mod operator;
 pub mod outcome;
 mod phone_leg;
 mod protection;
-mod rebuild;
-mod resume;
+mod recovery;
 mod setup;
 mod silence;
 pub mod snapshot;
@@ -33,7 +32,7 @@ mod tools;
 
 pub use filler::FILLER_AFTER;
 pub use protection::Protected;
-pub use rebuild::Salvage;
+pub use recovery::Salvage;
 pub use setup::{AgentProfile, CallSetup, Greeting, LONGEST_MONOLOGUE, Silence};
 pub use tools::{END_CALL, TRANSFER_CALL};
 
@@ -45,7 +44,6 @@ use crate::conversation::Conversation;
 use crate::ids::{ModelId, PartKey};
 use crate::latency::Histogram;
 use crate::model::command::ModelCommand;
-use crate::model::preroll::Preroll;
 use crate::phone::event::PhoneEvent;
 use crate::phone::playback::Settled;
 use crate::phone::{CallSid, StreamSid};
@@ -78,7 +76,6 @@ pub struct Call {
     model: model_leg::ModelLeg,
     protection: protection::Protection,
     floor: floor::Floor,
-    preroll: Preroll,
     conversation: Conversation,
     timers: Timers,
     effects: VecDeque<Effect>,
@@ -87,15 +84,9 @@ pub struct Call {
     closing: closing::Closing,
     /// Those who are called while the caller stays.
     consult_legs: consult::ConsultLegs,
-    /// What every session is told besides the conversation.
-    notes: context_notes::Notes,
     sayings: operator::OperatorSpeech,
-    asked_if_there: u8,
     keys: dtmf::Keys,
-    /// What was before this media socket.
-    past: resume::Past,
-    /// Something happened that a checkpoint should hold.
-    unsaved: bool,
+    recovery: recovery::Recovery,
     tally: Tally,
 }
 
@@ -133,7 +124,6 @@ impl Call {
             model: model_leg::ModelLeg::new(setup.seed),
             protection: protection::Protection::default(),
             floor: floor::Floor::default(),
-            preroll: Preroll::default(),
             conversation: Conversation::default(),
             timers: Timers::default(),
             effects: VecDeque::new(),
@@ -141,12 +131,9 @@ impl Call {
             tools: tools::Tools::default(),
             closing: closing::Closing::default(),
             consult_legs: consult::ConsultLegs::default(),
-            notes: context_notes::Notes::default(),
             sayings: operator::OperatorSpeech::default(),
-            asked_if_there: 0,
             keys: dtmf::Keys::default(),
-            past: resume::Past::default(),
-            unsaved: false,
+            recovery: recovery::Recovery::default(),
             tally: Tally::default(),
             setup,
         }
@@ -268,7 +255,7 @@ impl Call {
         self.let_person_go(reason);
         self.timers.stop_all();
         self.floor.give_up_retry();
-        self.preroll = Preroll::default();
+        self.model.forget_preroll();
         self.model.give_up();
         self.drop_standby();
         self.conclude();
