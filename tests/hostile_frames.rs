@@ -1,6 +1,6 @@
-//! Bytes that no WebSocket library would send, from a peer that has a ticket and means harm.
+//! Bytes that no WebSocket library would send, from a peer that has a ticket and means harm, and from a model.
 //!
-//! The codec below the phone leg repeats some errors for ever and buffers what it is told will come; two bytes from
+//! The codec below both legs repeats some errors for ever and buffers what it is told will come; two bytes from
 //! anyone must not pin a core, nor a header fill the memory.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
@@ -9,15 +9,22 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use serde_json::json;
+use support::http::Scrape;
 use support::phone::sid;
 use support::process::processor_time;
 use support::socket::{
-    BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, PONG, TEXT, Verdict, frame, head,
+    BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, PONG, Sender, TEXT, Verdict, frame,
 };
 use support::{Options, SOON, TestService, brief_with, caller, times, tone, until};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
 
 /// What one attacker sends, and the close code they get.
 struct Attack {
@@ -30,14 +37,21 @@ fn attack(name: &'static str, bytes: Vec<u8>, code: u16) -> Attack {
     Attack { name, bytes, code }
 }
 
-fn attacks() -> Vec<Attack> {
+/// What the service refuses of this peer, whose messages may have so many bytes.
+fn attacks(from: Sender, limit: usize) -> Vec<Attack> {
     let text = FIN | TEXT;
+    let frame = |first: u8, payload: &[u8]| from.frame(first, payload);
     let many = |count: usize, frame: Vec<u8>| frame.repeat(count);
     let fragments = |count: usize, size: usize| {
         let mut bytes = frame(TEXT, b"{");
         bytes.extend(many(count, frame(CONTINUATION, &vec![b' '; size])));
         bytes
     };
+    let wrong_mask = match from {
+        Sender::Twilio => Sender::Model,
+        Sender::Model => Sender::Twilio,
+    };
+    let not_utf8 = |bytes: &[u8]| [br#"{"type":""#, bytes, br#""}"#].concat();
     vec![
         attack(
             "a reserved bit, as a compressed frame has",
@@ -45,13 +59,42 @@ fn attacks() -> Vec<Attack> {
             1002,
         ),
         attack("all reserved bits", frame(text | 0x70, b"{}"), 1002),
-        attack("an unmasked frame", vec![text, 2, b'{', b'}'], 1002),
+        attack(
+            "a frame masked as the other side's",
+            wrong_mask.frame(text, b"{}"),
+            1002,
+        ),
         attack("an unknown opcode", frame(FIN | 0x3, b"{}"), 1002),
         attack("an unknown control opcode", frame(FIN | 0xB, b""), 1002),
         attack("text that is not UTF-8", frame(text, &[0xC3, 0x28]), 1007),
         attack(
             "text that ends inside a character",
             frame(text, &[0xE2, 0x82]),
+            1007,
+        ),
+        attack(
+            "an overlong character in an event",
+            frame(text, &not_utf8(&[0xC0, 0xAF])),
+            1007,
+        ),
+        attack(
+            "a surrogate in an event",
+            frame(text, &not_utf8(&[0xED, 0xA0, 0x80])),
+            1007,
+        ),
+        attack(
+            "a character beyond the last one in an event",
+            frame(text, &not_utf8(&[0xF4, 0x90, 0x80, 0x80])),
+            1007,
+        ),
+        attack(
+            "a fragment that is not UTF-8, of a message that does not end",
+            [frame(TEXT, b"{"), frame(CONTINUATION, &[0xFF])].concat(),
+            1007,
+        ),
+        attack(
+            "fragments that end inside a character",
+            [frame(TEXT, &[0xE2]), frame(FIN | CONTINUATION, &[0x82])].concat(),
             1007,
         ),
         attack(
@@ -65,6 +108,7 @@ fn attacks() -> Vec<Attack> {
             1002,
         ),
         attack("a fragmented ping", frame(PING, b""), 1002),
+        attack("a fragmented close", frame(CLOSE, b""), 1002),
         attack(
             "a control frame over 125 bytes",
             frame(FIN | PING, &[0; 126]),
@@ -85,20 +129,32 @@ fn attacks() -> Vec<Attack> {
             frame(FIN | CLOSE, &[3, 232, 0xC3, 0x28]),
             1002,
         ),
-        attack("65,537 bytes of text", frame(text, &[b' '; 65_537]), 1009),
-        attack("the head of a frame of 4 GiB", head(text, 4 << 30), 1009),
+        attack(
+            "a byte of text too many",
+            frame(text, &vec![b' '; limit + 1]),
+            1009,
+        ),
+        attack(
+            "the head of a frame of 4 GiB",
+            from.head(text, 4 << 30),
+            1009,
+        ),
         attack(
             "the head of a frame of 2^63 bytes",
-            head(text, 1 << 63),
+            from.head(text, 1 << 63),
             1009,
         ),
         attack(
             "the head of a ping of 4 GiB",
-            head(FIN | PING, 4 << 30),
+            from.head(FIN | PING, 4 << 30),
             1009,
         ),
         attack("a thousand fragments", fragments(1_000, 1), 1009),
-        attack("fragments of 80 KiB together", fragments(20, 4_096), 1009),
+        attack(
+            "fragments of a quarter more than a message together",
+            fragments(20, limit / 16),
+            1009,
+        ),
         attack("a binary frame", frame(FIN | BINARY, &[0xFF; 160]), 1003),
         attack(
             "a fragmented binary frame",
@@ -116,6 +172,21 @@ fn attacks() -> Vec<Attack> {
             1008,
         ),
     ]
+}
+
+/// Each refusal is counted, and nothing else.
+fn are_counted(attacks: &[Attack], peer: &str, scrape: &Scrape) {
+    let counted = |code: u16| attacks.iter().filter(|attack| attack.code == code).count() as f64;
+    for (code, kind) in [
+        (1002, "websocket_protocol"),
+        (1007, "invalid_utf8"),
+        (1009, "too_large"),
+        (1003, "binary_frame"),
+        (1008, "control_flood"),
+    ] {
+        assert_eq!(scrape.violations(peer, kind), counted(code), "{kind}");
+    }
+    assert_eq!(scrape.get("switchboard_panics_total"), 0.0);
 }
 
 /// A service with a neighbour on the line, who listens to one long tone.
@@ -162,7 +233,7 @@ async fn a_hostile_frame_ends_its_own_call_and_nothing_else() {
     let (service, neighbour) = house_with_neighbour(listens_ms).await;
     let mut open = Vec::new();
     let mut busiest: f64 = 0.0;
-    let attacks = attacks();
+    let attacks = attacks(Sender::Twilio, 64 << 10);
     for Attack { name, bytes, code } in &attacks {
         let mut socket = service.pick_up_raw(&sid("CA")).await;
         socket.send(bytes).await;
@@ -189,22 +260,69 @@ async fn a_hostile_frame_ends_its_own_call_and_nothing_else() {
     );
     service.empty().await;
     let scrape = service.metrics().await;
-    let counted = |code: u16| attacks.iter().filter(|attack| attack.code == code).count() as f64;
-    for (code, kind) in [
-        (1002, "websocket_protocol"),
-        (1009, "too_large"),
-        (1003, "binary_frame"),
-        (1008, "control_flood"),
-    ] {
-        assert_eq!(scrape.violations("twilio", kind), counted(code), "{kind}");
-    }
-    assert_eq!(scrape.get("switchboard_panics_total"), 0.0);
+    are_counted(&attacks, "twilio", &scrape);
     service.stop().await;
     println!(
         "{} hostile frames: busiest {busiest:.2} cores just after, {with_sockets_open:.2} cores with one call and all \
          attackers' sockets, {alone:.2} cores idle; the neighbour's call without a gap",
         attacks.len()
     );
+}
+
+/// A model that meets its first visitors with one attack each, once they have told what they want, and all others with
+/// nothing; gives the name of each attack and the code it was closed with.
+async fn hostile_model(listener: TcpListener, attacks: Vec<Attack>, told: Told) {
+    for Attack { name, bytes, code } in attacks {
+        let (socket, _) = listener.accept().await.unwrap();
+        let told = told.clone();
+        tokio::spawn(async move {
+            let mut session = tokio_tungstenite::accept_async(socket).await.unwrap();
+            let first = session.next().await;
+            assert!(matches!(first, Some(Ok(Message::Text(_)))), "{first:?}");
+            // The service may have closed before it was told everything.
+            let _ = session.get_mut().write_all(&bytes).await;
+            let closed = loop {
+                match session.next().await {
+                    Some(Ok(Message::Close(reason))) => break reason.map(|reason| reason.code),
+                    Some(Ok(_)) => {}
+                    _ => break None,
+                }
+            };
+            told.send((name, closed.map(u16::from), code))
+                .await
+                .unwrap();
+        });
+    }
+}
+
+/// The name of an attack, the code it was closed with, the code it should be closed with.
+type Told = mpsc::Sender<(&'static str, Option<u16>, u16)>;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_hostile_frame_of_a_model_ends_its_session() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/v1/realtime", listener.local_addr().unwrap());
+    let service = TestService::start(Options::default().with("OPENAI_REALTIME_URL", &url)).await;
+    let attacks = || attacks(Sender::Model, 4 << 20);
+    let (told, mut verdicts) = mpsc::channel(attacks().len());
+    let model = tokio::spawn(hostile_model(listener, attacks(), told));
+    let mut calls = Vec::new();
+    for _ in attacks() {
+        let mut leg = service.pick_up(&sid("CA")).await;
+        leg.begin().await;
+        calls.push(leg);
+    }
+    let mut met = 0;
+    while let Ok(Some((name, closed, code))) = timeout(SOON, verdicts.recv()).await {
+        assert_eq!(closed, Some(code), "{name}");
+        met += 1;
+    }
+    assert_eq!(met, attacks().len());
+    model.await.unwrap();
+    drop(calls);
+    service.empty().await;
+    are_counted(&attacks(), "model", &service.metrics().await);
+    service.stop().await;
 }
 
 #[tokio::test]

@@ -85,11 +85,9 @@ pub mod admission;
 pub mod budget;
 pub mod call;
 pub mod down;
-mod encode_buffer;
 pub mod events;
 #[cfg(feature = "fault-hook")]
 pub mod fault;
-mod frame_headers;
 pub mod limits;
 pub mod live_calls;
 pub mod messages;
@@ -100,3 +98,4 @@ pub mod store;
 mod timer;
 pub mod tools;
 pub mod twilio;
+mod websocket;

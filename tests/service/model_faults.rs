@@ -338,6 +338,8 @@ async fn frames_no_realtime_server_sends_cost_a_pause_and_not_the_call() {
     let text = "no json".to_owned();
     for (what, fault) in [
         ("a binary frame", Fault::Binary { when }),
+        ("a text that is not UTF-8", Fault::NotUtf8 { when }),
+        ("a reserved bit", Fault::ReservedBit { when }),
         ("a thousand pings", Fault::Pings { count: 1_000, when }),
         (
             "a thousand fragments of one message",

@@ -44,29 +44,56 @@ pub(crate) enum Verdict {
     Dropped,
 }
 
-/// A masked frame.
-pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = head(first, payload.len() as u64);
-    bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(a, b)| a ^ b));
-    bytes
+/// Who sends a frame: Twilio is a client and masks, the model is a server and does not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sender {
+    Twilio,
+    Model,
 }
 
-/// The head of a masked frame of that length.
-pub(crate) fn head(first: u8, length: u64) -> Vec<u8> {
-    let mut bytes = vec![first];
-    match length {
-        0..126 => bytes.push(0x80 | length as u8),
-        126..65_536 => {
-            bytes.push(0x80 | 126);
-            bytes.extend((length as u16).to_be_bytes());
+impl Sender {
+    /// A frame.
+    pub(crate) fn frame(self, first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = self.head(first, payload.len() as u64);
+        match self {
+            Self::Twilio => {
+                bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(a, b)| a ^ b));
+            }
+            Self::Model => bytes.extend(payload),
         }
-        _ => {
-            bytes.push(0x80 | 127);
-            bytes.extend(length.to_be_bytes());
-        }
+        bytes
     }
-    bytes.extend(MASK);
-    bytes
+
+    /// The head of a frame of that length.
+    pub(crate) fn head(self, first: u8, length: u64) -> Vec<u8> {
+        let mask_bit = if self == Self::Twilio { 0x80 } else { 0 };
+        let mut bytes = vec![first];
+        match length {
+            0..126 => bytes.push(mask_bit | length as u8),
+            126..65_536 => {
+                bytes.push(mask_bit | 126);
+                bytes.extend((length as u16).to_be_bytes());
+            }
+            _ => {
+                bytes.push(mask_bit | 127);
+                bytes.extend(length.to_be_bytes());
+            }
+        }
+        if self == Self::Twilio {
+            bytes.extend(MASK);
+        }
+        bytes
+    }
+}
+
+/// A frame of Twilio.
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    Sender::Twilio.frame(first, payload)
+}
+
+/// The head of a frame of Twilio of that length.
+pub(crate) fn head(first: u8, length: u64) -> Vec<u8> {
+    Sender::Twilio.head(first, length)
 }
 
 impl TestService {

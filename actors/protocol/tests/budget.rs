@@ -9,6 +9,7 @@ use call_protocol::call::outcome::{EndReason, NextStep};
 use call_protocol::call::{Call, CallSetup, END_CALL, TRANSFER_CALL};
 use call_protocol::checkpoint::Standing;
 use call_protocol::model::event::{ModelEvent, Usage};
+use call_protocol::model::openai::prices::price;
 use call_protocol::tool::ToolResult;
 use common::events::{
     done_with_tools, model, phone_closed, response_done, response_started, setup, speech_started,
@@ -39,6 +40,7 @@ fn costing(event: Event, tokens: u64) -> Event {
         audio_out: tokens,
         ..Usage::default()
     });
+    price(&mut done, "gpt-realtime-2.1");
     model(ModelEvent::ResponseDone(done))
 }
 

@@ -33,6 +33,7 @@ fn dear_response_done(response: &str) -> Event {
             audio_out: 1_000_000,
             ..Usage::default()
         });
+        done.dollars = 64.0;
     }
     done
 }

@@ -726,6 +726,7 @@ fn done_with(response: &str, status: ResponseStatus, calls: &[(&str, bool)]) -> 
         last_message: None,
         server_calls: 0,
         usage: None,
+        dollars: 0.0,
     })))
 }
 

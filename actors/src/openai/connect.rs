@@ -14,8 +14,8 @@ use call_protocol::model::event::Refusal;
 use call_protocol::model::openai::MAX_MESSAGE;
 use tokio::net::TcpStream;
 
-use super::frame_limit::FrameLimit;
 use super::refusal::{HearRefusals, refusal};
+use crate::websocket::FrameLimit;
 
 /// Longest wait for TCP, for TLS, and for the answer to the upgrade.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -82,15 +82,15 @@ impl Dialler {
             )
             .max_frame_size(MAX_MESSAGE);
         match request.connect().await {
-            Ok((_, socket)) => Ok(gated(socket)),
+            Ok((_, socket)) => Ok(limited(socket)),
             Err(error) => Err(refusal(&error)),
         }
     }
 }
 
-/// Puts the gate before the codec; what came behind the server's answer passes it first.
-fn gated(socket: Framed<BoxedSocket, Codec>) -> Socket {
+/// Puts the limit before the codec; what came behind the server's answer passes it first.
+fn limited(socket: Framed<BoxedSocket, Codec>) -> Socket {
     let parts = socket.into_parts();
     let came = parts.read_buf.clone();
-    Framed::from_parts(parts).into_map_io(|io| FrameLimit::new(io, MAX_MESSAGE, &came))
+    Framed::from_parts(parts).into_map_io(|io| FrameLimit::after(&came, io, MAX_MESSAGE))
 }

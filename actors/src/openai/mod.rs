@@ -1,10 +1,12 @@
 //! The model leg: one realtime session.
 
 mod connect;
-mod frame_limit;
+#[cfg(feature = "echo")]
+pub mod echo;
 mod pump;
 mod refusal;
 mod session;
+mod socket_io;
 
 pub use connect::{Dialler, Endpoint};
 pub use session::ModelLine;

@@ -1,6 +1,5 @@
 //! `OpenAiSession`: one realtime socket, from dial to close. Transient: its end is an event for the call.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,27 +8,26 @@ use actix::{
     Actor, ActorContext, ActorFutureExt as _, Addr, AsyncContext, Context, Handler, WeakAddr,
     WrapFuture as _,
 };
-use actix_http::ws::{CloseCode, CloseReason, Frame, Message};
+use actix_http::ws::{CloseReason, Frame, Message, ProtocolError};
 use bytes::Bytes;
 use call_protocol::ids::{Interner, clip};
 use call_protocol::model::command::ModelCommand;
-use call_protocol::model::event::{ModelEvent, Refusal};
+use call_protocol::model::event::{ModelClose, ModelEvent, Refusal};
 use call_protocol::model::openai;
 use call_protocol::model::openai::MAX_MESSAGE;
 use call_protocol::model::session::SessionId;
-use call_protocol::wire::SocketFault;
 
 use super::connect::{Dialler, Socket};
 use super::pump::Pump;
+use super::socket_io::SocketIo;
 use crate::call::{CallActor, Shared, Wire};
-use crate::encode_buffer;
 use crate::limits::{
-    CONTROL_FRAMES, EARLY_EVENTS, MODEL_ANSWERS, MODEL_BACKLOG, MODEL_BACKLOG_FATAL, MODEL_MAILBOX,
-    MODEL_PING, MODEL_SILENCE, UNCLAIMED,
+    EARLY_EVENTS, MODEL_ANSWERS, MODEL_BACKLOG, MODEL_BACKLOG_FATAL, MODEL_MAILBOX, MODEL_PING,
+    MODEL_SILENCE, UNCLAIMED,
 };
 use crate::messages::{ModelSaid, ToModel};
 use crate::timer::{ActorTimer, TimerFired};
-use crate::twilio::Assembler;
+use crate::websocket::{FrameAction, InboundFrames, encode_text};
 
 /// A call's hold on its model session: dropping it hangs up, on every path.
 pub struct ModelLine(Addr<OpenAiSession>);
@@ -67,15 +65,11 @@ impl ModelLine {
             url: url.clone(),
             dialler: dialler.clone(),
             shared: shared.clone(),
-            socket: None,
-            outgoing: VecDeque::new(),
-            backlog: 0,
-            flushed: true,
+            io: SocketIo::default(),
             ids: Interner::default(),
-            assembler: Assembler::default(),
+            frames: InboundFrames::new(MAX_MESSAGE),
             heard_at: Instant::now(),
             excused_until: None,
-            control: (Instant::now(), 0),
             looks: None,
             next_look: None,
             look_due: false,
@@ -155,20 +149,13 @@ pub(super) struct OpenAiSession {
     owner: Owner,
     url: Arc<str>,
     dialler: Dialler,
-    shared: Shared,
-    pub(super) socket: Option<Box<Socket>>,
-    /// Messages for the socket, in order, with the moment the audio in them was read from the phone.
-    pub(super) outgoing: VecDeque<(Message, Option<Instant>)>,
-    /// Bytes in `outgoing`.
-    pub(super) backlog: usize,
-    /// All that left `outgoing` is with the kernel.
-    pub(super) flushed: bool,
+    pub(super) shared: Shared,
+    pub(super) io: SocketIo,
     ids: Interner,
-    assembler: Assembler,
+    frames: InboundFrames,
     heard_at: Instant,
     /// Until then the server is not blamed for its silence.
     excused_until: Option<Instant>,
-    control: (Instant, u32),
     looks: Option<ActorTimer>,
     /// When that time is over.
     next_look: Option<ActorTimer>,
@@ -210,7 +197,7 @@ impl OpenAiSession {
     fn on_dialled(&mut self, result: Result<Socket, Refusal>, ctx: &mut Context<Self>) {
         match result {
             Ok(socket) if !self.hanging_up => {
-                self.socket = Some(Box::new(socket));
+                self.io.open(socket);
                 self.heard_at = Instant::now();
                 ctx.spawn(Pump::default());
                 self.looks = Some(ActorTimer::every(MODEL_PING, ctx.address().downgrade()));
@@ -236,103 +223,70 @@ impl OpenAiSession {
             .excused_until
             .is_some_and(|until| Instant::now() < until);
         if quiet >= MODEL_SILENCE && !is_excused {
-            self.socket = None;
+            self.io.drop_socket();
             self.say(ModelEvent::Unresponsive);
             ctx.stop();
         } else if quiet >= MODEL_PING {
-            self.push(Message::Ping(Bytes::new()), None);
+            self.io.push(Message::Ping(Bytes::new()), None);
         }
-    }
-
-    pub(super) fn push(&mut self, message: Message, since: Option<Instant>) {
-        self.backlog += size(&message);
-        self.outgoing.push_back((message, since));
-    }
-
-    /// A message left `outgoing` for the socket.
-    pub(super) fn left(&mut self, message: &Message, since: Option<Instant>) {
-        self.backlog = self.backlog.saturating_sub(size(message));
-        self.flushed = false;
-        if let Some(since) = since {
-            self.shared.appended(since);
-        }
-    }
-
-    /// Whether anything is on its way to the socket.
-    pub(super) fn has_to_write(&self) -> bool {
-        !(self.flushed && self.outgoing.is_empty())
     }
 
     /// The socket is of no more use.
     pub(super) fn lose(&mut self, why: &str, ctx: &mut Context<Self>) {
-        self.socket = None;
+        self.io.drop_socket();
         self.say(ModelEvent::Closed {
-            code: None,
+            why: ModelClose::Reset,
             reason: why.to_owned(),
             quiet: self.heard_at.elapsed(),
         });
         ctx.stop();
     }
 
-    /// The server broke a WebSocket rule.
-    pub(super) fn reject(&mut self, fault: SocketFault) {
-        self.say(ModelEvent::Rejected(fault));
-        self.close(fault.close_code());
-    }
-
     /// Says goodbye; the pump ends the actor when it has left.
     fn close(&mut self, code: u16) {
         self.hanging_up = true;
-        self.push(
-            Message::Close(Some(CloseReason {
-                code: CloseCode::from(code),
-                description: None,
-            })),
-            None,
-        );
+        self.io.push_close(code);
     }
 
-    /// A frame came from the server.
-    pub(super) fn on_frame(&mut self, frame: Frame) {
-        self.heard_at = Instant::now();
-        match frame {
-            Frame::Text(text) => self.on_text(&text),
-            Frame::Continuation(piece) => match self.assembler.take(piece, MAX_MESSAGE) {
-                Ok(Some(text)) => self.on_text(&text),
-                Ok(None) => {}
-                Err(fault) => self.reject(fault),
-            },
-            Frame::Ping(data) => {
-                if self.is_flooded() {
-                    self.reject(SocketFault::Flood);
-                } else {
-                    self.push(Message::Pong(data), None);
-                }
-            }
-            Frame::Pong(_) => {
-                if self.is_flooded() {
-                    self.reject(SocketFault::Flood);
-                }
-            }
-            Frame::Binary(_) => self.reject(SocketFault::Binary),
-            Frame::Close(reason) => {
-                let code = reason.as_ref().map(|reason| u16::from(reason.code));
-                let text = reason
-                    .and_then(|reason| reason.description)
-                    .unwrap_or_default();
-                self.say(ModelEvent::Closed {
-                    code,
-                    reason: clip(&text, 128).to_owned(),
-                    quiet: Duration::ZERO,
-                });
-                self.close(code.unwrap_or(1000));
+    /// A frame came from the server, or the end of its frames.
+    pub(super) fn on_frame(&mut self, item: Result<Frame, ProtocolError>, ctx: &mut Context<Self>) {
+        let now = Instant::now();
+        if item.is_ok() {
+            self.heard_at = now;
+        }
+        match self.frames.judge_frame(item, now) {
+            FrameAction::Text(text) => self.on_text(text.as_bytes()),
+            FrameAction::Answer(ping) => self.io.push(Message::Pong(ping), None),
+            FrameAction::Nothing => {}
+            FrameAction::Closed(reason) => self.on_closed(reason),
+            FrameAction::Vanished(error) => self.lose(&error.to_string(), ctx),
+            FrameAction::Reject(fault) => {
+                // The server broke a WebSocket rule.
+                self.say(ModelEvent::Rejected(fault));
+                self.close(fault.close_code());
             }
         }
     }
 
+    fn on_closed(&mut self, reason: Option<CloseReason>) {
+        let code = reason.as_ref().map(|reason| u16::from(reason.code));
+        let text = reason
+            .and_then(|reason| reason.description)
+            .unwrap_or_default();
+        self.say(ModelEvent::Closed {
+            why: openai::errors::close_of(code),
+            reason: clip(&text, 128).to_owned(),
+            quiet: Duration::ZERO,
+        });
+        self.close(code.unwrap_or(1000));
+    }
+
     fn on_text(&mut self, text: &Bytes) {
         self.shared.tap(Wire::ModelIn, text);
-        let event = openai::read(text, &mut self.ids).unwrap_or_else(ModelEvent::Unusable);
+        let mut event = openai::read(text, &mut self.ids).unwrap_or_else(ModelEvent::Unusable);
+        if let ModelEvent::ResponseDone(done) = &mut event {
+            openai::prices::price(done, model_of(&self.url));
+        }
         if matches!(event, ModelEvent::Ignored) {
             return;
         }
@@ -341,43 +295,31 @@ impl OpenAiSession {
         }
     }
 
-    fn is_flooded(&mut self) -> bool {
-        let (since, frames) = &mut self.control;
-        if since.elapsed().as_secs() >= 1 {
-            (*since, *frames) = (Instant::now(), 0);
-        }
-        *frames += 1;
-        *frames > CONTROL_FRAMES
-    }
-
     fn on_command(&mut self, command: &ModelCommand, since: Option<Instant>) {
         if self.hanging_up {
             return;
         }
         let audio = matches!(command, ModelCommand::Append(_));
-        if audio && self.backlog > MODEL_BACKLOG {
+        if audio && self.io.backlog() > MODEL_BACKLOG {
             self.shared.metrics.frames_from_caller.dropped.inc();
             return;
         }
-        if self.backlog > MODEL_BACKLOG_FATAL {
+        if self.io.backlog() > MODEL_BACKLOG_FATAL {
             self.say(ModelEvent::Unresponsive);
             self.hanging_up = true;
             return;
         }
-        if let Some(text) = encode_buffer::message(|out| openai::write(out, command)) {
+        if let Some(text) = encode_text(|out| openai::write(out, command)) {
             self.shared.tap(Wire::ModelOut, text.as_bytes());
-            self.push(Message::Text(text), since.filter(|_| audio));
+            self.io.push(Message::Text(text), since.filter(|_| audio));
         }
     }
 }
 
-/// Bytes a message holds.
-fn size(message: &Message) -> usize {
-    match message {
-        Message::Text(text) => text.len(),
-        Message::Binary(data) | Message::Ping(data) | Message::Pong(data) => data.len(),
-        Message::Continuation(_) | Message::Close(_) | Message::Nop => 0,
-    }
+/// The model that a session's URL asks for.
+fn model_of(url: &str) -> &str {
+    let (_, model) = url.rsplit_once("model=").unwrap_or_default();
+    model.split('&').next().unwrap_or_default()
 }
 
 impl Drop for OpenAiSession {
@@ -385,7 +327,7 @@ impl Drop for OpenAiSession {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.say(ModelEvent::Closed {
-                code: None,
+                why: ModelClose::Reset,
                 reason: "panicked".to_owned(),
                 quiet: self.heard_at.elapsed(),
             });
@@ -444,10 +386,10 @@ impl Handler<ToModel> for OpenAiSession {
     fn handle(&mut self, message: ToModel, ctx: &mut Self::Context) {
         match message {
             ToModel::Command { command, since } => self.on_command(&command, since),
-            ToModel::HangUp if self.socket.is_some() && !self.hanging_up => self.close(1000),
+            ToModel::HangUp if self.io.is_open() && !self.hanging_up => self.close(1000),
             ToModel::HangUp => {
                 // Still dialling, or the goodbye is under way.
-                if self.socket.is_none() {
+                if !self.io.is_open() {
                     self.hanging_up = true;
                     ctx.stop();
                 }

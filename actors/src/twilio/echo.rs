@@ -4,14 +4,12 @@
 use std::time::Instant;
 
 use actix::{Actor, ActorContext, StreamHandler};
-use actix_http::ws::{CloseCode, CloseReason, Message, ProtocolError};
+use actix_http::ws::{Message, ProtocolError};
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{WebsocketContext, WsResponseBuilder};
-use bytestring::ByteString;
 use call_protocol::phone::twilio::MAX_MESSAGE;
 
-use super::frame_limit::FrameLimit;
-use super::frames::{FrameAction, InboundFrames};
+use crate::websocket::{FrameAction, FrameLimit, InboundFrames, close_reason};
 
 /// Upgrades the request; every text is sent back.
 ///
@@ -19,7 +17,7 @@ use super::frames::{FrameAction, InboundFrames};
 /// When the request is no WebSocket handshake.
 pub fn accept(request: &HttpRequest, stream: web::Payload) -> Result<HttpResponse, Error> {
     let mirror = Mirror {
-        frames: InboundFrames::new(),
+        frames: InboundFrames::new(MAX_MESSAGE),
     };
     WsResponseBuilder::new(mirror, request, FrameLimit::new(stream, MAX_MESSAGE))
         .frame_size(MAX_MESSAGE)
@@ -37,23 +35,16 @@ impl Actor for Mirror {
 impl StreamHandler<Result<Message, ProtocolError>> for Mirror {
     fn handle(&mut self, item: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
         match self.frames.judge(item, Instant::now()) {
-            FrameAction::Text(text) => {
-                if let Ok(text) = ByteString::try_from(text) {
-                    ctx.text(text);
-                }
-            }
+            FrameAction::Text(text) => ctx.text(text),
             FrameAction::Answer(ping) => ctx.pong(&ping),
             FrameAction::Nothing => {}
             FrameAction::Closed(reason) => {
                 ctx.close(reason);
                 ctx.stop();
             }
-            FrameAction::Vanished => ctx.stop(),
+            FrameAction::Vanished(_) => ctx.stop(),
             FrameAction::Reject(fault) => {
-                ctx.close(Some(CloseReason {
-                    code: CloseCode::from(fault.close_code()),
-                    description: None,
-                }));
+                ctx.close(Some(close_reason(fault.close_code())));
                 ctx.stop();
             }
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use actix::prelude::SendError;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Handler, Running, StreamHandler, WeakAddr};
-use actix_http::ws::{CloseCode, CloseReason, Message, ProtocolError};
+use actix_http::ws::{Message, ProtocolError};
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{WebsocketContext, WsResponseBuilder};
 use bytes::{Bytes, BytesMut};
@@ -15,13 +15,11 @@ use call_protocol::phone::twilio;
 use call_protocol::phone::twilio::MAX_MESSAGE;
 use call_protocol::wire::SocketFault;
 
-use super::frame_limit::FrameLimit;
-use super::frames::{FrameAction, InboundFrames};
 use crate::call::{CallActor, CallSeed, PendingStream};
-use crate::encode_buffer;
 use crate::limits::{PHONE_MAILBOX, PHONE_PING};
 use crate::messages::{CallKey, PhoneSaid, Replace, ToPhone};
 use crate::timer::{ActorTimer, TimerFired};
+use crate::websocket::{FrameAction, FrameLimit, InboundFrames, close_reason, encode_text};
 
 /// Upgrades the request and starts the call on this worker thread, where it stays.
 ///
@@ -98,7 +96,7 @@ impl TwilioSession {
         Self {
             log: crate::call::LogContext::of(&seed),
             phase: Phase::Seed(Some(Box::new(seed))),
-            frames: InboundFrames::new(),
+            frames: InboundFrames::new(MAX_MESSAGE),
             pings: None,
         }
     }
@@ -107,7 +105,7 @@ impl TwilioSession {
         Self {
             log: crate::call::LogContext::of_key(slot.key),
             phase: Phase::Slot(Some((slot, pending_stream))),
-            frames: InboundFrames::new(),
+            frames: InboundFrames::new(MAX_MESSAGE),
             pings: None,
         }
     }
@@ -186,7 +184,7 @@ impl TwilioSession {
     }
 
     fn write(&self, ctx: &mut WebsocketContext<Self>, write: impl FnOnce(&mut BytesMut)) {
-        let Some(text) = encode_buffer::message(write) else {
+        let Some(text) = encode_text(write) else {
             return;
         };
         if let Phase::Open { shared, .. } = &self.phase {
@@ -233,7 +231,7 @@ impl StreamHandler<Result<Message, ProtocolError>> for TwilioSession {
     fn handle(&mut self, item: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
         let now = Instant::now();
         match self.frames.judge(item, now) {
-            FrameAction::Text(text) => self.on_text(&text, now, ctx),
+            FrameAction::Text(text) => self.on_text(text.as_bytes(), now, ctx),
             FrameAction::Answer(ping) => ctx.pong(&ping),
             FrameAction::Nothing => {}
             FrameAction::Closed(reason) => {
@@ -246,7 +244,7 @@ impl StreamHandler<Result<Message, ProtocolError>> for TwilioSession {
                 ctx.close(reason);
                 ctx.stop();
             }
-            FrameAction::Vanished => {
+            FrameAction::Vanished(_) => {
                 self.tell_last(PhoneEvent::Closed { code: None });
                 ctx.stop();
             }
@@ -326,8 +324,5 @@ impl Handler<crate::fault::SessionFault> for TwilioSession {
 }
 
 fn close(ctx: &mut WebsocketContext<TwilioSession>, code: u16) {
-    ctx.close(Some(CloseReason {
-        code: CloseCode::from(code),
-        description: None,
-    }));
+    ctx.close(Some(close_reason(code)));
 }

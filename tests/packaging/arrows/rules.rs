@@ -103,11 +103,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "switchboard_actors::websocket",
-        &[
-            "switchboard_actors::limits",
-            "switchboard_actors::frame_headers",
-            "call_protocol::wire",
-        ],
+        &["switchboard_actors::limits", "call_protocol::wire"],
     ),
     (
         "switchboard_actors::down",
@@ -155,12 +151,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     // What all of them stand on.
     (
         "(what all actors stand on)",
-        &[
-            "switchboard_actors::metrics",
-            "switchboard_actors::timer",
-            "switchboard_actors::encode_buffer",
-            "switchboard_actors::frame_headers",
-        ],
+        &["switchboard_actors::metrics", "switchboard_actors::timer"],
     ),
     (
         "switchboard_actors::metrics",
@@ -171,8 +162,6 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("switchboard_actors::timer", &["switchboard_actors::limits"]),
-    ("switchboard_actors::encode_buffer", &[]),
-    ("switchboard_actors::frame_headers", &[]),
     ("switchboard_actors::limits", &[]),
     ("switchboard_actors::failpoints", &[]),
     ("switchboard_actors::fault", &[]),
@@ -458,10 +447,6 @@ pub(super) const OWED: &[(&str, &[&str])] = &[
         &["actors/src/messages.rs"],
     ),
     (
-        "switchboard_actors::openai does not import switchboard_actors::twilio",
-        &["actors/src/openai/session.rs"],
-    ),
-    (
         "switchboard_actors::registry does not import switchboard_actors::call",
         &[
             "actors/src/registry/messages.rs",
@@ -471,17 +456,6 @@ pub(super) const OWED: &[(&str, &[&str])] = &[
     (
         "switchboard_actors::store does not import switchboard_actors::call",
         &["actors/src/store/sqlite/writer.rs"],
-    ),
-    (
-        "the machine knows no wire",
-        &[
-            "actors/protocol/src/call/answers.rs",
-            "actors/protocol/src/call/model_leg/events.rs",
-            "actors/protocol/src/call/model_leg/handshake.rs",
-            "actors/protocol/src/call/model_leg/lifecycle.rs",
-            "actors/protocol/src/call/model_leg/mod.rs",
-            "actors/protocol/src/call/model_leg/rollover.rs",
-        ],
     ),
     (
         "the registry knows no socket",

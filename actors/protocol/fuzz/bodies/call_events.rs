@@ -16,7 +16,7 @@ use call_protocol::call::outcome::Destination;
 use call_protocol::call::{AgentProfile, Call, CallSetup, Greeting, Silence};
 use call_protocol::ids::Interner;
 use call_protocol::model::command::{SessionSetup, Voice};
-use call_protocol::model::event::ModelEvent;
+use call_protocol::model::event::{ModelClose, ModelEvent};
 use call_protocol::model::openai;
 use call_protocol::model::session::SessionId;
 use call_protocol::phone::event::PhoneEvent;
@@ -64,7 +64,7 @@ fn event_of(line: &[u8], ids: &mut Interner, open: &Open) -> Option<Event> {
     let standby = open.get(1).copied().unwrap_or(SessionId::new(u32::MAX));
     let of = |session, event| Event::Model { session, event };
     let closed = ModelEvent::Closed {
-        code: None,
+        why: ModelClose::Reset,
         reason: String::new(),
         quiet: Duration::from_secs(rest.len() as u64),
     };

@@ -11,11 +11,10 @@ use super::Call;
 use super::effect::{Effect, Report};
 use super::outcome::EndReason;
 use super::resume::GO_ON;
-use super::state::{Absence, State, StateName};
+use super::state::StateName;
 use super::timers::Timer;
 use crate::model::session::Phase;
 use crate::phone::StreamSid;
-use crate::phone::playback::Playback;
 use crate::time::Time;
 
 /// Another media socket may take a lost one's place for so long, its `start` included.
@@ -36,27 +35,19 @@ impl Call {
             self.end(EndReason::PhoneLost, now);
             return;
         }
-        match &self.state {
-            State::Start(_) | State::Media(_) => self.lose_phone(now),
+        if self.phone.stream().is_some() {
+            self.lose_phone(now);
+        } else if self.phone.is_away() {
             // The next socket broke before its `start`: another may still come.
-            State::Away(_) => self.report(Report::PhoneAway),
-            State::Accepted(_) | State::Connected(_) | State::Stop(_) => {
-                self.end(EndReason::PhoneLost, now);
-            }
+            self.report(Report::PhoneAway);
+        } else {
+            self.end(EndReason::PhoneLost, now);
         }
     }
 
     /// Twilio's callback says that a stream has failed: this one, or one that was lost before.
     pub(super) fn on_stream_failed(&mut self, stream: Option<StreamSid>, now: Time) {
-        let is_this = match &self.state {
-            State::Start(live) | State::Media(live) => {
-                stream.is_none_or(|failed| failed == live.sid)
-            }
-            State::Accepted(_) | State::Connected(_) => stream.is_none(),
-            // Known already: the socket is gone.
-            State::Away(_) | State::Stop(_) => false,
-        };
-        if is_this {
+        if self.phone.is_of(stream) {
             self.end(EndReason::StreamFailed, now);
         }
     }
@@ -64,25 +55,14 @@ impl Call {
     fn lose_phone(&mut self, now: Time) {
         let owes_word = self.floor.promises_word(self.around(now));
         self.cancel_pending_speech(false, now);
-        let Some((call, lost)) = self.state.known() else {
-            return;
-        };
-        if let Some(playback) = self.state.playback_mut() {
+        if let Some(playback) = self.phone.playback_mut() {
             let parts = playback.interrupt(now).parts;
             self.truncate_history(&parts, now);
         }
         // Another process may be asked what follows.
         self.keep();
         let until = now + ADOPT_WITHIN;
-        self.state = State::Away(Absence {
-            call,
-            lost,
-            until,
-            held: Playback::default(),
-            owes_word,
-        });
-        // The next stream's ledger numbers its marks anew.
-        self.epoch += 1;
+        self.phone.lose(until, owes_word);
         self.wait.forget_ledger();
         for timer in [
             Timer::Media,
@@ -103,21 +83,17 @@ impl Call {
 
     /// `start` did not come in time: on the first socket, or on one in its place.
     pub(super) fn on_start_due(&mut self, now: Time) {
-        let reason = match self.state {
-            State::Away(_) => EndReason::PhoneLost,
-            State::Accepted(_)
-            | State::Connected(_)
-            | State::Start(_)
-            | State::Media(_)
-            | State::Stop(_) => EndReason::NoStart,
+        let reason = if self.phone.is_away() {
+            EndReason::PhoneLost
+        } else {
+            EndReason::NoStart
         };
         self.end(reason, now);
     }
 
     /// The caller is away for longer than a session is kept for them.
     pub(super) fn park_model(&mut self, now: Time) {
-        let is_away = matches!(self.state, State::Away(_));
-        if !is_away || self.leg.is_lost() {
+        if !self.phone.is_away() || self.model.is_lost() {
             return;
         }
         for timer in [
@@ -133,9 +109,9 @@ impl Call {
         }
         self.drop_standby();
         self.effects
-            .push_back(Effect::CloseModel(self.leg.current().id()));
+            .push_back(Effect::CloseModel(self.model.current().id()));
         self.break_off_session(now);
-        self.leg.let_go();
+        self.model.let_go();
         self.report(Report::ModelLost {
             why: "phone_away",
             redial: true,
@@ -149,13 +125,13 @@ impl Call {
         let away_ms = u64::try_from(away.as_millis()).unwrap_or(u64::MAX);
         self.report(Report::PhoneBack { away_ms });
         self.timers.set(Timer::Return, now + ASKED_AFTER);
-        match self.leg.current().phase() {
+        match self.model.current().phase() {
             Phase::Ready(_) if owes_word && !self.has_more_to_say(now) => {
                 self.ask_for_answer(Some(GO_ON.to_owned()));
             }
             Phase::Ready(_) | Phase::Over => {}
             Phase::Dialling { .. } | Phase::Configuring(_) | Phase::Draining => {
-                let is_parked = matches!(self.leg.current().phase(), Phase::Draining);
+                let is_parked = matches!(self.model.current().phase(), Phase::Draining);
                 if owes_word {
                     self.floor.owe();
                 }
@@ -168,10 +144,10 @@ impl Call {
 
     /// The caller has said nothing since they came back.
     pub(super) fn on_return_due(&mut self, now: Time) {
-        if self.floor.is_attended(self.around(now)) || self.leg.is_lost() {
+        if self.floor.is_attended(self.around(now)) || self.model.is_lost() {
             return;
         }
-        if self.leg.is_ready() {
+        if self.model.is_ready() {
             self.ask_for_answer(Some(GO_ON.to_owned()));
         } else {
             self.floor.owe();

@@ -2,7 +2,6 @@
 
 use super::Call;
 use super::effect::{Peer, Report};
-use super::state::State;
 use crate::audio::guard::Guard;
 use crate::audio::payload::Payload;
 use crate::ids::{ModelId, PartKey};
@@ -19,7 +18,7 @@ impl Call {
 
     /// Runs the codec guard of the session, and tells when it finds something out.
     fn guarded<T>(&mut self, act: impl FnOnce(&mut Guard) -> Option<T>) -> Option<T> {
-        let session = self.leg.ready_mut()?;
+        let session = self.model.ready_mut()?;
         let before = session.guard.is_transcoding();
         let result = act(&mut session.guard);
         if !before && session.guard.is_transcoding() {
@@ -69,18 +68,14 @@ impl Call {
         self.floor.answered_by(&key.response);
         self.wait.answered();
         let waited = self.floor.silent_since();
-        let taken = match &mut self.state {
-            State::Accepted(opening) | State::Connected(opening) => {
-                opening.held.hold(&key, &payload)
-            }
-            State::Away(absence) => absence.held.hold(&key, &payload),
-            State::Start(_) | State::Media(_) => {
-                let play = self.with_playback(now, |playback, mut out| {
-                    playback.play(&key, payload, now, &mut out)
-                });
-                play.unwrap_or(Taken::OutOfTurn)
-            }
-            State::Stop(_) => return,
+        let taken = if let Some(held) = self.phone.held_mut() {
+            held.hold(&key, &payload)
+        } else {
+            let play = self.with_playback(now, |playback, mut out| {
+                playback.play(&key, payload, now, &mut out)
+            });
+            let Some(taken) = play else { return };
+            taken
         };
         if waited.is_some() && self.floor.silent_since().is_none() {
             let latency = waited.map(|since| now.millis_since(since));
@@ -103,12 +98,12 @@ impl Call {
 
     /// Responses bring no more audio: of a part that was not said to be over, too, what waits is played.
     pub(super) fn finish_audio(&mut self, is_over: impl Fn(&ModelId) -> bool, now: Time) {
-        let session = self.leg.ready();
+        let session = self.model.ready();
         let waiting = session.and_then(|session| session.guard.waiting_part().cloned());
         if let Some(part) = waiting.filter(|part| is_over(&part.response)) {
             self.on_audio_done(&part, now);
         }
-        if let Some(playback) = self.state.playback_mut() {
+        if let Some(playback) = self.phone.playback_mut() {
             playback.finish_responses(is_over);
         }
         self.pump(now);
@@ -120,13 +115,10 @@ impl Call {
         {
             self.book(key.clone(), rest, now);
         }
-        match &mut self.state {
-            State::Accepted(opening) | State::Connected(opening) => opening.held.finish_held(key),
-            State::Away(absence) => absence.held.finish_held(key),
-            State::Start(_) | State::Media(_) => {
-                self.with_playback(now, |playback, mut out| playback.finish(key, now, &mut out));
-            }
-            State::Stop(_) => {}
+        if let Some(held) = self.phone.held_mut() {
+            held.finish_held(key);
+        } else {
+            self.with_playback(now, |playback, mut out| playback.finish(key, now, &mut out));
         }
     }
 }

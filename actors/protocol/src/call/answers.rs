@@ -11,9 +11,7 @@ use super::timers::Timer;
 use crate::audio::AudioFormat;
 use crate::ids::ModelId;
 use crate::model::command::ModelCommand;
-use crate::model::event::{ResponseDone, ResponseStatus};
-use crate::model::openai::errors::{Class, classify};
-use crate::model::openai::prices;
+use crate::model::event::{ErrorClass, ResponseDone, ResponseStatus};
 use crate::model::responses::{ResponseRequest, Verdict};
 use crate::time::Time;
 
@@ -30,7 +28,7 @@ const CLOSING: &str = "Say exactly this, in the language of the caller, and noth
 impl Call {
     /// What the floor needs to know besides the turn.
     pub(super) fn around(&self, now: Time) -> Around {
-        let session = match (self.leg.is_ready(), self.leg.is_lost()) {
+        let session = match (self.model.is_ready(), self.model.is_lost()) {
             (true, _) => Session::Ready,
             (false, false) => Session::Awaited,
             (false, true) => Session::Lost,
@@ -83,7 +81,7 @@ impl Call {
         match format {
             None | Some(AudioFormat::Mulaw) => {}
             Some(AudioFormat::Pcm24k) => {
-                if let Some(session) = self.leg.ready_mut()
+                if let Some(session) = self.model.ready_mut()
                     && !session.guard.is_transcoding()
                 {
                     session.guard.declared(AudioFormat::Pcm24k);
@@ -99,7 +97,7 @@ impl Call {
 
     pub(super) fn on_response_done(&mut self, mut done: ResponseDone, now: Time) {
         if let Some(usage) = done.usage {
-            let dollars = prices::dollars(&self.setup.agent.model, &usage);
+            let dollars = done.dollars;
             self.tally.cost_usd += dollars;
             self.report(Report::Used { usage, dollars });
         }
@@ -113,7 +111,7 @@ impl Call {
         let words = self.floor.request_of(&done.id).instructions;
         let calls = self.take_untold_calls(&mut done, now);
         let class = if let ResponseStatus::Failed(error) = &done.status {
-            Some(classify(error))
+            Some(error.class)
         } else {
             None
         };
@@ -164,7 +162,7 @@ impl Call {
     fn ending_of(
         &mut self,
         done: &ResponseDone,
-        class: Option<Class>,
+        class: Option<ErrorClass>,
         wanted: bool,
         brought_something: bool,
     ) -> Ending {
@@ -172,10 +170,13 @@ impl Call {
             return Ending::Whole;
         }
         match (&done.status, class) {
-            (_, Some(Class::Transient(wait))) => Ending::Failed(wait),
-            (_, Some(Class::Benign | Class::AlreadyResponding | Class::Configuration)) => {
-                Ending::Failed(Duration::ZERO)
-            }
+            (_, Some(ErrorClass::Transient(wait))) => Ending::Failed(wait),
+            (
+                _,
+                Some(
+                    ErrorClass::Benign | ErrorClass::AlreadyResponding | ErrorClass::Configuration,
+                ),
+            ) => Ending::Failed(Duration::ZERO),
             (ResponseStatus::Completed, _) if done.server_calls == 0 && !brought_something => {
                 self.violation(Peer::Model, "empty_response");
                 if let Some(item) = done.last_message.clone() {
@@ -222,15 +223,15 @@ impl Call {
         }
     }
 
-    fn on_answer_failed(&mut self, class: Option<Class>, retry: Option<Retry>, now: Time) {
+    fn on_answer_failed(&mut self, class: Option<ErrorClass>, retry: Option<Retry>, now: Time) {
         match class {
-            Some(Class::Fatal) => self.lose_model("refused", true, now),
-            Some(Class::SessionOver) => self.lose_model("session_over", false, now),
+            Some(ErrorClass::Fatal) => self.lose_model("refused", true, now),
+            Some(ErrorClass::SessionOver) => self.lose_model("session_over", false, now),
             Some(
-                Class::Transient(_)
-                | Class::Benign
-                | Class::AlreadyResponding
-                | Class::Configuration,
+                ErrorClass::Transient(_)
+                | ErrorClass::Benign
+                | ErrorClass::AlreadyResponding
+                | ErrorClass::Configuration,
             )
             | None => {
                 if retry == Some(Retry::TooMany) {
@@ -249,7 +250,7 @@ impl Call {
     }
 
     fn retry_after(&mut self, wait: Duration, now: Time) {
-        let wait = self.leg.spread(wait);
+        let wait = self.model.spread(wait);
         self.timers.set(Timer::Retry, now + wait);
     }
 }

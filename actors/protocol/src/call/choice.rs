@@ -52,12 +52,12 @@ impl Call {
         let mut call = Self::new(setup);
         // Its deadlines count from now, and so does its dialling.
         call.effects = std::mem::take(&mut self.effects);
-        let remains = self.leg.remains();
+        let remains = self.model.remains();
         call.effects.push_back(Effect::CloseModel(remains.current));
-        call.leg = ModelLeg::anew(remains, call.setup.seed);
+        call.model = ModelLeg::anew(remains, call.setup.seed);
         call.dial(now);
         call.tally = std::mem::take(&mut self.tally);
-        call.phone_errors = std::mem::take(&mut self.phone_errors);
+        call.phone.blame_for(&mut self.phone);
         *self = call;
         true
     }

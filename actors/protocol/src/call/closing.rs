@@ -276,7 +276,7 @@ impl Call {
             self.closing.join(reason, farewell);
             return;
         }
-        let has_session = self.leg.is_ready();
+        let has_session = self.model.is_ready();
         if !has_session && !self.has_more_to_say(now) {
             self.end(reason, now);
             return;
@@ -327,7 +327,7 @@ impl Call {
 
     /// After every event but a frame, while the call comes to its end: it does when the last words are heard.
     pub(super) fn leave_when_heard(&mut self, now: Time) {
-        let is_being_said = self.closing.is_being_said() && self.leg.is_ready();
+        let is_being_said = self.closing.is_being_said() && self.model.is_ready();
         if !is_being_said && self.floor.is_said_out(self.around(now)) {
             self.finish_leaving(now);
         }
@@ -335,7 +335,7 @@ impl Call {
 
     /// The farewell has been waited for long enough, unless it is being heard at this moment.
     pub(super) fn on_farewell_due(&mut self, now: Time) {
-        let stream = self.state.stream();
+        let stream = self.phone.stream();
         let left_ms = stream.map_or(0, |stream| stream.playback.unheard_ms(now));
         match self.closing.due(left_ms, now) {
             Some(Due::Wait(until)) => self.timers.set(Timer::Leave, until),
@@ -353,7 +353,7 @@ impl Call {
 
     /// Whether the caller has something left to hear.
     pub(super) fn has_more_to_say(&self, now: Time) -> bool {
-        self.state
+        self.phone
             .playback()
             .is_some_and(|playback| playback.is_unheard(now))
     }

@@ -48,7 +48,7 @@ pub(super) struct ConsultLegs {
 impl Call {
     /// Whether people are called while the caller stays: there must be a way to call them, and an agent to stay with.
     fn calls_ahead(&self) -> bool {
-        self.setup.agent.calls_ahead.is_some() && self.leg.is_ready()
+        self.setup.agent.calls_ahead.is_some() && self.model.is_ready()
     }
 
     /// The caller should get to somebody: they are sent there, or the person is called first.
@@ -93,7 +93,7 @@ impl Call {
         self.consult_legs.news = None;
         self.timers.stop(Timer::Silence);
         self.watch_person(now);
-        if self.state.stream().is_some() {
+        if self.phone.stream().is_some() {
             // Before the person is called: an owner that goes on with this call must know that a phone may be ringing.
             self.effects.push_back(Effect::Checkpoint);
         }

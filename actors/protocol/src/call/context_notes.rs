@@ -43,7 +43,7 @@ impl Notes {
 impl Call {
     /// The model is to know this from its next answer on, in this session and those after it.
     pub(super) fn note(&mut self, text: String) {
-        if self.leg.is_ready() {
+        if self.model.is_ready() {
             self.tell_note(text.clone());
         }
         self.notes.add(text);

@@ -44,7 +44,7 @@ impl Call {
 
     /// The number is complete: it becomes one item of the conversation.
     pub(super) fn on_keys_due(&mut self, now: Time) {
-        if self.keys.is_empty() || !self.leg.is_ready() {
+        if self.keys.is_empty() || !self.model.is_ready() {
             // Told as soon as there is somebody to tell.
             return;
         }

@@ -67,7 +67,7 @@ impl Call {
 
     /// Whether the caller is there, hears nothing of the agent, and it is the agent's turn.
     fn caller_waits(&self, now: Time) -> bool {
-        self.state.stream().is_some() && self.floor.caller_waits(self.around(now))
+        self.phone.stream().is_some() && self.floor.caller_waits(self.around(now))
     }
 
     /// After every event but a frame: does the caller wait, and for whom?
@@ -88,7 +88,7 @@ impl Call {
         }
         // A wait that the server named, a session that is being opened, or a tool that runs is not silence of the model.
         let is_anothers = self.floor.has_failed() || self.runs.awaits();
-        if !self.leg.is_ready() || is_anothers {
+        if !self.model.is_ready() || is_anothers {
             self.timers.stop(Timer::Answer);
         } else if !self.timers.is_set(Timer::Answer) {
             self.timers
@@ -150,7 +150,7 @@ impl Call {
         }
         let agent_heard = self.agent_heard_bytes(now);
         self.wait.filler = Filler::Silent;
-        let Some(playback) = self.state.playback_mut() else {
+        let Some(playback) = self.phone.playback_mut() else {
             return;
         };
         let interruption = playback.interrupt(now);
@@ -180,7 +180,7 @@ impl Call {
         match self.wait.filler {
             Filler::Playing { agent_heard } => agent_heard,
             Filler::Silent => {
-                let playback = self.state.playback();
+                let playback = self.phone.playback();
                 let heard = playback.map_or(0, |playback| playback.totals(now).heard);
                 heard.saturating_sub(self.wait.filler_heard)
             }

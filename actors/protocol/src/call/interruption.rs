@@ -20,7 +20,7 @@ impl Call {
         if self.is_filled() || self.is_protected(now) {
             return;
         }
-        let session = self.leg.ready();
+        let session = self.model.ready();
         let server_cancels = session.is_none_or(|session| session.interrupts);
         self.cut_playback(server_cancels, now);
     }
@@ -28,7 +28,7 @@ impl Call {
     /// Takes back whatever the caller has not heard, and what was still to be said.
     pub(super) fn cut_playback(&mut self, server_cancels: bool, now: Time) {
         self.cancel_pending_speech(server_cancels, now);
-        let Some(playback) = self.state.playback_mut() else {
+        let Some(playback) = self.phone.playback_mut() else {
             return;
         };
         if !playback.is_unheard(now) {
@@ -56,7 +56,7 @@ impl Call {
         self.timers.stop(Timer::Retry);
         self.saying_interrupted();
         // What a lost session said can be taken from the caller, not from the session.
-        let has_session = self.leg.is_ready();
+        let has_session = self.model.is_ready();
         if let Some(command) = self.floor.cancel(server_cancels || !has_session) {
             self.ask_model(command);
         }
@@ -64,7 +64,7 @@ impl Call {
 
     /// The session's memory is cut to what was heard of these parts.
     pub(super) fn truncate_history(&mut self, parts: &[Settled], now: Time) {
-        let has_session = self.leg.is_ready();
+        let has_session = self.model.is_ready();
         let mut deleted = None;
         for part in parts {
             self.floor.discard(&part.key.response);

@@ -34,10 +34,8 @@ mod tool_filler;
 mod tool_outcomes;
 mod tool_runs;
 mod tools;
-mod utterance;
 
 pub use filler::FILLER_AFTER;
-use phone_leg::mark_name;
 pub use protection::Protected;
 pub use rebuild::Salvage;
 pub use setup::{AgentProfile, CallSetup, Greeting, LONGEST_MONOLOGUE, Silence};
@@ -53,16 +51,15 @@ use crate::latency::Histogram;
 use crate::model::command::ModelCommand;
 use crate::model::preroll::Preroll;
 use crate::phone::event::PhoneEvent;
-use crate::phone::playback::{Outgoing, Playback, Settled};
+use crate::phone::playback::Settled;
 use crate::phone::{CallSid, StreamSid};
 use crate::time::Time;
-use crate::wire::ErrorBudget;
 pub use absence::{ADOPT_WITHIN, PARK_AFTER};
 
 use effect::{Effect, Peer, Report, Summary};
 use event::Event;
 use outcome::EndReason;
-use state::{Ended, Opening, State, StateName};
+use state::{Ended, StateName};
 use timers::{Timer, Timers};
 
 /// `start` must come this soon after the socket; Twilio sends it within a tenth of a second.
@@ -81,18 +78,14 @@ const LOCAL: &str = "local";
 #[derive(Debug)]
 pub struct Call {
     setup: CallSetup,
-    state: State,
-    leg: model_leg::ModelLeg,
-    /// How often the ledger was begun anew; part of every mark's name, so that an old mark is not taken for a new one.
-    epoch: u32,
+    phone: phone_leg::PhoneLeg,
+    model: model_leg::ModelLeg,
     protection: protection::Protection,
     floor: floor::Floor,
-    utterance: utterance::Utterance,
     preroll: Preroll,
     conversation: Conversation,
     timers: Timers,
     effects: VecDeque<Effect>,
-    phone_errors: ErrorBudget,
     wait: filler::Wait,
     tools: tools::ToolCalls,
     runs: tool_runs::ToolRuns,
@@ -143,17 +136,14 @@ impl Call {
     /// A call in which nothing is under way.
     fn bare(setup: CallSetup) -> Self {
         Self {
-            state: State::Accepted(Opening::default()),
-            leg: model_leg::ModelLeg::new(setup.seed),
-            epoch: 0,
+            phone: phone_leg::PhoneLeg::default(),
+            model: model_leg::ModelLeg::new(setup.seed),
             protection: protection::Protection::default(),
             floor: floor::Floor::default(),
-            utterance: utterance::Utterance::default(),
             preroll: Preroll::default(),
             conversation: Conversation::default(),
             timers: Timers::default(),
             effects: VecDeque::new(),
-            phone_errors: ErrorBudget::default(),
             wait: filler::Wait::default(),
             tools: tools::ToolCalls::default(),
             runs: tool_runs::ToolRuns::default(),
@@ -245,28 +235,28 @@ impl Call {
     /// Where the call is.
     #[must_use]
     pub const fn state(&self) -> StateName {
-        self.state.name()
+        self.phone.state().name()
     }
 
     /// The call and its stream as Twilio names them, from `start` on.
     #[must_use]
     pub const fn known(&self) -> Option<(CallSid, StreamSid)> {
-        if let State::Stop(ended) = &self.state {
+        if let Some(ended) = self.phone.ended() {
             return ended.known;
         }
-        self.state.known()
+        self.phone.known()
     }
 
     /// Whether the media socket is lost, and another one may take its place.
     #[must_use]
     pub const fn is_away(&self) -> bool {
-        matches!(self.state, State::Away(_))
+        self.phone.is_away()
     }
 
     /// Whether the call is over.
     #[must_use]
     pub const fn is_over(&self) -> bool {
-        matches!(self.state, State::Stop(_))
+        self.phone.ended().is_some()
     }
 
     /// Ends the call, once.
@@ -275,7 +265,7 @@ impl Call {
             return;
         }
         self.forget_filler();
-        if let Some(playback) = self.state.playback_mut() {
+        if let Some(playback) = self.phone.playback_mut() {
             let rest = playback.interrupt(now).parts;
             for part in rest {
                 self.settle(&part, now);
@@ -285,17 +275,12 @@ impl Call {
             self.report(Report::Turn(Box::new(turn)));
         }
         self.tell_if_resuming_failed(reason, now);
-        let known = self.state.known();
-        self.state = State::Stop(Ended {
-            reason,
-            at: now,
-            known,
-        });
+        self.phone.end(reason, now);
         self.let_person_go(reason);
         self.timers.stop_all();
         self.floor.give_up_retry();
         self.preroll = Preroll::default();
-        self.leg.give_up();
+        self.model.give_up();
         self.drop_standby();
         self.conclude();
     }
@@ -303,12 +288,12 @@ impl Call {
     /// The effects that end a call. After a fault they are given again, as nobody knows which of them were carried out; the
     /// driver must be able to carry them out twice.
     pub fn conclude(&mut self) {
-        let State::Stop(Ended { reason, at, known }) = self.state else {
+        let Some(Ended { reason, at, known }) = self.phone.ended() else {
             return;
         };
         self.save_last(reason, known.is_some());
         self.effects
-            .push_back(Effect::CloseModel(self.leg.current().id()));
+            .push_back(Effect::CloseModel(self.model.current().id()));
         self.effects.push_back(Effect::ClosePhone {
             code: reason.close_code(),
         });
@@ -345,7 +330,7 @@ impl Call {
                 *words = format!("{}\n\n{words}", self.setup.agent.session.instructions);
             }
         }
-        let session = self.leg.current().id();
+        let session = self.model.current().id();
         self.effects.push_back(Effect::ToModel(session, command));
     }
 
@@ -356,75 +341,6 @@ impl Call {
             .entry((peer.label(), kind))
             .or_default() += 1;
         self.report(Report::Violation { peer, kind });
-    }
-
-    /// Runs `act` on the ledger of a live stream and carries out what it wants sent.
-    fn with_playback<T>(
-        &mut self,
-        now: Time,
-        act: impl FnOnce(&mut Playback, &mut dyn FnMut(Outgoing)) -> T,
-    ) -> Option<T> {
-        let epoch = self.epoch;
-        let is_filler = self.is_filled();
-        let effects = &mut self.effects;
-        let stream = self.state.stream_mut()?;
-        let sid = stream.sid;
-        let mut sent = 0u64;
-        let result = act(&mut stream.playback, &mut |outgoing| {
-            effects.push_back(match outgoing {
-                Outgoing::Audio { payload, begins } => {
-                    sent += payload.audio_bytes() as u64;
-                    Effect::Play {
-                        stream: sid,
-                        payload,
-                        begins,
-                    }
-                }
-                Outgoing::Mark(number) => Effect::Mark {
-                    stream: sid,
-                    name: mark_name(epoch, number),
-                },
-            });
-        });
-        let (next_send, overdue_at) = (
-            stream.playback.next_send(now),
-            stream.playback.acknowledge_by(),
-        );
-        let first = sent > 0 && !is_filler && !stream.agent_heard;
-        stream.agent_heard |= first;
-        let since = stream.since;
-        self.timers.set_or_stop(Timer::Playback, next_send);
-        self.timers.set_or_stop(
-            Timer::Acknowledge,
-            overdue_at.map(|due| due + ACKNOWLEDGE_TIMEOUT),
-        );
-        if first {
-            let after_start_ms = now.millis_since(since);
-            self.report(Report::FirstAgentAudio { after_start_ms });
-            self.tell_if_resumed(true, after_start_ms);
-        }
-        if sent > 0 {
-            self.tally.bytes_to_caller += sent;
-        }
-        if sent > 0 && !is_filler {
-            self.on_audio_left(now);
-        }
-        Some(result)
-    }
-
-    /// Sends what the lead allows.
-    fn pump(&mut self, now: Time) {
-        self.with_playback(now, |playback, mut out| playback.send(now, &mut out));
-    }
-
-    fn on_acknowledge_due(&mut self, now: Time) {
-        let overdue = self
-            .state
-            .stream()
-            .and_then(|stream| stream.playback.overdue(now));
-        if overdue.is_some_and(|late| late >= ACKNOWLEDGE_TIMEOUT) {
-            self.end(EndReason::NotPlayed, now);
-        }
     }
 
     /// The first audio of an answer left: the caller's wait is over.

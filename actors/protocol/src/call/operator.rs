@@ -5,7 +5,6 @@ use super::closing::Farewell;
 use super::effect::Peer;
 use super::event::{OperatorEvent, OperatorText};
 use super::outcome::{Destination, EndReason};
-use super::state::State;
 use crate::time::Time;
 use std::collections::VecDeque;
 
@@ -86,7 +85,7 @@ impl Call {
             | OperatorEvent::SecondStream
             | OperatorEvent::WokeUp => None,
             OperatorEvent::Say(_) | OperatorEvent::Instruct(_) | OperatorEvent::Transfer(_)
-                if !matches!(self.state, State::Media(_)) =>
+                if !self.phone.is_in_media() =>
             {
                 Some(Objection::NotInMedia)
             }
@@ -95,7 +94,7 @@ impl Call {
             {
                 Some(Objection::Leaving)
             }
-            OperatorEvent::Say(_) | OperatorEvent::Instruct(_) if !self.leg.is_ready() => {
+            OperatorEvent::Say(_) | OperatorEvent::Instruct(_) if !self.model.is_ready() => {
                 Some(Objection::ModelAway)
             }
             OperatorEvent::Say(_) if self.sayings.waiting.len() >= MOST_SAYINGS => {

@@ -61,7 +61,7 @@ impl Call {
         if requests.any(|wish| self.is_greeting(wish.instructions.as_deref())) {
             return true;
         }
-        let playback = self.state.playback().filter(|_| is_unheard);
+        let playback = self.phone.playback().filter(|_| is_unheard);
         playback.is_some_and(|playback| playback.keys().any(|key| self.is_protected_part(key)))
     }
 
@@ -98,7 +98,7 @@ impl Call {
         if self.protection.greeted || self.is_protected(now) {
             return;
         }
-        if !self.leg.is_ready() {
+        if !self.model.is_ready() {
             return;
         }
         let held_back = self.holds_back();

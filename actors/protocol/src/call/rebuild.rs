@@ -1,28 +1,22 @@
 //! A machine built anew after a fault: from the value that failed, and when that fails again, from the last checkpoint.
 
 use super::effect::{Effect, Report};
-use super::model_leg::{ModelLeg, Remains};
-use super::state::{State, Stream};
+use super::model_leg::{self, ModelLeg};
+use super::phone_leg::{self, PhoneLeg};
+use super::state::State;
 use super::timers::{Timer, Timers};
 use super::{Call, CallSetup, MEDIA_TIMEOUT, START_TIMEOUT, Tally, absence};
 use crate::checkpoint::Checkpoint;
 use crate::model::command::ModelCommand;
 use crate::model::session::{CONFIGURE_TIMEOUT, DIAL_TIMEOUT, Phase};
-use crate::phone::gaps::CallerClock;
-use crate::phone::playback::Playback;
-use crate::phone::{CallSid, StreamSid};
 use crate::time::Time;
-use crate::wire::ErrorBudget;
 
 /// What of a call that failed is still good: who it is, and plain numbers. Everything else of it may be what fails.
 #[derive(Debug)]
 pub struct Salvage {
     setup: CallSetup,
-    call: CallSid,
-    stream: StreamSid,
-    agent_heard: bool,
-    epoch: u32,
-    leg: Remains,
+    phone: phone_leg::Remains,
+    model: model_leg::Remains,
     resumes: u32,
     before_ms: u64,
     tally: Tally,
@@ -39,11 +33,11 @@ impl Call {
         let is_back = self.timers.is_set(Timer::Return);
         let mut call = Self {
             timers: Timers::default(),
-            phone_errors: ErrorBudget::default(),
             ..self
         };
+        call.phone.forgive();
         call.floor.rebuild();
-        if let State::Stop(_) = &call.state {
+        if call.is_over() {
             // The fault may have struck between any two of them.
             unsent.retain(|effect| !effect.concludes());
             call.effects.extend(unsent);
@@ -79,7 +73,7 @@ impl Call {
         if !call.keys.is_empty() {
             call.timers.set(Timer::Keys, now);
         }
-        match &call.state {
+        match call.phone.state() {
             State::Accepted(_) | State::Connected(_) => {
                 call.timers.set(Timer::Start, now + START_TIMEOUT)
             }
@@ -90,23 +84,21 @@ impl Call {
             State::Start(_) | State::Media(_) => call.timers.set(Timer::Media, now + MEDIA_TIMEOUT),
             State::Stop(_) => {}
         }
-        match call.leg.current().phase() {
+        match call.model.current().phase() {
             Phase::Dialling { .. } => call.timers.set(Timer::Dial, now + DIAL_TIMEOUT),
             Phase::Configuring(_) => call.timers.set(Timer::Configure, now + CONFIGURE_TIMEOUT),
-            Phase::Draining if matches!(call.state, State::Away(_)) => {}
+            Phase::Draining if call.is_away() => {}
             Phase::Draining => call.timers.set(Timer::Redial, now),
             Phase::Ready(_) | Phase::Over => {}
         }
-        if !keep_playback && let Some(playback) = call.state.playback_mut() {
+        if !keep_playback && let Some(playback) = call.phone.playback() {
             let was_speaking = playback.is_unheard(now) && !call.wait.is_filled();
-            playback.interrupt(now);
-            *playback = Playback::default();
+            call.phone.begin_ledger(now);
             call.wait.forget_ledger();
-            call.epoch += 1;
             call.floor.forget_responses();
             call.sayings.ask_again();
             call.clear_phone();
-            if was_speaking && call.leg.is_ready() {
+            if was_speaking && call.model.is_ready() {
                 call.ask_for_answer(None);
             }
         }
@@ -125,14 +117,10 @@ impl Call {
     /// before one.
     #[must_use]
     pub fn salvage(&self) -> Option<Salvage> {
-        let stream = self.state.stream()?;
         Some(Salvage {
+            phone: self.phone.remains()?,
             setup: self.setup.clone(),
-            call: stream.call,
-            stream: stream.sid,
-            agent_heard: stream.agent_heard,
-            epoch: self.epoch,
-            leg: self.leg.remains(),
+            model: self.model.remains(),
             resumes: self.resumes(),
             before_ms: self.before_ms(),
             tally: self.tally.clone(),
@@ -144,28 +132,18 @@ impl Call {
     #[must_use]
     pub fn rebuild_from_checkpoint(remains: Salvage, checkpoint: &Checkpoint, now: Time) -> Self {
         let mut call = Self::bare(remains.setup);
-        // The ledger of before is given up: its marks must not be taken for those of the new one.
-        call.epoch = remains.epoch + 1;
-        call.leg = ModelLeg::after(remains.leg, call.setup.seed);
+        call.phone = PhoneLeg::after(remains.phone, now);
+        call.model = ModelLeg::after(remains.model, call.setup.seed);
         call.tally = remains.tally;
-        call.state = State::Media(Stream {
-            sid: remains.stream,
-            call: remains.call,
-            playback: Playback::default(),
-            since: now,
-            sequence: None,
-            clock: CallerClock::default(),
-            agent_heard: remains.agent_heard,
-        });
-        let state = call.state.name();
+        let state = call.state();
         call.report(Report::State(state));
         call.clear_phone();
-        let open = [remains.leg.standby, Some(remains.leg.current)];
+        let open = [remains.model.standby, Some(remains.model.current)];
         for id in open.into_iter().flatten() {
             call.effects.push_back(Effect::CloseModel(id));
         }
         call.load_checkpoint(checkpoint, remains.resumes, remains.before_ms, now);
-        if remains.agent_heard {
+        if remains.phone.agent_heard {
             call.told_of_return();
         }
         call.promise_again(checkpoint);

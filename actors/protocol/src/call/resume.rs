@@ -7,7 +7,6 @@ use super::closing::Farewell;
 use super::context_notes::Notes;
 use super::effect::{Effect, Report};
 use super::outcome::{EndReason, NextStep, Returned};
-use super::state::State;
 use super::{Call, CallSetup};
 use crate::checkpoint::{Checkpoint, MAX_BYTES, Standing};
 use crate::conversation::{Conversation, KeptTurn};
@@ -117,14 +116,7 @@ impl Call {
         // Costs are small and never negative.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let cost_micro_usd = (self.tally.cost_usd * MICRO).round() as u64;
-        let lasted = match &self.state {
-            State::Stop(ended) => ended.at,
-            State::Accepted(_)
-            | State::Connected(_)
-            | State::Start(_)
-            | State::Media(_)
-            | State::Away(_) => now,
-        };
+        let lasted = self.phone.ended().map_or(now, |ended| ended.at);
         Checkpoint {
             agent: self.setup.agent.name.clone(),
             from: None,
@@ -153,8 +145,8 @@ impl Call {
 
     fn standing(&self) -> Standing {
         let to = self.closing.destination().cloned();
-        match (&self.state, self.closing.reason()) {
-            (State::Stop(ended), _) if ended.reason.next_step() != NextStep::Reconnect => {
+        match (self.phone.ended(), self.closing.reason()) {
+            (Some(ended), _) if ended.reason.next_step() != NextStep::Reconnect => {
                 let reason = ended.reason;
                 let to = to.filter(|_| reason == EndReason::Transferred);
                 Standing::Over { reason, to }
@@ -170,7 +162,7 @@ impl Call {
         let mut bytes = 0;
         let turns: Vec<_> = self.conversation.turns().collect();
         for turn in turns.into_iter().rev() {
-            let playback = self.state.playback();
+            let playback = self.phone.playback();
             let so_far = playback.and_then(|playback| {
                 let heard_ms = playback.heard_ms_of(&turn.item, now)?;
                 Some((heard_ms, playback.received_ms_of(&turn.item)?))
@@ -187,7 +179,7 @@ impl Call {
 
     /// A checkpoint is due, once this step is done.
     pub(super) fn keep(&mut self) {
-        self.unsaved = self.state.known().is_some();
+        self.unsaved = self.phone.known().is_some();
     }
 
     /// Has the checkpoint written if one is due.
@@ -297,7 +289,7 @@ impl Call {
     /// The call ends, and the caller has not heard the agent again.
     pub(super) fn tell_if_resuming_failed(&mut self, reason: EndReason, now: Time) {
         let waited = self
-            .state
+            .phone
             .stream()
             .filter(|stream| !stream.agent_heard)
             .map(|stream| now.millis_since(stream.since));

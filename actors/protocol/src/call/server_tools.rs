@@ -102,7 +102,7 @@ impl Call {
 
     /// The server did not reach a server of tools.
     pub(super) fn on_tools_unlisted(&mut self) {
-        if !self.leg.is_ready() {
+        if !self.model.is_ready() {
             return;
         }
         let (tool, result) = (UNNAMED.to_owned(), "unlisted");

@@ -39,7 +39,7 @@ impl Call {
 
     /// The longest call is near its end: the model is told, and asked to say so unless the caller speaks or is owed an answer.
     pub(super) fn on_wrap_up(&mut self) {
-        if !self.leg.is_ready() || self.closing.is_pending() {
+        if !self.model.is_ready() || self.closing.is_pending() {
             return;
         }
         self.ask_model(ModelCommand::Tell {
@@ -79,7 +79,7 @@ impl Call {
             return;
         }
         let quiet = self.floor.is_quiet(self.around(now))
-            && self.state.stream().is_some()
+            && self.phone.stream().is_some()
             && self.keys.is_empty();
         self.watch_tool_filler(quiet, now);
         if !quiet || self.runs.awaits() {

@@ -161,8 +161,8 @@ impl Call {
     /// The call's row.
     #[must_use]
     pub fn snapshot(&self, now: Time) -> Snapshot {
-        let stream = self.state.stream();
-        let (ended, ended_at, last_stream) = match &self.state {
+        let stream = self.phone.stream();
+        let (ended, ended_at, last_stream) = match self.phone.state() {
             State::Stop(ended) => (
                 Some(ended.reason),
                 Some(ended.at),
@@ -181,7 +181,7 @@ impl Call {
         Snapshot {
             call_sid: self.call_sid(),
             stream_sid: stream.map(|stream| stream.sid).or(last_stream),
-            state: self.state.name(),
+            state: self.state(),
             ended,
             awaited_by: self.awaited_by(),
             transfer_to: self
@@ -193,8 +193,8 @@ impl Call {
             agent: self.setup.agent.name.clone(),
             duration_ms: ended_at.unwrap_or(now).as_millis(),
             model: ModelSnapshot {
-                state: self.leg.label(),
-                session_id: self.leg.name(),
+                state: self.model.label(),
+                session_id: self.model.name(),
                 model: self.setup.agent.model.clone(),
                 reconnects: self.tally.reconnects,
             },
@@ -220,12 +220,12 @@ impl Call {
     #[must_use]
     pub fn detail(&self, now: Time) -> Detail {
         let totals = self
-            .state
+            .phone
             .stream()
             .map(|stream| stream.playback.totals(now))
             .unwrap_or_default();
         let violations = self.tally.violations.iter();
-        let session = self.leg.ready();
+        let session = self.model.ready();
         Detail {
             turns: self.conversation.turns().cloned().collect(),
             tools: self.tool_rows(now),

@@ -1,6 +1,7 @@
 //! The states of a call; each owns what only makes sense in it.
 
 use super::outcome::EndReason;
+use crate::phone::gaps::CallerClock;
 use crate::phone::playback::Playback;
 use crate::phone::{CallSid, StreamSid};
 use crate::time::Time;
@@ -30,6 +31,12 @@ pub enum State {
     Stop(Ended),
 }
 
+impl Default for State {
+    fn default() -> Self {
+        Self::Accepted(Opening::default())
+    }
+}
+
 /// Before `start`: nothing can be sent to Twilio.
 #[derive(Debug, Default)]
 pub struct Opening {
@@ -51,12 +58,34 @@ pub struct Stream {
     /// Sequence number of the last message, to see gaps.
     pub sequence: Option<u64>,
     /// Finds holes in the caller's audio.
-    pub clock: crate::phone::gaps::CallerClock,
+    pub clock: CallerClock,
     /// Whether any of the agent's audio has left.
     pub agent_heard: bool,
 }
 
 impl Stream {
+    /// A stream whose `start` has come.
+    pub(super) fn begin(sid: StreamSid, call: CallSid, playback: Playback, now: Time) -> Self {
+        Self {
+            sid,
+            call,
+            playback,
+            since: now,
+            sequence: None,
+            clock: CallerClock::default(),
+            agent_heard: false,
+        }
+    }
+
+    /// The number of a message of audio came, if it has one; whether others are missing before it.
+    pub(super) fn take_sequence(&mut self, sequence: Option<u64>) -> bool {
+        let Some(sequence) = sequence else {
+            return false;
+        };
+        let last = self.sequence.replace(sequence);
+        last.is_some_and(|last| sequence > last.saturating_add(1))
+    }
+
     /// A message that is not audio came: Twilio numbers all of them in one sequence.
     pub fn count_message(&mut self) {
         self.sequence = self.sequence.map(|last| last.saturating_add(1));
@@ -139,6 +168,18 @@ impl State {
             Self::Start(stream) | Self::Media(stream) => Some(stream),
             Self::Accepted(_) | Self::Connected(_) | Self::Away(_) | Self::Stop(_) => None,
         }
+    }
+
+    /// The caller is heard: a stream that has begun is in `media`.
+    pub(super) fn enter_media(&mut self) {
+        *self = match std::mem::take(self) {
+            Self::Start(stream) => Self::Media(stream),
+            other @ (Self::Accepted(_)
+            | Self::Connected(_)
+            | Self::Away(_)
+            | Self::Media(_)
+            | Self::Stop(_)) => other,
+        };
     }
 
     /// The call and its stream, or the stream that was lost last.

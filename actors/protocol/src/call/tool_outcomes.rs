@@ -35,7 +35,7 @@ impl Call {
         if !is_news {
             return;
         }
-        if !self.leg.is_ready() {
+        if !self.model.is_ready() {
             // The next session learns it from its briefing.
             self.floor.owe();
             return;

@@ -117,7 +117,7 @@ impl Call {
     /// The call's SID, from `start` or the ticket.
     #[must_use]
     pub fn call_sid(&self) -> Option<CallSid> {
-        let known = self.state.known();
+        let known = self.phone.known();
         known.map(|(call, _)| call).or(self.setup.call)
     }
 
@@ -219,7 +219,7 @@ impl Call {
             tool: run.tool.clone(),
             number: run.number,
         });
-        if run.effects && self.state.stream().is_some() {
+        if run.effects && self.phone.stream().is_some() {
             // Before the effect: an owner that goes on with the call must know that it may have happened.
             self.effects.push_back(Effect::Checkpoint);
         }
@@ -355,7 +355,7 @@ impl Call {
 
     /// The deadline of some run has come: the model is told so, and the caller need not wait.
     pub(super) fn on_tool_due(&mut self, now: Time) {
-        let has_session = self.leg.is_ready();
+        let has_session = self.model.is_ready();
         let mut overdue = Vec::new();
         for run in &mut self.runs.live {
             if run.late || run.due > now {

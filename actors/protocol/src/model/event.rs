@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::audio::AudioFormat;
 use crate::audio::payload::Payload;
 use crate::ids::ModelId;
+use crate::model::config_part::Naming;
 use crate::wire::{ReadError, SocketFault};
 
 /// What the realtime session brings, in words that fit any realtime model.
@@ -134,8 +135,8 @@ pub enum ModelEvent {
     Rejected(SocketFault),
     /// The socket is closed.
     Closed {
-        /// The WebSocket close code, if the peer sent one.
-        code: Option<u16>,
+        /// What its end means.
+        why: ModelClose,
         /// The reason given, clipped.
         reason: String,
         /// Since the server's last sign of life.
@@ -208,6 +209,51 @@ pub enum Refusal {
     Network,
 }
 
+impl Refusal {
+    /// Whether every further attempt would be refused, too.
+    #[must_use]
+    pub const fn is_fatal(&self) -> bool {
+        match self {
+            Self::Status(status) | Self::Later { status, .. } => {
+                matches!(status, 400..=407 | 410..=428 | 430..=499)
+            }
+            Self::Timeout | Self::Network => false,
+        }
+    }
+}
+
+/// Why a session's socket was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelClose {
+    /// The session is over; another can be opened.
+    SessionOver,
+    /// No session is to be had: key, billing or model.
+    Refused,
+    /// The server closed it for another reason.
+    Other,
+    /// It broke.
+    Reset,
+}
+
+impl ModelClose {
+    /// Its name in metrics and logs.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::SessionOver => "session_over",
+            Self::Refused => "refused",
+            Self::Other => "closed",
+            Self::Reset => "reset",
+        }
+    }
+
+    /// Whether every further attempt would end so, too.
+    #[must_use]
+    pub const fn is_fatal(self) -> bool {
+        matches!(self, Self::Refused)
+    }
+}
+
 /// A complete item of a response.
 #[derive(Clone, Debug)]
 pub struct ItemDone {
@@ -268,6 +314,8 @@ pub struct ResponseDone {
     pub server_calls: u32,
     /// Tokens used, where reported.
     pub usage: Option<Usage>,
+    /// What they cost, in US dollars, where the session knows its prices.
+    pub dollars: f64,
 }
 
 /// The ways a response can end.
@@ -289,6 +337,24 @@ pub enum ResponseStatus {
     Other,
 }
 
+/// What an error asks of us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// A race that needs nothing done.
+    Benign,
+    /// A response was asked for while another ran.
+    AlreadyResponding,
+    /// Our configuration is not taken as it is, or something else we asked for.
+    #[default]
+    Configuration,
+    /// Try again, not before this long.
+    Transient(Duration),
+    /// The session is over; another can be opened.
+    SessionOver,
+    /// No call can be served: key, quota, billing or model.
+    Fatal,
+}
+
 /// An error as the server words it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct ModelError {
@@ -302,6 +368,12 @@ pub struct ModelError {
     pub param: Option<String>,
     /// The client event it answers.
     pub event_id: Option<String>,
+    /// What it means, as the reader of the dialect understands it.
+    #[serde(skip)]
+    pub class: ErrorClass,
+    /// The parts of a configuration that it names, or may name.
+    #[serde(skip)]
+    pub names: Vec<Naming>,
 }
 
 /// Tokens used by a response.
@@ -330,4 +402,19 @@ pub struct RateLimit {
     pub remaining: u64,
     /// Seconds until it is full again.
     pub reset_seconds: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_key_is_final_and_a_busy_server_is_not() {
+        for status in [400, 401, 403, 404] {
+            assert!(Refusal::Status(status).is_fatal(), "{status}");
+        }
+        for status in [408, 409, 429, 500, 502, 503] {
+            assert!(!Refusal::Status(status).is_fatal(), "{status}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod command;
+pub mod config_part;
 pub mod event;
 pub mod handover;
 pub mod openai;

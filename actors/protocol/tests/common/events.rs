@@ -12,6 +12,7 @@ use call_protocol::model::command::{SessionOptions, SessionSetup, TurnDetection,
 use call_protocol::model::event::{
     ItemDone, ItemKind, ModelError, ModelEvent, Refusal, ResponseDone, ResponseStatus, SessionInfo,
 };
+use call_protocol::model::openai;
 use call_protocol::model::session::SessionId;
 use call_protocol::phone::event::{CallerAudio, MediaFormat, PhoneEvent, StreamStart};
 use call_protocol::phone::{AccountSid, CallSid, StreamSid};
@@ -349,6 +350,7 @@ pub(crate) fn done_as(response: &str, status: ResponseStatus, spoken_items: u32)
         last_message: None,
         server_calls: 0,
         usage: None,
+        dollars: 0.0,
     };
     model(ModelEvent::ResponseDone(Box::new(done)))
 }
@@ -365,6 +367,7 @@ pub(crate) fn message_done(response: &str, item: &str, spoken_items: u32) -> Eve
         last_message: Some(id(item)),
         server_calls: 0,
         usage: None,
+        dollars: 0.0,
     };
     model(ModelEvent::ResponseDone(Box::new(done)))
 }
@@ -381,6 +384,7 @@ pub(crate) fn done_with_tools(response: &str, tool_calls: u32) -> Event {
         last_message: None,
         server_calls: 0,
         usage: None,
+        dollars: 0.0,
     };
     model(ModelEvent::ResponseDone(Box::new(done)))
 }
@@ -397,6 +401,7 @@ pub(crate) fn done_with_server_calls(response: &str, server_calls: u32) -> Event
         last_message: None,
         server_calls,
         usage: None,
+        dollars: 0.0,
     };
     model(ModelEvent::ResponseDone(Box::new(done)))
 }
@@ -406,13 +411,14 @@ pub(crate) fn failed(response: &str, error: ModelError) -> Event {
 }
 
 pub(crate) fn complaint(code: &str, message: &str, event_id: Option<&str>) -> ModelError {
-    ModelError {
+    openai::errors::understood(ModelError {
         kind: "invalid_request_error".to_owned(),
         code: Some(code.to_owned()),
         message: message.to_owned(),
         param: None,
         event_id: event_id.map(ToOwned::to_owned),
-    }
+        ..ModelError::default()
+    })
 }
 
 pub(crate) fn error(error: ModelError) -> Event {
@@ -427,7 +433,7 @@ pub(crate) fn model_closed(code: Option<u16>) -> Event {
 pub(crate) fn model_closed_after(code: Option<u16>, quiet_ms: u64) -> Event {
     let (reason, quiet) = (String::new(), Duration::from_millis(quiet_ms));
     model(ModelEvent::Closed {
-        code,
+        why: openai::errors::close_of(code),
         reason,
         quiet,
     })

@@ -7,7 +7,7 @@ use call_protocol::audio::payload::PayloadError;
 use call_protocol::call::event::{Event, OperatorEvent, OperatorText};
 use call_protocol::call::outcome::{ConsultEvent, Destination, Unreached};
 use call_protocol::model::event::{
-    ItemDone, ItemKind, ModelEvent, RateLimit, Refusal, ResponseStatus,
+    ItemDone, ItemKind, ModelClose, ModelEvent, RateLimit, Refusal, ResponseStatus,
 };
 use call_protocol::phone::CallSid;
 use call_protocol::phone::event::{CallerAudio, MediaFormat, PhoneEvent, StreamStart};
@@ -211,7 +211,7 @@ events! {
         "unusable": standby(ModelEvent::Unusable(ReadError::Malformed)),
         "rejected": standby(ModelEvent::Rejected(SocketFault::TooLarge)),
         "stuck": standby(ModelEvent::Unresponsive),
-        "closed": standby(ModelEvent::Closed { code: Some(1_001), reason: String::new(), quiet: Duration::ZERO }),
+        "closed": standby(ModelEvent::Closed { why: ModelClose::SessionOver, reason: String::new(), quiet: Duration::ZERO }),
     ],
     Event::Tool(_) => "tool.finished": [
         "": tool_finished(1, ToolResult::Ok, r#"{"found":true}"#),

@@ -189,6 +189,15 @@ impl Engine {
             Fault::Binary { .. } => {
                 outbox.push(Outgoing::Frames(vec![Message::binary(vec![0xFF; 160])]));
             }
+            Fault::NotUtf8 { .. } => {
+                let frame = Frame::message(vec![0xC3, 0x28], OpCode::Data(Data::Text), true);
+                outbox.push(Outgoing::Frames(vec![Message::Frame(frame)]));
+            }
+            Fault::ReservedBit { .. } => {
+                let mut frame = Frame::message("{}", OpCode::Data(Data::Text), true);
+                frame.header_mut().rsv1 = true;
+                outbox.push(Outgoing::Frames(vec![Message::Frame(frame)]));
+            }
             Fault::Pings { count, .. } => {
                 let ping = Message::Ping(Bytes::from_static(b"!"));
                 outbox.push(Outgoing::Frames(vec![ping; count as usize]));

@@ -96,6 +96,10 @@ pub enum Fault {
     },
     /// A binary frame.
     Binary { when: When },
+    /// A text frame that is not UTF-8.
+    NotUtf8 { when: When },
+    /// A text frame with a reserved bit, as a compressed one has.
+    ReservedBit { when: When },
     /// Pings, one behind the other.
     Pings {
         /// How many.
@@ -172,6 +176,8 @@ impl Fault {
             | Self::Malformed { when }
             | Self::Text { when, .. }
             | Self::Binary { when }
+            | Self::NotUtf8 { when }
+            | Self::ReservedBit { when }
             | Self::Pings { when, .. }
             | Self::Fragments { when, .. }
             | Self::Oversized { when, .. }

@@ -6,9 +6,10 @@ use super::Role;
 use crate::call::Call;
 use crate::call::effect::{Peer, Report};
 use crate::ids::PartKey;
-use crate::model::event::{ItemDone, ItemKind, ModelError, ModelEvent, RateLimit};
-use crate::model::openai::errors::{Class, classify};
-use crate::model::openai::refused::Part;
+use crate::model::config_part::Part;
+use crate::model::event::{
+    ErrorClass, ItemDone, ItemKind, ModelClose, ModelError, ModelEvent, RateLimit,
+};
 use crate::model::session::{Extent, SessionId};
 use crate::time::Time;
 use crate::wire::ReadError;
@@ -20,7 +21,7 @@ impl Call {
             // The sockets are being closed; what they still say is late.
             return;
         }
-        match self.leg.role_of(id) {
+        match self.model.role_of(id) {
             Some(Role::Current) => self.on_current(event, now),
             Some(Role::Standby) => self.on_standby(event, now),
             None => self.violation(Peer::Model, "outside_session"),
@@ -28,7 +29,7 @@ impl Call {
     }
 
     fn on_current(&mut self, event: ModelEvent, now: Time) {
-        if !self.leg.current().may_bring(&event) {
+        if !self.model.current().may_bring(&event) {
             // Left over from a socket that was given up: what it says must neither be heard nor answered.
             self.violation(Peer::Model, "outside_session");
             return;
@@ -81,7 +82,7 @@ impl Call {
                 if !self.transcribes() {
                     self.on_real_turn(now);
                 }
-                if self.leg.ready().is_some_and(|session| !session.answers) {
+                if self.model.ready().is_some_and(|session| !session.answers) {
                     self.ask_for_answer(None);
                 }
             }
@@ -130,9 +131,9 @@ impl Call {
             }
             ModelEvent::Rejected(fault) => {
                 self.violation(Peer::Model, fault.label());
-                self.on_model_closed(None, Duration::ZERO, now);
+                self.on_model_closed(ModelClose::Reset, Duration::ZERO, now);
             }
-            ModelEvent::Closed { code, quiet, .. } => self.on_model_closed(code, quiet, now),
+            ModelEvent::Closed { why, quiet, .. } => self.on_model_closed(why, quiet, now),
             ModelEvent::Unresponsive => self.on_model_stuck(now),
         }
     }
@@ -141,16 +142,16 @@ impl Call {
     fn transcribes(&self) -> bool {
         let options = self.setup.agent.session.options.as_ref();
         let is_wanted = options.is_some_and(|options| options.transcription.is_some());
-        let session = self.leg.ready();
+        let session = self.model.ready();
         let asks = session.is_none_or(|session| session.extent == Extent::All);
-        is_wanted && asks && !self.leg.is_left_out(&Part::Transcription)
+        is_wanted && asks && !self.model.is_left_out(&Part::Transcription)
     }
 
     /// A message that could not be used; a session with too many of them is left for another. The caller has done nothing
     /// wrong, and is still there.
     pub(in crate::call) fn bad_from_model(&mut self, role: Role, error: ReadError, now: Time) {
         self.violation(Peer::Model, error.label());
-        let session = self.leg.session_mut(role);
+        let session = self.model.session_mut(role);
         if session.is_some_and(|session| session.unusable(now)) {
             self.violation(Peer::Model, "too_many_bad_messages");
             self.lose_session(role, "bad_messages", false, now);
@@ -180,26 +181,26 @@ impl Call {
     }
 
     fn on_model_error(&mut self, error: ModelError, now: Time) {
-        let class = classify(&error);
+        let class = error.class;
         let request = error.event_id.clone().unwrap_or_default();
-        let about_session = self.leg.current().is_refusal(&error);
+        let about_session = self.model.current().is_refusal(&error);
         let refused = self
             .floor
-            .refused(&request, class == Class::AlreadyResponding);
-        let benign = class == Class::Benign || class == Class::AlreadyResponding;
+            .refused(&request, class == ErrorClass::AlreadyResponding);
+        let benign = class == ErrorClass::Benign || class == ErrorClass::AlreadyResponding;
         if !benign {
             self.report(Report::ModelComplains(Box::new(error.clone())));
         }
         match class {
             // The server was to answer the caller by itself, and could not while something went on that they did not cut.
-            Class::AlreadyResponding if request.is_empty() && self.floor.owes_answer() => {
+            ErrorClass::AlreadyResponding if request.is_empty() && self.floor.owes_answer() => {
                 self.floor.owe_after_running();
             }
-            Class::Benign | Class::AlreadyResponding => {}
-            Class::Configuration if about_session => {
+            ErrorClass::Benign | ErrorClass::AlreadyResponding => {}
+            ErrorClass::Configuration if about_session => {
                 self.ask_for_less(Role::Current, Some(&error), now);
             }
-            Class::Configuration => {
+            ErrorClass::Configuration => {
                 self.violation(Peer::Model, "refused_event");
                 if refused.is_some()
                     && let Some(command) = self.floor.ask_owed()
@@ -207,15 +208,15 @@ impl Call {
                     self.ask_model(command);
                 }
             }
-            Class::Transient(wait) => {
+            ErrorClass::Transient(wait) => {
                 self.violation(Peer::Model, "server_error");
                 if let Some(request) = refused {
                     let retry = self.floor.fail(request, None, wait);
                     self.answer_again(retry, now);
                 }
             }
-            Class::SessionOver => self.lose_model("session_over", false, now),
-            Class::Fatal => self.lose_model("refused", true, now),
+            ErrorClass::SessionOver => self.lose_model("session_over", false, now),
+            ErrorClass::Fatal => self.lose_model("refused", true, now),
         }
     }
 }

@@ -8,9 +8,8 @@ use crate::call::Call;
 use crate::call::effect::{Effect, Peer, Report};
 use crate::call::timers::Timer;
 use crate::model::command::{ModelCommand, SessionSetup, TurnDetection};
+use crate::model::config_part::Part;
 use crate::model::event::{ModelError, Refusal, SessionInfo};
-use crate::model::openai::errors::refusal_is_fatal;
-use crate::model::openai::refused::Part;
 use crate::model::session::{CONFIGURE_TIMEOUT, Configured, DIAL_TIMEOUT, Extent};
 use crate::time::Time;
 
@@ -39,19 +38,19 @@ pub(super) const fn wait_of(refusal: &Refusal) -> Option<Duration> {
 impl Call {
     /// Dials a session, to be used as soon as it is ready.
     pub(in crate::call) fn dial(&mut self, now: Time) {
-        let (id, give_up) = self.leg.dial(now);
+        let (id, give_up) = self.model.dial(now);
         self.timers
             .set(Timer::Dial, give_up.min(now + DIAL_TIMEOUT));
         self.effects.push_back(Effect::DialModel(id));
     }
 
     pub(super) fn on_opened(&mut self, role: Role, now: Time) {
-        let session = self.leg.session(role);
+        let session = self.model.session(role);
         let is_dialling = session.is_some_and(|session| session.dialling_since().is_some());
         // The next session would refuse what the present one has refused.
         let extent = match role {
             Role::Current => Some(Extent::All),
-            Role::Standby => self.leg.ready().map(|present| present.extent),
+            Role::Standby => self.model.ready().map(|present| present.extent),
         };
         let Some(extent) = extent.filter(|_| is_dialling) else {
             self.violation(Peer::Model, "opened_again");
@@ -68,7 +67,7 @@ impl Call {
     /// What sessions of this call are asked for: the agent's wish, without what was refused.
     pub(in crate::call) fn session_setup(&self) -> SessionSetup {
         let mut wish = self.setup.agent.session.clone();
-        for part in self.leg.left_out() {
+        for part in self.model.left_out() {
             part.leave_out(&mut wish);
         }
         if self.holds_back() {
@@ -82,7 +81,7 @@ impl Call {
 
     fn configure(&mut self, role: Role, extent: Extent, now: Time) {
         let setup = Box::new(extent.of(self.session_setup()));
-        let Some((id, request)) = self.leg.configure(role, extent) else {
+        let Some((id, request)) = self.model.configure(role, extent) else {
             return;
         };
         let command = ModelCommand::Configure { request, setup };
@@ -90,7 +89,7 @@ impl Call {
         let due = now + CONFIGURE_TIMEOUT;
         match role {
             Role::Current => {
-                let give_up = self.leg.wait_until(now);
+                let give_up = self.model.wait_until(now);
                 self.timers.set(Timer::Configure, give_up.min(due));
             }
             Role::Standby => self.timers.set(Timer::NextSession, due),
@@ -98,7 +97,7 @@ impl Call {
     }
 
     pub(super) fn on_created(&mut self, role: Role, info: SessionInfo) {
-        let session = self.leg.session_mut(role);
+        let session = self.model.session_mut(role);
         let is_news = session.is_some_and(|session| session.created(info));
         if !is_news && role == Role::Current {
             self.violation(Peer::Model, "session_created_again");
@@ -112,7 +111,7 @@ impl Call {
         {
             turns.never_interrupt();
         }
-        let Some(session) = self.leg.session_mut(role) else {
+        let Some(session) = self.model.session_mut(role) else {
             return;
         };
         match (session.configured(info, asked.as_ref()), role) {
@@ -142,7 +141,7 @@ impl Call {
         error: Option<&ModelError>,
         now: Time,
     ) {
-        let session = self.leg.session(role);
+        let session = self.model.session(role);
         let Some(extent) = session.and_then(|session| session.asked_for()) else {
             return;
         };
@@ -157,12 +156,12 @@ impl Call {
         let wish = self.session_setup();
         let less = extent.less(&wish);
         let asked = extent.of(wish);
-        let named = error.and_then(|error| Part::named_by(error, &asked));
+        let named = error.and_then(|error| Part::named_by(&error.names, &asked));
         let Some(part) = named else {
             return less;
         };
         let (kind, name) = (part.kind(), part.name());
-        if !self.leg.leave_out(part) {
+        if !self.model.leave_out(part) {
             return less;
         }
         self.violation(Peer::Model, kind);
@@ -173,7 +172,7 @@ impl Call {
     /// How the caller's turns are asked to be found.
     pub(in crate::call) fn turn_detection(&self) -> Option<TurnDetection> {
         let options = self.setup.agent.session.options.as_ref()?;
-        let is_refused = self.leg.is_left_out(&Part::Turns);
+        let is_refused = self.model.is_left_out(&Part::Turns);
         options.turns.clone().filter(|_| !is_refused)
     }
 
@@ -188,14 +187,14 @@ impl Call {
     /// The session to be used could not be dialled.
     pub(super) fn on_refused(&mut self, refusal: &Refusal, now: Time) {
         let result = label_of(refusal);
-        if self.leg.current().dialling_since().is_none() {
+        if self.model.current().dialling_since().is_none() {
             self.violation(Peer::Model, "refused_late");
             return;
         }
         self.timers.stop(Timer::Dial);
         let named = wait_of(refusal);
         self.report_dialled(result, named);
-        self.lose_model_until(result, refusal_is_fatal(refusal), named, now);
+        self.lose_model_until(result, refusal.is_fatal(), named, now);
     }
 
     pub(in crate::call) fn report_dialled(

@@ -8,8 +8,7 @@ use crate::call::outcome::EndReason;
 use crate::call::timers::Timer;
 use crate::call::{Call, Greeting};
 use crate::model::command::{ModelCommand, Role as Speaker};
-use crate::model::event::Refusal;
-use crate::model::openai::errors::close_is_fatal;
+use crate::model::event::{ModelClose, Refusal};
 use crate::model::replay::{
     briefing, briefing_after_deafness, briefing_after_silence, briefing_after_transfer,
 };
@@ -20,17 +19,17 @@ impl Call {
     /// The session is ready that was waited for.
     pub(super) fn on_ready(&mut self, dialled: Time, now: Time) {
         self.timers.stop(Timer::Configure);
-        self.leg.up();
-        let again = self.leg.had_one();
+        self.model.up();
+        let again = self.model.had_one();
         self.begin_session(now);
         self.report(Report::ModelReady {
-            session: self.leg.name(),
+            session: self.model.name(),
             after_ms: now.millis_since(dialled),
             again,
         });
         let agent = self.setup.agent.clone();
         let clip_played = matches!(agent.greeting, Greeting::Clip { .. })
-            && self.state.stream().is_some()
+            && self.phone.stream().is_some()
             && self.is_heard_here(now);
         let unheard = self.floor.take_unheard();
         let has_past = again || self.resumes() > 0;
@@ -73,8 +72,8 @@ impl Call {
 
     /// There is a session to talk to, the first or another one.
     pub(in crate::call) fn begin_session(&mut self, now: Time) {
-        self.leg.begin();
-        let session = self.leg.ready();
+        self.model.begin();
+        let session = self.model.ready();
         if session.is_some_and(|session| session.guard.is_transcoding()) {
             self.report(Report::Transcoding);
         }
@@ -89,7 +88,7 @@ impl Call {
 
     /// The model learns what was said in its name, where it listens; whichever of clip and session comes last tells it.
     pub(in crate::call) fn tell_of_clip(&mut self, text: &str) {
-        if self.leg.is_ready() {
+        if self.model.is_ready() {
             let (role, text) = (Speaker::Assistant, text.to_owned());
             self.ask_model(ModelCommand::Tell { role, text });
         }
@@ -103,37 +102,30 @@ impl Call {
     /// The same, on this media socket.
     pub(in crate::call) fn is_heard_here(&self, now: Time) -> bool {
         let under_way = self
-            .state
+            .phone
             .playback()
             .is_some_and(|playback| playback.is_unheard(now) && !self.is_filled());
         under_way || self.agent_heard_bytes(now) > 0
     }
 
-    pub(super) fn on_model_closed(&mut self, code: Option<u16>, quiet: Duration, now: Time) {
-        match self.leg.current().phase() {
+    pub(super) fn on_model_closed(&mut self, why: ModelClose, quiet: Duration, now: Time) {
+        match self.model.current().phase() {
             Phase::Draining | Phase::Over => {}
             Phase::Dialling { .. } => self.on_refused(&Refusal::Network, now),
             Phase::Configuring(_) | Phase::Ready(_) => {
-                let fatal = code.is_some_and(close_is_fatal);
-                let why = match code {
-                    Some(1001) => "session_over",
-                    Some(3000 | 4000 | 1008) => "refused",
-                    Some(_) => "closed",
-                    None => "reset",
-                };
                 // A path that breaks often swallows everything for a while before anybody is told.
-                let is_missed = !self.floor.caller_speaks() && self.utterance.outlasts(quiet, now);
-                if is_missed && self.leg.is_ready() {
+                let is_missed = !self.floor.caller_speaks() && self.phone.outlasts(quiet, now);
+                if is_missed && self.model.is_ready() {
                     self.floor.nobody_heard();
                 }
-                self.lose_model(why, fatal, now);
+                self.lose_model(why.label(), why.is_fatal(), now);
             }
         }
     }
 
     /// The session gave no sign of life for long: whatever the caller said meanwhile, nobody has heard it.
     pub(super) fn on_model_stuck(&mut self, now: Time) {
-        match self.leg.current().phase() {
+        match self.model.current().phase() {
             Phase::Draining | Phase::Over => {}
             Phase::Dialling { .. } => self.on_refused(&Refusal::Timeout, now),
             Phase::Configuring(_) => self.lose_model("stuck", false, now),
@@ -186,13 +178,13 @@ impl Call {
         }
         self.drop_standby();
         self.effects
-            .push_back(Effect::CloseModel(self.leg.current().id()));
+            .push_back(Effect::CloseModel(self.model.current().id()));
         self.floor.lost_session();
         self.break_off_session(now);
         let wait = if fatal {
             None
         } else {
-            self.leg.failed(named, now)
+            self.model.failed(named, now)
         };
         self.report(Report::ModelLost {
             why,
@@ -200,11 +192,11 @@ impl Call {
         });
         match wait {
             Some(wait) => {
-                self.leg.let_go();
+                self.model.let_go();
                 self.timers.set(Timer::Redial, now + wait);
             }
             None => {
-                self.leg.give_up();
+                self.model.give_up();
                 if self.closing.is_pending() {
                     // What is left of the farewell needs no model.
                     return;
@@ -226,7 +218,7 @@ impl Call {
         self.forget_tools();
         self.sayings.ask_again();
         self.closing.session_lost();
-        if let Some(playback) = self.state.playback_mut() {
+        if let Some(playback) = self.phone.playback_mut() {
             playback.break_off();
             self.floor.still_playing(playback.responses().cloned());
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::audio::payload::Payload;
 use crate::ids::ModelId;
 use crate::model::backoff::Backoff;
-use crate::model::openai::refused::Part;
+use crate::model::config_part::Part;
 use crate::model::preroll::Preroll;
 use crate::model::session::{Extent, ModelSession, Phase, Ready, SessionId};
 use crate::time::Time;

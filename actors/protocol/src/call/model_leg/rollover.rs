@@ -11,9 +11,8 @@ use crate::call::Call;
 use crate::call::effect::{Effect, Peer, Report};
 use crate::call::timers::Timer;
 use crate::model::command::{ModelCommand, Role as Speaker};
-use crate::model::event::{ModelError, ModelEvent};
+use crate::model::event::{ErrorClass, ModelError, ModelEvent};
 use crate::model::handover;
-use crate::model::openai::errors::{Class, classify, close_is_fatal, refusal_is_fatal};
 use crate::model::replay::DEAF;
 use crate::model::session::{CONFIGURE_TIMEOUT, DIAL_TIMEOUT, Phase};
 use crate::time::Time;
@@ -64,23 +63,23 @@ impl Plan {
 impl Call {
     /// A session begins: plans the one after it.
     pub(super) fn plan_next_session(&mut self, now: Time) {
-        let Some(session) = self.leg.ready() else {
+        let Some(session) = self.model.ready() else {
             return;
         };
         let life = lifetime(session.expires_at, self.setup.accepted_at, now);
         let plan = Plan::of(life, now);
-        self.leg.plan(plan);
+        self.model.plan(plan);
         self.timers.set(Timer::NextSession, plan.open);
         self.timers.set(Timer::TakeNext, plan.latest);
     }
 
     /// Timers after a fault in a step.
     pub(in crate::call) fn watch_next_session(&mut self, now: Time) {
-        let Some(plan) = self.leg.planned().filter(|_| self.leg.is_ready()) else {
+        let Some(plan) = self.model.planned().filter(|_| self.model.is_ready()) else {
             return;
         };
         self.timers.set(Timer::TakeNext, plan.latest);
-        let due = match self.leg.session(Role::Standby).map(|next| next.phase()) {
+        let due = match self.model.session(Role::Standby).map(|next| next.phase()) {
             None => plan.open.max(now),
             Some(Phase::Dialling { .. }) => now + DIAL_TIMEOUT,
             Some(Phase::Configuring(_)) => now + CONFIGURE_TIMEOUT,
@@ -91,16 +90,16 @@ impl Call {
 
     /// It is time to open the next session, or that took too long.
     pub(in crate::call) fn on_next_session_due(&mut self, now: Time) {
-        if !self.leg.is_ready() {
+        if !self.model.is_ready() {
             return;
         }
-        match self.leg.session(Role::Standby).map(|next| next.phase()) {
+        match self.model.session(Role::Standby).map(|next| next.phase()) {
             // A call that says goodbye needs none, unless it goes on after all.
             None if self.closing.is_pending() => {
                 self.timers.set(Timer::NextSession, now + TRY_AGAIN);
             }
             None => {
-                let id = self.leg.dial_standby(now);
+                let id = self.model.dial_standby(now);
                 self.timers.set(Timer::NextSession, now + DIAL_TIMEOUT);
                 self.effects.push_back(Effect::DialModel(id));
             }
@@ -119,7 +118,7 @@ impl Call {
             ModelEvent::Refused(refusal) => {
                 let result = label_of(&refusal);
                 self.report_dialled(result, wait_of(&refusal));
-                self.standby_failed(result, refusal_is_fatal(&refusal), now);
+                self.standby_failed(result, refusal.is_fatal(), now);
             }
             ModelEvent::SessionCreated(info) => self.on_created(role, info),
             ModelEvent::SessionConfigured(info) => self.on_configured(role, &info, now),
@@ -128,8 +127,8 @@ impl Call {
                 self.violation(Peer::Model, fault.label());
                 self.standby_failed("closed", false, now);
             }
-            ModelEvent::Closed { code, .. } => {
-                self.standby_failed("closed", code.is_some_and(close_is_fatal), now);
+            ModelEvent::Closed { why, .. } => {
+                self.standby_failed("closed", why.is_fatal(), now);
             }
             ModelEvent::Unresponsive => self.standby_failed("stuck", false, now),
             ModelEvent::RateLimits(limits) => self.on_rate_limits(&limits),
@@ -158,23 +157,23 @@ impl Call {
     pub(super) fn on_standby_ready(&mut self) {
         let told = self.conversation.settled();
         let text = handover::briefing(self.conversation.turns_before(told));
-        if let Some(id) = self.leg.session(Role::Standby).map(|next| next.id()) {
+        if let Some(id) = self.model.session(Role::Standby).map(|next| next.id()) {
             let role = Speaker::System;
             let command = ModelCommand::Tell { role, text };
             self.effects.push_back(Effect::ToModel(id, command));
         }
         self.timers.stop(Timer::NextSession);
-        self.leg.told_standby(told);
+        self.model.told_standby(told);
     }
 
     fn on_standby_error(&mut self, error: ModelError, now: Time) {
-        let class = classify(&error);
+        let class = error.class;
         self.report(Report::ModelComplains(Box::new(error.clone())));
         match class {
-            Class::Configuration => self.ask_for_less(Role::Standby, Some(&error), now),
-            Class::SessionOver => self.standby_failed("session_over", false, now),
-            Class::Fatal => self.standby_failed("refused", true, now),
-            Class::Benign | Class::AlreadyResponding | Class::Transient(_) => {}
+            ErrorClass::Configuration => self.ask_for_less(Role::Standby, Some(&error), now),
+            ErrorClass::SessionOver => self.standby_failed("session_over", false, now),
+            ErrorClass::Fatal => self.standby_failed("refused", true, now),
+            ErrorClass::Benign | ErrorClass::AlreadyResponding | ErrorClass::Transient(_) => {}
         }
     }
 
@@ -183,7 +182,7 @@ impl Call {
         self.drop_standby();
         self.report(Report::RolloverFailed { why });
         if !fatal {
-            let due = self.leg.try_again(now);
+            let due = self.model.try_again(now);
             self.timers.set_or_stop(Timer::NextSession, due);
         }
     }
@@ -191,14 +190,14 @@ impl Call {
     /// Lets go of the next session.
     pub(in crate::call) fn drop_standby(&mut self) {
         self.timers.stop(Timer::NextSession);
-        if let Some(id) = self.leg.drop_standby() {
+        if let Some(id) = self.model.drop_standby() {
             self.effects.push_back(Effect::CloseModel(id));
         }
     }
 
     /// After every event but a frame: takes the next session if nobody speaks and nothing is under way.
     pub(in crate::call) fn take_next_between_turns(&mut self, now: Time) {
-        let is_pause = self.leg.has_next()
+        let is_pause = self.model.has_next()
             && self.floor.is_pause(self.around(now))
             && self.keys.is_empty()
             && self.preroll.is_empty()
@@ -210,14 +209,14 @@ impl Call {
 
     /// The present session is about to be ended by its server.
     pub(in crate::call) fn on_take_next_due(&mut self, now: Time) {
-        if self.leg.is_ready() {
+        if self.model.is_ready() {
             self.take_standby("forced", now);
         }
     }
 
     /// Goes on with the next session, if it waits; false if there is none.
     pub(super) fn take_standby(&mut self, result: &'static str, now: Time) -> bool {
-        if !self.leg.has_next() {
+        if !self.model.has_next() {
             return false;
         }
         let caller_speaks = self.floor.caller_speaks();
@@ -226,7 +225,7 @@ impl Call {
             old,
             told,
             mut recent,
-        }) = self.leg.take_standby()
+        }) = self.model.take_standby()
         else {
             return false;
         };
@@ -237,7 +236,7 @@ impl Call {
         self.effects.push_back(Effect::CloseModel(old));
         self.begin_session(now);
         self.report(Report::RolledOver {
-            session: self.leg.name(),
+            session: self.model.name(),
             result,
         });
         let since = self.conversation.turns_after(told);

@@ -2,24 +2,8 @@
 
 use std::time::Duration;
 
-use crate::model::event::{ModelError, Refusal};
-
-/// What an error asks of us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// A race that needs nothing done.
-    Benign,
-    /// A response was asked for while another ran.
-    AlreadyResponding,
-    /// Our configuration is not taken as it is.
-    Configuration,
-    /// Try again, not before this long.
-    Transient(Duration),
-    /// The session is over; another can be opened.
-    SessionOver,
-    /// No call can be served: key, quota, billing or model.
-    Fatal,
-}
+use super::refused::names_in;
+use crate::model::event::{ErrorClass, ModelClose, ModelError};
 
 /// Codes and types after which every further attempt fails, and costs.
 const FATAL: [&str; 13] = [
@@ -67,7 +51,7 @@ pub fn is_of_the_account(error: &ModelError) -> bool {
         "missing_model",
         "beta_api_shape_disabled",
     ];
-    classify(error) == Class::Fatal && !of_agent.contains(&code)
+    error.class == ErrorClass::Fatal && !of_agent.contains(&code)
 }
 
 /// Whether an error says that the account's limit is used up for now, and how long the server wants to be left alone.
@@ -78,23 +62,22 @@ pub fn rate_limit(error: &ModelError) -> Option<Option<Duration>> {
 }
 
 /// Sorts an `error` event or the error of a failed response.
-#[must_use]
-pub fn classify(error: &ModelError) -> Class {
+fn classify(error: &ModelError) -> ErrorClass {
     let code = error.code.as_deref().unwrap_or_default();
     if FATAL.contains(&code) || FATAL.contains(&error.kind.as_str()) {
-        return Class::Fatal;
+        return ErrorClass::Fatal;
     }
     if BENIGN.contains(&code) {
-        return Class::Benign;
+        return ErrorClass::Benign;
     }
     match code {
-        "conversation_already_has_active_response" => Class::AlreadyResponding,
-        "session_expired" => Class::SessionOver,
-        RATE_LIMITED => Class::Transient(wait_in(&error.message).unwrap_or(SERVER_ERROR_WAIT)),
-        "server_error" => Class::Transient(SERVER_ERROR_WAIT),
-        _ if error.kind == "server_error" => Class::Transient(SERVER_ERROR_WAIT),
-        _ if is_truncation_race(&error.message) => Class::Benign,
-        _ => Class::Configuration,
+        "conversation_already_has_active_response" => ErrorClass::AlreadyResponding,
+        "session_expired" => ErrorClass::SessionOver,
+        RATE_LIMITED => ErrorClass::Transient(wait_in(&error.message).unwrap_or(SERVER_ERROR_WAIT)),
+        "server_error" => ErrorClass::Transient(SERVER_ERROR_WAIT),
+        _ if error.kind == "server_error" => ErrorClass::Transient(SERVER_ERROR_WAIT),
+        _ if is_truncation_race(&error.message) => ErrorClass::Benign,
+        _ => ErrorClass::Configuration,
     }
 }
 
@@ -104,21 +87,23 @@ fn is_truncation_race(message: &str) -> bool {
         || (message.starts_with("Audio content of") && message.contains("is already shorter"))
 }
 
-/// Whether a WebSocket close code of the model leg allows another attempt.
+/// What a WebSocket close code of the model leg means.
 #[must_use]
-pub const fn close_is_fatal(code: u16) -> bool {
-    matches!(code, 1008 | 3000 | 4000)
+pub const fn close_of(code: Option<u16>) -> ModelClose {
+    match code {
+        Some(1001) => ModelClose::SessionOver,
+        Some(1008 | 3000 | 4000) => ModelClose::Refused,
+        Some(_) => ModelClose::Other,
+        None => ModelClose::Reset,
+    }
 }
 
-/// Whether a refused upgrade allows another attempt.
+/// An error with what it means: its class, and the parts of a configuration it names.
 #[must_use]
-pub const fn refusal_is_fatal(refusal: &Refusal) -> bool {
-    match refusal {
-        Refusal::Status(status) | Refusal::Later { status, .. } => {
-            matches!(status, 400..=407 | 410..=428 | 430..=499)
-        }
-        Refusal::Timeout | Refusal::Network => false,
-    }
+pub fn understood(mut error: ModelError) -> ModelError {
+    error.class = classify(&error);
+    error.names = names_in(error.param.as_deref(), &error.message);
+    error
 }
 
 /// The wait in "Please try again in 6.232s", also `174ms` and `1m26.4s`; at most eight seconds.
@@ -188,45 +173,37 @@ mod tests {
                 &mut Interner::default(),
             );
             match event {
-                Ok(ModelEvent::Error(error)) => classes.push(classify(&error)),
+                Ok(ModelEvent::Error(error)) => classes.push(error.class),
                 Ok(ModelEvent::ResponseDone(done)) => {
                     if let ResponseStatus::Failed(error) = done.status {
-                        classes.push(classify(&error));
+                        classes.push(error.class);
                     }
                 }
                 _ => {}
             }
         }
         let expected = [
-            Class::Transient(Duration::from_millis(6_232)),
-            Class::Transient(SERVER_ERROR_WAIT),
-            Class::Fatal,
-            Class::SessionOver,
-            Class::AlreadyResponding,
-            Class::Benign,
-            Class::Benign,
-            Class::Benign,
-            Class::Benign,
-            Class::Configuration,
-            Class::Configuration,
-            Class::Fatal,
+            ErrorClass::Transient(Duration::from_millis(6_232)),
+            ErrorClass::Transient(SERVER_ERROR_WAIT),
+            ErrorClass::Fatal,
+            ErrorClass::SessionOver,
+            ErrorClass::AlreadyResponding,
+            ErrorClass::Benign,
+            ErrorClass::Benign,
+            ErrorClass::Benign,
+            ErrorClass::Benign,
+            ErrorClass::Configuration,
+            ErrorClass::Configuration,
+            ErrorClass::Fatal,
         ];
         assert_eq!(classes, expected);
     }
 
     #[test]
-    fn a_wrong_key_is_final_and_a_busy_server_is_not() {
-        for status in [400, 401, 403, 404] {
-            assert!(refusal_is_fatal(&Refusal::Status(status)), "{status}");
+    fn a_close_says_whether_another_session_is_to_be_had() {
+        for (code, fatal) in [(1001, false), (1006, false), (3000, true), (4000, true)] {
+            assert_eq!(close_of(Some(code)).is_fatal(), fatal, "{code}");
         }
-        for status in [408, 409, 429, 500, 502, 503] {
-            assert!(!refusal_is_fatal(&Refusal::Status(status)), "{status}");
-        }
-        assert!(
-            close_is_fatal(3000)
-                && close_is_fatal(4000)
-                && !close_is_fatal(1001)
-                && !close_is_fatal(1006)
-        );
+        assert!(!close_of(None).is_fatal());
     }
 }

@@ -11,7 +11,7 @@ pub mod errors;
 pub mod models;
 pub mod prices;
 mod read;
-pub mod refused;
+mod refused;
 pub mod tools;
 mod write;
 

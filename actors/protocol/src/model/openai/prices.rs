@@ -1,6 +1,6 @@
 //! What a call costs at the model, by the published prices.
 
-use crate::model::event::Usage;
+use crate::model::event::{ResponseDone, Usage};
 
 /// US dollars for a million tokens.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,6 +44,13 @@ fn prices(model: &str) -> Prices {
     match model {
         "gpt-realtime" | "gpt-realtime-1.5" => PLAIN,
         _ => FULL,
+    }
+}
+
+/// Says what a response cost at this model, where its tokens are told.
+pub fn price(done: &mut ResponseDone, model: &str) {
+    if let Some(usage) = &done.usage {
+        done.dollars = dollars(model, usage);
     }
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::errors::understood;
 use crate::audio::AudioFormat;
 use crate::audio::payload::Payload;
 use crate::ids::{Interner, ModelId, clip};
@@ -534,13 +535,14 @@ fn rate_limit(limit: Limit<'_>) -> RateLimit {
 
 fn model_error(error: WireError<'_>) -> ModelError {
     let keep = |text: &Text<'_>, limit| text.as_str().map(|text| clip(text, limit).to_owned());
-    ModelError {
+    understood(ModelError {
         kind: keep(&error.kind, 64).unwrap_or_default(),
         code: keep(&error.code, 64),
         message: keep(&error.message, MAX_ERROR_TEXT).unwrap_or_default(),
         param: keep(&error.param, 128),
         event_id: keep(&error.event_id, 64),
-    }
+        ..ModelError::default()
+    })
 }
 
 fn response_done(response: Response<'_>, ids: &mut Interner) -> Result<ResponseDone, ReadError> {
@@ -602,6 +604,7 @@ fn response_done(response: Response<'_>, ids: &mut Interner) -> Result<ResponseD
         last_message,
         server_calls: count(server_calls),
         usage: response.usage.map(|usage| tokens(&usage)),
+        dollars: 0.0,
     })
 }
 

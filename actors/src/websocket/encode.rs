@@ -12,17 +12,17 @@ use bytestring::ByteString;
 const KEPT: usize = 64 * 1024;
 
 thread_local! {
-    static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+    static ENCODE_BUFFER: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 
-/// The message that `write` writes; `None` if it is no text.
-pub(crate) fn message(write: impl FnOnce(&mut BytesMut)) -> Option<ByteString> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        scratch.clear();
-        write(scratch);
-        let message = Bytes::copy_from_slice(scratch);
-        if scratch.capacity() > KEPT {
-            *scratch = BytesMut::new();
+/// The text message that `write` writes; `None` if it is no UTF-8.
+pub(crate) fn encode_text(write: impl FnOnce(&mut BytesMut)) -> Option<ByteString> {
+    ENCODE_BUFFER.with_borrow_mut(|buffer| {
+        buffer.clear();
+        write(buffer);
+        let message = Bytes::copy_from_slice(buffer);
+        if buffer.capacity() > KEPT {
+            *buffer = BytesMut::new();
         }
         ByteString::try_from(message).ok()
     })
@@ -36,12 +36,12 @@ mod tests {
 
     #[test]
     fn messages_do_not_see_each_other() {
-        let write = |text: &str| message(|out| out.put_slice(text.as_bytes()));
+        let write = |text: &str| encode_text(|out| out.put_slice(text.as_bytes()));
         let first = write("one");
         let long = write(&"x".repeat(KEPT + 1));
         assert_eq!(write("two").as_deref(), Some("two"));
         assert_eq!(first.as_deref(), Some("one"));
         assert_eq!(long.map(|text| text.len()), Some(KEPT + 1));
-        assert_eq!(message(|out| out.put_slice(b"\xFF")), None);
+        assert_eq!(encode_text(|out| out.put_slice(b"\xFF")), None);
     }
 }

@@ -2,76 +2,80 @@
 
 use actix_http::ws::Item;
 use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
 use call_protocol::wire::SocketFault;
 
 use crate::limits::FRAGMENTS;
 
 /// A message in pieces. Control frames may come between the pieces; they do not pass through here.
 #[derive(Debug, Default)]
-pub(crate) enum Assembler {
+pub(super) enum Assembler {
     /// No message is open.
     #[default]
     Idle,
     /// A text message is open.
-    Open {
-        /// Its pieces so far.
-        text: BytesMut,
-        /// How many.
-        pieces: usize,
-    },
+    Open(Pieces),
 }
 
 impl Assembler {
-    /// Whether the pieces of a message are still coming.
-    pub(crate) const fn is_open(&self) -> bool {
-        matches!(self, Self::Open { .. })
-    }
-
     /// Takes a piece; gives the whole text when it was the last one.
     ///
     /// # Errors
-    /// A [`SocketFault`] when pieces come out of order, too many, too large, binary, or not UTF-8 as a whole.
-    pub(crate) fn take(&mut self, piece: Item, limit: usize) -> Result<Option<Bytes>, SocketFault> {
-        let state = std::mem::take(self);
-        match (piece, state) {
+    /// A [`SocketFault`] when pieces come out of order, too many, too large, binary, or can become no UTF-8.
+    pub(super) fn take(
+        &mut self,
+        piece: Item,
+        limit: usize,
+    ) -> Result<Option<ByteString>, SocketFault> {
+        match (piece, std::mem::take(self)) {
             (Item::FirstBinary(_), _) => Err(SocketFault::Binary),
             (Item::FirstText(first), Self::Idle) => {
-                let mut text = BytesMut::new();
-                add(&mut text, &first, limit)?;
-                *self = Self::Open { text, pieces: 1 };
+                let pieces = Pieces::default().with(&first, limit)?;
+                *self = Self::Open(pieces);
                 Ok(None)
             }
-            (Item::Continue(next), Self::Open { mut text, pieces }) => {
-                if pieces >= FRAGMENTS {
+            (Item::Continue(next), Self::Open(pieces)) => {
+                if pieces.count >= FRAGMENTS {
                     return Err(SocketFault::TooLarge);
                 }
-                add(&mut text, &next, limit)?;
-                *self = Self::Open {
-                    text,
-                    pieces: pieces + 1,
-                };
+                *self = Self::Open(pieces.with(&next, limit)?);
                 Ok(None)
             }
-            (Item::Last(last), Self::Open { mut text, .. }) => {
-                add(&mut text, &last, limit)?;
-                let whole = text.freeze();
-                match std::str::from_utf8(&whole) {
-                    Ok(_) => Ok(Some(whole)),
-                    Err(_) => Err(SocketFault::NotUtf8),
-                }
+            (Item::Last(last), Self::Open(pieces)) => {
+                let text = pieces.with(&last, limit)?.text.freeze();
+                let text = ByteString::try_from(text).map_err(|_| SocketFault::NotUtf8)?;
+                Ok(Some(text))
             }
-            (Item::FirstText(_), Self::Open { .. })
+            (Item::FirstText(_), Self::Open(_))
             | (Item::Continue(_) | Item::Last(_), Self::Idle) => Err(SocketFault::Protocol),
         }
     }
 }
 
-fn add(text: &mut BytesMut, piece: &Bytes, limit: usize) -> Result<(), SocketFault> {
-    if text.len() + piece.len() > limit {
-        return Err(SocketFault::TooLarge);
+/// The pieces of a text that came so far.
+#[derive(Debug, Default)]
+pub(super) struct Pieces {
+    text: BytesMut,
+    /// How many bytes of the text are whole characters.
+    spelled: usize,
+    count: usize,
+}
+
+impl Pieces {
+    /// A wrong byte is found in the piece that brings it, not when the text is whole; a piece may end inside a character.
+    fn with(mut self, piece: &Bytes, limit: usize) -> Result<Self, SocketFault> {
+        if self.text.len() + piece.len() > limit {
+            return Err(SocketFault::TooLarge);
+        }
+        self.text.extend_from_slice(piece);
+        self.count += 1;
+        self.spelled += match std::str::from_utf8(&self.text[self.spelled..]) {
+            Ok(rest) => rest.len(),
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            Err(_) => return Err(SocketFault::NotUtf8),
+        };
+        Ok(self)
     }
-    text.extend_from_slice(piece);
-    Ok(())
 }
 
 #[cfg(test)]
@@ -89,7 +93,7 @@ mod tests {
         assert_eq!(assembler.take(Item::Continue(text("b")), 9), Ok(None));
         assert_eq!(
             assembler.take(Item::Last(text("c")), 9),
-            Ok(Some(text("abc")))
+            Ok(Some("abc".into()))
         );
         assert_eq!(
             assembler.take(Item::FirstText(text("d")), 9),
@@ -106,12 +110,19 @@ mod tests {
         assert_eq!(assembler.take(Item::FirstText(piece(0..1)), 9), Ok(None));
         assert_eq!(
             assembler.take(Item::Last(piece(1..2)), 9),
-            Ok(Some(text("ü")))
+            Ok(Some("ü".into()))
         );
         assert_eq!(assembler.take(Item::FirstText(piece(0..1)), 9), Ok(None));
         assert_eq!(
             assembler.take(Item::Last(piece(0..1)), 9),
-            Err(SocketFault::NotUtf8)
+            Err(SocketFault::NotUtf8),
+            "it ends inside a character"
+        );
+        assert_eq!(assembler.take(Item::FirstText(piece(0..1)), 9), Ok(None));
+        assert_eq!(
+            assembler.take(Item::Continue(piece(0..1)), 9),
+            Err(SocketFault::NotUtf8),
+            "before the text is whole"
         );
     }
 
