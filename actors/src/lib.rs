@@ -92,7 +92,9 @@
 //!   the wrong crate.
 //! * Every message between actors is on one page, with what happens when it does not fit: [`messages`].
 //! * One `Addr` a peer for the life of the call: a clone for each message would make the mailbox bound void.
-//! * The first error of a WebSocket stream is the last: the codec repeats some for ever.
+//! * Both sockets are read through `websocket/`, which alone knows RFC 6455. The first error of a WebSocket stream is the
+//!   last: the codec repeats some for ever.
+//! * What can be broken on purpose is a named point of [`failpoints`]. No other file asks whether this build has them.
 //! * One real timer a call, for the machine's next deadline. Deadlines are compared, ticks never counted.
 //! * Nothing reachable from `Drop` or `stopped` can panic.
 //! * The model socket's pump reads at most [`limits::MODEL_READS`] frames before the call has its turn, which is what
@@ -104,8 +106,7 @@ pub mod budget;
 pub mod call;
 pub mod down;
 pub mod events;
-#[cfg(feature = "fault-hook")]
-pub mod fault;
+pub mod failpoints;
 pub mod limits;
 pub mod live_calls;
 pub mod messages;
