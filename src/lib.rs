@@ -34,14 +34,14 @@
 //! | --- | --- |
 //! | [`cli`], `main.rs` | which command, which exit code |
 //! | [`commands`] | serve, demo, call, load, emulate-model, check, book: one file each |
-//! | [`settings`] | file and environment → validated [`Settings`](settings::Settings); the table of defaults |
+//! | [`settings`] | file and environment → validated [`Settings`](settings::Settings); the [table of defaults](settings::keys); what a new setting needs |
 //! | [`agents`] | which agent answers a number, under which version of the settings; an agent of the settings → what the call machine wants; its tools in one box |
 //! | `calls` | the use cases, without HTTP: letting a call in, going on with one, ending one that nobody ended, the people of warm transfers, media sockets, an operator's orders, leaving. They alone ask the registry and the store |
 //! | [`service`] | two listeners, one registry, one [admission control](switchboard_actors::admission), one store; what they share, in small parts; reload |
 //! | [`trust`] | whom the service believes: the secrets, [tickets](trust::ticket) of media sockets, the operator's tokens |
 //! | [`phone`] | what Twilio calls: webhook, media socket, after-stream, after-dial, briefing, people called ahead, callbacks, signatures, TwiML |
 //! | `listener` | how long a request may take and how many may wait, on both listeners; what a page from elsewhere had a browser send |
-//! | `admin` | what the operator calls: calls, hang-up, say, instruct, transfer, drain, metrics, a fault on demand; behind the token |
+//! | `admin` | what the operator calls, behind the token: one table of routes; live calls, orders to them, the process, a fault on demand |
 //! | [`telemetry`] | log lines of one line, masked numbers, the panic hook |
 //!
 //! # From ringing to hang-up

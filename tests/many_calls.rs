@@ -1,5 +1,6 @@
 //! Many calls at once: nobody loses a frame, nobody hears another's, one call's fault is that call's business.
 #![forbid(unsafe_code)]
+#![cfg(feature = "fault-hook")]
 #![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
 
 mod support;
@@ -11,7 +12,7 @@ use serde_json::Value;
 use support::phone::closed_with;
 use support::process::processor_time;
 use support::{Options, SOON, TestService, brief_with, caller, listen, say, times, tone, until};
-use switchboard_actors::fault::{Break, Fault};
+use switchboard_actors::failpoints::{Action, arm, arm_always};
 use switchboard_kit::realtime::{Ended, Realtime};
 use switchboard_kit::twilio::load::{LoadPlan, LoadReport, load};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step, StreamEnd};
@@ -184,14 +185,14 @@ async fn two_hundred_calls_lose_no_frame_and_mix_none() {
 
 /// One call of the service meets a fault that is caught: a pause in the same conversation on the same sockets, and nothing to
 /// the others. Gives the figures.
-async fn is_a_pause(fault: Fault) -> String {
+async fn is_a_pause(point: &'static str) -> String {
     let _alone = ONE_AT_A_TIME.lock().await;
     let service = service(Options::default()).await;
     let others = loaded(&service, Duration::from_secs(6));
     let victim = victim(&service);
     let call = in_mid_greeting(&service).await;
     let broken_at = Instant::now();
-    assert!(service.registry.send(Break(call, fault)).await.unwrap());
+    arm(point, call.as_str(), Action::Panic);
     let page = format!("/admin/calls/{call}");
     until("the restart is on the call's page", SOON, async || {
         service.operator("GET", &page).await.json()["restarts"] == 1
@@ -239,7 +240,7 @@ async fn is_a_pause(fault: Fault) -> String {
     service.empty().await;
     service.stop().await;
     format!(
-        "F9 {fault:?} in one of {} calls: gap {} ms, bar 500 ms; {}",
+        "F9 a panic at {point} in one of {} calls: gap {} ms, bar 500 ms; {}",
         CALLS + 1,
         gap.as_millis(),
         figures(&report)
@@ -248,17 +249,17 @@ async fn is_a_pause(fault: Fault) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_in_one_calls_step_is_a_pause_in_that_call_and_nothing_to_the_others() {
-    println!("{}", is_a_pause(Fault::PanicInStep).await);
+    println!("{}", is_a_pause("call.step").await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_anywhere_in_one_calls_actor_is_a_pause_in_that_call_and_nothing_to_the_others() {
-    println!("{}", is_a_pause(Fault::PanicInActor).await);
+    println!("{}", is_a_pause("call.handle").await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_in_what_follows_from_a_step_is_a_pause_in_that_call_and_nothing_to_the_others() {
-    println!("{}", is_a_pause(Fault::PanicInEffect).await);
+    println!("{}", is_a_pause("call.effect").await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -268,13 +269,7 @@ async fn the_death_of_one_calls_actor_brings_the_caller_back_and_is_nothing_to_t
     let others = loaded(&service, Duration::from_secs(6));
     let victim = victim(&service);
     let call = in_mid_greeting(&service).await;
-    assert!(
-        service
-            .registry
-            .send(Break(call, Fault::PanicUnguarded))
-            .await
-            .unwrap()
-    );
+    arm("call.unguarded", call.as_str(), Action::Panic);
 
     let outcome = victim.await.unwrap();
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
@@ -340,21 +335,15 @@ async fn a_call_that_faults_again_and_again_goes_to_the_fallback() {
     let victim = victim(&service);
     let call = in_mid_greeting(&service).await;
     let page = format!("/admin/calls/{call}");
-    let mut faults = 0;
     // Three restarts in a minute, and no more.
-    while service
-        .registry
-        .send(Break(call, Fault::PanicInStep))
-        .await
-        .unwrap()
-        && faults < 3
-    {
-        faults += 1;
+    for faults in 1..=3 {
+        arm("call.step", call.as_str(), Action::Panic);
         until("the restart is on the call's page", SOON, async || {
             service.operator("GET", &page).await.json()["restarts"] == faults
         })
         .await;
     }
+    arm("call.step", call.as_str(), Action::Panic);
     let last = Instant::now();
     let outcome = victim.await.unwrap();
     let took = last.elapsed();
@@ -382,8 +371,8 @@ async fn a_call_that_fails_at_every_start_goes_to_the_fallback_at_once_and_costs
     let service = service(Options::default()).await;
     let victim = victim(&service);
     let call = in_mid_greeting(&service).await;
-    let broken = service.registry.send(Break(call, Fault::PanicInStart));
-    assert!(broken.await.unwrap());
+    arm("call.handle", call.as_str(), Action::Panic);
+    arm_always("call.start", call.as_str(), Action::Panic);
     let since = Instant::now();
     let outcome = victim.await.unwrap();
     let took = since.elapsed();
@@ -445,8 +434,7 @@ async fn a_call_whose_value_is_spoilt_goes_on_from_its_last_checkpoint_on_the_sa
         row["turns"].as_u64() >= Some(3)
     })
     .await;
-    let spoils = service.registry.send(Break(call.unwrap(), Fault::Spoil));
-    assert!(spoils.await.unwrap());
+    arm_always("call.step", call.unwrap().as_str(), Action::Panic);
     let since = Instant::now();
     until("another session talks", SOON, async || {
         service.model.session(2).is_some_and(|session| {

@@ -68,13 +68,33 @@
 //! In a supervised actor `ctx.stop()` means "start me again". A call that is over lets go of its sockets and its timer;
 //! the phone session then lets go of the call, which ends by itself.
 //!
+//! # The map
+//!
+//! | module | question it answers |
+//! | --- | --- |
+//! | [`call`] | who carries a call: `actor` owns the machine, `effects` carries out what it wants, `guard` outlives faults, `checkpoints` writes it down, `report` counts and logs what it tells, `consult_legs` calls people for the caller |
+//! | [`twilio`] | Twilio's media socket, and its [REST API](twilio::rest) |
+//! | [`openai`] | the model's socket: dialling, reading, writing |
+//! | `websocket` | what RFC 6455 asks of a frame, for both legs |
+//! | [`registry`] | which calls are here, and whether there is room for another; its [messages](registry::messages) |
+//! | [`admission`], [`budget`] | whether the model's account can take another call, and what the day has cost |
+//! | [`store`] | what outlives the process: checkpoints, fencing epochs, the journal of effects. In [memory](store::memory), in [SQLite](store::sqlite) |
+//! | [`tools`] | a tool's run: arguments against the schema, the journal, HTTP, this process |
+//! | [`messages`] | what actors tell one another, and what is known of a call from outside |
+//! | [`events`] | what happens in calls, for whoever watches, records or listens |
+//! | [`metrics`] | what is counted |
+//! | [`live_calls`], [`down`] | the calls while the registry answers nobody; the notice of an actor's death |
+//! | [`limits`] | how much of anything is allowed, and why so much |
+//!
 //! # Invariants
 //!
 //! * A handler turns a message into an event, steps the machine, carries out effects. An `if` about the protocol is in
 //!   the wrong crate.
 //! * Every message between actors is on one page, with what happens when it does not fit: [`messages`].
 //! * One `Addr` a peer for the life of the call: a clone for each message would make the mailbox bound void.
-//! * The first error of a WebSocket stream is the last: the codec repeats some for ever.
+//! * Both sockets are read through `websocket/`, which alone knows RFC 6455. The first error of a WebSocket stream is the
+//!   last: the codec repeats some for ever.
+//! * What can be broken on purpose is a named point of [`failpoints`]. No other file asks whether this build has them.
 //! * One real timer a call, for the machine's next deadline. Deadlines are compared, ticks never counted.
 //! * Nothing reachable from `Drop` or `stopped` can panic.
 //! * The model socket's pump reads at most [`limits::MODEL_READS`] frames before the call has its turn, which is what
@@ -86,8 +106,7 @@ pub mod budget;
 pub mod call;
 pub mod down;
 pub mod events;
-#[cfg(feature = "fault-hook")]
-pub mod fault;
+pub mod failpoints;
 pub mod limits;
 pub mod live_calls;
 pub mod messages;

@@ -129,8 +129,6 @@ pub struct Metrics {
     tokens: IntCounterVec,
     cost_usd: Counter,
     file_faults: IntCounterVec,
-    #[cfg(feature = "fault-hook")]
-    breaks: std::sync::Arc<std::sync::atomic::AtomicBool>,
 }
 
 /// What became of frames in one direction, resolved once for the hot path.
@@ -328,8 +326,6 @@ impl Metrics {
                 "What befell the files of the data directory by file and fault",
                 &["file", "fault"],
             )?,
-            #[cfg(feature = "fault-hook")]
-            breaks: std::sync::Arc::default(),
             registry: make.registry,
             families: make.families,
         };
@@ -505,23 +501,9 @@ impl Metrics {
         }
     }
 
-    /// The next scrape panics.
-    #[cfg(feature = "fault-hook")]
-    pub fn break_scrape(&self) {
-        self.breaks
-            .store(true, std::sync::atomic::Ordering::Relaxed);
-    }
-
     /// All metrics in the Prometheus text format (prometheus.io/docs/instrumenting/exposition_formats).
     pub fn render(&self) -> String {
-        #[cfg(feature = "fault-hook")]
-        assert!(
-            !self
-                .breaks
-                .swap(false, std::sync::atomic::Ordering::Relaxed),
-            "{}",
-            crate::fault::CAUSE
-        );
+        crate::failpoints::hit("metrics.render", "");
         let gathered = self.registry.gather();
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&gathered, &mut text) {

@@ -10,12 +10,12 @@ pub(crate) mod attempts;
 mod auth;
 mod calls;
 mod commands;
-#[cfg(feature = "fault-hook")]
-mod fault;
+mod failpoints;
 mod process;
 pub(crate) mod state;
 
-/// Every route of the admin listener. What is not in here is not served, and what is here is behind the token.
+/// Every route of the admin listener but those of drills. What is in neither table is not served, and what is in one is
+/// behind the token.
 const ROUTES: &[Served] = &[
     get("/admin/calls", || web::route().to(calls::list)),
     get("/admin/calls/{call_sid}", || web::route().to(calls::one)),
@@ -31,13 +31,6 @@ const ROUTES: &[Served] = &[
     post("/admin/calls/{call_sid}/transfer", || {
         web::route().to(commands::transfer)
     }),
-    // Breaks something on purpose; a build without the feature knows no such paths.
-    #[cfg(feature = "fault-hook")]
-    post("/admin/calls/{call_sid}/fault", || {
-        web::route().to(fault::of_call)
-    }),
-    #[cfg(feature = "fault-hook")]
-    post("/admin/fault", || web::route().to(fault::of_process)),
     post("/admin/drain", || web::route().to(process::drain)),
     get("/metrics", || web::route().to(process::metrics)),
 ];
@@ -45,14 +38,16 @@ const ROUTES: &[Served] = &[
 /// Method and path of every route of the admin listener, for tests that leave none out.
 pub fn admin_routes() -> impl Iterator<Item = (&'static str, &'static str)> {
     let of = |served: &'static Served| (served.method.as_str(), served.path);
-    ROUTES.iter().map(of)
+    ROUTES.iter().chain(failpoints::ROUTES).map(of)
 }
 
 /// The admin listener.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     let mut scope = web::scope("").wrap(actix_web::middleware::from_fn(auth::guard));
-    for resource in resources(ROUTES, wrong_method) {
-        scope = scope.service(resource);
+    for table in [ROUTES, failpoints::ROUTES] {
+        for resource in resources(table, wrong_method) {
+            scope = scope.service(resource);
+        }
     }
     config.service(scope.default_service(web::route().to(not_found)));
 }

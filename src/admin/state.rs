@@ -8,8 +8,6 @@ use switchboard_actors::metrics::Metrics;
 
 use super::attempts::Attempts;
 use crate::calls::Calls;
-#[cfg(feature = "fault-hook")]
-use crate::calls::fault::WebhookFault;
 use crate::listener::origin::Names;
 use crate::listener::refusals::Refusals;
 use crate::trust::Keyring;
@@ -28,8 +26,6 @@ pub(crate) struct AdminState {
     pub(crate) metrics: Arc<Metrics>,
     /// The log lines about what was refused.
     pub(crate) refusals: Arc<Refusals>,
-    #[cfg(feature = "fault-hook")]
-    pub(crate) webhook_fault: Arc<WebhookFault>,
 }
 
 impl AdminState {

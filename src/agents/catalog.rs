@@ -55,14 +55,14 @@ pub fn check_names(settings: &Settings, own: &OwnTools) -> Result<(), SettingsEr
     let Some(unknown) = names.find(|name| !known.contains(&name.as_str())) else {
         return Ok(());
     };
-    let mend = match nearest(unknown, known.iter().copied()) {
+    let hint = match nearest(unknown, known.iter().copied()) {
         Some(near) => format!("did you mean {near}?"),
         None => format!("this process has {}", known.join(", ")),
     };
     Err(SettingsError::UnknownName {
         key: format!("tools.{unknown}"),
         name: unknown.clone(),
-        mend,
+        hint,
     })
 }
 

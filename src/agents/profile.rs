@@ -27,11 +27,11 @@ use crate::settings::tool_use::FillerVoice;
 
 /// Why an agent cannot answer.
 #[derive(Debug, thiserror::Error)]
-#[error("{key}: {} {trouble}; give a WAV file", file.display())]
+#[error("{key}: {} {problem}; give a WAV file", file.display())]
 pub struct ProfileError {
     key: String,
     file: std::path::PathBuf,
-    trouble: String,
+    problem: String,
 }
 
 /// What agents' profiles are made with.
@@ -128,10 +128,10 @@ fn filler(agent: &agents::Agent) -> Result<Option<Payload>, ProfileError> {
 }
 
 fn played(key: &str, file: &Path) -> Result<Payload, ProfileError> {
-    clip::sound(file).map_err(|trouble| ProfileError {
+    clip::sound(file).map_err(|problem| ProfileError {
         key: key.to_owned(),
         file: file.to_owned(),
-        trouble,
+        problem,
     })
 }
 

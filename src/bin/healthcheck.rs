@@ -23,8 +23,8 @@ fn main() -> ExitCode {
     let asked = address(&listen, &port).and_then(|address| ask(address, TIMEOUT));
     match asked {
         Ok(()) => ExitCode::SUCCESS,
-        Err(trouble) => {
-            let _ = writeln!(io::stderr(), "healthcheck: {trouble}");
+        Err(problem) => {
+            let _ = writeln!(io::stderr(), "healthcheck: {problem}");
             ExitCode::FAILURE
         }
     }
@@ -56,12 +56,12 @@ fn address(listen: &str, port: &str) -> Result<SocketAddr, String> {
 
 /// Asks for `/healthz`; anything but 200 within the time is trouble.
 fn ask(address: SocketAddr, timeout: Duration) -> Result<(), String> {
-    let trouble = |error: io::Error| format!("{address}: {error}");
+    let problem = |error: io::Error| format!("{address}: {error}");
     let deadline = Instant::now() + timeout;
-    let mut socket = TcpStream::connect_timeout(&address, timeout).map_err(trouble)?;
-    socket.set_write_timeout(Some(timeout)).map_err(trouble)?;
+    let mut socket = TcpStream::connect_timeout(&address, timeout).map_err(problem)?;
+    socket.set_write_timeout(Some(timeout)).map_err(problem)?;
     let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    socket.write_all(request.as_bytes()).map_err(trouble)?;
+    socket.write_all(request.as_bytes()).map_err(problem)?;
 
     // "HTTP/1.1 200" and nothing more is of interest.
     let mut status = [0; 12];
@@ -71,12 +71,12 @@ fn ask(address: SocketAddr, timeout: Duration) -> Result<(), String> {
         if left.is_zero() {
             return Err(format!("{address}: no answer within {timeout:?}"));
         }
-        socket.set_read_timeout(Some(left)).map_err(trouble)?;
+        socket.set_read_timeout(Some(left)).map_err(problem)?;
         match socket.read(&mut status[filled..]) {
             Ok(0) => return Err(format!("{address}: closed without an answer")),
             Ok(count) => filled += count,
             Err(error) if is_timeout(&error) => {}
-            Err(error) => return Err(trouble(error)),
+            Err(error) => return Err(problem(error)),
         }
     }
     if status == *b"HTTP/1.1 200" {
@@ -210,8 +210,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let started = Instant::now();
-        let trouble = ask(address, Duration::from_millis(200)).unwrap_err();
-        assert!(trouble.contains("no answer within 200ms"), "{trouble}");
+        let problem = ask(address, Duration::from_millis(200)).unwrap_err();
+        assert!(problem.contains("no answer within 200ms"), "{problem}");
         assert!(started.elapsed() < TIMEOUT);
     }
 }

@@ -93,7 +93,7 @@ fn turned_away(calls: &Calls, call: CallSid, too_many: &TooMany) -> Answer {
 
 /// Opens the model session while the carrier still opens the media socket; it is closed if that does not come.
 fn dial_early(calls: &Calls, dialler: &Dialler, call: CallSid, agent: &Answering) {
-    let shared = calls.shared(None);
+    let shared = calls.shared(Some(call), None);
     let early = ModelLine::early(&agent.model_url(), dialler, &shared);
     let attach = AttachSession { call, early };
     calls.table.registry.do_send(attach);

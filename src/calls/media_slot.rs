@@ -154,7 +154,8 @@ fn seed(
         tap,
         transcripts,
     } = &calls.sockets;
-    let shared = calls.shared(tap.clone());
+    let call = info.as_ref().map(|info| info.call);
+    let shared = calls.shared(call, tap.clone());
     CallSeed {
         consult_legs: consult_legs(calls, &answering, info.as_ref()),
         choices: Arc::default(),

@@ -5,8 +5,6 @@ pub(crate) mod admit;
 pub(crate) mod conclude;
 pub(crate) mod consult;
 pub(crate) mod drain;
-#[cfg(feature = "fault-hook")]
-pub(crate) mod fault;
 mod limit;
 pub(crate) mod media_slot;
 pub(crate) mod orders;
@@ -63,11 +61,11 @@ impl Calls {
     }
 
     /// What the actors of a call share.
-    fn shared(&self, tap: Option<Tap>) -> Shared {
+    fn shared(&self, call: Option<CallSid>, tap: Option<Tap>) -> Shared {
         let CallTable {
             admission, events, ..
         } = &self.table;
-        Shared::new(self.metrics.clone(), admission.clone(), events.clone(), tap)
+        Shared::new(self.metrics.clone(), admission.clone(), events.clone(), tap).of_call(call)
     }
 
     /// What the call's owner wrote down last. `None` if nobody wrote anything, or not readably.

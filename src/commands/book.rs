@@ -22,20 +22,20 @@ struct Told {
 }
 
 /// Why a command came to nothing.
-enum Trouble {
+enum Problem {
     /// What was asked cannot be; the answer for scripts.
     Asked(String, Value),
     /// What was asked is fine, and it did not work.
     Failed(String, Value),
 }
 
-impl From<BookError> for Trouble {
+impl From<BookError> for Problem {
     fn from(error: BookError) -> Self {
         Self::failed(error)
     }
 }
 
-impl Trouble {
+impl Problem {
     fn asked(sentence: impl std::fmt::Display) -> Self {
         let sentence = sentence.to_string();
         Self::Asked(sentence.clone(), json!({ "error": sentence }))
@@ -62,8 +62,8 @@ pub fn run(arguments: &cli::Book, data: &Data, now: Timestamp) -> Exit {
             let _ = std::io::stdout().write_all(told.people.as_bytes());
             return Exit::Done;
         }
-        Err(Trouble::Asked(sentence, scripts)) => (Exit::Usage, Some(sentence), Some(scripts)),
-        Err(Trouble::Failed(sentence, scripts)) => (Exit::Failed, Some(sentence), Some(scripts)),
+        Err(Problem::Asked(sentence, scripts)) => (Exit::Usage, Some(sentence), Some(scripts)),
+        Err(Problem::Failed(sentence, scripts)) => (Exit::Failed, Some(sentence), Some(scripts)),
     };
     if let Some(scripts) = scripts.filter(|_| arguments.json) {
         let _ = writeln!(std::io::stdout(), "{scripts:#}");
@@ -74,7 +74,7 @@ pub fn run(arguments: &cli::Book, data: &Data, now: Timestamp) -> Exit {
     exit
 }
 
-fn carry_out(action: &BookAction, path: &Path, now: Timestamp) -> Result<Told, Trouble> {
+fn carry_out(action: &BookAction, path: &Path, now: Timestamp) -> Result<Told, Problem> {
     let book = appointment_book::Book::open(path)?;
     if book.is_new() {
         // Standard error may be closed.
@@ -93,7 +93,7 @@ fn carry_out(action: &BookAction, path: &Path, now: Timestamp) -> Result<Told, T
                     "no coming appointment has the code {}; see switchboard book list",
                     cancel.code
                 );
-                Err(Trouble::failed(sentence))
+                Err(Problem::failed(sentence))
             }
         },
         BookAction::Import(import) => take_in(&book, &import.file, now),
@@ -105,10 +105,10 @@ fn show(
     book: &appointment_book::Book,
     list: &cli::BookList,
     now: Timestamp,
-) -> Result<Told, Trouble> {
+) -> Result<Told, Problem> {
     let said = list.day.as_deref().unwrap_or("today");
     let (from, to) = book.day(said, now).map_err(|error| match error {
-        BookError::Venue(sentence) => Trouble::asked(format!("--day {sentence}")),
+        BookError::Venue(sentence) => Problem::asked(format!("--day {sentence}")),
         error => error.into(),
     })?;
     let to = if list.day.is_some() {
@@ -128,7 +128,7 @@ fn enter(
     book: &appointment_book::Book,
     add: &cli::BookAdd,
     now: Timestamp,
-) -> Result<Told, Trouble> {
+) -> Result<Told, Problem> {
     let mut wish = json!({
         "service": add.service, "day": add.day, "time": add.time, "name": add.name, "phone": add.phone,
     });
@@ -145,7 +145,7 @@ fn enter(
         let code = answer["booked"]["code"].as_str().unwrap_or_default();
         let booked = book
             .by_code(code)?
-            .ok_or_else(|| Trouble::failed("the appointment is gone again"))?;
+            .ok_or_else(|| Problem::failed("the appointment is gone again"))?;
         return one("booked", book, booked);
     };
     match answer.get("other_times").and_then(Value::as_array) {
@@ -160,12 +160,12 @@ fn enter(
             } else {
                 format!(" Free: {}.", others.join("; "))
             };
-            Err(Trouble::Failed(
+            Err(Problem::Failed(
                 format!("{sentence}{instead}"),
                 answer.clone(),
             ))
         }
-        None => Err(Trouble::Asked(sentence.to_owned(), answer.clone())),
+        None => Err(Problem::Asked(sentence.to_owned(), answer.clone())),
     }
 }
 
@@ -173,7 +173,7 @@ fn one(
     what: &str,
     book: &appointment_book::Book,
     appointment: Appointment,
-) -> Result<Told, Trouble> {
+) -> Result<Told, Problem> {
     let people = format!(
         "{what}:\n{}",
         table::of(std::slice::from_ref(&appointment), book.venue()?.zone())
@@ -184,19 +184,19 @@ fn one(
     })
 }
 
-fn take_in(book: &appointment_book::Book, file: &Path, now: Timestamp) -> Result<Told, Trouble> {
+fn take_in(book: &appointment_book::Book, file: &Path, now: Timestamp) -> Result<Told, Problem> {
     let named = file.display();
     let text =
-        read(file).map_err(|error| Trouble::asked(format!("cannot read {named}: {error}")))?;
+        read(file).map_err(|error| Problem::asked(format!("cannot read {named}: {error}")))?;
     let imported = match book.import(&text, now) {
         Ok(imported) => imported,
-        Err(BookError::Venue(trouble)) => {
-            return Err(Trouble::asked(format!("{named}: {trouble}")));
+        Err(BookError::Venue(problem)) => {
+            return Err(Problem::asked(format!("{named}: {problem}")));
         }
         Err(BookError::Calendar(refused)) => {
             let sentence = format!("{named}: {refused}");
             let scripts = json!({ "error": sentence, "refused": refused });
-            return Err(Trouble::Asked(sentence, scripts));
+            return Err(Problem::Asked(sentence, scripts));
         }
         Err(error) => return Err(error.into()),
     };
@@ -249,10 +249,10 @@ fn give_out(
     book: &appointment_book::Book,
     export: &cli::BookExport,
     now: Timestamp,
-) -> Result<Told, Trouble> {
+) -> Result<Told, Problem> {
     let (from, to) = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
     let (text, scripts) = if export.house {
-        let venue = serde_json::to_value(book.venue()?).map_err(Trouble::failed)?;
+        let venue = serde_json::to_value(book.venue()?).map_err(Problem::failed)?;
         (format!("{venue:#}\n"), venue)
     } else {
         (
@@ -267,7 +267,7 @@ fn give_out(
         });
     };
     let written = std::fs::write(out, &text);
-    written.map_err(|error| Trouble::failed(format!("cannot write {}: {error}", out.display())))?;
+    written.map_err(|error| Problem::failed(format!("cannot write {}: {error}", out.display())))?;
     Ok(Told {
         people: format!("written to {}\n", out.display()),
         scripts: json!({ "written": out }),

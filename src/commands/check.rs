@@ -1,6 +1,6 @@
 //! `switchboard check`: shows the validated configuration, then tries what it names, a line a step.
 //!
-//! Every step that fails says why and how to mend it. Texts that came from outside are printed without control
+//! Every step that fails says why, with a hint. Texts that came from outside are printed without control
 //! characters and without our key.
 
 mod client;
@@ -30,15 +30,15 @@ const MAX_ANSWER_BYTES: usize = 256 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Outcome {
     Passed(String),
-    Failed { cause: String, mend: String },
+    Failed { cause: String, hint: String },
     Skipped(String),
 }
 
 impl Outcome {
-    fn failed(cause: impl Into<String>, mend: impl Into<String>) -> Self {
+    fn failed(cause: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Failed {
             cause: cause.into(),
-            mend: mend.into(),
+            hint: hint.into(),
         }
     }
 }
@@ -109,9 +109,9 @@ impl Report<'_> {
         let line = match outcome {
             Outcome::Passed(what) => format!("✓ {name}: {what}"),
             Outcome::Skipped(why) => format!("– {name}: skipped ({why})"),
-            Outcome::Failed { cause, mend } => {
+            Outcome::Failed { cause, hint } => {
                 self.failures += 1;
-                format!("✗ {name}: {cause}; {mend}")
+                format!("✗ {name}: {cause}; {hint}")
             }
         };
         writeln!(self.out, "{}", self.without_secrets(&printable(&line)))?;

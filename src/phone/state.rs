@@ -9,8 +9,6 @@ use super::address::PublicAddress;
 use super::pending_streams::PendingStreams;
 use crate::agents::routing::ConfigHistory;
 use crate::calls::Calls;
-#[cfg(feature = "fault-hook")]
-use crate::calls::fault::WebhookFault;
 use crate::listener::refusals::Refusals;
 use crate::settings::StreamSignature;
 use crate::trust::Keyring;
@@ -29,8 +27,6 @@ pub(crate) struct PhoneState {
     pub(crate) metrics: Arc<Metrics>,
     /// The log lines about what was refused.
     pub(crate) refusals: Arc<Refusals>,
-    #[cfg(feature = "fault-hook")]
-    pub(crate) fault: Arc<WebhookFault>,
 }
 
 impl PhoneState {

@@ -14,8 +14,6 @@ use crate::admin::state::{AdminState, node_name};
 use crate::agents::catalog::ToolContext;
 use crate::agents::routing::{AnsweringError, ConfigHistory};
 use crate::calls::consult::Carrier;
-#[cfg(feature = "fault-hook")]
-use crate::calls::fault::WebhookFault;
 use crate::calls::media_slot::Sockets;
 use crate::calls::{CallTable, Calls};
 use crate::listener::origin::Names;
@@ -62,8 +60,6 @@ impl State {
         let (metrics, keyring) = (parts.metrics.clone(), parts.keyring.clone());
         let rest = parts.rest.clone();
         let calls = Arc::new(calls(&settings, &base, parts, agents.clone()));
-        #[cfg(feature = "fault-hook")]
-        let fault = Arc::new(WebhookFault::default());
         let admin = AdminState {
             calls: calls.clone(),
             keyring: keyring.clone(),
@@ -72,8 +68,6 @@ impl State {
             attempts: crate::admin::attempts::Attempts::default(),
             metrics: metrics.clone(),
             refusals: refusals.clone(),
-            #[cfg(feature = "fault-hook")]
-            webhook_fault: fault.clone(),
         };
         let phone = PhoneState {
             calls: calls.clone(),
@@ -84,8 +78,6 @@ impl State {
             pending_streams: PendingStreams::default(),
             metrics,
             refusals: refusals.clone(),
-            #[cfg(feature = "fault-hook")]
-            fault,
         };
         let reloaded = Reloaded {
             agents: agents.clone(),

@@ -124,14 +124,14 @@ fn instructions(
     given: &file::Agent,
     folder: &Path,
 ) -> Result<String, SettingsError> {
-    let mend = "say who the agent is and what it does";
+    let hint = "say who the agent is and what it does";
     match (&given.instructions, &given.instructions_file) {
         (Some(_), Some(_)) => Err(SettingsError::invalid(
             key("instructions"),
             "and instructions_file are both set",
             "remove one of them",
         )),
-        (Some(text), None) => template(&key("instructions"), text, mend),
+        (Some(text), None) => template(&key("instructions"), text, hint),
         (None, Some(file)) => {
             let path = folder.join(file);
             let key = key("instructions_file");
@@ -141,18 +141,18 @@ fn instructions(
                     path,
                     cause: error.to_string(),
                 })?;
-            template(&key, &text, mend)
+            template(&key, &text, hint)
         }
         (None, None) => Err(SettingsError::missing(
             key("instructions"),
-            format!("{mend}, here or in an instructions_file"),
+            format!("{hint}, here or in an instructions_file"),
         )),
     }
 }
 
 /// Instructions whose variables all exist.
-fn template(key: &str, given: &str, mend: &str) -> Result<String, SettingsError> {
-    let text = read::text(key, given, MAX_INSTRUCTIONS_CHARS, mend)?;
+fn template(key: &str, given: &str, hint: &str) -> Result<String, SettingsError> {
+    let text = read::text(key, given, MAX_INSTRUCTIONS_CHARS, hint)?;
     variables::check(key, &text)?;
     Ok(text)
 }
@@ -337,7 +337,7 @@ fn tool(
         .iter()
         .copied()
         .chain(around.written.tools.keys().map(String::as_str));
-    let mend = match switchboard_base::nearest(name, known) {
+    let hint = match switchboard_base::nearest(name, known) {
         Some(near) => format!("did you mean {near}?"),
         None => format!(
             "define [tools.{name}], or use a built-in: {}",
@@ -347,7 +347,7 @@ fn tool(
     Err(SettingsError::UnknownName {
         key: key.to_owned(),
         name: name.to_owned(),
-        mend,
+        hint,
     })
 }
 
@@ -447,7 +447,7 @@ fn keypad_key(
         return Err(SettingsError::UnknownName {
             key: format!("{key}.{pressed}"),
             name: target.to_owned(),
-            mend: format!("add {target} under [transfer.targets]"),
+            hint: format!("add {target} under [transfer.targets]"),
         });
     }
     Ok(digit)

@@ -113,13 +113,13 @@ fn identify(said: &str) -> Result<Identify, SettingsError> {
         return Ok(*found);
     }
     let names = known.map(|(name, _)| name);
-    let mend = match nearest(said, names) {
+    let hint = match nearest(said, names) {
         Some(near) => format!("did you mean {near:?}?"),
         None => format!("use one of {}", names.join(", ")),
     };
     Err(SettingsError::invalid(
         "book.identify",
         format!("is {said:?}"),
-        mend,
+        hint,
     ))
 }

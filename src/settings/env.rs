@@ -84,15 +84,15 @@ pub(super) fn secret(
 
 /// A secret out of a file: its text without surrounding white space, which editors and `echo` leave behind.
 pub(super) fn secret_file(key: &str, path: &Path) -> Result<SecretString, SettingsError> {
-    let trouble = |cause: String| SettingsError::NamedFile {
+    let problem = |cause: String| SettingsError::NamedFile {
         key: key.to_owned(),
         path: path.to_owned(),
         cause,
     };
-    let text = std::fs::read_to_string(path).map_err(|error| trouble(error.to_string()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
     let text = text.trim();
     if text.is_empty() {
-        return Err(trouble("it is empty".to_owned()));
+        return Err(problem("it is empty".to_owned()));
     }
     Ok(text.to_owned().into())
 }
@@ -119,11 +119,11 @@ pub(super) fn refuse_unknown(env: &dyn Env, problems: &mut Problems) {
         {
             problems.said(key.key);
         }
-        let mend = match near {
+        let hint = match near {
             Some(near) => format!("did you mean {near}?"),
             None => "unset it".to_owned(),
         };
-        problems.add(SettingsError::UnknownEnvironment { name, mend });
+        problems.add(SettingsError::UnknownEnvironment { name, hint });
     }
 }
 

@@ -1,4 +1,4 @@
-//! What can be wrong with the configuration. Each message is one sentence: the key, the trouble, the way to mend it.
+//! What can be wrong with the configuration. Each message is one sentence: the key, the problem, a hint.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub enum SettingsError {
         cause: String,
     },
     /// A key in the file that means nothing.
-    #[error("{} has the unknown key {key} at line {line}; {mend}", path.display())]
+    #[error("{} has the unknown key {key} at line {line}; {hint}", path.display())]
     UnknownKey {
         /// The file.
         path: PathBuf,
@@ -37,7 +37,7 @@ pub enum SettingsError {
         /// Full path of the key.
         key: String,
         /// What to do about it.
-        mend: String,
+        hint: String,
     },
     /// A value of the wrong type in the file.
     #[error("{key} in {} at line {line} has the wrong type: {cause}", path.display())]
@@ -52,12 +52,12 @@ pub enum SettingsError {
         cause: String,
     },
     /// An environment variable that begins with `SWITCHBOARD_` and means nothing.
-    #[error("{name} is not a setting of switchboard; {mend}")]
+    #[error("{name} is not a setting of switchboard; {hint}")]
     UnknownEnvironment {
         /// The variable.
         name: String,
         /// What to do about it.
-        mend: String,
+        hint: String,
     },
     /// An environment variable that is not UTF-8.
     #[error("{name} holds text that is not UTF-8; set it again")]
@@ -85,20 +85,20 @@ pub enum SettingsError {
         cause: String,
     },
     /// A required value is missing.
-    #[error("{key} is missing; {mend}")]
+    #[error("{key} is missing; {hint}")]
     Missing {
         key: String,
         /// What to do about it.
-        mend: String,
+        hint: String,
     },
     /// A value that cannot be used. Never carries a secret's value.
-    #[error("{key} {trouble}; {mend}")]
+    #[error("{key} {problem}; {hint}")]
     Invalid {
         key: String,
         /// What is wrong, beginning with a verb.
-        trouble: String,
+        problem: String,
         /// What to do about it.
-        mend: String,
+        hint: String,
     },
     /// A number off its range.
     #[error("{key} is {given}, which is out of range; use {least} to {most}")]
@@ -152,12 +152,12 @@ pub enum SettingsError {
         number: String,
     },
     /// A name that is defined nowhere.
-    #[error("{key} names {name:?}, which does not exist; {mend}")]
+    #[error("{key} names {name:?}, which does not exist; {hint}")]
     UnknownName {
         key: String,
         name: String,
         /// What to do about it.
-        mend: String,
+        hint: String,
     },
 }
 
@@ -191,20 +191,20 @@ fn looks_like_a_key(text: &str) -> bool {
 impl SettingsError {
     pub(crate) fn invalid(
         key: impl Into<String>,
-        trouble: impl Into<String>,
-        mend: impl Into<String>,
+        problem: impl Into<String>,
+        hint: impl Into<String>,
     ) -> Self {
         Self::Invalid {
             key: key.into(),
-            trouble: trouble.into(),
-            mend: mend.into(),
+            problem: problem.into(),
+            hint: hint.into(),
         }
     }
 
-    pub(crate) fn missing(key: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub(crate) fn missing(key: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Missing {
             key: key.into(),
-            mend: mend.into(),
+            hint: hint.into(),
         }
     }
 }

@@ -425,7 +425,7 @@ fn describe(
             }
         };
         let near = switchboard_base::nearest(typed, expected.iter().copied());
-        let mend = match near {
+        let hint = match near {
             Some(near) => format!("did you mean {}?", full(near)),
             None if expected.is_empty() => "remove it".to_owned(),
             None => format!("remove it, or use one of {}", expected.join(", ")),
@@ -434,7 +434,7 @@ fn describe(
             path,
             line,
             key: full(typed),
-            mend,
+            hint,
         };
         return (error, near.map(full));
     }

@@ -5,6 +5,10 @@
 //! can say, too, is a row of the table in [`keys`]; `inputs` looks each row up in the environment, in the file and among
 //! the defaults. Nothing past this module sees an unchecked value, and nothing here opens a socket. Settings have no
 //! `Debug`: they hold secrets.
+//!
+//! A new setting of an agent: a field in `file`, a field in `agents`, a rule in `agent_rules`, and what becomes of it in
+//! `agents::profile`. A new setting of the process: a row in [`keys`] if the environment can say it, a field in `file`, a rule
+//! in `rules`, which fills a field of [`Settings`]; if only a restart changes it, a line in `reload`.
 
 mod agent_rules;
 pub(crate) mod agents;

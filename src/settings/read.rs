@@ -88,11 +88,11 @@ pub(super) fn text(
     key: &str,
     given: &str,
     most_chars: usize,
-    mend: &str,
+    hint: &str,
 ) -> Result<String, SettingsError> {
     let text = given.trim();
     if text.is_empty() {
-        return Err(SettingsError::invalid(key, "is empty", mend));
+        return Err(SettingsError::invalid(key, "is empty", hint));
     }
     if text.chars().count() > most_chars {
         return Err(SettingsError::invalid(
@@ -125,11 +125,11 @@ pub(super) fn one_of<T>(
     parse: impl Fn(&str) -> Option<T>,
 ) -> Result<T, SettingsError> {
     parse(given).ok_or_else(|| {
-        let mend = match switchboard_base::nearest(given, names.iter().copied()) {
+        let hint = match switchboard_base::nearest(given, names.iter().copied()) {
             Some(near) => format!("did you mean {near}? ({})", names.join(", ")),
             None => format!("use one of {}", names.join(", ")),
         };
-        SettingsError::invalid(key, format!("is {given:?}"), mend)
+        SettingsError::invalid(key, format!("is {given:?}"), hint)
     })
 }
 
@@ -138,9 +138,9 @@ pub(super) fn clip(key: &str, path: PathBuf) -> Result<PathBuf, SettingsError> {
     let path = file(key, path)?;
     match super::clip::sound(&path) {
         Ok(_) => Ok(path),
-        Err(trouble) => Err(SettingsError::invalid(
+        Err(problem) => Err(SettingsError::invalid(
             key,
-            format!("names {}, which {trouble}", path.display()),
+            format!("names {}, which {problem}", path.display()),
             "give a WAV file",
         )),
     }

@@ -218,8 +218,8 @@ fn tool(name: &str, given: &file::Tool, folder: &Path, problems: &mut Problems) 
     let key = |field: &str| format!("tools.{name}.{field}");
     problems.keep(tool_name(name))?;
     let description = description(&key("description"), given).and_then(|description| {
-        let mend = "say in a sentence what the tool does";
-        description.ok_or_else(|| SettingsError::missing(key("description"), mend))
+        let hint = "say in a sentence what the tool does";
+        description.ok_or_else(|| SettingsError::missing(key("description"), hint))
     });
     let allow_private = given.allow_private.unwrap_or(false);
     let description = problems.keep(description);
@@ -363,12 +363,12 @@ fn kind(key: &dyn Fn(&str) -> String, given: &file::Tool) -> Result<ToolKind, Se
 }
 
 fn tool_url(key: &str, given: Option<&str>, allow_private: bool) -> Result<Url, SettingsError> {
-    let mend = "write an https:// address";
-    let text = given.ok_or_else(|| SettingsError::missing(key, mend))?;
+    let hint = "write an https:// address";
+    let text = given.ok_or_else(|| SettingsError::missing(key, hint))?;
     let url = Url::parse(text)
-        .map_err(|error| SettingsError::invalid(key, format!("is not a URL ({error})"), mend))?;
+        .map_err(|error| SettingsError::invalid(key, format!("is not a URL ({error})"), hint))?;
     if url.host().is_none() || !matches!(url.scheme(), "https" | "http") {
-        return Err(SettingsError::invalid(key, "is not an http address", mend));
+        return Err(SettingsError::invalid(key, "is not an http address", hint));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(SettingsError::invalid(

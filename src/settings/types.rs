@@ -49,42 +49,42 @@ pub struct PublicUrl {
     is_loopback: bool,
 }
 
-/// Why an address cannot be the public one: the trouble and the way to mend it.
-pub(super) type Trouble = (String, String);
+/// Why an address cannot be the public one: the problem and a hint.
+pub(super) type Problem = (String, String);
 
 impl PublicUrl {
     /// Reads the address. `http://` is for loopback in development.
-    pub(super) fn parse(text: &str, dev: bool) -> Result<Self, Trouble> {
-        let mend = "write it as https://voice.example.com".to_owned();
-        let trouble = |words: &str| (words.to_owned(), mend.clone());
+    pub(super) fn parse(text: &str, dev: bool) -> Result<Self, Problem> {
+        let hint = "write it as https://voice.example.com".to_owned();
+        let problem = |words: &str| (words.to_owned(), hint.clone());
         let mut url =
-            Url::parse(text).map_err(|error| (format!("is not a URL ({error})"), mend.clone()))?;
+            Url::parse(text).map_err(|error| (format!("is not a URL ({error})"), hint.clone()))?;
         if url.host().is_none() {
-            return Err(trouble("has no host"));
+            return Err(problem("has no host"));
         }
         let plain_allowed = dev && is_loopback(&url);
         match url.scheme() {
             "https" => {}
             "http" if plain_allowed => {}
-            "http" => return Err(trouble("is http, but Twilio's audio needs TLS")),
-            other => return Err(trouble(&format!("has the scheme {other}"))),
+            "http" => return Err(problem("is http, but Twilio's audio needs TLS")),
+            other => return Err(problem(&format!("has the scheme {other}"))),
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(trouble("carries a user name or password"));
+            return Err(problem("carries a user name or password"));
         }
         if url.query().is_some() {
-            return Err(trouble("carries a query"));
+            return Err(problem("carries a query"));
         }
         if url.fragment().is_some() {
-            return Err(trouble("carries a fragment"));
+            return Err(problem("carries a fragment"));
         }
         if url.path() != "/" {
-            return Err(trouble("carries a path"));
+            return Err(problem("carries a path"));
         }
         let without_dot = url.domain().and_then(|name| name.strip_suffix('.'));
         if let Some(name) = without_dot.map(str::to_owned) {
             url.set_host(Some(&name))
-                .map_err(|error| trouble(&format!("has no host ({error})")))?;
+                .map_err(|error| problem(&format!("has no host ({error})")))?;
         }
         let origin = url.as_str().trim_end_matches('/').to_owned();
         let written = text.trim().split_once("://");

@@ -93,7 +93,7 @@ pub(super) fn check(key: &str, text: &str) -> Result<(), SettingsError> {
             }
         };
         let known = Variable::ALL.iter().map(|(known, _)| *known);
-        let mend = match nearest(name, known.clone()) {
+        let hint = match nearest(name, known.clone()) {
             Some(near) => format!("did you mean {{{{{near}}}}}?"),
             None => format!("use one of {}", known.collect::<Vec<_>>().join(", ")),
         };
@@ -101,7 +101,7 @@ pub(super) fn check(key: &str, text: &str) -> Result<(), SettingsError> {
         return Err(SettingsError::UnknownName {
             key: key.to_owned(),
             name: format!("{{{{{name}}}}}"),
-            mend,
+            hint,
         });
     }
     Ok(())

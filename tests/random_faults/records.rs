@@ -134,7 +134,7 @@ impl Records {
         if matches!(text("level"), "warn" | "error") {
             *self.complaints.entry(text("msg").to_owned()).or_default() += 1;
         }
-        if text("msg") == "panic" && text("cause") != "fault hook" {
+        if text("msg") == "panic" && !text("cause").starts_with("fault hook: ") {
             self.trouble
                 .push(format!("I4: a panic that nobody ordered: {event}"));
         }

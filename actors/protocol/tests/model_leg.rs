@@ -11,6 +11,7 @@ use call_protocol::call::effect::Effect;
 use call_protocol::call::event::Event;
 use call_protocol::model::command::ModelCommand;
 use call_protocol::model::event::{ModelEvent, Refusal, SessionInfo};
+use call_protocol::model::openai::errors::understood;
 use call_protocol::time::Time;
 use common::events::{
     agent_words, caller_words, complaint, configured, delta, error, failed, model, model_closed,
@@ -433,6 +434,7 @@ fn setup_with_tools(names: &[&str]) -> CallSetup {
 fn about(param: &str, request: &str) -> Event {
     let mut complaint = complaint("invalid_function_parameters", "No.", Some(request));
     complaint.param = Some(param.to_owned());
+    let complaint = understood(complaint);
     error(complaint)
 }
 
@@ -507,6 +509,7 @@ fn an_option_that_the_server_refuses_costs_no_tool() {
         rig.event(opened());
         let mut refusal = complaint("invalid_value", message, None);
         refusal.param = param.map(ToOwned::to_owned);
+        let refusal = understood(refusal);
         rig.event(error(refusal));
         assert_eq!(
             rig.take_of(&["left_out", "violation"]),

@@ -20,6 +20,7 @@ use super::guard::Budget;
 use super::shared::{CallSeed, LogContext, PendingStream, Shared};
 use crate::down::DownGuard;
 use crate::events::{AudioEvent, Lane};
+use crate::failpoints;
 use crate::limits::{CALL_MAILBOX, PUSH_EVERY};
 use crate::messages::{
     CallKey, CallerNumber, Inspect, Inspected, ModelSaid, Order, PhoneSaid, Replace, ToPhone,
@@ -76,8 +77,6 @@ pub(crate) struct CallActor {
     timer: Option<(ActorTimer, Time)>,
     pushed: Option<Time>,
     pub(super) budget: Budget,
-    #[cfg(feature = "fault-hook")]
-    pub(super) planned: crate::fault::Planned,
     /// The call's place, given back when this is dropped.
     pub(super) place: DownGuard,
 }
@@ -128,8 +127,6 @@ impl CallActor {
                 info: seed.info,
                 inspect: ctx.address().recipient().downgrade(),
                 orders: ctx.address().recipient().downgrade(),
-                #[cfg(feature = "fault-hook")]
-                faults: ctx.address().recipient().downgrade(),
             };
             Self {
                 key: seed.place.key(),
@@ -161,8 +158,6 @@ impl CallActor {
                 timer: None,
                 pushed: None,
                 budget: Budget::default(),
-                #[cfg(feature = "fault-hook")]
-                planned: crate::fault::Planned::default(),
             }
         })
     }
@@ -200,8 +195,7 @@ impl CallActor {
         step: impl FnOnce(&mut Call, Time),
     ) {
         let now = self.now();
-        #[cfg(feature = "fault-hook")]
-        self.planned.strike_step();
+        failpoints::hit("call.step", self.log.call());
         step(&mut self.call, now);
         self.carry_out(ctx, since);
         self.arm(ctx);

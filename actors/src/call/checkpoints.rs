@@ -15,6 +15,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::CallActor;
 use super::last_line::LastLines;
+use crate::failpoints;
 use crate::messages::{CallInfo, Order, Ownership, ToPhone};
 use crate::store::{Answer, CallStore, Forgotten, Saved, StoreError, UnixSeconds, insist};
 use crate::twilio::TwilioSession;
@@ -35,6 +36,12 @@ pub fn unix_now() -> UnixSeconds {
 /// After a checkpoint that could not be written down: a call in which nothing is said for long must not stay in the store
 /// as it was before the store failed.
 const SAVE_AGAIN: Duration = Duration::from_millis(1_500);
+
+/// Whether a checkpoint tells what came of an effect.
+fn has_outcome(checkpoint: &Checkpoint) -> bool {
+    let mut records = checkpoint.tools.records();
+    records.any(|record| record.effects && record.result.is_some())
+}
 
 /// The checkpoint of that number was not written down: write another one if none has followed it.
 #[derive(actix::Message)]
@@ -171,6 +178,8 @@ impl CheckpointWriter {
     ) {
         self.number += 1;
         let (number, epoch) = (self.number, self.epoch.now());
+        let has_outcome =
+            failpoints::is_armed("call.outcome_kept", call.as_str()) && has_outcome(&checkpoint);
         checkpoint.epoch = epoch.unwrap_or(0);
         self.name_parties(&mut checkpoint);
         let document = match checkpoint.encode() {
@@ -202,6 +211,9 @@ impl CheckpointWriter {
             // Nobody waits for most checkpoints.
             let _ = tell.send(());
             match answer {
+                Ok(Saved::Kept) if has_outcome => {
+                    failpoints::hit("call.outcome_kept", call.as_str());
+                }
                 Ok(Saved::Kept) | Err(StoreError::TooLarge(_)) => {}
                 Ok(Saved::Superseded) => {
                     if let Some(owner) = owner.upgrade() {
@@ -215,22 +227,6 @@ impl CheckpointWriter {
                     }
                 }
             }
-        });
-    }
-
-    /// When the last checkpoint is kept, its call stands still.
-    #[cfg(feature = "fault-hook")]
-    pub(super) fn stand_still_after_last(&mut self, owner: WeakAddr<CallActor>) {
-        use crate::fault::{Fault, STANDSTILL, says_where};
-        let Some(last) = self.last.take() else {
-            return;
-        };
-        actix_rt::spawn(async move {
-            let _ = last.await;
-            if let Some(owner) = owner.upgrade() {
-                owner.do_send(Fault::StallActor(STANDSTILL));
-            }
-            says_where(crate::tools::ToolStep::AfterCheckpoint);
         });
     }
 

@@ -16,11 +16,10 @@ use call_protocol::tool::ToolRun;
 
 use super::actor::CallActor;
 use crate::events::{AudioEvent, Lane};
+use crate::failpoints;
 use crate::messages::{Order, ToModel, ToPhone, ToolOver};
 use crate::openai::{ModelLine, Offered};
 use crate::tools::Caller;
-#[cfg(not(feature = "fault-hook"))]
-use crate::tools::Stop;
 
 impl CallActor {
     /// Carries out all effects; `since` is when the event that caused them was read from its socket.
@@ -48,8 +47,7 @@ impl CallActor {
 
     fn carry_out_each(&mut self, ctx: &mut Context<Self>, since: Option<Instant>) {
         while let Some(effect) = self.call.poll_effect() {
-            #[cfg(feature = "fault-hook")]
-            self.planned.strike_effect();
+            failpoints::hit("call.effect", self.log.call());
             match effect {
                 Effect::ToModel(session, command) => self.send_model(session, command, since),
                 Effect::Play {
@@ -116,14 +114,7 @@ impl CallActor {
                 return;
             }
             let owner = ctx.address().downgrade();
-            #[cfg(feature = "fault-hook")]
-            let stops = self.planned.take_checkpoint(&checkpoint);
             self.checkpoints.save(call, checkpoint, owner);
-            #[cfg(feature = "fault-hook")]
-            if stops {
-                let owner = ctx.address().downgrade();
-                self.checkpoints.stand_still_after_last(owner);
-            }
         }
     }
 
@@ -151,14 +142,9 @@ impl CallActor {
             agent: self.call.setup().agent.name.clone(),
         };
         let (tools, actor) = (self.tools.clone(), ctx.address().downgrade());
-        #[cfg(feature = "fault-hook")]
-        let planned = self.planned.take_tool();
         actix::spawn(async move {
-            #[cfg(feature = "fault-hook")]
-            let stop = crate::fault::strike_tool(planned);
-            #[cfg(not(feature = "fault-hook"))]
-            let stop = Stop::default();
-            let finished = tools.run_with(run, caller, stop).await;
+            failpoints::pass("tool.begin", caller.call.as_str()).await;
+            let finished = tools.run(run, caller).await;
             if let Some(actor) = actor.upgrade() {
                 actor.do_send(ToolOver(finished));
             }

@@ -15,6 +15,7 @@ use call_protocol::call::outcome::EndReason;
 
 use super::CallActor;
 use crate::events::EventKind;
+use crate::failpoints;
 use crate::limits::{RESTART_WINDOW, RESTARTS};
 use crate::messages::ToPhone;
 
@@ -72,12 +73,14 @@ impl CallActor {
         ctx: &mut Context<Self>,
         body: impl FnOnce(&mut Self, &mut Context<Self>),
     ) {
+        failpoints::hit("call.unguarded", self.log.call());
         // A panic may leave the machine half changed: `begin_anew` gives it up. The rest of the actor is numbers and addresses.
         let done = catch_unwind(AssertUnwindSafe(|| {
             if self.budget.is_due {
                 // All that waits in the mailbox comes before the restart does, and must not be lost.
                 self.begin_anew(ctx);
             }
+            failpoints::in_actor("call.handle", self.log.call(), self, ctx);
             body(self, ctx);
         }));
         if done.is_err() {
@@ -109,8 +112,7 @@ impl CallActor {
     }
 
     fn begin_anew(&mut self, ctx: &mut Context<Self>) {
-        #[cfg(feature = "fault-hook")]
-        self.planned.strike_start();
+        failpoints::hit("call.start", self.log.call());
         self.budget.is_due = false;
         self.rebuild();
         self.say_last_word_again();
@@ -146,8 +148,7 @@ impl CallActor {
             return;
         };
         log::warn!(target: "switchboard::call", call_sid = self.log.call(), stream_sid = self.log.stream(), turns = checkpoint.turns.len(); "call goes on from its last checkpoint");
-        #[cfg(feature = "fault-hook")]
-        self.planned.mend();
+        failpoints::clear("call.step", self.log.call());
         match catch_unwind(AssertUnwindSafe(|| {
             Call::rebuild_from_checkpoint(remains, &checkpoint, now)
         })) {

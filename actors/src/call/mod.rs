@@ -7,8 +7,6 @@ mod actor;
 mod checkpoints;
 mod consult_legs;
 mod effects;
-#[cfg(feature = "fault-hook")]
-mod fault;
 mod guard;
 mod last_line;
 mod report;

@@ -12,8 +12,8 @@ use call_protocol::audio::payload::Payload;
 use call_protocol::call::AgentProfile;
 use call_protocol::call::choice::Choice;
 use call_protocol::latency::{Histogram, Meter};
-use call_protocol::phone::AccountSid;
 use call_protocol::phone::event::PhoneEvent;
+use call_protocol::phone::{AccountSid, CallSid};
 use serde::Serialize;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
@@ -81,6 +81,7 @@ pub struct Shared {
     events: EventBus,
     pub(crate) audio: AudioFeed,
     tap: Option<Tap>,
+    call: Option<CallSid>,
     accepted: Instant,
 }
 
@@ -128,8 +129,21 @@ impl Shared {
             transcripts: false,
             bridge: Arc::default(),
             tap,
+            call: None,
             accepted: Instant::now(),
         }
+    }
+
+    /// The same, for a call that is known already.
+    #[must_use]
+    pub const fn of_call(mut self, call: Option<CallSid>) -> Self {
+        self.call = call;
+        self
+    }
+
+    /// The call's SID, or a dash if it was not known when its socket was accepted.
+    pub(crate) fn call_sid(&self) -> &str {
+        self.call.as_ref().map_or("-", CallSid::as_str)
     }
 
     /// The same, and what was said is logged if that is wanted.

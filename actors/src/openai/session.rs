@@ -21,6 +21,7 @@ use super::connect::{Dialler, Socket};
 use super::pump::Pump;
 use super::socket_io::SocketIo;
 use crate::call::{CallActor, Shared, Wire};
+use crate::failpoints;
 use crate::limits::{
     EARLY_EVENTS, MODEL_ANSWERS, MODEL_BACKLOG, MODEL_BACKLOG_FATAL, MODEL_MAILBOX, MODEL_PING,
     MODEL_SILENCE, UNCLAIMED,
@@ -92,12 +93,6 @@ impl ModelLine {
     pub(crate) fn adopt(&self, id: SessionId, shared: &Shared, call: WeakAddr<CallActor>) -> bool {
         let shared = shared.clone();
         self.0.try_send(Adopt { id, shared, call }).is_ok()
-    }
-
-    /// Puts a fault into the session.
-    #[cfg(feature = "fault-hook")]
-    pub(crate) fn fail(&self, fault: crate::fault::SessionFault) {
-        self.0.do_send(fault);
     }
 
     /// Says something that must arrive.
@@ -214,7 +209,7 @@ impl OpenAiSession {
     /// Pings a quiet server, and gives up one that answers nothing.
     pub(super) fn look(&mut self, ctx: &mut Context<Self>) {
         if matches!(&self.owner, Owner::Nobody { since, .. } if since.elapsed() >= UNCLAIMED) {
-            log::info!(target: "switchboard::openai", "early session closed, nobody came");
+            log::info!(target: "switchboard::openai", call_sid = self.shared.call_sid(); "early session closed, nobody came");
             self.close(1000);
             return;
         }
@@ -384,6 +379,7 @@ impl Handler<ToModel> for OpenAiSession {
     type Result = ();
 
     fn handle(&mut self, message: ToModel, ctx: &mut Self::Context) {
+        failpoints::in_actor("model.message", self.shared.call_sid(), self, ctx);
         match message {
             ToModel::Command { command, since } => self.on_command(&command, since),
             ToModel::HangUp if self.io.is_open() && !self.hanging_up => self.close(1000),
@@ -393,20 +389,6 @@ impl Handler<ToModel> for OpenAiSession {
                     self.hanging_up = true;
                     ctx.stop();
                 }
-            }
-        }
-    }
-}
-
-#[cfg(feature = "fault-hook")]
-impl Handler<crate::fault::SessionFault> for OpenAiSession {
-    type Result = ();
-
-    fn handle(&mut self, fault: crate::fault::SessionFault, ctx: &mut Self::Context) {
-        match fault {
-            crate::fault::SessionFault::Panic => panic!("{}", crate::fault::CAUSE),
-            crate::fault::SessionFault::Stall(time) => {
-                ctx.wait(actix_rt::time::sleep(time).into_actor(self));
             }
         }
     }

@@ -9,6 +9,7 @@ use call_protocol::phone::{CallSid, Direction};
 use super::messages::{Count, Ending, Find, Found, LastOutcome, List, Listing, Occupancy};
 use super::row::rfc3339;
 use super::{CallStatus, Live, Registry, Reply, Row};
+use crate::failpoints;
 
 impl Registry {
     fn row(live: &Live, now: Instant) -> Option<Row> {
@@ -113,8 +114,11 @@ impl Registry {
 impl Handler<List> for Registry {
     type Result = Reply<Listing>;
 
-    fn handle(&mut self, _: List, _: &mut Context<Self>) -> Self::Result {
-        self.guarded(|registry| registry.list())
+    fn handle(&mut self, _: List, ctx: &mut Context<Self>) -> Self::Result {
+        self.guarded(|registry| {
+            failpoints::in_actor("registry.list", "", registry, ctx);
+            registry.list()
+        })
     }
 }
 

@@ -65,3 +65,82 @@ impl Registry {
         self.expiries = expiries.into();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::time::Duration;
+
+    use call_protocol::call::AgentProfile;
+    use call_protocol::model::command::{SessionSetup, Voice};
+    use call_protocol::phone::{CallSid, Direction};
+
+    use super::*;
+    use crate::messages::{CallInfo, CallerNumber, Ownership};
+    use crate::registry::CallEntry;
+    use crate::registry::returns::Returns;
+
+    fn sid(digit: char) -> CallSid {
+        let digits: String = std::iter::repeat_n(digit, 32).collect();
+        CallSid::parse(&format!("CA{digits}")).unwrap()
+    }
+
+    fn entry(call: CallSid, place: CallStatus) -> CallEntry {
+        let session = SessionSetup {
+            instructions: String::new(),
+            voice: Voice::Keep,
+            tools: Vec::new(),
+            options: None,
+        };
+        let info = CallInfo {
+            call,
+            from: None,
+            number: CallerNumber::default(),
+            to: None,
+            direction: Direction::Inbound,
+            agent: AgentProfile::new("spa", "gpt-realtime-2.1", session).into(),
+            config_snapshot: 0,
+            ownership: Ownership::First,
+        };
+        CallEntry {
+            info,
+            token: String::new(),
+            returns: Returns::default(),
+            early: None,
+            place,
+        }
+    }
+
+    #[test]
+    fn a_handler_that_panics_in_the_middle_leaves_figures_that_are_counted_anew() {
+        let mut registry = Registry::new(10, std::sync::Arc::default());
+        let (waits, unheard) = (sid('1'), sid('2'));
+        let until = Instant::now() + Duration::from_secs(5);
+        let places = [
+            (waits, CallStatus::Waiting { until }),
+            // Its death notice is what meets the panic.
+            (unheard, CallStatus::Live(7)),
+        ];
+        for (call, place) in places {
+            registry.entries.insert(call, entry(call, place));
+        }
+        let reply = registry.guarded(|registry| {
+            registry.waiting = usize::MAX;
+            registry.expiries = VecDeque::from([(until, unheard)]);
+            panic!("in the middle of something");
+        });
+        let Reply(answer): Reply<()> = reply;
+        assert_eq!(answer, None);
+        assert_eq!(registry.waiting, 1);
+        assert!(matches!(
+            registry.entries[&unheard].place,
+            CallStatus::Over { reason: None, .. }
+        ));
+        let due: Vec<CallSid> = registry.expiries.iter().map(|(_, call)| *call).collect();
+        assert_eq!(
+            due,
+            [waits, unheard],
+            "each is looked at when its time is over"
+        );
+    }
+}

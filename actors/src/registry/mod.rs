@@ -5,8 +5,6 @@
 
 mod answers;
 mod entrance;
-#[cfg(feature = "fault-hook")]
-mod fault;
 mod guard;
 mod media_slots;
 pub mod messages;
@@ -42,8 +40,6 @@ pub(crate) struct Enter {
     pub(crate) info: Option<CallInfo>,
     pub(crate) inspect: WeakRecipient<Inspect>,
     pub(crate) orders: WeakRecipient<Order>,
-    #[cfg(feature = "fault-hook")]
-    pub(crate) faults: WeakRecipient<crate::fault::Fault>,
 }
 
 /// A place taken by a call that was announced or claimed.
@@ -81,8 +77,6 @@ struct Live {
     awaited_by: Option<u32>,
     inspect: Option<WeakRecipient<Inspect>>,
     orders: Option<WeakRecipient<Order>>,
-    #[cfg(feature = "fault-hook")]
-    faults: Option<WeakRecipient<crate::fault::Fault>>,
 }
 
 /// The registry of calls.
@@ -178,8 +172,6 @@ impl Registry {
             awaited_by: None,
             inspect: None,
             orders: None,
-            #[cfg(feature = "fault-hook")]
-            faults: None,
         };
         self.live.insert(key, live);
         key
@@ -219,10 +211,6 @@ impl Registry {
         if let Some(live) = self.live.get_mut(&message.key) {
             live.inspect = Some(message.inspect);
             live.orders = Some(message.orders);
-            #[cfg(feature = "fault-hook")]
-            {
-                live.faults = Some(message.faults);
-            }
             if message.info.is_some() {
                 live.info = message.info;
             }

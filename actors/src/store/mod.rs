@@ -19,6 +19,8 @@ mod insist;
 pub mod memory;
 pub mod sqlite;
 
+use std::path::Path;
+
 use bytes::Bytes;
 use call_protocol::phone::CallSid;
 use futures_util::future::BoxFuture;
@@ -105,17 +107,15 @@ pub trait CallStore: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    /// The file it is kept in; none if nothing outlives the process.
+    fn file(&self) -> Option<&Path> {
+        None
+    }
+
     /// Whether what fails may mend by itself: a lock that is given back, room on the disk. False when nothing can be
     /// kept until somebody sees to it.
     fn is_usable(&self) -> bool {
         true
-    }
-
-    /// Puts a fault into the store's own thread; false when it has none.
-    #[cfg(feature = "fault-hook")]
-    fn fail(&self, fault: crate::fault::StoreFault) -> bool {
-        let _ = fault;
-        false
     }
 }
 

@@ -93,12 +93,13 @@ impl SqliteStore {
         let (queue, work) = sync_channel(QUEUE);
         let usable = Arc::new(AtomicBool::new(true));
         let faults = counters.as_ref().map(|counters| counters.faults.clone());
-        let writer = Writer::new(path.to_owned(), max_bytes, faults, usable.clone());
+        let path: Arc<Path> = path.into();
+        let writer = Writer::new(path.clone(), max_bytes, faults, usable.clone());
         std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run(&work))?;
         Ok(Self {
-            path: path.into(),
+            path,
             queue,
             counters,
             usable,
@@ -401,20 +402,11 @@ impl CallStore for SqliteStore {
         self.ask_and(true, Durability::Process, |_| Ok(()))
     }
 
-    fn is_usable(&self) -> bool {
-        self.usable.load(Ordering::Relaxed)
+    fn file(&self) -> Option<&Path> {
+        Some(&self.path)
     }
 
-    #[cfg(feature = "fault-hook")]
-    fn fail(&self, fault: crate::fault::StoreFault) -> bool {
-        // Nobody waits for it.
-        drop(self.ask(Durability::Process, move |_| {
-            match fault {
-                crate::fault::StoreFault::Panic => panic!("{}", crate::fault::CAUSE),
-                crate::fault::StoreFault::Stall(time) => std::thread::sleep(time),
-            }
-            Ok(())
-        }));
-        true
+    fn is_usable(&self) -> bool {
+        self.usable.load(Ordering::Relaxed)
     }
 }

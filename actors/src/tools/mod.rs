@@ -8,7 +8,6 @@
 //! | `http` | a signed POST to somebody's server |
 //! | `address` | which addresses may a tool reach? |
 //! | `arguments` | do the arguments fit? |
-//! | `stop` | where can a run be stopped, to be killed there? |
 //!
 //! A run belongs to nobody: it goes on when its call is built anew, and when its call is over, so that an effect that
 //! was begun is also written down. Its answer goes to the call along a weak link.
@@ -18,13 +17,10 @@ mod arguments;
 mod http;
 mod journal;
 mod runner;
-mod stop;
 
 pub use address::{Resolve, is_public, resolve_by_system};
 pub use arguments::{Arguments, SchemaError, list_of_anything};
 pub use http::{HttpTool, MAX_REPLY, Web, signature};
-pub(crate) use stop::Stop;
-pub use stop::ToolStep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -8,9 +8,8 @@ use futures_util::FutureExt as _;
 use serde_json::Value;
 
 use super::journal::Begin;
-use super::{
-    Caller, LONGEST_EFFECT, Outcome, Place, Stop, ToolBox, ToolError, ToolRequest, ToolStep, Why,
-};
+use super::{Caller, LONGEST_EFFECT, Outcome, Place, ToolBox, ToolError, ToolRequest, Why};
+use crate::failpoints;
 use crate::store::ToolEffect;
 
 const TARGET: &str = "switchboard::tool";
@@ -18,14 +17,9 @@ const TARGET: &str = "switchboard::tool";
 impl ToolBox {
     /// Runs a tool for a call; comes to an end whatever happens to the tool.
     pub async fn run(&self, run: ToolRun, caller: Caller) -> ToolFinished {
-        self.run_with(run, caller, Stop::default()).await
-    }
-
-    /// The same, standing still at a step.
-    pub(crate) async fn run_with(&self, run: ToolRun, caller: Caller, stop: Stop) -> ToolFinished {
         let began = Instant::now();
         let call = caller.call;
-        let (result, output) = self.outcome(&run, caller, stop).await;
+        let (result, output) = self.outcome(&run, caller).await;
         let took = began.elapsed();
         self.metrics.tool_ran(&run.tool, result.label(), took);
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -40,7 +34,7 @@ impl ToolBox {
         }
     }
 
-    async fn outcome(&self, run: &ToolRun, caller: Caller, stop: Stop) -> (ToolResult, String) {
+    async fn outcome(&self, run: &ToolRun, caller: Caller) -> (ToolResult, String) {
         let Some(entry) = self.tools.get(&run.tool) else {
             // An effect that was begun before the tool went away may have happened.
             return if run.effects {
@@ -70,13 +64,14 @@ impl ToolBox {
         if !run.effects {
             return told(self.attempt(place, request, run.timeout).await, false);
         }
+        let call = request.caller.call;
         let effect = ToolEffect {
             key: run.key.clone(),
-            call: request.caller.call,
+            call,
             tool: run.tool.clone(),
             arguments: run.canonical.clone(),
         };
-        stop.at(ToolStep::BeforeJournal).await;
+        failpoints::pass("tool.before_journal", call.as_str()).await;
         let turn = match self
             .once
             .begin(effect, place.knows_its_key(), run.again)
@@ -85,16 +80,16 @@ impl ToolBox {
             Begin::Proceed(turn) => turn,
             Begin::Known(result, output) => return (result, output),
         };
-        stop.at(ToolStep::AfterJournal).await;
+        failpoints::pass("tool.after_journal", call.as_str()).await;
         let outcome = self.attempt(place, request, run.timeout).await;
-        stop.at(ToolStep::BeforeOutcome).await;
+        failpoints::pass("tool.before_outcome", call.as_str()).await;
         let (mut result, mut output) = told(outcome, true);
         if turn.in_doubt && result == ToolResult::Failed {
             // This try changed nothing. Whether an earlier one did, it did not learn.
             (result, output) = (ToolResult::Unknown, outcome_unknown());
         }
         turn.finish(result, &output).await;
-        stop.at(ToolStep::AfterOutcome).await;
+        failpoints::pass("tool.after_outcome", call.as_str()).await;
         (result, output)
     }
 

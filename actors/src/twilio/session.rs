@@ -16,6 +16,7 @@ use call_protocol::phone::twilio::MAX_MESSAGE;
 use call_protocol::wire::SocketFault;
 
 use crate::call::{CallActor, CallSeed, PendingStream};
+use crate::failpoints;
 use crate::limits::{PHONE_MAILBOX, PHONE_PING};
 use crate::messages::{CallKey, PhoneSaid, Replace, ToPhone};
 use crate::timer::{ActorTimer, TimerFired};
@@ -230,6 +231,9 @@ impl Actor for TwilioSession {
 impl StreamHandler<Result<Message, ProtocolError>> for TwilioSession {
     fn handle(&mut self, item: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
         let now = Instant::now();
+        if let Phase::Open { shared, .. } = &self.phase {
+            failpoints::in_actor("phone.frame", shared.call_sid(), self, ctx);
+        }
         match self.frames.judge(item, now) {
             FrameAction::Text(text) => self.on_text(text.as_bytes(), now, ctx),
             FrameAction::Answer(ping) => ctx.pong(&ping),
@@ -301,23 +305,6 @@ impl Handler<ToPhone> for TwilioSession {
                 self.phase = Phase::Closed;
                 close(ctx, code);
                 ctx.stop();
-            }
-        }
-    }
-}
-
-#[cfg(feature = "fault-hook")]
-impl Handler<crate::fault::SessionFault> for TwilioSession {
-    type Result = ();
-
-    fn handle(&mut self, fault: crate::fault::SessionFault, ctx: &mut Self::Context) {
-        match fault {
-            crate::fault::SessionFault::Panic => panic!("{}", crate::fault::CAUSE),
-            crate::fault::SessionFault::Stall(time) => {
-                ctx.wait(actix::WrapFuture::into_actor(
-                    actix_rt::time::sleep(time),
-                    self,
-                ));
             }
         }
     }

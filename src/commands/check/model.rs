@@ -99,7 +99,7 @@ async fn dial(client: &Client, settings: &Settings, model: &str) -> Result<impl 
     match request.connect().await {
         Ok((_, socket)) => Ok(socket),
         Err(WsClientError::InvalidResponseStatus(status)) => {
-            let mend = match status.as_u16() {
+            let hint = match status.as_u16() {
                 401 | 403 => {
                     "check openai.api_key (OPENAI_API_KEY) and that its project may use the model"
                 }
@@ -109,7 +109,7 @@ async fn dial(client: &Client, settings: &Settings, model: &str) -> Result<impl 
             };
             Err(Outcome::failed(
                 format!("the server answered {}", status.as_u16()),
-                mend,
+                hint,
             ))
         }
         Err(error) => Err(Outcome::failed(

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use switchboard_actors::failpoints;
 use switchboard_kit::realtime::{Realtime, Running};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Line, PhoneEvent};
 use tokio::sync::mpsc;
@@ -45,7 +46,7 @@ const EXPECTED: [u32; 3] = [11_200, 11_205, 31_903];
 
 /// Plays the call, shows it and writes it down.
 pub(super) fn run(arguments: &Demo) -> Exit {
-    if !cfg!(feature = "fault-hook") {
+    if !failpoints::COMPILED {
         // Standard error may be closed; the exit code still tells.
         let _ = complain(
             "this build has no fault hook, which --faults needs; build it with the default features",

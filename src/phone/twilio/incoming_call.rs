@@ -1,6 +1,7 @@
 //! `/incoming-call`: somebody rings.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use switchboard_actors::failpoints;
 
 use super::webhook::Webhook;
 use super::{after_dial, after_stream, answer, caller};
@@ -14,8 +15,7 @@ pub(crate) async fn handle(
     request: HttpRequest,
     webhook: Webhook,
 ) -> HttpResponse {
-    #[cfg(feature = "fault-hook")]
-    state.fault.strike();
+    failpoints::hit("phone.webhook", "");
     // The number's fallback URL may lead here, too: then Twilio says which request had failed, perhaps in mid-call
     // (<https://www.twilio.com/docs/api/errors/11200>).
     if let Some(failed) = webhook.form.get("ErrorUrl") {

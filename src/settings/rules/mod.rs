@@ -277,7 +277,7 @@ fn default_agent(
                 problems.add(SettingsError::UnknownName {
                     key: "default_agent".to_owned(),
                     name: name.clone(),
-                    mend: format!("use one of {}", names()),
+                    hint: format!("use one of {}", names()),
                 });
             }
             found

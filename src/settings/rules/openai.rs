@@ -74,8 +74,8 @@ fn api_key(inputs: &Inputs, dev: bool, url: &Url) -> Result<SecretString, Settin
 }
 
 fn model_url(given: &Given) -> Result<Url, SettingsError> {
-    let mend = "write it like wss://api.openai.com/v1/realtime";
-    let invalid = |trouble: &str| SettingsError::invalid(given.name(), trouble, mend);
+    let hint = "write it like wss://api.openai.com/v1/realtime";
+    let invalid = |problem: &str| SettingsError::invalid(given.name(), problem, hint);
     let url =
         Url::parse(&given.text).map_err(|error| invalid(&format!("is not a URL ({error})")))?;
     if url.host().is_none() {

@@ -43,7 +43,7 @@ pub(super) fn fleet_url(inputs: &Inputs, dev: bool) -> Result<Option<PublicUrl>,
     };
     PublicUrl::parse(text, dev)
         .map(Some)
-        .map_err(|(trouble, mend)| SettingsError::invalid("server.fleet_url", trouble, mend))
+        .map_err(|(problem, hint)| SettingsError::invalid("server.fleet_url", problem, hint))
 }
 
 pub(super) fn trust(
@@ -54,7 +54,7 @@ pub(super) fn trust(
 ) -> Option<Trust> {
     let parse = |given: &Given| {
         PublicUrl::parse(&given.text, dev)
-            .map_err(|(trouble, mend)| SettingsError::invalid(given.name(), trouble, mend))
+            .map_err(|(problem, hint)| SettingsError::invalid(given.name(), problem, hint))
     };
     let given_url = inputs.given(&keys::PUBLIC_URL);
     let public_url = given_url.and_then(|given| problems.keep(parse(given)));
@@ -77,19 +77,19 @@ pub(super) fn trust(
             format!("set it to the https:// address Twilio reaches, {dev_hint}"),
         ));
     }
-    let missing = |key: &Key, mend: String| SettingsError::missing(key.name(), mend);
+    let missing = |key: &Key, hint: String| SettingsError::missing(key.name(), hint);
     let auth_token = secret(inputs.secret(&keys::TWILIO_AUTH_TOKEN)).and_then(|token| {
-        let mend =
+        let hint =
             format!("set it to the account's auth token, which verifies webhooks, {dev_hint}");
-        token.ok_or_else(|| missing(&keys::TWILIO_AUTH_TOKEN, mend))
+        token.ok_or_else(|| missing(&keys::TWILIO_AUTH_TOKEN, hint))
     });
     let auth_token = problems.keep(auth_token);
     let secondary = problems.keep(secret(inputs.secret(&keys::TWILIO_AUTH_TOKEN_SECONDARY)));
     let admin_tokens = admin_tokens(inputs).and_then(|tokens| {
-        let mend = format!(
+        let hint = format!(
             "set it to a random text of at least {MIN_ADMIN_TOKEN_CHARS} characters, {dev_hint}"
         );
-        tokens.ok_or_else(|| missing(&keys::ADMIN_TOKEN, mend))
+        tokens.ok_or_else(|| missing(&keys::ADMIN_TOKEN, hint))
     });
     let admin_tokens = problems.keep(admin_tokens);
     Some(Trust::Verified {

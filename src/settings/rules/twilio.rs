@@ -34,8 +34,8 @@ pub(super) fn twilio(inputs: &Inputs, problems: &mut Problems) -> Option<Twilio>
 }
 
 fn api_url(given: &Given) -> Result<Url, SettingsError> {
-    let mend = "write it like https://api.twilio.com";
-    let invalid = |trouble: &str| SettingsError::invalid(given.name(), trouble, mend);
+    let hint = "write it like https://api.twilio.com";
+    let invalid = |problem: &str| SettingsError::invalid(given.name(), problem, hint);
     let url =
         Url::parse(&given.text).map_err(|error| invalid(&format!("is not a URL ({error})")))?;
     let scheme_fits = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));

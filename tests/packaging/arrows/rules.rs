@@ -155,16 +155,11 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "switchboard_actors::metrics",
-        &[
-            "switchboard_actors::failpoints",
-            "switchboard_actors::fault",
-            "call_protocol::call",
-        ],
+        &["switchboard_actors::failpoints", "call_protocol::call"],
     ),
     ("switchboard_actors::timer", &["switchboard_actors::limits"]),
     ("switchboard_actors::limits", &[]),
     ("switchboard_actors::failpoints", &[]),
-    ("switchboard_actors::fault", &[]),
     // The call as a value.
     (
         "call_protocol::call",
@@ -421,18 +416,6 @@ pub(super) const OWED: &[(&str, &[&str])] = &[
     (
         "switchboard_actors::down does not import switchboard_actors::call",
         &["actors/src/down.rs"],
-    ),
-    (
-        "switchboard_actors::fault does not import call_protocol::checkpoint",
-        &["actors/src/fault.rs"],
-    ),
-    (
-        "switchboard_actors::fault does not import call_protocol::phone",
-        &["actors/src/fault.rs"],
-    ),
-    (
-        "switchboard_actors::fault does not import switchboard_actors::tools",
-        &["actors/src/fault.rs"],
     ),
     (
         "switchboard_actors::live_calls does not import switchboard_actors::call",

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Call;
 use super::effect::{Effect, Report};
 use super::outcome::EndReason;
-use super::resume::GO_ON;
+use super::recovery::GO_ON;
 use super::state::StateName;
 use super::timers::Timer;
 use crate::model::session::Phase;

@@ -41,7 +41,7 @@ impl Call {
         Around {
             session,
             unheard,
-            tool_runs: self.runs.awaits(),
+            tool_runs: self.tools.runs.awaits(),
             ends: self.closing.is_pending(),
         }
     }
@@ -119,7 +119,7 @@ impl Call {
         let over = Over {
             response: &done.id,
             ending,
-            awaits_tools: self.runs.answers_of(&done.id),
+            awaits_tools: self.tools.runs.answers_of(&done.id),
             tool_words: self.tool_words(),
             is_followed: self.closing.is_said_in(&done.id) && !spoke,
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Call;
 use super::outcome::{Destination, EndReason};
 use super::timers::Timer;
-use super::tools::ToolCall;
+use super::tools::calls::ToolCall;
 use crate::ids::{ModelId, clip};
 use crate::model::event::ResponseStatus;
 use crate::time::Time;

@@ -15,7 +15,7 @@ use super::outcome::{
 };
 use super::snapshot::PersonRow;
 use super::timers::Timer;
-use super::tools::ToolCall;
+use super::tools::calls::ToolCall;
 use crate::time::Time;
 
 /// People called in one call. A caller who reaches none of them is served better in another way.

@@ -46,13 +46,13 @@ impl Call {
         if self.model.is_ready() {
             self.tell_note(text.clone());
         }
-        self.notes.add(text);
+        self.model.notes.add(text);
         self.keep();
     }
 
     /// A session begins that knows none of the notes.
     pub(super) fn tell_notes(&mut self) {
-        for text in self.notes.texts().clone() {
+        for text in self.model.notes.texts().clone() {
             self.tell_note(text);
         }
     }

@@ -87,7 +87,7 @@ impl Call {
             self.timers.set(Timer::Wait, now + after);
         }
         // A wait that the server named, a session that is being opened, or a tool that runs is not silence of the model.
-        let is_anothers = self.floor.has_failed() || self.runs.awaits();
+        let is_anothers = self.floor.has_failed() || self.tools.runs.awaits();
         if !self.model.is_ready() || is_anothers {
             self.timers.stop(Timer::Answer);
         } else if !self.timers.is_set(Timer::Answer) {

@@ -22,22 +22,17 @@ pub mod operator;
 pub mod outcome;
 mod phone_leg;
 mod protection;
-mod rebuild;
-mod resume;
-mod server_tools;
+mod recovery;
 mod setup;
 mod silence;
 pub mod snapshot;
 pub mod state;
 pub mod timers;
-mod tool_filler;
-mod tool_outcomes;
-mod tool_runs;
 mod tools;
 
 pub use filler::FILLER_AFTER;
 pub use protection::Protected;
-pub use rebuild::Salvage;
+pub use recovery::Salvage;
 pub use setup::{AgentProfile, CallSetup, Greeting, LONGEST_MONOLOGUE, Silence};
 pub use tools::{END_CALL, TRANSFER_CALL};
 
@@ -49,7 +44,6 @@ use crate::conversation::Conversation;
 use crate::ids::{ModelId, PartKey};
 use crate::latency::Histogram;
 use crate::model::command::ModelCommand;
-use crate::model::preroll::Preroll;
 use crate::phone::event::PhoneEvent;
 use crate::phone::playback::Settled;
 use crate::phone::{CallSid, StreamSid};
@@ -82,30 +76,18 @@ pub struct Call {
     model: model_leg::ModelLeg,
     protection: protection::Protection,
     floor: floor::Floor,
-    preroll: Preroll,
     conversation: Conversation,
     timers: Timers,
     effects: VecDeque<Effect>,
     wait: filler::Wait,
-    tools: tools::ToolCalls,
-    runs: tool_runs::ToolRuns,
-    server_tools: server_tools::ServerTools,
+    tools: tools::Tools,
     closing: closing::Closing,
     /// Those who are called while the caller stays.
     consult_legs: consult::ConsultLegs,
-    /// What every session is told besides the conversation.
-    notes: context_notes::Notes,
     sayings: operator::OperatorSpeech,
-    asked_if_there: u8,
-    /// Keys pressed and not told yet.
-    keys: String,
-    key_presses: u32,
-    /// What was before this media socket.
-    past: resume::Past,
-    /// Something happened that a checkpoint should hold.
-    unsaved: bool,
+    keys: dtmf::Keys,
+    recovery: recovery::Recovery,
     tally: Tally,
-    turn_latency: Histogram,
 }
 
 /// What is counted in a call.
@@ -120,6 +102,8 @@ struct Tally {
     filled_ms: u64,
     cost_usd: f64,
     violations: BTreeMap<(&'static str, &'static str), u64>,
+    /// From the caller's last word to the first audio of the answer.
+    turn_latency: Histogram,
 }
 
 impl Call {
@@ -140,25 +124,17 @@ impl Call {
             model: model_leg::ModelLeg::new(setup.seed),
             protection: protection::Protection::default(),
             floor: floor::Floor::default(),
-            preroll: Preroll::default(),
             conversation: Conversation::default(),
             timers: Timers::default(),
             effects: VecDeque::new(),
             wait: filler::Wait::default(),
-            tools: tools::ToolCalls::default(),
-            runs: tool_runs::ToolRuns::default(),
-            server_tools: server_tools::ServerTools::default(),
+            tools: tools::Tools::default(),
             closing: closing::Closing::default(),
             consult_legs: consult::ConsultLegs::default(),
-            notes: context_notes::Notes::default(),
             sayings: operator::OperatorSpeech::default(),
-            asked_if_there: 0,
-            keys: String::new(),
-            key_presses: 0,
-            past: resume::Past::default(),
-            unsaved: false,
+            keys: dtmf::Keys::default(),
+            recovery: recovery::Recovery::default(),
             tally: Tally::default(),
-            turn_latency: Histogram::default(),
             setup,
         }
     }
@@ -279,7 +255,7 @@ impl Call {
         self.let_person_go(reason);
         self.timers.stop_all();
         self.floor.give_up_retry();
-        self.preroll = Preroll::default();
+        self.model.forget_preroll();
         self.model.give_up();
         self.drop_standby();
         self.conclude();
@@ -349,7 +325,7 @@ impl Call {
             return;
         };
         let latency_us = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
-        self.turn_latency.record(latency_us);
+        self.tally.turn_latency.record(latency_us);
         self.report(Report::Answered { latency_us });
     }
 

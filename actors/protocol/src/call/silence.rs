@@ -82,7 +82,7 @@ impl Call {
             && self.phone.stream().is_some()
             && self.keys.is_empty();
         self.watch_tool_filler(quiet, now);
-        if !quiet || self.runs.awaits() {
+        if !quiet || self.tools.runs.awaits() {
             self.timers.stop(Timer::Silence);
             return;
         }
@@ -116,17 +116,17 @@ impl Call {
         let Some(silence) = &agent.silence else {
             return;
         };
-        if self.asked_if_there >= silence.attempts {
+        if self.floor.times_asked() >= silence.attempts {
             self.leave(EndReason::CallerSilent, Farewell::Asked, now);
             return;
         }
-        self.asked_if_there += 1;
+        self.floor.asked_if_there();
         self.ask_for_answer(Some(silence.instructions.clone()));
     }
 
     /// The caller took a turn that means something.
     pub(super) fn on_real_turn(&mut self, now: Time) {
-        self.asked_if_there = 0;
+        self.floor.somebody_is_there();
         self.watch_turns(now);
         self.stay(Stay::SomebodyIsThere);
     }

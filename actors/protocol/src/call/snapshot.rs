@@ -174,7 +174,8 @@ impl Call {
             }
         };
         let latency = |quantile| {
-            self.turn_latency
+            self.tally
+                .turn_latency
                 .quantile(quantile)
                 .map(|micros| micros / 1_000)
         };
@@ -208,7 +209,7 @@ impl Call {
             },
             turns: self.conversation.count(),
             turn_latency_ms: Percentiles {
-                last: self.turn_latency.last().map(|micros| micros / 1_000),
+                last: self.tally.turn_latency.last().map(|micros| micros / 1_000),
                 p50: latency(0.5),
                 p95: latency(0.95),
             },
@@ -253,7 +254,7 @@ impl Call {
     }
 
     fn tool_rows(&self, now: Time) -> Vec<ToolRow> {
-        let rows = self.runs.memory.records().map(|record| ToolRow {
+        let rows = self.tools.runs.memory.records().map(|record| ToolRow {
             name: record.tool.clone(),
             state: record.state(),
             at_ms: record.at_ms,
@@ -262,7 +263,7 @@ impl Call {
                 .unwrap_or_else(|| now.as_millis().saturating_sub(record.at_ms)),
             effects: record.effects,
         });
-        rows.chain(self.server_tools.rows()).collect()
+        rows.chain(self.tools.server.rows()).collect()
     }
 
     /// How often a peer broke a rule, for tests and pages.

@@ -1,7 +1,7 @@
 //! The thread that owns the connection.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
@@ -12,6 +12,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::opening::{self, BUSY, Opened, Refusal};
 use super::{Durability, engine};
 use crate::call::unix_now;
+use crate::failpoints;
 use crate::metrics::FileFaults;
 use crate::store::StoreError;
 use switchboard_base::data_file::{self, Identity};
@@ -77,7 +78,7 @@ impl From<rusqlite::Error> for Failure {
 
 /// Owns the connection, and opens it again when it has failed.
 pub(super) struct Writer {
-    path: PathBuf,
+    path: Arc<Path>,
     max_bytes: u64,
     faults: Option<FileFaults>,
     /// Read by `/readyz`: false when nothing can be kept until an operator repairs it.
@@ -100,7 +101,7 @@ struct Open {
 
 impl Writer {
     pub(super) const fn new(
-        path: PathBuf,
+        path: Arc<Path>,
         max_bytes: u64,
         faults: Option<FileFaults>,
         usable: Arc<AtomicBool>,
@@ -150,6 +151,7 @@ impl Writer {
             Durability::Process
         };
         let tidies = batch.iter().any(|job| job.tidies);
+        let path = self.path.clone();
         let open = match self.opened(durability) {
             Ok(open) => open,
             Err(error) => {
@@ -158,7 +160,7 @@ impl Writer {
             }
         };
         let file = open.opened.file;
-        let (replies, done) = transact(&mut open.opened.connection, batch);
+        let (replies, done) = transact(&mut open.opened.connection, batch, &path);
         let done = match done {
             Ok(()) if tidies => {
                 let emptied = empty_log(&open.opened.connection);
@@ -322,7 +324,11 @@ impl Writer {
 
 /// Runs all jobs in one transaction. One that fails takes the others with it. The replies are for those whose jobs did
 /// not fail by themselves, who are to be told how it ended.
-fn transact(connection: &mut Connection, batch: Vec<Job>) -> (Vec<Reply>, Result<(), Failure>) {
+fn transact(
+    connection: &mut Connection,
+    batch: Vec<Job>,
+    path: &Path,
+) -> (Vec<Reply>, Result<(), Failure>) {
     let begun = Transaction::new(connection, TransactionBehavior::Immediate);
     let transaction = match begun.map_err(Failure::from) {
         Ok(transaction) => transaction,
@@ -344,6 +350,7 @@ fn transact(connection: &mut Connection, batch: Vec<Job>) -> (Vec<Reply>, Result
             Err(failure) => failed = failed.or(Some(failure)),
         }
     }
+    failpoints::hit("store.write", path.to_str().unwrap_or_default());
     let result = match failed {
         Some(failure) => Err(failure),
         None => transaction.commit().map_err(Failure::from),

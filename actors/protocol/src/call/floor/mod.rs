@@ -113,6 +113,8 @@ pub(super) struct Floor {
     failed_in_a_row: u32,
     /// Answers asked for because the one before was empty or cut.
     mended_in_a_row: u8,
+    /// Times the caller was asked whether they are there, since they last took a turn that means something.
+    asked_if_there: u8,
     /// The response the caller spoke over to the end of a turn: what it still says is no answer to that.
     talked_over: Option<ModelId>,
     /// Responses of sessions that are gone of which the caller still hears something: no session can be told of them.
@@ -130,6 +132,7 @@ impl Default for Floor {
             tool_answers: Vec::new(),
             failed_in_a_row: 0,
             mended_in_a_row: 0,
+            asked_if_there: 0,
             talked_over: None,
             foreign: Vec::new(),
         }
@@ -269,6 +272,11 @@ impl Floor {
         self.talked_over.as_ref() != Some(response)
     }
 
+    /// Times the caller was asked in vain whether they are there.
+    pub(super) const fn times_asked(&self) -> u8 {
+        self.asked_if_there
+    }
+
     /// Whether a response is of a session that is gone.
     pub(super) fn is_foreign(&self, response: &ModelId) -> bool {
         self.foreign.contains(response)
@@ -298,6 +306,16 @@ impl Floor {
     /// The caller's turn is complete.
     pub(super) const fn caller_turn(&mut self) {
         self.hush();
+    }
+
+    /// The caller is asked whether they are there.
+    pub(super) const fn asked_if_there(&mut self) {
+        self.asked_if_there = self.asked_if_there.saturating_add(1);
+    }
+
+    /// The caller took a turn that means something.
+    pub(super) const fn somebody_is_there(&mut self) {
+        self.asked_if_there = 0;
     }
 
     const fn hush(&mut self) {

@@ -113,6 +113,7 @@ impl Call {
                     complete,
                 };
                 self.tools
+                    .calls
                     .keep_arguments(response, ItemDone { id: item, kind });
             }
             ModelEvent::ToolsUnlisted => self.on_tools_unlisted(),

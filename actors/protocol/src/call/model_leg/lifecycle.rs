@@ -33,15 +33,15 @@ impl Call {
             && self.is_heard_here(now);
         let unheard = self.floor.take_unheard();
         let has_past = again || self.resumes() > 0;
-        if has_past && (self.conversation.count() > 0 || !self.runs.memory.is_empty()) {
+        if has_past && (self.conversation.count() > 0 || !self.tools.runs.memory.is_empty()) {
             let text = if unheard {
-                briefing_after_deafness(&self.conversation, &self.runs.memory)
+                briefing_after_deafness(&self.conversation, &self.tools.runs.memory)
             } else if again {
-                briefing(&self.conversation, &self.runs.memory)
+                briefing(&self.conversation, &self.tools.runs.memory)
             } else if self.is_back_from_transfer() {
-                briefing_after_transfer(&self.conversation, &self.runs.memory)
+                briefing_after_transfer(&self.conversation, &self.tools.runs.memory)
             } else {
-                briefing_after_silence(&self.conversation, &self.runs.memory)
+                briefing_after_silence(&self.conversation, &self.tools.runs.memory)
             };
             self.ask_model(ModelCommand::Tell {
                 role: Speaker::System,

@@ -7,6 +7,7 @@ mod rollover;
 
 use std::time::Duration;
 
+use super::context_notes::Notes;
 use crate::audio::payload::Payload;
 use crate::ids::ModelId;
 use crate::model::backoff::Backoff;
@@ -44,6 +45,10 @@ pub(super) struct ModelLeg {
     plan: Option<Plan>,
     /// Times the session after it could not be had.
     failures: u32,
+    /// What the caller said while there was no session.
+    preroll: Preroll,
+    /// What every session is told besides the conversation.
+    pub(super) notes: Notes,
 }
 
 /// A session that waits to take the place of the one in use.
@@ -89,6 +94,8 @@ impl ModelLeg {
             backoff: Backoff::new(seed),
             plan: None,
             failures: 0,
+            preroll: Preroll::default(),
+            notes: Notes::default(),
         }
     }
 
@@ -191,6 +198,11 @@ impl ModelLeg {
         self.left_out.contains(part)
     }
 
+    /// Whether all that the caller said is with a session.
+    pub(super) fn is_caught_up(&self) -> bool {
+        self.preroll.is_empty()
+    }
+
     /// Whether a session waits, ready, to take the place of the one in use.
     pub(super) fn has_next(&self) -> bool {
         let standby = self.standby.as_ref();
@@ -278,6 +290,29 @@ impl ModelLeg {
         {
             standby.recent.hold(payload);
         }
+    }
+
+    /// There is no session for this, or something is to be said before it: kept for later. Bytes of the oldest that had to
+    /// go.
+    pub(super) fn keep_for_later(&mut self, payload: &Payload) -> u64 {
+        self.preroll.hold(payload)
+    }
+
+    /// The next stretch of what the caller said while there was no session.
+    pub(super) fn deliver(&mut self) -> Option<Payload> {
+        self.preroll.deliver()
+    }
+
+    /// What the caller said to the session before may be the new one's to answer.
+    pub(super) fn hand_over(&mut self, recent: Preroll) {
+        if self.preroll.is_empty() {
+            self.preroll = recent;
+        }
+    }
+
+    /// Nobody will hear what waits.
+    pub(super) fn forget_preroll(&mut self) {
+        self.preroll = Preroll::default();
     }
 
     /// The session that waits takes the place of the one in use.

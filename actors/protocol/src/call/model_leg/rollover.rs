@@ -200,7 +200,7 @@ impl Call {
         let is_pause = self.model.has_next()
             && self.floor.is_pause(self.around(now))
             && self.keys.is_empty()
-            && self.preroll.is_empty()
+            && self.model.is_caught_up()
             && !self.has_answers_to_hand_in();
         if is_pause {
             self.take_standby("ok", now);
@@ -240,7 +240,7 @@ impl Call {
             result,
         });
         let since = self.conversation.turns_after(told);
-        if let Some(text) = handover::rest(since, self.runs.memory.records()) {
+        if let Some(text) = handover::rest(since, self.tools.runs.memory.records()) {
             self.ask_model(ModelCommand::Tell {
                 role: Speaker::System,
                 text,
@@ -257,9 +257,7 @@ impl Call {
         if self.floor.owes_answer() {
             self.ask_for_answer(None);
         }
-        if self.preroll.is_empty() {
-            self.preroll = recent;
-        }
+        self.model.hand_over(recent);
         self.catch_up(now);
         true
     }

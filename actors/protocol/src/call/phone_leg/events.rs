@@ -231,7 +231,7 @@ impl Call {
 
     /// Sends caller audio to the session, behind what was said before.
     fn append(&mut self, payload: Payload) {
-        if self.preroll.is_empty() {
+        if self.model.is_caught_up() {
             self.ask_model(ModelCommand::Append(payload));
         } else {
             self.keep_for_later(&payload);
@@ -239,7 +239,7 @@ impl Call {
     }
 
     fn keep_for_later(&mut self, payload: &Payload) {
-        let dropped = self.preroll.hold(payload);
+        let dropped = self.model.keep_for_later(payload);
         if dropped > 0 {
             self.tally.dropped_bytes += dropped;
             self.report(Report::CallerAudioDropped { bytes: dropped });
@@ -251,10 +251,10 @@ impl Call {
         if !self.model.is_ready() {
             return;
         }
-        if let Some(payload) = self.preroll.deliver() {
+        if let Some(payload) = self.model.deliver() {
             self.ask_model(ModelCommand::Append(payload));
         }
-        if !self.preroll.is_empty() {
+        if !self.model.is_caught_up() {
             self.timers.set(Timer::CatchUp, now + CATCH_UP_EVERY);
         }
     }

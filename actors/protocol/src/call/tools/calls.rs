@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::Call;
-use super::closing::Farewell;
-use super::effect::Peer;
-use super::outcome::{Destination, EndReason};
+use crate::call::Call;
+use crate::call::closing::Farewell;
+use crate::call::effect::Peer;
+use crate::call::outcome::{Destination, EndReason};
 use crate::ids::ModelId;
 use crate::model::command::ModelCommand;
 use crate::model::event::{ItemDone, ItemKind, ResponseDone, ResponseStatus};
@@ -30,16 +30,16 @@ const SPOKEN_OVER: &str = r#"{"status":"not done, because the caller went on spe
 
 /// A tool call of the model.
 #[derive(Clone, Debug)]
-pub(super) struct ToolCall {
+pub(in crate::call) struct ToolCall {
     /// The response that made it.
-    pub(super) response: ModelId,
+    pub(in crate::call) response: ModelId,
     /// Links the answer to it.
-    pub(super) call: ModelId,
+    pub(in crate::call) call: ModelId,
 }
 
 /// The tool calls of one session.
 #[derive(Debug, Default)]
-pub(super) struct ToolCalls {
+pub(in crate::call) struct ToolCalls {
     seen: VecDeque<ModelId>,
     /// Answers that wait until the response that made the call is done: earlier the server does not know it.
     waiting: Vec<Answer>,
@@ -75,7 +75,7 @@ impl ToolCalls {
     }
 
     /// The arguments of a call are complete; most servers tell the whole of it next.
-    pub(super) fn keep_arguments(&mut self, response: ModelId, item: ItemDone) {
+    pub(in crate::call) fn keep_arguments(&mut self, response: ModelId, item: ItemDone) {
         if self.announced.len() == ANNOUNCED {
             self.announced.pop_front();
         }
@@ -113,14 +113,14 @@ impl ToolCalls {
     }
 
     /// Whether an answer waits for the end of this response.
-    pub(super) fn is_waiting_for(&self, response: &ModelId) -> bool {
+    pub(in crate::call) fn is_waiting_for(&self, response: &ModelId) -> bool {
         let mut waiting = self.waiting.iter();
         waiting.any(|answer| answer.tool.response == *response)
     }
 }
 
 impl Call {
-    pub(super) fn on_item_done(&mut self, response: &ModelId, item: ItemDone, now: Time) {
+    pub(in crate::call) fn on_item_done(&mut self, response: &ModelId, item: ItemDone, now: Time) {
         let (call, name, arguments, complete) = match item.kind {
             ItemKind::ToolCall {
                 call,
@@ -134,16 +134,16 @@ impl Call {
             ItemKind::ApprovalRequest => return self.on_approval_request(item.id),
             ItemKind::Message | ItemKind::Other => return,
         };
-        self.tools.forget_arguments(&call);
+        self.tools.calls.forget_arguments(&call);
         if !complete {
             self.violation(Peer::Model, "incomplete_tool_call");
             return;
         }
-        if !self.tools.is_new(&call) {
+        if !self.tools.calls.is_new(&call) {
             self.violation(Peer::Model, "tool_call_again");
             return;
         }
-        self.tools.called_in = Some(response.clone());
+        self.tools.calls.called_in = Some(response.clone());
         // The caller has spoken over this response: what it wanted is no longer sure, and they will be answered anyway.
         let wanted = self.floor.verdict(response) == Verdict::Play;
         let tool = ToolCall {
@@ -160,12 +160,16 @@ impl Call {
     }
 
     /// A response is over: calls that were told in no item of their own are taken now. Whether it called anything.
-    pub(super) fn take_untold_calls(&mut self, done: &mut ResponseDone, now: Time) -> bool {
-        for item in self.tools.untold(done) {
+    pub(in crate::call) fn take_untold_calls(
+        &mut self,
+        done: &mut ResponseDone,
+        now: Time,
+    ) -> bool {
+        for item in self.tools.calls.untold(done) {
             let response = done.id.clone();
             self.on_item_done(&response, item, now);
         }
-        done.tool_calls > 0 || self.tools.called_in.as_ref() == Some(&done.id)
+        done.tool_calls > 0 || self.tools.calls.called_in.as_ref() == Some(&done.id)
     }
 
     fn on_transfer_call(&mut self, tool: ToolCall, arguments: &str, now: Time) {
@@ -185,40 +189,50 @@ impl Call {
         self.ask_for_answer(None);
     }
 
-    pub(super) fn refuse_tool(&mut self, tool: ToolCall, why: &str) {
+    pub(in crate::call) fn refuse_tool(&mut self, tool: ToolCall, why: &str) {
         self.answer_tool(tool, failure(why));
     }
 
-    pub(super) fn answer_that_caller_speaks(&mut self, tool: ToolCall) {
+    pub(in crate::call) fn answer_that_caller_speaks(&mut self, tool: ToolCall) {
         self.answer_tool(tool, CALLER_SPEAKS.to_owned());
     }
 
     /// Answers a tool call: at once, or when the response that made it is done.
-    pub(super) fn answer_tool(&mut self, tool: ToolCall, output: String) {
+    pub(in crate::call) fn answer_tool(&mut self, tool: ToolCall, output: String) {
         self.answer_tool_with(tool, output, None);
     }
 
     /// The same with the outcome of a run, by its number.
-    pub(super) fn answer_tool_with(&mut self, tool: ToolCall, output: String, run: Option<u32>) {
+    pub(in crate::call) fn answer_tool_with(
+        &mut self,
+        tool: ToolCall,
+        output: String,
+        run: Option<u32>,
+    ) {
         self.keep_answer(tool, output, run);
         self.hand_in_answers();
     }
 
     /// Whether an answer waits for its response to be done.
-    pub(super) fn has_answers_to_hand_in(&self) -> bool {
-        !self.tools.waiting.is_empty()
+    pub(in crate::call) fn has_answers_to_hand_in(&self) -> bool {
+        !self.tools.calls.waiting.is_empty()
     }
 
     /// Keeps an answer, to be handed in with others.
-    pub(super) fn keep_answer(&mut self, tool: ToolCall, output: String, run: Option<u32>) {
-        self.tools.waiting.push(Answer { tool, output, run });
+    pub(in crate::call) fn keep_answer(
+        &mut self,
+        tool: ToolCall,
+        output: String,
+        run: Option<u32>,
+    ) {
+        self.tools.calls.waiting.push(Answer { tool, output, run });
     }
 
     /// Sends the answers whose response runs no more, then asks the model to go on where all are in.
-    pub(super) fn hand_in_answers(&mut self) {
-        for answer in std::mem::take(&mut self.tools.waiting) {
+    pub(in crate::call) fn hand_in_answers(&mut self) {
+        for answer in std::mem::take(&mut self.tools.calls.waiting) {
             if self.floor.is_running(&answer.tool.response) {
-                self.tools.waiting.push(answer);
+                self.tools.calls.waiting.push(answer);
                 continue;
             }
             let (call, output) = (answer.tool.call, answer.output);
@@ -231,8 +245,8 @@ impl Call {
     }
 
     /// There is another session, or none: it knows nothing of the calls before.
-    pub(super) fn forget_tools(&mut self) {
-        self.tools = ToolCalls::default();
+    pub(in crate::call) fn forget_tools(&mut self) {
+        self.tools.calls = ToolCalls::default();
         self.lose_tool_session();
     }
 }

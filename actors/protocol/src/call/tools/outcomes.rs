@@ -1,8 +1,8 @@
 //! The way of a tool's outcome: to the model, into one answer, to the caller, and again to a new session.
 
-use super::Call;
-use super::effect::Peer;
-use super::tools::ToolCall;
+use super::calls::ToolCall;
+use crate::call::Call;
+use crate::call::effect::Peer;
 use crate::ids::{ModelId, clip};
 use crate::model::command::{ModelCommand, Role};
 use crate::phone::playback::Settled;
@@ -19,7 +19,7 @@ const ENOUGH_TOOLS: &str = "Do not call any more tools now. Tell the caller in a
 
 impl Call {
     /// Hands an outcome in where it was asked for; in a session that did not ask, it is told as news.
-    pub(super) fn tell_outcome(
+    pub(in crate::call) fn tell_outcome(
         &mut self,
         number: u32,
         waiters: Vec<ToolCall>,
@@ -40,7 +40,7 @@ impl Call {
             self.floor.owe();
             return;
         }
-        let Some(record) = self.runs.memory.get(number) else {
+        let Some(record) = self.tools.runs.memory.get(number) else {
             return;
         };
         let text = format!(
@@ -59,10 +59,10 @@ impl Call {
     }
 
     /// The server ran tools of its own (MCP) and has the outputs; the model is asked to go on, within the same limit.
-    pub(super) fn on_server_calls(&mut self, calls: u32) {
+    pub(in crate::call) fn on_server_calls(&mut self, calls: u32) {
         let most = self.setup.agent.tools.calls_a_turn;
-        let before = self.runs.in_turn;
-        self.runs.in_turn = before.saturating_add(calls);
+        let before = self.tools.runs.in_turn;
+        self.tools.runs.in_turn = before.saturating_add(calls);
         if before > most {
             self.violation(Peer::Model, "tool_loop");
             return;
@@ -73,8 +73,8 @@ impl Call {
     }
 
     /// The model has the outcome of a run.
-    pub(super) fn outcome_given(&mut self, number: u32) {
-        if let Some(record) = self.runs.memory.get_mut(number)
+    pub(in crate::call) fn outcome_given(&mut self, number: u32) {
+        if let Some(record) = self.tools.runs.memory.get_mut(number)
             && record.result.is_some()
             && record.told == Delivery::Pending
         {
@@ -83,9 +83,9 @@ impl Call {
     }
 
     /// All outputs of a response are handed in: now, and once, the model is asked to go on.
-    pub(super) fn answer_to_tools(&mut self) {
+    pub(in crate::call) fn answer_to_tools(&mut self) {
         let words = self.tool_words();
-        let (runs, tools) = (&self.runs, &self.tools);
+        let (runs, tools) = (&self.tools.runs, &self.tools.calls);
         let awaits =
             |response: &ModelId| runs.answers_of(response) || tools.is_waiting_for(response);
         let command = self.floor.tools_answered(awaits, words);
@@ -93,18 +93,19 @@ impl Call {
     }
 
     /// What an answer to tools is for: after too many calls in a turn, to come to an end.
-    pub(super) fn tool_words(&self) -> Option<String> {
-        let enough = self.runs.in_turn > self.setup.agent.tools.calls_a_turn;
+    pub(in crate::call) fn tool_words(&self) -> Option<String> {
+        let enough = self.tools.runs.in_turn > self.setup.agent.tools.calls_a_turn;
         enough.then(|| ENOUGH_TOOLS.to_owned())
     }
 
     /// A response begins: what its model knows now, it may tell.
-    pub(super) fn tools_answered_in(&mut self, response: &ModelId) {
-        if std::mem::take(&mut self.runs.going_on) {
+    pub(in crate::call) fn tools_answered_in(&mut self, response: &ModelId) {
+        if std::mem::take(&mut self.tools.runs.going_on) {
             return;
         }
         let given = |record: &&ToolRecord| record.told == Delivery::ToModel;
         let known: Vec<u32> = self
+            .tools
             .runs
             .memory
             .records()
@@ -114,23 +115,23 @@ impl Call {
         if known.is_empty() {
             return;
         }
-        if self.runs.answers.len() == ANSWERS {
-            self.runs.answers.pop_front();
+        if self.tools.runs.answers.len() == ANSWERS {
+            self.tools.runs.answers.pop_front();
         }
-        self.runs.answers.push_back((response.clone(), known));
+        self.tools.runs.answers.push_back((response.clone(), known));
     }
 
     /// The caller heard a part of a response.
-    pub(super) fn tools_told(&mut self, settled: &Settled) {
+    pub(in crate::call) fn tools_told(&mut self, settled: &Settled) {
         if settled.heard_ms == 0 || (settled.cut && settled.heard_ms < TOLD_MS) {
             return;
         }
         let of_response = |(response, _): &&(ModelId, Vec<u32>)| *response == settled.key.response;
-        let Some((_, known)) = self.runs.answers.iter().find(of_response) else {
+        let Some((_, known)) = self.tools.runs.answers.iter().find(of_response) else {
             return;
         };
         for number in known {
-            if let Some(record) = self.runs.memory.get_mut(*number)
+            if let Some(record) = self.tools.runs.memory.get_mut(*number)
                 && record.told == Delivery::ToModel
             {
                 record.told = Delivery::Heard;
@@ -139,25 +140,30 @@ impl Call {
     }
 
     /// The caller took a turn.
-    pub(super) fn caller_asks(&mut self) {
-        self.runs.in_turn = 0;
-        self.runs.memory.caller_spoke();
+    pub(in crate::call) fn caller_asks(&mut self) {
+        self.tools.runs.in_turn = 0;
+        self.tools.runs.memory.caller_spoke();
     }
 
     /// The session is gone: runs go on, and the next session is told what came of them.
-    pub(super) fn lose_tool_session(&mut self) {
-        let unanswered = self.runs.live.iter().any(|run| !run.waiters.is_empty());
+    pub(in crate::call) fn lose_tool_session(&mut self) {
+        let unanswered = self
+            .tools
+            .runs
+            .live
+            .iter()
+            .any(|run| !run.waiters.is_empty());
         self.floor.forget_tools(unanswered);
-        for run in &mut self.runs.live {
+        for run in &mut self.tools.runs.live {
             run.waiters.clear();
         }
-        self.runs.answers.clear();
-        self.runs.memory.session_lost();
+        self.tools.runs.answers.clear();
+        self.tools.runs.memory.session_lost();
     }
 
     /// A new session was told what came of the tools.
-    pub(super) fn tools_briefed(&mut self) {
-        let records = self.runs.memory.records();
+    pub(in crate::call) fn tools_briefed(&mut self) {
+        let records = self.tools.runs.memory.records();
         let numbers: Vec<u32> = records.map(|record| record.number).collect();
         for number in numbers {
             self.outcome_given(number);

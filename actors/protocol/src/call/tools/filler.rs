@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Call;
-use super::protection::TOOL_FILLER;
-use super::timers::Timer;
+use crate::call::Call;
+use crate::call::protection::TOOL_FILLER;
+use crate::call::timers::Timer;
 use crate::time::Time;
 use crate::tool::FillerWords;
 
@@ -13,19 +13,19 @@ const FILLER_AGAIN: Duration = Duration::from_secs(4);
 
 impl Call {
     /// The line is quiet, or is not: silence with a tool running is filled.
-    pub(super) fn watch_tool_filler(&mut self, quiet: bool, now: Time) {
+    pub(in crate::call) fn watch_tool_filler(&mut self, quiet: bool, now: Time) {
         let agent = self.setup.agent.clone();
         let Some(filler) = agent
             .tools
             .filler
             .as_ref()
-            .filter(|_| quiet && self.runs.awaits())
+            .filter(|_| quiet && self.tools.runs.awaits())
         else {
             self.timers.stop(Timer::ToolFiller);
             return;
         };
         if !self.timers.is_set(Timer::ToolFiller) {
-            let after = if self.runs.fillers == 0 {
+            let after = if self.tools.runs.fillers == 0 {
                 filler.after
             } else {
                 filler.after.max(FILLER_AGAIN)
@@ -34,12 +34,17 @@ impl Call {
         }
     }
 
-    pub(super) fn on_tool_filler_due(&mut self, now: Time) {
+    pub(in crate::call) fn on_tool_filler_due(&mut self, now: Time) {
         let agent = self.setup.agent.clone();
-        let Some(filler) = agent.tools.filler.as_ref().filter(|_| self.runs.awaits()) else {
+        let Some(filler) = agent
+            .tools
+            .filler
+            .as_ref()
+            .filter(|_| self.tools.runs.awaits())
+        else {
             return;
         };
-        self.runs.fillers += 1;
+        self.tools.runs.fillers += 1;
         match &filler.words {
             FillerWords::Model { instructions } => {
                 self.ask_for_answer(Some(instructions.clone()));

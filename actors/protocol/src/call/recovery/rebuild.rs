@@ -1,11 +1,11 @@
 //! A machine built anew after a fault: from the value that failed, and when that fails again, from the last checkpoint.
 
-use super::effect::{Effect, Report};
-use super::model_leg::{self, ModelLeg};
-use super::phone_leg::{self, PhoneLeg};
-use super::state::State;
-use super::timers::{Timer, Timers};
-use super::{Call, CallSetup, MEDIA_TIMEOUT, START_TIMEOUT, Tally, absence};
+use crate::call::effect::{Effect, Report};
+use crate::call::model_leg::{self, ModelLeg};
+use crate::call::phone_leg::{self, PhoneLeg};
+use crate::call::state::State;
+use crate::call::timers::{Timer, Timers};
+use crate::call::{Call, CallSetup, MEDIA_TIMEOUT, START_TIMEOUT, Tally, absence};
 use crate::checkpoint::Checkpoint;
 use crate::model::command::ModelCommand;
 use crate::model::session::{CONFIGURE_TIMEOUT, DIAL_TIMEOUT, Phase};

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::Call;
-use super::effect::{Effect, Peer, Report};
-use super::timers::Timer;
-use super::tools::ToolCall;
+use super::calls::ToolCall;
+use crate::call::Call;
+use crate::call::effect::{Effect, Peer, Report};
+use crate::call::timers::Timer;
 use crate::ids::{ModelId, clip};
 use crate::phone::CallSid;
 use crate::time::Time;
@@ -28,33 +28,33 @@ const AT_ONCE: usize = 32;
 
 /// The runs of a call.
 #[derive(Debug, Default)]
-pub(super) struct ToolRuns {
-    pub(super) memory: ToolMemory,
-    pub(super) live: Vec<Live>,
+pub(in crate::call) struct ToolRuns {
+    pub(in crate::call) memory: ToolMemory,
+    pub(in crate::call) live: Vec<Live>,
     /// The last responses, each with the outcomes its model had when it began.
-    pub(super) answers: VecDeque<(ModelId, Vec<u32>)>,
+    pub(in crate::call) answers: VecDeque<(ModelId, Vec<u32>)>,
     /// The next response is the sentence with which a resumed call goes on.
-    pub(super) going_on: bool,
+    pub(in crate::call) going_on: bool,
     /// Calls since the caller's last turn.
-    pub(super) in_turn: u32,
-    pub(super) fillers: u32,
+    pub(in crate::call) in_turn: u32,
+    pub(in crate::call) fillers: u32,
 }
 
 /// A run that is not over.
 #[derive(Debug)]
-pub(super) struct Live {
-    pub(super) number: u32,
+pub(in crate::call) struct Live {
+    pub(in crate::call) number: u32,
     since: Time,
     due: Time,
     /// The calls of this session that want its output.
-    pub(super) waiters: Vec<ToolCall>,
+    pub(in crate::call) waiters: Vec<ToolCall>,
     /// Its deadline has passed, and was told.
     late: bool,
 }
 
 impl ToolRuns {
     /// Whether the caller waits for a tool.
-    pub(super) fn awaits(&self) -> bool {
+    pub(in crate::call) fn awaits(&self) -> bool {
         self.live.iter().any(|run| !run.late)
     }
 
@@ -63,7 +63,7 @@ impl ToolRuns {
         waited_for.map(|run| run.due).min()
     }
 
-    pub(super) fn answers_of(&self, response: &ModelId) -> bool {
+    pub(in crate::call) fn answers_of(&self, response: &ModelId) -> bool {
         let mut waiters = self.live.iter().flat_map(|run| &run.waiters);
         waiters.any(|waiter| waiter.response == *response)
     }
@@ -88,7 +88,7 @@ impl Call {
     /// The tool calls of this call and what came of them, for a checkpoint.
     #[must_use]
     pub const fn tool_memory(&self) -> &ToolMemory {
-        &self.runs.memory
+        &self.tools.runs.memory
     }
 
     /// Takes over the tool calls of a call that is continued from a checkpoint. Effects that were under way are run
@@ -96,11 +96,12 @@ impl Call {
     pub fn restore_tools(&mut self, mut memory: ToolMemory, now: Time) {
         memory.session_lost();
         memory.drop_unfinished_reads();
-        self.runs = ToolRuns {
+        self.tools.runs = ToolRuns {
             memory,
             ..ToolRuns::default()
         };
         let unfinished: Vec<u32> = self
+            .tools
             .runs
             .memory
             .records()
@@ -122,13 +123,19 @@ impl Call {
     }
 
     /// The model calls a tool the service runs.
-    pub(super) fn on_tool_call(&mut self, tool: ToolCall, name: &str, arguments: &str, now: Time) {
+    pub(in crate::call) fn on_tool_call(
+        &mut self,
+        tool: ToolCall,
+        name: &str,
+        arguments: &str,
+        now: Time,
+    ) {
         let agent = self.setup.agent.clone();
-        self.runs.in_turn += 1;
-        if self.runs.in_turn <= agent.tools.calls_a_turn.saturating_add(1) {
+        self.tools.runs.in_turn += 1;
+        if self.tools.runs.in_turn <= agent.tools.calls_a_turn.saturating_add(1) {
             self.floor.tools_called(&tool.response);
         }
-        if self.runs.in_turn > agent.tools.calls_a_turn {
+        if self.tools.runs.in_turn > agent.tools.calls_a_turn {
             self.violation(Peer::Model, "tool_loop");
             self.refuse_tool(
                 tool,
@@ -156,23 +163,23 @@ impl Call {
         };
         let canonical = key::canonical(&arguments);
         let meaning = if spec.effects {
-            self.runs.memory.meaning(name, &canonical)
+            self.tools.runs.memory.meaning(name, &canonical)
         } else {
             Meaning::New(0)
         };
         match meaning {
             Meaning::SameAs(number) => self.repeat_tool(tool, number, spec.timeout, now),
-            Meaning::New(_) if self.runs.live.len() >= AT_ONCE => {
+            Meaning::New(_) if self.tools.runs.live.len() >= AT_ONCE => {
                 self.refuse_tool(tool, "too many tools are running");
             }
             Meaning::New(intent) => {
-                let number = self.runs.memory.next_number();
+                let number = self.tools.runs.memory.next_number();
                 let key = if spec.effects {
                     key::effect_key(&call, name, &canonical, intent)
                 } else {
                     key::run_key(&call, name, number)
                 };
-                self.runs.memory.add(ToolRecord {
+                self.tools.runs.memory.add(ToolRecord {
                     number,
                     tool: name.to_owned(),
                     arguments: canonical.clone(),
@@ -205,10 +212,10 @@ impl Call {
     }
 
     fn begin_run(&mut self, run: ToolRun, waiters: Vec<ToolCall>, now: Time) {
-        if !self.runs.awaits() {
-            self.runs.fillers = 0;
+        if !self.tools.runs.awaits() {
+            self.tools.runs.fillers = 0;
         }
-        self.runs.live.push(Live {
+        self.tools.runs.live.push(Live {
             number: run.number,
             since: now,
             due: now + run.timeout + GRACE,
@@ -230,7 +237,13 @@ impl Call {
     /// The model repeats a wish: it waits for the outcome of the first, or gets it at once.
     fn repeat_tool(&mut self, tool: ToolCall, number: u32, timeout: Duration, now: Time) {
         self.violation(Peer::Model, "tool_wish_again");
-        if let Some(run) = self.runs.live.iter_mut().find(|run| run.number == number) {
+        if let Some(run) = self
+            .tools
+            .runs
+            .live
+            .iter_mut()
+            .find(|run| run.number == number)
+        {
             run.waiters.push(tool);
             if run.late {
                 run.late = false;
@@ -239,7 +252,7 @@ impl Call {
             self.watch_tools();
             return;
         }
-        let record = self.runs.memory.get(number);
+        let record = self.tools.runs.memory.get(number);
         if record.is_some_and(|record| record.clipped && record.effects) {
             // The part that is kept is not valid JSON any more; the journal has all of it.
             return self.run_again(number, vec![tool], now);
@@ -251,7 +264,7 @@ impl Call {
     /// Runs what was begun once more, under its old key: whose effect has happened gives its outcome.
     fn run_again(&mut self, number: u32, waiters: Vec<ToolCall>, now: Time) {
         let agent = self.setup.agent.clone();
-        let Some(record) = self.runs.memory.get(number) else {
+        let Some(record) = self.tools.runs.memory.get(number) else {
             return;
         };
         // A checkpoint of an earlier version knows the canonical form alone.
@@ -276,7 +289,13 @@ impl Call {
             timeout,
             again: true,
         };
-        if self.runs.live.iter().any(|live| live.number == number) {
+        if self
+            .tools
+            .runs
+            .live
+            .iter()
+            .any(|live| live.number == number)
+        {
             self.effects.push_back(Effect::RunTool(Box::new(run)));
         } else {
             self.begin_run(run, waiters, now);
@@ -285,12 +304,12 @@ impl Call {
 
     /// After a fault: a result may have been lost with the step that failed, or the wish to run. Effects are run again
     /// under their old keys, which repeats nothing; what has none was kept in `unsent`.
-    pub(super) fn revive_tools(&mut self, unsent: Vec<Effect>, now: Time) {
+    pub(in crate::call) fn revive_tools(&mut self, unsent: Vec<Effect>, now: Time) {
         let effectful = |run: &&Live| {
-            let record = self.runs.memory.get(run.number);
+            let record = self.tools.runs.memory.get(run.number);
             record.is_some_and(|record| record.effects)
         };
-        let live = self.runs.live.iter().filter(effectful);
+        let live = self.tools.runs.live.iter().filter(effectful);
         let numbers: Vec<u32> = live.map(|run| run.number).collect();
         for effect in unsent {
             if matches!(&effect, Effect::RunTool(run) if !run.effects) {
@@ -305,18 +324,18 @@ impl Call {
     }
 
     /// A run is over.
-    pub(super) fn on_tool_finished(&mut self, finished: ToolFinished, now: Time) {
+    pub(in crate::call) fn on_tool_finished(&mut self, finished: ToolFinished, now: Time) {
         if self.is_over() {
             return;
         }
         let of_run = |run: &Live| run.number == finished.number;
-        let Some(place) = self.runs.live.iter().position(of_run) else {
+        let Some(place) = self.tools.runs.live.iter().position(of_run) else {
             // Run again after a fault, and told already.
             return;
         };
-        let run = self.runs.live.swap_remove(place);
+        let run = self.tools.runs.live.swap_remove(place);
         let ms = now.millis_since(run.since);
-        let Some(record) = self.runs.memory.get_mut(finished.number) else {
+        let Some(record) = self.tools.runs.memory.get_mut(finished.number) else {
             // Forgotten meanwhile, as one of too many; the calls that wait for it are answered all the same.
             self.tell_outcome(finished.number, run.waiters, &finished.output, false);
             self.hand_in_answers();
@@ -354,10 +373,10 @@ impl Call {
     }
 
     /// The deadline of some run has come: the model is told so, and the caller need not wait.
-    pub(super) fn on_tool_due(&mut self, now: Time) {
+    pub(in crate::call) fn on_tool_due(&mut self, now: Time) {
         let has_session = self.model.is_ready();
         let mut overdue = Vec::new();
-        for run in &mut self.runs.live {
+        for run in &mut self.tools.runs.live {
             if run.late || run.due > now {
                 continue;
             }
@@ -370,7 +389,7 @@ impl Call {
             }
         }
         for (number, waiters) in overdue {
-            let output = match self.runs.memory.get(number) {
+            let output = match self.tools.runs.memory.get(number) {
                 Some(record) if record.effects => record.known(),
                 Some(record) => failure(&format!("{} did not answer in time", record.tool)),
                 None => continue,
@@ -382,7 +401,7 @@ impl Call {
     }
 
     fn watch_tools(&mut self) {
-        let due = self.runs.next_due();
+        let due = self.tools.runs.next_due();
         self.timers.set_or_stop(Timer::Tool, due);
     }
 }

@@ -5,9 +5,9 @@
 
 use std::collections::VecDeque;
 
-use super::Call;
-use super::effect::{Peer, Report};
-use super::snapshot::ToolRow;
+use crate::call::Call;
+use crate::call::effect::{Peer, Report};
+use crate::call::snapshot::ToolRow;
 use crate::ids::ModelId;
 use crate::model::command::{ModelCommand, Role};
 use crate::time::Time;
@@ -26,7 +26,7 @@ const UNLISTED: &str = "A server of tools could not be reached, and its tools ca
 
 /// The tools the server ran.
 #[derive(Debug, Default)]
-pub(super) struct ServerTools {
+pub(in crate::call) struct ServerTools {
     begun: VecDeque<(ModelId, Option<String>, Time)>,
     rows: VecDeque<ToolRow>,
     /// Requests to be refused when their response is done: earlier the server does not know them.
@@ -34,15 +34,20 @@ pub(super) struct ServerTools {
 }
 
 impl ServerTools {
-    pub(super) fn rows(&self) -> impl Iterator<Item = ToolRow> {
+    pub(in crate::call) fn rows(&self) -> impl Iterator<Item = ToolRow> {
         self.rows.iter().cloned()
     }
 }
 
 impl Call {
     /// An item begins; where it is going to be a call of a tool, that may be told already.
-    pub(super) fn on_item_started(&mut self, item: ModelId, tool: Option<String>, now: Time) {
-        let begun = &mut self.server_tools.begun;
+    pub(in crate::call) fn on_item_started(
+        &mut self,
+        item: ModelId,
+        tool: Option<String>,
+        now: Time,
+    ) {
+        let begun = &mut self.tools.server.begun;
         if begun.len() == BEGUN {
             begun.pop_front();
         }
@@ -50,8 +55,14 @@ impl Call {
     }
 
     /// The server has run a tool.
-    pub(super) fn on_server_call(&mut self, item: &ModelId, server: &str, failed: bool, now: Time) {
-        let begun = self.server_tools.begun.iter();
+    pub(in crate::call) fn on_server_call(
+        &mut self,
+        item: &ModelId,
+        server: &str,
+        failed: bool,
+        now: Time,
+    ) {
+        let begun = self.tools.server.begun.iter();
         let mut begun = begun.filter(|(begun, ..)| begun == item);
         let since = begun.next().map_or(now, |(_, _, since)| *since);
         let ms = now.millis_since(since);
@@ -63,10 +74,10 @@ impl Call {
             UNNAMED.to_owned()
         };
         let result = if failed { "failed" } else { "ok" };
-        if self.server_tools.rows.len() == SHOWN {
-            self.server_tools.rows.pop_front();
+        if self.tools.server.rows.len() == SHOWN {
+            self.tools.server.rows.pop_front();
         }
-        self.server_tools.rows.push_back(ToolRow {
+        self.tools.server.rows.push_back(ToolRow {
             name: tool.clone(),
             state: result,
             at_ms: since.as_millis(),
@@ -77,8 +88,8 @@ impl Call {
     }
 
     /// The tool that an item was said to be a call of, when it began.
-    pub(super) fn tool_of(&self, item: &ModelId) -> Option<String> {
-        let mut begun = self.server_tools.begun.iter();
+    pub(in crate::call) fn tool_of(&self, item: &ModelId) -> Option<String> {
+        let mut begun = self.tools.server.begun.iter();
         begun.find(|(begun, ..)| begun == item)?.1.clone()
     }
 
@@ -88,20 +99,20 @@ impl Call {
     }
 
     /// The server asks whether it may run a tool. Servers of the settings need not ask; others may not.
-    pub(super) fn on_approval_request(&mut self, request: ModelId) {
+    pub(in crate::call) fn on_approval_request(&mut self, request: ModelId) {
         self.violation(Peer::Model, "approval_request");
-        self.server_tools.refused.push(request);
+        self.tools.server.refused.push(request);
     }
 
     /// A response is done: what it asked for is refused, and the model may go on.
-    pub(super) fn refuse_approvals(&mut self) {
-        for request in std::mem::take(&mut self.server_tools.refused) {
+    pub(in crate::call) fn refuse_approvals(&mut self) {
+        for request in std::mem::take(&mut self.tools.server.refused) {
             self.ask_model(ModelCommand::Refuse { request });
         }
     }
 
     /// The server did not reach a server of tools.
-    pub(super) fn on_tools_unlisted(&mut self) {
+    pub(in crate::call) fn on_tools_unlisted(&mut self) {
         if !self.model.is_ready() {
             return;
         }

@@ -3,36 +3,22 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::closing::Farewell;
-use super::context_notes::Notes;
-use super::effect::{Effect, Report};
-use super::outcome::{EndReason, NextStep, Returned};
-use super::{Call, CallSetup};
+use super::Past;
+use crate::call::closing::Farewell;
+use crate::call::context_notes::Notes;
+use crate::call::effect::{Effect, Report};
+use crate::call::outcome::{EndReason, NextStep};
+use crate::call::{Call, CallSetup};
 use crate::checkpoint::{Checkpoint, MAX_BYTES, Standing};
 use crate::conversation::{Conversation, KeptTurn};
 use crate::phone::Direction;
 use crate::time::Time;
 
-pub(super) const GO_ON: &str = "The line was interrupted for a moment and is back; the caller waits. In one short sentence tell the \
+pub(in crate::call) const GO_ON: &str = "The line was interrupted for a moment and is back; the caller waits. In one short sentence tell the \
                      caller that you are there again and go on where the conversation stopped. Do not greet again.";
 
 /// A dollar in the units of a checkpoint.
 const MICRO: f64 = 1e6;
-
-/// What was before this media socket.
-#[derive(Debug, Default)]
-pub(super) struct Past {
-    resumes: u32,
-    elapsed_ms: u64,
-    /// Turns the agent remembers.
-    turns: u64,
-    /// A goodbye the caller may not have heard.
-    closing: Option<EndReason>,
-    /// A transfer that failed and that the caller was not told of yet.
-    returned: Option<Returned>,
-    /// Transfers that failed.
-    returns: u32,
-}
 
 impl Call {
     /// A call that goes on from a checkpoint, on a media socket that was accepted at [`Time::ZERO`]. The model is
@@ -53,7 +39,7 @@ impl Call {
     }
 
     /// Takes over what a checkpoint holds, on a media socket that was accepted when the call had lasted `before_ms`.
-    pub(super) fn load_checkpoint(
+    pub(in crate::call) fn load_checkpoint(
         &mut self,
         checkpoint: &Checkpoint,
         resumes: u32,
@@ -66,7 +52,7 @@ impl Call {
             Standing::Leaving { reason, .. } => Some(*reason),
             Standing::Live | Standing::Over { .. } => None,
         };
-        self.past = Past {
+        self.recovery.past = Past {
             resumes,
             elapsed_ms: before_ms,
             turns: self.conversation.count(),
@@ -74,9 +60,9 @@ impl Call {
             returned: checkpoint.returned.clone(),
             returns: checkpoint.returns,
         };
-        self.notes = Notes::of(&checkpoint.notes);
+        self.model.notes = Notes::of(&checkpoint.notes);
         if let Some(returned) = &checkpoint.returned {
-            self.notes.add(returned.note());
+            self.model.notes.add(returned.note());
         }
         if self.conversation.count() > 0 || checkpoint.returned.is_some() {
             self.floor.owe();
@@ -86,12 +72,12 @@ impl Call {
     }
 
     /// The caller has heard the agent since they came back from a transfer.
-    pub(super) fn told_of_return(&mut self) {
-        self.past.returned = None;
+    pub(in crate::call) fn told_of_return(&mut self) {
+        self.recovery.past.returned = None;
     }
 
     /// A caller who was about to be transferred from this very stream is still transferred.
-    pub(super) fn promise_again(&mut self, checkpoint: &Checkpoint) {
+    pub(in crate::call) fn promise_again(&mut self, checkpoint: &Checkpoint) {
         if let Standing::Leaving { to, .. } = &checkpoint.standing {
             let briefing = checkpoint.briefing.as_ref();
             self.closing.promise_again(to.as_ref(), briefing);
@@ -124,22 +110,22 @@ impl Call {
             direction: Direction::Inbound,
             epoch: 0,
             ticket: None,
-            resumes: self.past.resumes,
+            resumes: self.recovery.past.resumes,
             // Never nothing: a call whose `start` came within the first millisecond has begun, too.
-            elapsed_ms: self.past.elapsed_ms + lasted.as_millis().max(1),
+            elapsed_ms: self.recovery.past.elapsed_ms + lasted.as_millis().max(1),
             cost_micro_usd,
             forgotten,
             turns,
             standing,
             tools: self.tool_memory().for_checkpoint(),
-            notes: self.notes.texts().clone(),
+            notes: self.model.notes.texts().clone(),
             briefing: self.closing.briefing().cloned().filter(|_| {
                 self.closing.destination().is_some() || self.consult_legs.now.is_some()
             }),
             called: self.consult_legs.called,
             person: self.consult_legs.now.clone(),
-            returned: self.past.returned.clone(),
-            returns: self.past.returns,
+            returned: self.recovery.past.returned.clone(),
+            returns: self.recovery.past.returns,
         }
     }
 
@@ -178,20 +164,20 @@ impl Call {
     }
 
     /// A checkpoint is due, once this step is done.
-    pub(super) fn keep(&mut self) {
-        self.unsaved = self.phone.known().is_some();
+    pub(in crate::call) fn keep(&mut self) {
+        self.recovery.unsaved = self.phone.known().is_some();
     }
 
     /// Has the checkpoint written if one is due.
-    pub(super) fn save(&mut self) {
-        if std::mem::take(&mut self.unsaved) {
+    pub(in crate::call) fn save(&mut self) {
+        if std::mem::take(&mut self.recovery.unsaved) {
             self.effects.push_back(Effect::Checkpoint);
         }
     }
 
     /// The last checkpoint, before the socket closes: Twilio asks what follows, and may ask another process.
-    pub(super) fn save_last(&mut self, reason: EndReason, had_stream: bool) {
-        self.unsaved = false;
+    pub(in crate::call) fn save_last(&mut self, reason: EndReason, had_stream: bool) {
+        self.recovery.unsaved = false;
         if !had_stream {
             return;
         }
@@ -233,61 +219,61 @@ impl Call {
     }
 
     /// How often the call went on on another media socket.
-    pub(super) const fn resumes(&self) -> u32 {
-        self.past.resumes
+    pub(in crate::call) const fn resumes(&self) -> u32 {
+        self.recovery.past.resumes
     }
 
     /// Milliseconds the call lasted before this media socket.
-    pub(super) const fn before_ms(&self) -> u64 {
-        self.past.elapsed_ms
+    pub(in crate::call) const fn before_ms(&self) -> u64 {
+        self.recovery.past.elapsed_ms
     }
 
     /// Whether the caller is back from a transfer that failed, and was told nothing yet.
-    pub(super) const fn is_back_from_transfer(&self) -> bool {
-        self.past.returned.is_some()
+    pub(in crate::call) const fn is_back_from_transfer(&self) -> bool {
+        self.recovery.past.returned.is_some()
     }
 
     /// Whether the caller was told nothing yet of a call that goes on.
     fn is_resuming(&self, now: Time) -> bool {
-        let has_past = self.past.turns > 0 || self.is_back_from_transfer();
+        let has_past = self.recovery.past.turns > 0 || self.is_back_from_transfer();
         has_past && !self.is_heard_here(now)
     }
 
     /// The session of a resumed call is ready: the agent says the first word, or the goodbye that may not have been
     /// heard. Says whether there was anything to say.
-    pub(super) fn go_on(&mut self, now: Time) -> bool {
+    pub(in crate::call) fn go_on(&mut self, now: Time) -> bool {
         if !self.is_resuming(now) {
             return false;
         }
         self.floor.owe();
-        match (&self.past.returned, self.past.closing) {
+        match (&self.recovery.past.returned, self.recovery.past.closing) {
             (Some(returned), _) => self.ask_for_answer(Some(returned.instructions())),
             (None, Some(reason)) => self.leave(reason, Farewell::Asked, now),
             (None, None) => {
-                self.runs.going_on = true;
+                self.tools.runs.going_on = true;
                 self.ask_for_answer(Some(GO_ON.to_owned()));
             }
         }
         true
     }
 
-    pub(super) fn tell_if_resumed(&mut self, audible: bool, after_start_ms: u64) {
+    pub(in crate::call) fn tell_if_resumed(&mut self, audible: bool, after_start_ms: u64) {
         if audible {
             // The caller hears it now; the next session knows it from the notes.
-            self.past.returned = None;
+            self.recovery.past.returned = None;
         }
-        if self.past.resumes > 0 {
+        if self.recovery.past.resumes > 0 {
             self.report(Report::Resumed {
                 audible,
                 after_start_ms,
-                turns: self.past.turns,
-                resumes: self.past.resumes,
+                turns: self.recovery.past.turns,
+                resumes: self.recovery.past.resumes,
             });
         }
     }
 
     /// The call ends, and the caller has not heard the agent again.
-    pub(super) fn tell_if_resuming_failed(&mut self, reason: EndReason, now: Time) {
+    pub(in crate::call) fn tell_if_resuming_failed(&mut self, reason: EndReason, now: Time) {
         let waited = self
             .phone
             .stream()
