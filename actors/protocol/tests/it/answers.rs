@@ -1,16 +1,14 @@
 //! Asking for answers: one at a time, again when they fail, never for ever.
 
-mod common;
-
-use call_protocol::call::effect::{Effect, Peer};
-use call_protocol::model::command::ModelCommand;
-use call_protocol::model::event::ResponseStatus;
-use common::events::{
+use crate::common::events::{
     agent_words, audio_done, complaint, delta, done_as, error, failed, key, message_done,
     response_done, response_started, setup, setup_greeting, speech_started, speech_stopped,
     tool_call, tool_call_as, voice,
 };
-use common::rig::Rig;
+use crate::common::rig::Rig;
+use call_protocol::call::effect::{Effect, Peer};
+use call_protocol::model::command::ModelCommand;
+use call_protocol::model::event::ResponseStatus;
 
 #[test]
 fn a_tool_call_is_answered_and_the_model_asked_to_go_on_when_its_response_is_done() {

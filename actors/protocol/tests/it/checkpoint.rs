@@ -1,12 +1,14 @@
 //! Checkpoints: what is written down, what is read again, and a call that goes on from one.
-#![allow(clippy::unwrap_used)] // a panic is the report
-
-mod common;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::events::{
+    agent_words, caller_words, phone_closed, setup, setup_greeting, setup_with, speech_started,
+    speech_stopped, stop, tool_call,
+};
+use crate::common::rig::Rig;
 use call_protocol::audio::payload::Payload;
 use call_protocol::call::effect::Effect;
 use call_protocol::call::event::{Event, OperatorEvent};
@@ -17,14 +19,9 @@ use call_protocol::conversation::{KeptTurn, Speaker};
 use call_protocol::model::command::ModelCommand;
 use call_protocol::phone::Direction;
 use call_protocol::tool::memory::ToolMemory;
-use common::events::{
-    agent_words, caller_words, phone_closed, setup, setup_greeting, setup_with, speech_started,
-    speech_stopped, stop, tool_call,
-};
-use common::rig::Rig;
 use proptest::prelude::*;
 
-const VERSION_1: &str = include_str!("data/checkpoint-1.json");
+const VERSION_1: &str = include_str!("../data/checkpoint-1.json");
 
 /// A call in which the agent has greeted, the caller has asked, and the agent answers.
 fn talking(setup: CallSetup) -> Rig {
@@ -453,7 +450,7 @@ fn a_session_lost_before_the_first_word_is_asked_for_it_again() {
     let mut rig = taken_over(&before, setup());
     rig.ready();
     rig.media();
-    rig.event(common::events::model_closed(None));
+    rig.event(crate::common::events::model_closed(None));
     rig.pass(1_000);
     rig.ready();
     let wishes = asked(&rig);
@@ -560,7 +557,7 @@ fn a_resumed_call_that_stays_silent_is_told_as_failed() {
     let before = talking(setup());
     let mut rig = taken_over(&before, setup());
     rig.started();
-    rig.event(common::events::refused(
+    rig.event(crate::common::events::refused(
         call_protocol::model::event::Refusal::Status(401),
     ));
     assert_eq!(

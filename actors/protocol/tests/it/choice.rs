@@ -1,21 +1,18 @@
 //! Media streams that name their agent themselves.
-#![allow(clippy::unwrap_used)] // tests, where a panic is the report
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::events::{
+    call_sid, connected, delta, good_start, response_started, setup_greeting, start, start_of,
+    voice,
+};
+use crate::common::rig::Rig;
 use call_protocol::call::choice::{Choice, PARAMETER};
 use call_protocol::call::effect::Peer;
 use call_protocol::call::event::Event;
 use call_protocol::call::{CallSetup, Greeting};
-use common::events::{
-    call_sid, connected, delta, good_start, response_started, setup_greeting, start, start_of,
-    voice,
-};
-use common::rig::Rig;
 
 /// A call without a ticket, in which the stream may choose the night porter.
 fn open_call() -> CallSetup {

@@ -1,19 +1,17 @@
 //! The model's audio is not what was asked for: it is found out, transcoded and counted, and never played as it is.
 
-mod common;
-
 use std::f64::consts::PI;
 
+use crate::common::events::{
+    audio_done, complaint, delta, error, opened, response_done, response_started,
+    response_started_as, session, session_created, setup, speech_started, start_of,
+};
+use crate::common::rig::Rig;
 use call_protocol::audio::payload::Payload;
 use call_protocol::audio::{AudioFormat, decode_sample, encode_sample};
 use call_protocol::call::effect::Peer;
 use call_protocol::call::event::Event;
 use call_protocol::model::event::{ModelEvent, SessionInfo};
-use common::events::{
-    audio_done, complaint, delta, error, opened, response_done, response_started,
-    response_started_as, session, session_created, setup, speech_started, start_of,
-};
-use common::rig::Rig;
 
 /// Speech-like linear audio at 24 kHz: a voice of 140 Hz that rises and falls.
 fn linear(ms: usize) -> Vec<u8> {
@@ -245,8 +243,8 @@ fn a_word_too_short_to_judge_is_played_when_it_is_over() {
 #[test]
 fn a_stream_in_another_format_is_refused_in_words() {
     let mut rig = Rig::new(setup());
-    rig.event(common::events::connected());
-    let mut start = common::events::good_start();
+    rig.event(crate::common::events::connected());
+    let mut start = crate::common::events::good_start();
     start.format.encoding = "audio/l16\n".to_owned();
     start.format.sample_rate = 16_000;
     rig.event(start_of(start));

@@ -1,11 +1,15 @@
 //! Every way a call ends: what it is called, which close code the media socket gets, and that it ends once.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::events::{
+    caller_words, connected, foreign_call, foreign_stream, frame, frame_on, good_start, hang_up,
+    key, mark_on, phone_closed, refused, response_done, response_started, setup, speech_started,
+    start, start_of, stop, stream_sid, tool_call,
+};
+use crate::common::rig::Rig;
 use call_protocol::audio::payload::PayloadError;
 use call_protocol::call::event::{Event, OperatorEvent};
 use call_protocol::call::outcome::{EndReason, NextStep};
@@ -14,12 +18,6 @@ use call_protocol::model::event::{ModelEvent, Refusal, Usage};
 use call_protocol::phone::AccountSid;
 use call_protocol::phone::event::{MediaFormat, PhoneEvent};
 use call_protocol::wire::{ReadError, SocketFault};
-use common::events::{
-    caller_words, connected, foreign_call, foreign_stream, frame, frame_on, good_start, hang_up,
-    key, mark_on, phone_closed, refused, response_done, response_started, setup, speech_started,
-    start, start_of, stop, stream_sid, tool_call,
-};
-use common::rig::Rig;
 
 /// An answer is over that cost 64 dollars.
 fn dear_response_done(response: &str) -> Event {
@@ -36,7 +34,7 @@ fn dear_response_done(response: &str) -> Event {
 /// How a rig comes to this end. No wildcard: a new reason needs a way to it.
 fn brought_to(reason: EndReason) -> Rig {
     let mut setup = setup();
-    setup.call = Some(common::events::call_sid());
+    setup.call = Some(crate::common::events::call_sid());
     setup.max_length = Duration::from_secs(60);
     let agent = Arc::make_mut(&mut setup.agent);
     agent.keys.insert('0', "front_desk".to_owned());
@@ -119,7 +117,7 @@ fn brought_to(reason: EndReason) -> Rig {
             rig.ready();
             rig.media();
             rig.event(speech_started());
-            rig.event(common::events::speech_stopped());
+            rig.event(crate::common::events::speech_stopped());
             rig.pass_until_over(16_000);
         }
         EndReason::AgentHungUp => {
@@ -359,7 +357,7 @@ fn a_phone_that_hangs_for_a_while_is_not_fed_and_goes_on() {
     let marks = rig.take_of(&["mark"]);
     for mark in marks {
         let name = mark.replace("mark ", "");
-        rig.event(common::events::mark(&name));
+        rig.event(crate::common::events::mark(&name));
     }
     rig.pass(1_000);
     assert!(rig.call.detail(rig.now).playback.sent > sent + 500);
@@ -443,7 +441,7 @@ fn a_stream_of_another_account_is_served_and_counted() {
     let mut of_other = setup();
     of_other.account = other;
     let mut of_ours = setup();
-    of_ours.account = Some(common::events::account_sid());
+    of_ours.account = Some(crate::common::events::account_sid());
     for (setup, counted) in [(of_other, true), (of_ours, false), (setup(), false)] {
         let mut rig = Rig::new(setup);
         rig.started();
@@ -496,8 +494,8 @@ fn gaps_in_the_sequence_are_counted_and_marks_and_keys_are_no_gaps() {
     rig.event(sequenced(2));
     rig.event(sequenced(3));
     // Twilio counts every message of the stream: the key is number 4, the mark number 5.
-    rig.event(common::events::key('1'));
-    rig.event(common::events::mark("m0-1"));
+    rig.event(crate::common::events::key('1'));
+    rig.event(crate::common::events::mark("m0-1"));
     rig.event(sequenced(6));
     assert_eq!(rig.call.detail(rig.now).sequence_gaps, 0);
     rig.event(sequenced(9));

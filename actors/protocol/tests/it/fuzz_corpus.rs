@@ -1,9 +1,8 @@
 //! The fuzz targets' committed inputs, on every toolchain: a target that does not build, or an input that fails again, is
 //! seen without a fuzzer.
-#![allow(clippy::unwrap_used)] // tests, where a panic is the report
 
 /// The targets' own code.
-#[path = "../fuzz/bodies"]
+#[path = "../../fuzz/bodies"]
 mod bodies {
     pub(crate) mod call_events;
     pub(crate) mod checkpoint;

@@ -1,12 +1,10 @@
 //! Frames that do not come: filled with silence, so that the model can tell when a turn ends.
 
-mod common;
-
+use crate::common::events::{configured, model_closed, opened, setup, stream_sid, voice};
+use crate::common::rig::Rig;
 use call_protocol::audio::SILENCE;
 use call_protocol::call::event::Event;
 use call_protocol::phone::event::{CallerAudio, PhoneEvent};
-use common::events::{configured, model_closed, opened, setup, stream_sid, voice};
-use common::rig::Rig;
 
 const VOICE: u8 = 42;
 

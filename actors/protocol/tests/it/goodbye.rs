@@ -1,19 +1,17 @@
 //! Goodbye and transfer: the call ends when the caller has heard the last word, and goes on if they speak into it.
 
-mod common;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use call_protocol::call::outcome::Destination;
-use call_protocol::call::{CallSetup, END_CALL, TRANSFER_CALL};
-use call_protocol::model::event::{Refusal, ResponseStatus};
-use common::events::{
+use crate::common::events::{
     caller_turn, complaint, done_as, done_with_tools, error, failed, model_closed, refused,
     response_done, response_started, setup, speech_started, speech_stopped, tool_call,
     tool_call_as,
 };
-use common::rig::Rig;
+use crate::common::rig::Rig;
+use call_protocol::call::outcome::Destination;
+use call_protocol::call::{CallSetup, END_CALL, TRANSFER_CALL};
+use call_protocol::model::event::{Refusal, ResponseStatus};
 
 /// A response that says something of this length and then ends the call.
 fn says_goodbye(rig: &mut Rig, response: &str, tag: u8, ms: u64) {
@@ -364,7 +362,7 @@ fn a_caller_who_speaks_into_the_announcement_is_not_sent_away() {
     rig.event(caller_turn("item_caller"));
     rig.pass(20_000);
     assert!(!rig.call.is_over());
-    rig.event(common::events::hang_up());
+    rig.event(crate::common::events::hang_up());
     assert_eq!(rig.call.snapshot(rig.now).transfer_to, None);
 }
 

@@ -1,16 +1,14 @@
 //! The caller speaks while the agent does: what was heard stays, the rest is taken back.
 
-mod common;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::events::{
+use crate::common::events::{
     complaint, delta, done_as, done_with_tools, error, id, key, mark, opened, response_done,
     response_started, session_created, setup, setup_greeting, setup_with, speech_started,
     speech_stopped, tool_call, voice,
 };
-use common::rig::Rig;
+use crate::common::rig::Rig;
 
 use call_protocol::call::effect::Effect;
 use call_protocol::call::event::Event;
@@ -255,7 +253,7 @@ fn late_deltas_of_an_interrupted_answer_never_reach_the_caller() {
         .log
         .iter()
         .filter(|(at, _)| *at > interrupted)
-        .map(|(_, effect)| common::short::short(effect));
+        .map(|(_, effect)| crate::common::short::short(effect));
     assert!(!late.into_iter().any(|effect| effect.starts_with("play")));
 }
 

@@ -1,18 +1,16 @@
 //! Keys the caller presses: told as one text, once, or bound to somebody.
 
-mod common;
-
 use std::sync::Arc;
 
+use crate::common::events::{
+    configured, hang_up, key, model_closed, opened, response_done, response_started, setup,
+    speech_started, tool_call,
+};
+use crate::common::rig::Rig;
 use call_protocol::call::effect::{Effect, Report};
 use call_protocol::call::outcome::Destination;
 use call_protocol::call::{CallSetup, END_CALL};
 use call_protocol::conversation::Turn;
-use common::events::{
-    configured, hang_up, key, model_closed, opened, response_done, response_started, setup,
-    speech_started, tool_call,
-};
-use common::rig::Rig;
 
 fn with_desk() -> CallSetup {
     let mut setup = setup();

@@ -1,10 +1,14 @@
 //! The link to the model: dialled, configured, lost, dialled again, given up.
 
-mod common;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::events::{
+    agent_words, caller_words, complaint, configured, delta, error, failed, model_closed, opened,
+    refused, response_started, session, session_created, setup, setup_greeting, speech_started,
+    speech_stopped, tool_call, voice,
+};
+use crate::common::rig::Rig;
 use call_protocol::audio::AudioFormat;
 use call_protocol::call::CallSetup;
 use call_protocol::call::effect::Effect;
@@ -12,12 +16,6 @@ use call_protocol::call::event::Event;
 use call_protocol::model::command::ModelCommand;
 use call_protocol::model::event::{ModelEvent, Refusal, SessionInfo};
 use call_protocol::time::Time;
-use common::events::{
-    agent_words, caller_words, complaint, configured, delta, error, failed, model_closed, opened,
-    refused, response_started, session, session_created, setup, setup_greeting, speech_started,
-    speech_stopped, tool_call, voice,
-};
-use common::rig::Rig;
 use serde_json::json;
 
 /// Milliseconds from a loss to the next dial.
@@ -372,12 +370,14 @@ fn what_the_caller_says_into_the_gap_is_delivered_to_the_next_session() {
 fn nothing_late_from_a_session_given_up_is_heard_or_answered() {
     let mut rig = Rig::live(setup());
     let strange = Some(call_protocol::audio::AudioFormat::Other);
-    rig.event(common::events::response_started_as("resp_1", strange));
+    rig.event(crate::common::events::response_started_as(
+        "resp_1", strange,
+    ));
     assert_eq!(rig.take_of(&["lost"]), ["lost wrong_format redial=true"]);
-    rig.event(common::events::delta(
+    rig.event(crate::common::events::delta(
         "resp_1",
         "item_1",
-        common::events::voice(7, 100),
+        crate::common::events::voice(7, 100),
     ));
     rig.event(tool_call("resp_1", "gossip", true));
     rig.event(failed("resp_1", complaint("server_error", "", None)));

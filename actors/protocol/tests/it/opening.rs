@@ -1,17 +1,15 @@
 //! From the accepted socket to the first words: nothing is lost and nothing is sent too early.
 
-mod common;
-
-use call_protocol::audio::AudioFormat;
-use call_protocol::call::Greeting;
-use call_protocol::call::effect::Effect;
-use call_protocol::model::preroll::KEPT_MS;
-use common::events::{
+use crate::common::events::{
     audio_done, configured, configured_as, connected, delta, frame, frame_on, model_closed, opened,
     response_done, response_started, session_created, setup, setup_greeting, setup_with, start,
     stream_sid, voice,
 };
-use common::rig::Rig;
+use crate::common::rig::Rig;
+use call_protocol::audio::AudioFormat;
+use call_protocol::call::Greeting;
+use call_protocol::call::effect::Effect;
+use call_protocol::model::preroll::KEPT_MS;
 
 #[test]
 fn the_model_is_dialled_before_twilio_has_said_anything() {
@@ -46,7 +44,7 @@ fn everything_sent_to_twilio_carries_the_stream_of_start() {
     let mut rig = Rig::live(setup());
     rig.answers("resp_1", "item_1", 7, 3_000);
     rig.pass(1_000);
-    rig.event(common::events::speech_started());
+    rig.event(crate::common::events::speech_started());
     rig.pass(1_000);
     let mut seen = [false; 3];
     for (_, effect) in &rig.log {
@@ -301,7 +299,7 @@ fn a_clip_the_caller_talks_over_stops_and_nothing_is_truncated_for_it() {
     rig.ready();
     rig.pass(300);
     rig.take();
-    rig.event(common::events::speech_started());
+    rig.event(crate::common::events::speech_started());
     let effects = rig.take_of(&["clear", "truncate", "delete", "turn"]);
     assert_eq!(effects, ["clear", "turn agent greeting heard=300 cut"]);
 }
@@ -312,7 +310,7 @@ fn a_frame_of_another_stream_does_not_open_the_conversation() {
     rig.started();
     rig.ready();
     rig.take();
-    for stream in [Some(common::events::foreign_stream()), None] {
+    for stream in [Some(crate::common::events::foreign_stream()), None] {
         rig.event(frame_on(stream, 1, None));
         assert_eq!(rig.take(), ["violation twilio:foreign_stream"]);
         assert_eq!(rig.call.state().label(), "start");

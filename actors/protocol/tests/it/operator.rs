@@ -1,21 +1,18 @@
 //! What an operator has a live call do: say, know, transfer; and when it is refused.
-#![allow(clippy::unwrap_used)] // tests, where a panic is the report
-
-mod common;
 
 use std::sync::Arc;
 
+use crate::common::events::{
+    caller_turn, caller_words, delta, done_with_tools, model_closed, opened, response_done,
+    response_started, setup, speech_started, speech_stopped, tool_call_as, voice,
+};
+use crate::common::rig::Rig;
 use call_protocol::call::effect::Effect;
 use call_protocol::call::event::{BadWords, Event, MAX_WORDS, OperatorEvent, OperatorText};
 use call_protocol::call::operator::Objection;
 use call_protocol::call::outcome::Destination;
 use call_protocol::call::{CallSetup, TRANSFER_CALL};
 use call_protocol::model::command::{ModelCommand, Role};
-use common::events::{
-    caller_turn, caller_words, delta, done_with_tools, model_closed, opened, response_done,
-    response_started, setup, speech_started, speech_stopped, tool_call_as, voice,
-};
-use common::rig::Rig;
 
 fn words(text: &str) -> OperatorText {
     OperatorText::parse(text).unwrap()

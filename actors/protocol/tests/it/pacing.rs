@@ -2,7 +2,6 @@
 //!
 //! The phone here plays eight bytes a millisecond, begins late as a jitter buffer does, is some way off, and stops now
 //! and then for a moment. It tells the truth at the end: what the caller heard.
-#![allow(clippy::unwrap_used)] // a panic is the report
 
 use std::time::Duration;
 

@@ -1,11 +1,13 @@
 //! People who are called while the caller stays with the agent.
-#![allow(clippy::unwrap_used)] // tests, where a panic is the report
-
-mod common;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::events::{
+    delta, hang_up, key, phone_closed, response_done, response_started, setup, stop, tool_call_as,
+    voice,
+};
+use crate::common::rig::Rig;
 use call_protocol::call::consult::MOST_CALLED;
 use call_protocol::call::event::{Event, OperatorEvent};
 use call_protocol::call::operator::Objection;
@@ -15,11 +17,6 @@ use call_protocol::call::outcome::{
 use call_protocol::call::{Call, CallSetup, TRANSFER_CALL};
 use call_protocol::checkpoint::Checkpoint;
 use call_protocol::phone::CallSid;
-use common::events::{
-    delta, hang_up, key, phone_closed, response_done, response_started, setup, stop, tool_call_as,
-    voice,
-};
-use common::rig::Rig;
 
 const RING: Duration = Duration::from_secs(20);
 
@@ -206,10 +203,10 @@ fn news_waits_until_the_caller_has_finished() {
     rig.event(delta("resp_2", "resp_2", voice(9, 20)));
     rig.event(response_done("resp_2"));
     rig.take();
-    rig.event(common::events::speech_started());
+    rig.event(crate::common::events::speech_started());
     rig.event(gone(1, Unreached::Busy));
     assert!(rig.take_of(&["respond"]).is_empty(), "the caller speaks");
-    rig.event(common::events::speech_stopped());
+    rig.event(crate::common::events::speech_stopped());
     rig.event(response_started("resp_3"));
     rig.event(delta("resp_3", "item_3", voice(9, 100)));
     assert!(

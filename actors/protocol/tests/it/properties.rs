@@ -2,19 +2,16 @@
 //!
 //! `PROPTEST_CASES=100000` runs more of them than the usual two thousand.
 
-mod common;
-mod properties {
-    pub(crate) mod sockets;
-    pub(crate) mod steps;
-    pub(crate) mod tools;
-    pub(crate) mod watch;
-}
+mod sockets;
+mod steps;
+mod tools;
+mod watch;
 
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
-use properties::steps::{Opening, opening, steps};
-use properties::watch::Watched;
+use self::steps::{Opening, opening, steps};
+use self::watch::Watched;
 
 const CASES: u32 = 2_000;
 
@@ -49,7 +46,7 @@ fn a_conversation_that_goes_well_is_watched_from_end_to_end() {
         latency_ms: 20,
         impatient: false,
     });
-    for step in properties::steps::a_good_conversation() {
+    for step in steps::a_good_conversation() {
         watched.take_step(&step);
     }
     watched.hang_up();

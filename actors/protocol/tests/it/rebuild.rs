@@ -1,17 +1,15 @@
 //! A machine built anew after a fault: the same call, on the same sockets.
 
-mod common;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use call_protocol::call::outcome::EndReason;
-use call_protocol::call::{END_CALL, Silence};
-use common::events::{
+use crate::common::events::{
     caller_words, delta, key, response_done, response_started, setup, speech_started, tool_call,
     voice,
 };
-use common::rig::Rig;
+use crate::common::rig::Rig;
+use call_protocol::call::outcome::EndReason;
+use call_protocol::call::{END_CALL, Silence};
 
 #[test]
 fn an_answer_goes_on_where_it_was_and_is_heard_to_its_end() {

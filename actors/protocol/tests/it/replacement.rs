@@ -1,16 +1,14 @@
 //! F20: a media socket that is lost without a word, and another one that takes its place within two seconds.
 
-mod common;
-
-use call_protocol::call::event::{Event, OperatorEvent};
-use call_protocol::call::outcome::EndReason;
-use call_protocol::phone::event::PhoneEvent;
-use common::events::{
+use crate::common::events::{
     connected, foreign_call, foreign_stream, frame, frame_on, good_start, mark_on, phone_closed,
     phone_vanished, setup, speech_started, start, start_of, stop, stream_sid,
 };
-use common::phone::SimPhone;
-use common::rig::Rig;
+use crate::common::phone::SimPhone;
+use crate::common::rig::Rig;
+use call_protocol::call::event::{Event, OperatorEvent};
+use call_protocol::call::outcome::EndReason;
+use call_protocol::phone::event::PhoneEvent;
 
 /// A second into an answer of three, the socket breaks.
 fn lost_in_mid_answer() -> Rig {

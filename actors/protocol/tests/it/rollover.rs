@@ -1,22 +1,20 @@
 //! Sessions end after an hour, calls do not: the next one is opened before, told the conversation, and taken between
 //! two turns.
 
-mod common;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::events::{
+    audio_done, caller_turn, caller_words, delta, model_closed, opened, response_done,
+    response_started, setup, speech_started, speech_stopped, voice,
+};
+use crate::common::rig::{Rig, audio_of};
 use call_protocol::call::CallSetup;
 use call_protocol::call::effect::Effect;
 use call_protocol::call::event::Event;
 use call_protocol::model::command::ModelCommand;
 use call_protocol::model::event::{ModelEvent, Refusal};
 use call_protocol::time::Time;
-use common::events::{
-    audio_done, caller_turn, caller_words, delta, model_closed, opened, response_done,
-    response_started, setup, speech_started, speech_stopped, voice,
-};
-use common::rig::{Rig, audio_of};
 
 const HOUR_S: u64 = 3_600;
 
@@ -256,7 +254,7 @@ fn what_is_said_in_the_moment_of_the_change_reaches_the_next_session() {
     let mut tag = 0;
     for _ in 0..50 {
         tag += 1;
-        rig.event(common::events::frame(tag));
+        rig.event(crate::common::events::frame(tag));
     }
     rig.take();
     rig.event(response_done("resp_1"));
@@ -359,7 +357,7 @@ fn a_call_that_ends_lets_go_of_both_sessions() {
     rig.event(speech_started());
     rig.pass(55 * 60_000 + 2_000);
     rig.take();
-    rig.event(common::events::stop());
+    rig.event(crate::common::events::stop());
     assert_eq!(
         rig.take_of(&["close_next", "close_model", "close_phone", "stopped"]),
         [

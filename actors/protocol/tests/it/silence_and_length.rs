@@ -1,19 +1,17 @@
 //! Silence is asked about, from when the caller has heard the last word; no call lasts for ever.
 
-mod common;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use call_protocol::call::{CallSetup, END_CALL, Silence};
-use call_protocol::model::command::Transcription;
-use call_protocol::time::Time;
-use common::events::{
+use crate::common::events::{
     caller_turn, caller_words, complaint, failed, key, model_closed, response_done,
     response_started, setup, speech_started, speech_stopped, tool_call,
 };
-use common::rig::Rig;
-use common::short::short;
+use crate::common::rig::Rig;
+use crate::common::short::short;
+use call_protocol::call::{CallSetup, END_CALL, Silence};
+use call_protocol::model::command::Transcription;
+use call_protocol::time::Time;
 
 const STILL_THERE: &str = "`Ask whether the caller is still there.`";
 const GOODBYE: &str = "`Say goodbye to the caller in one short, friendly sentence.`";

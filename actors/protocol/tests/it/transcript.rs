@@ -1,16 +1,14 @@
 //! The transcript of what was heard: who, said, heard, cut, and how long the caller waited.
 
-mod common;
-
 use std::time::Duration;
 
-use call_protocol::call::effect::{Effect, Report};
-use call_protocol::conversation::{Speaker, Turn};
-use common::events::{
+use crate::common::events::{
     agent_words, caller_turn, caller_words, delta, hang_up, response_done, response_started, setup,
     speech_started, speech_stopped, voice,
 };
-use common::rig::Rig;
+use crate::common::rig::Rig;
+use call_protocol::call::effect::{Effect, Report};
+use call_protocol::conversation::{Speaker, Turn};
 
 /// The turns told of, in order.
 fn told(rig: &Rig) -> Vec<Turn> {

@@ -1,19 +1,16 @@
 //! Callers who come back from a transfer that reached nobody.
-#![allow(clippy::unwrap_used)] // tests, where a panic is the report
-
-mod common;
 
 use std::sync::Arc;
 
+use crate::common::events::{
+    caller_words, delta, key, model_closed, response_done, response_started, setup, setup_greeting,
+    tool_call_as, voice,
+};
+use crate::common::rig::Rig;
 use call_protocol::call::event::{Event, OperatorEvent};
 use call_protocol::call::outcome::{Destination, EndReason, MOST_RETURNS, NextStep, Unreached};
 use call_protocol::call::{Call, CallSetup, TRANSFER_CALL};
 use call_protocol::checkpoint::{Checkpoint, Standing};
-use common::events::{
-    caller_words, delta, key, model_closed, response_done, response_started, setup, setup_greeting,
-    tool_call_as, voice,
-};
-use common::rig::Rig;
 
 fn desk() -> Destination {
     Destination::Target("front_desk".to_owned())

@@ -1,21 +1,18 @@
 //! Every event in every state: what becomes of the call, as a table and as the diagram drawn from it.
 //!
-//! After a wanted change: `INSTA_UPDATE=always UPDATE_DIAGRAM=1 cargo test -p call-protocol --test transitions`, then
+//! After a wanted change: `INSTA_UPDATE=always UPDATE_DIAGRAM=1 cargo test -p call-protocol transitions`, then
 //! read the difference.
 
-mod common;
-mod transitions {
-    pub(crate) mod places;
-    pub(crate) mod samples;
-    pub(crate) mod table;
-}
+mod places;
+mod samples;
+mod table;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use transitions::places::{LinkPlace, NextPlace, PhonePlace};
-use transitions::samples::{name_of, samples};
-use transitions::table::{Row, aligned, link_row, next_row, overdue_rows, phone_row, state_of};
+use self::places::{LinkPlace, NextPlace, PhonePlace};
+use self::samples::{name_of, samples};
+use self::table::{Row, aligned, link_row, next_row, overdue_rows, phone_row, state_of};
 
 /// The diagram in the crate's documentation.
 const DIAGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/call/diagram.md");
@@ -42,7 +39,7 @@ fn link_rows() -> Vec<Row> {
                 rows.push(link_row(place, sample));
             }
         }
-        rows.push(transitions::table::link_overdue_row(place));
+        rows.push(table::link_overdue_row(place));
     }
     rows
 }
@@ -63,7 +60,7 @@ fn next_rows() -> Vec<Row> {
                 rows.push(next_row(place, sample));
             }
         }
-        rows.push(transitions::table::next_overdue_row(place));
+        rows.push(table::next_overdue_row(place));
     }
     rows
 }
@@ -184,7 +181,7 @@ fn drawn(rows: &[Row], first: &str, last: &str) -> String {
 #[test]
 fn the_diagram_in_the_documentation_is_the_one_the_table_gives() {
     let mut text = String::from(
-        "<!-- Drawn by tests/transitions.rs from what the machine does; UPDATE_DIAGRAM=1 writes it again. -->\n\n\
+        "<!-- Drawn by tests/it/transitions.rs from what the machine does; UPDATE_DIAGRAM=1 writes it again. -->\n\n\
          A call, by what happens on its phone leg, at the operator's wish, or when time runs out:\n\n",
     );
     text.push_str(&drawn(&phone_rows(), "accepted", "stop"));

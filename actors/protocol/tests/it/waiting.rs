@@ -1,22 +1,20 @@
 //! The caller waits: filler while they do, and a model that says nothing is not waited for for ever.
 
-mod common;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::events::{
+    caller_turn, caller_words, configured, delta, done_with_tools, model_closed,
+    model_closed_after, opened, response_done, response_started, setup, setup_greeting,
+    speech_started, speech_stopped, tool_call, tool_call_as, tool_finished, voice,
+};
+use crate::common::rig::Rig;
 use call_protocol::audio::{SILENCE, encode_sample};
 use call_protocol::call::event::Event;
 use call_protocol::call::{CallSetup, END_CALL, FILLER_AFTER};
 use call_protocol::model::event::ModelEvent;
 use call_protocol::time::Time;
 use call_protocol::tool::ToolResult;
-use common::events::{
-    caller_turn, caller_words, configured, delta, done_with_tools, model_closed,
-    model_closed_after, opened, response_done, response_started, setup, setup_greeting,
-    speech_started, speech_stopped, tool_call, tool_call_as, tool_finished, voice,
-};
-use common::rig::Rig;
 
 /// The byte the filler is made of.
 const FILLER: u8 = 0x33;
@@ -242,7 +240,7 @@ fn a_response_that_began_and_says_nothing_is_cancelled_and_asked_for_again() {
     rig.take();
     rig.pass(8_000);
     assert_eq!(rig.take_of(&["cancel", "respond"]), ["cancel resp_1"]);
-    rig.event(common::events::done_as(
+    rig.event(crate::common::events::done_as(
         "resp_1",
         call_protocol::model::event::ResponseStatus::Cancelled,
         0,
@@ -276,8 +274,8 @@ fn a_wait_the_server_named_is_not_silence() {
     take_turn(&mut rig);
     rig.pass(1_000);
     rig.event(response_started("resp_1"));
-    let limit = common::events::complaint("rate_limit_exceeded", "try again in 7.5s", None);
-    rig.event(common::events::failed("resp_1", limit));
+    let limit = crate::common::events::complaint("rate_limit_exceeded", "try again in 7.5s", None);
+    rig.event(crate::common::events::failed("resp_1", limit));
     rig.take();
     rig.pass(7_400);
     assert_eq!(rig.take_of(&["respond", "lost"]), [] as [&str; 0]);
