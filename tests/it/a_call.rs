@@ -1,8 +1,4 @@
 //! One healthy call, seen from every side: Twilio, the caller, the model, the operator, the log.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, Once};
@@ -10,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use log::kv::{Key, Value as Field, VisitSource};
 use serde_json::Value;
-use support::http::Scrape;
-use support::{Options, SOON, TestService, caller, listen, say, times, until};
 use switchboard_kit::realtime::{Ended, Realtime, Script, Step as Answer};
 use switchboard_kit::twilio::twiml::Verb;
 use switchboard_kit::twilio::{CallEnd, CallOutcome, CallProgress, Step, StreamEnd};
+use test_support::http::Scrape;
+use test_support::{Options, SOON, TestService, caller, listen, say, times, until};
 
 /// One event of the log.
 #[derive(Debug, Clone)]
@@ -108,7 +104,7 @@ async fn a_call_goes_from_the_webhook_to_its_end() {
     let service = TestService::start(Options::default().model(model())).await;
     let before = service.metrics().await;
     let mut line = service.line();
-    line.status_callback = Some(format!("{}/call-status", support::PUBLIC));
+    line.status_callback = Some(format!("{}/call-status", test_support::PUBLIC));
     line.status_events = vec![CallProgress::Ringing, CallProgress::Completed];
     let steps = [
         listen(),
@@ -476,11 +472,11 @@ const NASTY: &str = "One\nlevel=error \u{1b}[2J\"}";
 async fn turns_carry_their_words_where_transcripts_are_switched_on() {
     collect_log();
     let mut script = Script::chat();
-    script.greeting = support::tone(440, 500, NASTY);
-    script.otherwise = support::tone(550, 500, "Yes.");
+    script.greeting = test_support::tone(440, 500, NASTY);
+    script.otherwise = test_support::tone(550, 500, "Yes.");
     script.turns = vec![Answer {
         hears: Some("Anything\nfree?".to_owned()),
-        ..support::tone(660, 2_500, "Yes, all day long.")
+        ..test_support::tone(660, 2_500, "Yes, all day long.")
     }];
     let model = Realtime::builder()
         .script(script)
@@ -536,5 +532,5 @@ async fn turns_carry_their_words_where_transcripts_are_switched_on() {
 #[tokio::test]
 #[ignore = "release gate: the bars of all tests here"]
 async fn the_times_of_these_tests_are_kept() {
-    support::times::of_this_program().await;
+    test_support::times::of_these_tests(module_path!()).await;
 }

@@ -1,7 +1,5 @@
 //! Logging of a whole process. The logger and the panic hook are global, so each test runs this binary again as a
 //! child that logs, and reads what the child wrote to standard error.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
 
 use std::process::Command;
 
@@ -18,7 +16,7 @@ fn child(format: &str, variables: &[(&str, &str)]) -> Vec<String> {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([
         "--exact",
-        "the_child_logs_and_panics",
+        "telemetry::the_child_logs_and_panics",
         "--ignored",
         "--nocapture",
     ]);
@@ -60,8 +58,8 @@ fn the_child_logs_and_panics() {
     let panics = prometheus::IntCounter::new("panics", "panics").unwrap();
     telemetry::install_panic_hook(panics.clone());
 
-    log::debug!(call_sid = "CA1", frames = 3; "stop\nforged line");
-    log::trace!("filtered out");
+    log::debug!(target: "telemetry", call_sid = "CA1", frames = 3; "stop\nforged line");
+    log::trace!(target: "telemetry", "filtered out");
     let thread = std::thread::Builder::new().name("worker".to_owned());
     let fault = std::env::var("HOME").map_or(2, |home| home.len());
     let ended = thread
@@ -69,9 +67,9 @@ fn the_child_logs_and_panics() {
         .unwrap()
         .join();
     assert!(ended.is_err());
-    log::info!(panics = panics.get(); "after the panic");
+    log::info!(target: "telemetry", panics = panics.get(); "after the panic");
     // A turn as it is logged where transcripts are switched on.
-    log::info!(who = "agent", said = TURN, heard = TURN; "turn");
+    log::info!(target: "telemetry", who = "agent", said = TURN, heard = TURN; "turn");
 }
 
 #[test]
@@ -101,7 +99,7 @@ fn json_lines_are_json_and_a_panic_is_one_of_them() {
             events[1]["place"]
                 .as_str()
                 .unwrap()
-                .starts_with("tests/telemetry.rs:"),
+                .starts_with("tests/process/telemetry.rs:"),
             "{}",
             events[1]
         );

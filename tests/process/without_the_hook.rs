@@ -1,16 +1,11 @@
 //! What a build without the fault hook, as the image is, says of it and of the commands it lacks: `cargo test
 //! --no-default-features --test without_the_hook`, and the same with `--features lab`.
-#![forbid(unsafe_code)]
-#![cfg(not(feature = "fault-hook"))]
-#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
-
-mod support;
 
 use std::collections::BTreeMap;
 
-use support::TestService;
-use support::child::run;
-use support::phone::sid;
+use test_support::TestService;
+use test_support::child::run;
+use test_support::phone::sid;
 
 /// The one line a command that is refused leaves on standard error.
 fn complaint(arguments: &[&str]) -> String {

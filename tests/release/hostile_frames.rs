@@ -2,21 +2,17 @@
 //!
 //! The codec below the phone leg repeats some errors for ever and buffers what it is told will come; two bytes from
 //! anyone must not pin a core, nor a header fill the memory.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
-
-mod support;
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::phone::sid;
-use support::process::processor_time;
-use support::socket::{
+use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
+use test_support::phone::sid;
+use test_support::proc::processor_time;
+use test_support::socket::{
     BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, PONG, TEXT, Verdict, frame, head,
 };
-use support::{Options, SOON, TestService, brief_with, caller, times, tone, until};
-use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
+use test_support::{Options, SOON, TestService, brief_with, caller, times, tone, turns, until};
 use tokio::task::JoinHandle;
 
 /// What one attacker sends, and the close code they get.
@@ -119,7 +115,7 @@ fn attacks() -> Vec<Attack> {
 }
 
 /// A service with a neighbour on the line, who listens to one long tone.
-async fn house_with_neighbour(listens_ms: u64) -> (TestService, JoinHandle<CallOutcome>) {
+async fn service_with_neighbour(listens_ms: u64) -> (TestService, JoinHandle<CallOutcome>) {
     let model = brief_with(|script| script.greeting = tone(440, listens_ms, "Hello."));
     let service = TestService::start(Options::default().model(model)).await;
     let line = service.line();
@@ -158,8 +154,14 @@ async fn cores_used(over: Duration) -> f64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_hostile_frame_ends_its_own_call_and_nothing_else() {
+    let _turn = turns::of(1).await;
+    if !times::is_own_process("hostile_frames::a_hostile_frame_ends_its_own_call_and_nothing_else")
+        .await
+    {
+        return;
+    }
     let listens_ms = 14_000;
-    let (service, neighbour) = house_with_neighbour(listens_ms).await;
+    let (service, neighbour) = service_with_neighbour(listens_ms).await;
     let mut open = Vec::new();
     let mut busiest: f64 = 0.0;
     let attacks = attacks();
@@ -209,6 +211,7 @@ async fn a_hostile_frame_ends_its_own_call_and_nothing_else() {
 
 #[tokio::test]
 async fn a_ping_is_answered_with_its_own_words() {
+    let _turn = turns::of(1).await;
     let service = TestService::start(Options::default().model(brief_with(|_| {}))).await;
     let mut socket = service.pick_up_raw(&sid("CA")).await;
     socket.send(&frame(FIN | PING, b"are you there?")).await;
@@ -225,6 +228,7 @@ async fn a_ping_is_answered_with_its_own_words() {
 
 #[tokio::test]
 async fn a_close_is_echoed_and_ends_the_call() {
+    let _turn = turns::of(1).await;
     let service = TestService::start(Options::default().model(brief_with(|_| {}))).await;
     let mut socket = service.pick_up_raw(&sid("CA")).await;
     socket
@@ -253,12 +257,13 @@ async fn a_close_is_echoed_and_ends_the_call() {
 
 #[tokio::test]
 async fn fragments_with_a_ping_between_them_are_one_message() {
+    let _turn = turns::of(1).await;
     let service = TestService::start(Options::default().model(brief_with(|_| {}))).await;
     let call = sid("CA");
     let mut socket = service.pick_up_raw(&call).await;
     let stream = sid("MZ");
     let start = json!({"event": "start", "sequenceNumber": "1", "streamSid": stream, "start": {
-        "accountSid": support::ACCOUNT, "streamSid": stream, "callSid": call, "note": "\u{fc}ber alles verteilt",
+        "accountSid": test_support::ACCOUNT, "streamSid": stream, "callSid": call, "note": "\u{fc}ber alles verteilt",
         "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}}})
     .to_string();
     socket
@@ -291,6 +296,7 @@ async fn fragments_with_a_ping_between_them_are_one_message() {
 
 #[tokio::test]
 async fn a_peer_that_leaves_in_the_middle_of_a_frame_leaves_nothing_behind() {
+    let _turn = turns::of(1).await;
     let service = TestService::start(Options::default().model(brief_with(|_| {}))).await;
     let mut socket = service.pick_up_raw(&sid("CA")).await;
     let whole = frame(FIN | TEXT, br#"{"event":"connected"}"#);
@@ -313,5 +319,5 @@ async fn a_peer_that_leaves_in_the_middle_of_a_frame_leaves_nothing_behind() {
 #[tokio::test]
 #[ignore = "release gate: the bars of all tests here"]
 async fn the_times_of_these_tests_are_kept() {
-    support::times::of_this_program().await;
+    test_support::times::of_these_tests(module_path!()).await;
 }

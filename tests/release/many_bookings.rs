@@ -1,9 +1,5 @@
 //! Two hundred callers want the same hour: as many get it as there are people and rooms, all others are offered another,
 //! and nobody's audio waits for it.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
-
-mod support;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -12,10 +8,10 @@ use std::time::Duration;
 
 use appointment_book::Book;
 use serde_json::{Value, json};
-use support::http::Scrape;
-use support::{Options, TestService, brief_with, caller, listen, say, times, tone};
 use switchboard_kit::realtime::{Step as Turn, ToolCall};
 use switchboard_kit::twilio::{CallEnd, Step};
+use test_support::http::Scrape;
+use test_support::{Options, TestService, brief_with, caller, listen, say, times, tone, turns};
 
 const CALLS: u32 = 200;
 
@@ -149,6 +145,7 @@ fn told(service: &TestService) -> (usize, usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_callers_book_at_once_and_nobody_twice() {
+    let _alone = turns::alone().await;
     let (control, _) = without_tools().await;
     let folder: PathBuf =
         std::env::temp_dir().join(format!("switchboard-bookings-{}", std::process::id()));
@@ -232,5 +229,5 @@ async fn two_hundred_callers_book_at_once_and_nobody_twice() {
 #[tokio::test]
 #[ignore = "release gate: the bars of all tests here"]
 async fn the_times_of_these_tests_are_kept() {
-    support::times::of_this_program().await;
+    test_support::times::of_these_tests(module_path!()).await;
 }

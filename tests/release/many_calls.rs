@@ -1,27 +1,21 @@
 //! Many calls at once: nobody loses a frame, nobody hears another's, one call's fault is that call's business.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
-
-mod support;
 
 use std::time::{Duration, Instant};
 
 use call_protocol::phone::CallSid;
 use serde_json::Value;
-use support::phone::closed_with;
-use support::process::processor_time;
-use support::{Options, SOON, TestService, brief_with, caller, listen, say, times, tone, until};
 use switchboard_actors::fault::{Break, Fault};
 use switchboard_kit::realtime::{Ended, Realtime};
 use switchboard_kit::twilio::load::{LoadPlan, LoadReport, load};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step, StreamEnd};
-use tokio::sync::Mutex;
+use test_support::phone::closed_with;
+use test_support::proc::processor_time;
+use test_support::{
+    Options, SOON, TestService, brief_with, caller, listen, say, times, tone, turns, until,
+};
 use tokio::task::JoinHandle;
 
 const CALLS: u32 = 200;
-
-/// The machine carries two hundred calls, not the four or six hundred of tests that run beside each other.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// The number of the agent that speaks first; every other one is answered by an agent that waits, as load calls need.
 const TALKS: &str = "+15550101";
@@ -99,7 +93,7 @@ fn figures(report: &LoadReport) -> String {
 }
 
 /// A caller who listens to the whole greeting, says something, hears the answer and hangs up.
-fn victim(service: &TestService) -> JoinHandle<CallOutcome> {
+fn faulted_call(service: &TestService) -> JoinHandle<CallOutcome> {
     let mut line = service.line();
     line.to = TALKS.to_owned();
     let steps = [listen(), say("yes"), listen(), Step::HangUp];
@@ -158,7 +152,7 @@ fn talking_session(service: &TestService) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_calls_lose_no_frame_and_mix_none() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _alone = turns::alone().await;
     let service = service(Options::default()).await;
     let report = loaded(&service, Duration::from_secs(6)).await.unwrap();
     nothing_was_lost(&report);
@@ -185,10 +179,10 @@ async fn two_hundred_calls_lose_no_frame_and_mix_none() {
 /// One call of the service meets a fault that is caught: a pause in the same conversation on the same sockets, and nothing to
 /// the others. Gives the figures.
 async fn is_a_pause(fault: Fault) -> String {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _alone = turns::alone().await;
     let service = service(Options::default()).await;
     let others = loaded(&service, Duration::from_secs(6));
-    let victim = victim(&service);
+    let faulted = faulted_call(&service);
     let call = in_mid_greeting(&service).await;
     let broken_at = Instant::now();
     assert!(service.registry.send(Break(call, fault)).await.unwrap());
@@ -198,7 +192,7 @@ async fn is_a_pause(fault: Fault) -> String {
     })
     .await;
 
-    let outcome = victim.await.unwrap();
+    let outcome = faulted.await.unwrap();
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     assert_eq!(outcome.complaints(), []);
     assert_eq!(outcome.streams.len(), 1, "the media socket is the same");
@@ -263,10 +257,10 @@ async fn a_fault_in_what_follows_from_a_step_is_a_pause_in_that_call_and_nothing
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_death_of_one_calls_actor_brings_the_caller_back_and_is_nothing_to_the_others() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _alone = turns::alone().await;
     let service = service(Options::default()).await;
     let others = loaded(&service, Duration::from_secs(6));
-    let victim = victim(&service);
+    let faulted = faulted_call(&service);
     let call = in_mid_greeting(&service).await;
     assert!(
         service
@@ -276,7 +270,7 @@ async fn the_death_of_one_calls_actor_brings_the_caller_back_and_is_nothing_to_t
             .unwrap()
     );
 
-    let outcome = victim.await.unwrap();
+    let outcome = faulted.await.unwrap();
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     assert_eq!(outcome.complaints(), []);
     let asked: Vec<&str> = outcome
@@ -335,9 +329,9 @@ async fn the_death_of_one_calls_actor_brings_the_caller_back_and_is_nothing_to_t
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_faults_again_and_again_goes_to_the_fallback() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _turn = turns::of(1).await;
     let service = service(Options::default()).await;
-    let victim = victim(&service);
+    let faulted = faulted_call(&service);
     let call = in_mid_greeting(&service).await;
     let page = format!("/admin/calls/{call}");
     let mut faults = 0;
@@ -356,7 +350,7 @@ async fn a_call_that_faults_again_and_again_goes_to_the_fallback() {
         .await;
     }
     let last = Instant::now();
-    let outcome = victim.await.unwrap();
+    let outcome = faulted.await.unwrap();
     let took = last.elapsed();
     times::within(took, Duration::from_secs(1), "took");
     assert_eq!(outcome.complaints(), []);
@@ -378,14 +372,17 @@ async fn a_call_that_faults_again_and_again_goes_to_the_fallback() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_fails_at_every_start_goes_to_the_fallback_at_once_and_costs_nothing_after() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _turn = turns::of(1).await;
+    if !times::is_own_process("many_calls::a_call_that_fails_at_every_start_goes_to_the_fallback_at_once_and_costs_nothing_after").await {
+        return;
+    }
     let service = service(Options::default()).await;
-    let victim = victim(&service);
+    let faulted = faulted_call(&service);
     let call = in_mid_greeting(&service).await;
     let broken = service.registry.send(Break(call, Fault::PanicInStart));
     assert!(broken.await.unwrap());
     let since = Instant::now();
-    let outcome = victim.await.unwrap();
+    let outcome = faulted.await.unwrap();
     let took = since.elapsed();
     times::within(took, Duration::from_secs(1), "took");
     assert_eq!(outcome.complaints(), []);
@@ -418,7 +415,7 @@ async fn a_call_that_fails_at_every_start_goes_to_the_fallback_at_once_and_costs
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_whose_value_is_spoilt_goes_on_from_its_last_checkpoint_on_the_same_stream() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _turn = turns::of(1).await;
     let model = brief_with(|script| script.greeting = tone(440, 500, "Hello, this is the spa."));
     let service = TestService::start(Options {
         toml: AGENTS.to_owned(),
@@ -436,7 +433,7 @@ async fn a_call_whose_value_is_spoilt_goes_on_from_its_last_checkpoint_on_the_sa
         listen(),
         Step::HangUp,
     ];
-    let victim = tokio::spawn(async move { line.call(caller(steps)).await });
+    let faulted = tokio::spawn(async move { line.call(caller(steps)).await });
     let mut call = None;
     until("three turns are over", SOON, async || {
         let list = service.calls().await;
@@ -459,7 +456,7 @@ async fn a_call_whose_value_is_spoilt_goes_on_from_its_last_checkpoint_on_the_sa
     .await;
     let session = service.model.session(2).unwrap();
     let audio = session.responses()[0].first_audio.unwrap() - since;
-    let outcome = victim.await.unwrap();
+    let outcome = faulted.await.unwrap();
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     assert_eq!(outcome.complaints(), []);
     assert_eq!(outcome.streams.len(), 1, "the media socket is the same");
@@ -485,7 +482,7 @@ async fn a_call_whose_value_is_spoilt_goes_on_from_its_last_checkpoint_on_the_sa
 
 #[tokio::test]
 async fn past_the_limit_callers_hear_the_busy_tone_at_once() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _turn = turns::of(6).await;
     let service = service(Options::default().with("SWITCHBOARD_MAX_CALLS", "5")).await;
     let mut calls = Vec::new();
     for _ in 0..12 {
@@ -493,11 +490,11 @@ async fn past_the_limit_callers_hear_the_busy_tone_at_once() {
         let steps = [Step::Wait { ms: 1_500 }, Step::HangUp];
         calls.push(tokio::spawn(async move { line.call(caller(steps)).await }));
     }
-    until("the house is full", SOON, async || {
+    until("all places are taken", SOON, async || {
         service.calls().await["count"] == 5
     })
     .await;
-    let ready = support::http::Request::new("GET", "/readyz")
+    let ready = test_support::http::Request::new("GET", "/readyz")
         .send(service.public)
         .await;
     assert_eq!(
@@ -533,7 +530,7 @@ async fn past_the_limit_callers_hear_the_busy_tone_at_once() {
         7.0
     );
     service.empty().await;
-    let ready = support::http::Request::new("GET", "/readyz")
+    let ready = test_support::http::Request::new("GET", "/readyz")
         .send(service.public)
         .await;
     assert_eq!(ready.status, 200);
@@ -553,7 +550,7 @@ async fn clears_within(service: &TestService, seconds: &str) -> f64 {
 async fn a_hundred_interrupted_agents_fall_silent_at_once() {
     const CALLERS: usize = 100;
     const TIMES: usize = 3;
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _turn = turns::of(100).await;
     let talkative = brief_with(|script| {
         script.otherwise = tone(660, 9_000, "a long list of times that nobody waits for");
     });
@@ -623,7 +620,7 @@ async fn latest_tick(during: Duration) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_callers_hear_long_answers_without_a_gap() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _alone = turns::alone().await;
     let service = service(Options::default()).await;
     let mut calls = Vec::new();
     for _ in 0..CALLS {
@@ -663,5 +660,5 @@ async fn two_hundred_callers_hear_long_answers_without_a_gap() {
 #[tokio::test]
 #[ignore = "release gate: the bars of all tests here"]
 async fn the_times_of_these_tests_are_kept() {
-    support::times::of_this_program().await;
+    test_support::times::of_these_tests(module_path!()).await;
 }

@@ -1,11 +1,7 @@
 //! F19: calls that end in every way leave nothing behind: no session, no row, no file descriptor.
 //!
-//! Alone in its binary, because files are counted for the whole process. The release gate's size:
-//! `cargo test --test nothing_left -- --ignored --nocapture`.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
-
-mod support;
+//! Files are counted in a process of their own. The release gate's size:
+//! `cargo test --test release nothing_left -- --ignored --nocapture`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,14 +13,12 @@ use switchboard_kit::realtime::{Ended, Ending, Fault, Realtime, ToolCall, When};
 use switchboard_kit::twilio::{DialAnswer, Step};
 use tokio_tungstenite::tungstenite::Message;
 
-use support::http::Request;
-use support::phone::sid;
-use support::{
-    ACCOUNT, Options, SOON, TestService, brief, brief_with, caller, listen, say, times, tone, until,
+use test_support::http::Request;
+use test_support::phone::sid;
+use test_support::{
+    ACCOUNT, Options, SOON, TestService, brief, brief_with, caller, listen, say, times, tone,
+    turns, until,
 };
-
-/// Files are counted for the whole process.
-static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Calls at once.
 const TOGETHER: usize = 22;
@@ -334,11 +328,11 @@ async fn ends_by_the_model(way: Way) -> (usize, Duration) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f19_calls_that_the_models_side_ends_leave_nothing() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _turn = turns::of(26).await;
     let ways = ways();
     let names: Vec<&str> = ways.iter().map(|way| way.outcome).collect();
-    let houses = ways.into_iter().map(ends_by_the_model);
-    let ended = futures_util::future::join_all(houses).await;
+    let services = ways.into_iter().map(ends_by_the_model);
+    let ended = futures_util::future::join_all(services).await;
     let calls: usize = ended.iter().map(|(calls, _)| calls).sum();
     let longest = ended.iter().map(|(_, longest)| *longest).max().unwrap();
     println!(
@@ -351,7 +345,14 @@ async fn f19_calls_that_the_models_side_ends_leave_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f19_two_hundred_calls_ended_in_every_way_leave_nothing() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _turn = turns::of(44).await;
+    if !times::is_own_process(
+        "nothing_left::f19_two_hundred_calls_ended_in_every_way_leave_nothing",
+    )
+    .await
+    {
+        return;
+    }
     println!("{}", leaves_nothing(220).await);
 }
 
@@ -359,12 +360,17 @@ async fn f19_two_hundred_calls_ended_in_every_way_leave_nothing() {
 #[ignore = "the release gate's size"]
 async fn f19_a_thousand_calls_ended_in_every_way_leave_nothing() {
     let _gate = times::release_gate().await;
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _alone = turns::alone().await;
+    if !times::is_own_process("nothing_left::f19_a_thousand_calls_ended_in_every_way_leave_nothing")
+        .await
+    {
+        return;
+    }
     println!("{}", leaves_nothing(1_012).await);
 }
 
 #[tokio::test]
 #[ignore = "release gate: the bars of all tests here"]
 async fn the_times_of_these_tests_are_kept() {
-    support::times::of_this_program().await;
+    test_support::times::of_these_tests(module_path!()).await;
 }

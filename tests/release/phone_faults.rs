@@ -1,14 +1,7 @@
 //! F7, F8 and the callback: a phone leg that stalls, does not read, or is said by Twilio to have failed.
 //!
-//! One after the other: the memory of the process is measured. The release gate's size:
-//! `cargo test --test phone_faults -- --ignored --nocapture`.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
-
-mod support;
-#[allow(dead_code)] // a part of it
-#[path = "faults/weather.rs"]
-mod weather;
+//! Memory is measured in a process of its own, service and emulators together. The release gate's size:
+//! `cargo test --test release phone_faults -- --ignored --nocapture`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,17 +9,16 @@ use std::time::{Duration, Instant};
 
 use switchboard_kit::realtime::Recording;
 use switchboard_kit::twilio::{CallOutcome, Fault, Happening, PhoneEvent, Scripted, Step};
-use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use support::phone::closed_with;
-use support::process::memory_kib;
-use support::{SOON, TestService, brief_with, caller, times, tone, until};
-use weather::{neighbours, noticed_nothing, stormy, talking_line};
+use test_support::chaos_fixture::{
+    behind_chaos, neighbours, noticed_nothing, talking_line, turn_with_neighbours,
+};
+use test_support::phone::closed_with;
+use test_support::proc::memory_kib;
+use test_support::{SOON, TestService, brief_with, caller, times, tone, turns, until};
 
-const VICTIMS: usize = 5;
-
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+const FAULTED: usize = 5;
 
 /// Callers whose line breaks while the agent speaks; gives the moment each stream ended, too.
 fn broken_lines(
@@ -38,7 +30,7 @@ fn broken_lines(
         let mut line = talking_line(service);
         let (observer, mut events) = tokio::sync::mpsc::unbounded_channel();
         line.observer = Some(observer);
-        line.status_callback = Some(format!("{}/call-status", crate::support::PUBLIC));
+        line.status_callback = Some(format!("{}/call-status", test_support::PUBLIC));
         let steps = [Step::Wait { ms: 1_000 }, Step::Fault(fault.clone())];
         tokio::spawn(async move {
             let ended = tokio::spawn(async move {
@@ -84,14 +76,14 @@ fn resident_kib() -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f7_a_dead_phone_leg_ends_after_five_seconds_and_its_model_session_with_it() {
-    let _alone = ONE_AT_A_TIME.lock().await;
-    let (service, _chaos) = stormy(brief_with(|script| {
+    let _turn = turn_with_neighbours().await;
+    let (service, _chaos) = behind_chaos(brief_with(|script| {
         script.greeting = tone(440, 10_000, "Hello.")
     }))
     .await;
-    let calls = broken_lines(&service, VICTIMS, &Fault::Stall);
+    let calls = broken_lines(&service, FAULTED, &Fault::Stall);
     until("they are connected", SOON, async || {
-        service.model.sessions().len() == VICTIMS
+        service.model.sessions().len() == FAULTED
     })
     .await;
     let others = neighbours(&service, 45, Duration::from_secs(6));
@@ -100,17 +92,17 @@ async fn f7_a_dead_phone_leg_ends_after_five_seconds_and_its_model_session_with_
         let (_, outcome) = call.await.unwrap();
         lasted.push(outcome.streams[0].duration_ms - 1_000);
     }
-    let free = model_is_free(&service, 0..VICTIMS).await;
+    let free = model_is_free(&service, 0..FAULTED).await;
     times::within(free, Duration::from_secs(1), "free");
     // Not before five seconds without a frame.
     assert!(lasted.iter().all(|ms| *ms >= 4_800), "{lasted:?}");
     let longest = lasted.iter().max().unwrap();
     times::within_ms(*longest, 6_000, &lasted);
-    assert_eq!(outcomes(&service, "phone_stalled").await, VICTIMS as f64);
+    assert_eq!(outcomes(&service, "phone_stalled").await, FAULTED as f64);
     let others = noticed_nothing(&others.await.unwrap());
     service.stop().await;
     println!(
-        "F7 {VICTIMS} dead phone legs: ended {lasted:?} ms after the last frame (bar 5 s), model sessions closed at most \
+        "F7 {FAULTED} dead phone legs: ended {lasted:?} ms after the last frame (bar 5 s), model sessions closed at most \
          {free:?} later (bar 1 s); {others}"
     );
 }
@@ -119,7 +111,7 @@ async fn f7_a_dead_phone_leg_ends_after_five_seconds_and_its_model_session_with_
 async fn nobody_reads(callers: usize, unread: Duration, others: u32) -> String {
     // Two minutes of greeting for callers who take none of it; what the emulator records of it would be counted, too.
     let model = brief_with(|script| script.greeting = tone(440, 60_000, "Hello."));
-    let (service, _chaos) = stormy(model.recording(Recording::Counts)).await;
+    let (service, _chaos) = behind_chaos(model.recording(Recording::Counts)).await;
     let others_probe = neighbours(&service, others, Duration::from_secs(18));
     let others = others as usize;
     until("the neighbours are there", SOON * 2, async || {
@@ -169,7 +161,14 @@ async fn nobody_reads(callers: usize, unread: Duration, others: u32) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f8_a_phone_leg_that_does_not_read_costs_bounded_memory_and_ends() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _turn = turn_with_neighbours().await;
+    if !times::is_own_process(
+        "phone_faults::f8_a_phone_leg_that_does_not_read_costs_bounded_memory_and_ends",
+    )
+    .await
+    {
+        return;
+    }
     println!("{}", nobody_reads(20, Duration::from_secs(20), 30).await);
 }
 
@@ -177,15 +176,19 @@ async fn f8_a_phone_leg_that_does_not_read_costs_bounded_memory_and_ends() {
 #[ignore = "the release gate's size"]
 async fn f8_twenty_callers_who_do_not_read_for_a_minute() {
     let _gate = times::release_gate().await;
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _alone = turns::alone().await;
+    if !times::is_own_process("phone_faults::f8_twenty_callers_who_do_not_read_for_a_minute").await
+    {
+        return;
+    }
     println!("{}", nobody_reads(20, Duration::from_secs(60), 30).await);
 }
 
 /// A slow reader speaks into the agent's words: what it has not taken of them by then it never gets.
 #[tokio::test]
 async fn f8_audio_from_before_an_interruption_is_not_sent_to_a_slow_reader() {
-    let _alone = ONE_AT_A_TIME.lock().await;
-    let (service, _chaos) = stormy(brief_with(|script| {
+    let _turn = turns::of(1).await;
+    let (service, _chaos) = behind_chaos(brief_with(|script| {
         script.greeting = tone(440, 10_000, "Hello.")
     }))
     .await;
@@ -195,7 +198,7 @@ async fn f8_audio_from_before_an_interruption_is_not_sent_to_a_slow_reader() {
         Step::Wait { ms: 1_000 },
         Step::Fault(Fault::StopReading(unread)),
         Step::Wait { ms: 1_000 },
-        support::say("yes"),
+        test_support::say("yes"),
         Step::Wait { ms: 4_000 },
         Step::HangUp,
     ];
@@ -215,8 +218,8 @@ async fn f8_audio_from_before_an_interruption_is_not_sent_to_a_slow_reader() {
 
 #[tokio::test]
 async fn a_stream_error_told_by_callback_ends_the_stream_at_once_and_a_warning_does_not() {
-    let _alone = ONE_AT_A_TIME.lock().await;
-    let (service, _chaos) = stormy(brief_with(|script| {
+    let _turn = turns::of(1).await;
+    let (service, _chaos) = behind_chaos(brief_with(|script| {
         script.greeting = tone(440, 6_000, "Hello.")
     }))
     .await;
@@ -249,5 +252,5 @@ async fn a_stream_error_told_by_callback_ends_the_stream_at_once_and_a_warning_d
 #[tokio::test]
 #[ignore = "release gate: the bars of all tests here"]
 async fn the_times_of_these_tests_are_kept() {
-    support::times::of_this_program().await;
+    test_support::times::of_these_tests(module_path!()).await;
 }

@@ -2,11 +2,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)] // tests, where a panic is the report
 
-#[path = "store/files.rs"]
 mod files;
-#[allow(dead_code)] // a part of it
-#[path = "../../tests/support/times.rs"]
-mod times;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +18,7 @@ use switchboard_actors::store::{
     Begun, CHECKPOINT_LIFE, CallStore, DAY, Forgotten, JOURNAL_LIFE, MAX_CHECKPOINT,
     MAX_EFFECT_TEXT, RING_LIFE, Ring, Rung, Saved, Spent, StoreError, TICKET_LIFE, ToolEffect,
 };
+use test_times as times;
 
 /// Two processes that share what is kept; in memory there is only one, with two handles.
 struct Engine {
@@ -747,5 +744,5 @@ async fn work_a_full_queue_has_no_room_for_is_refused_at_once_and_counted() {
 #[tokio::test]
 #[ignore = "release gate: the bars of all tests here"]
 async fn the_times_of_these_tests_are_kept() {
-    times::of_this_program().await;
+    times::of_these_tests(module_path!()).await;
 }

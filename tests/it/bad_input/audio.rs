@@ -5,8 +5,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use crate::support::phone::{Closed, Leg, sid};
-use crate::support::{Options, SOON, TestService, brief, until};
+use test_support::phone::{Closed, Leg, sid};
+use test_support::{Options, SOON, TestService, brief, until};
 
 /// Caller audio of this many bytes, each of this value.
 async fn say(leg: &mut Leg, bytes: usize, value: u8) {

@@ -2,17 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::phone::sid;
-use crate::support::socket::{BINARY, FIN, PING, Verdict, frame};
-use crate::support::{SOON, brief};
-use crate::weather::{neighbours, noticed_nothing, stormy};
+use test_support::chaos_fixture::{behind_chaos, neighbours, noticed_nothing};
+use test_support::phone::sid;
+use test_support::socket::{BINARY, FIN, PING, Verdict, frame};
+use test_support::{SOON, brief};
 
 /// How long it goes on.
 const FLOOD: Duration = Duration::from_secs(6);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn floods_of_pings_and_binary_media_take_no_frame_from_a_neighbour() {
-    let (service, _chaos) = stormy(brief()).await;
+    let (service, _chaos) = behind_chaos(brief()).await;
     let others = neighbours(&service, 20, FLOOD + Duration::from_secs(1));
     let began = Instant::now();
     let (mut pings, mut floods, mut binary) = (0, 0, 0);

@@ -6,9 +6,9 @@ use std::process::Command;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::support::phone::sid;
-use crate::support::{AUTH_TOKEN, Options, TestService, brief};
 use switchboard_kit::twilio::signature::sign;
+use test_support::phone::sid;
+use test_support::{AUTH_TOKEN, Options, TestService, brief};
 
 /// An address of the public internet, on the loopback device of a network of its own.
 const STRANGER: &str = "203.0.113.7";
@@ -114,8 +114,9 @@ fn fifty_sockets_without_a_start_are_all_one_address_may_have() {
         println!("not run: this machine lets no test have a network of its own (unshare -rn)");
         return;
     }
-    let inner =
-        format!("{network} && exec \"$0\" --exact openers::the_stranger --ignored --nocapture");
+    let inner = format!(
+        "{network} && exec \"$0\" --exact bad_input::openers::the_stranger --ignored --nocapture"
+    );
     let output = Command::new("unshare")
         .args(["-rn", "sh", "-c", &inner])
         .arg(std::env::current_exe().unwrap())

@@ -8,8 +8,8 @@ use serde_json::json;
 use switchboard_kit::realtime::{Fault, When};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::phone::{Leg, sid};
-use crate::support::{Options, SOON, TestService, brief, until};
+use test_support::phone::{Leg, sid};
+use test_support::{Options, SOON, TestService, brief, until};
 
 /// Unusable messages a socket may send in ten seconds.
 const BEARABLE: usize = 9;

@@ -6,18 +6,18 @@ use std::time::Duration;
 use rusqlite::Connection;
 use switchboard_kit::twilio::Step;
 
-use crate::stalls::kept_in;
-use crate::support::http::{Request, call_over};
-use crate::support::{SOON, TestService, brief_with, listen, tone, until};
-use crate::town::Folder;
-use crate::victim::{Victim, operator};
+use super::stalls::kept_in;
+use test_support::faulted_call::{FaultedCall, operator};
+use test_support::http::{Request, call_over};
+use test_support::process_fixture::Folder;
+use test_support::{SOON, TestService, brief_with, listen, tone, until};
 
 /// Two services over one data directory, and a call that the first one has, written down.
 struct Shared {
     folder: Folder,
     service: TestService,
     other: TestService,
-    victim: Victim,
+    faulted: FaultedCall,
 }
 
 async fn shared(steps: impl IntoIterator<Item = Step>) -> Shared {
@@ -27,7 +27,7 @@ async fn shared(steps: impl IntoIterator<Item = Step>) -> Shared {
         kept_in(&folder, greeting()).await,
         kept_in(&folder, greeting()).await,
     );
-    let victim = Victim::on(service.line(), service.admin, "+15550142", steps).await;
+    let faulted = FaultedCall::on(service.line(), service.admin, "+15550142", steps).await;
     until("the greeting is written down", SOON, async || {
         let store = Connection::open(folder.0.join("calls.sqlite")).unwrap();
         let sql = "SELECT json_array_length(CAST(checkpoint AS TEXT), '$.call.turns') FROM calls";
@@ -39,7 +39,7 @@ async fn shared(steps: impl IntoIterator<Item = Step>) -> Shared {
         folder,
         service,
         other,
-        victim,
+        faulted,
     }
 }
 
@@ -73,10 +73,10 @@ async fn the_other_tells_it(shared: Shared, own: &str) {
         folder,
         service,
         other,
-        victim,
+        faulted,
     } = shared;
-    let call = victim.call.clone();
-    victim.outcome().await;
+    let call = faulted.call.clone();
+    faulted.outcome().await;
     is_over(&other, &call).await;
     assert_eq!(ends(&other, "gone_meanwhile").await, 1.0);
     until("the owner has told its end", SOON, async || {
@@ -101,7 +101,7 @@ async fn the_other_tells_it(shared: Shared, own: &str) {
 async fn a_call_whose_end_another_process_has_told_meanwhile_tells_none() {
     let shared = shared([listen(), Step::Wait { ms: 1_500 }, Step::HangUp]).await;
     shared
-        .victim
+        .faulted
         .breaks("{\"kind\":\"stall_actor\",\"ms\":4500}")
         .await;
     the_other_tells_it(shared, "caller_hung_up").await;
@@ -113,16 +113,16 @@ async fn another_was_first(shared: Shared, own: &str) {
         folder,
         service,
         other,
-        victim,
+        faulted,
     } = shared;
     let holder = held(&folder);
-    let call = victim.call.clone();
+    let call = faulted.call.clone();
     if own == "operator_hang_up" {
         let path = format!("/admin/calls/{call}/hangup");
         let hung_up = operator(service.admin, "POST", &path, "").await;
         assert_eq!(hung_up.status, 202);
     }
-    victim.outcome().await;
+    faulted.outcome().await;
     a_while().await;
     let told = service.metrics().await.sum("switchboard_calls_total");
     assert_eq!(told, 0.0, "the store has not said whose the call is");
@@ -163,11 +163,11 @@ async fn a_call_that_ends_while_the_store_is_locked_has_one_end_when_it_is_free(
         folder,
         service,
         other,
-        victim,
+        faulted,
     } = shared;
     let holder = held(&folder);
-    let call = victim.call.clone();
-    victim.outcome().await;
+    let call = faulted.call.clone();
+    faulted.outcome().await;
     let told = async {
         // Both ask again and again meanwhile.
         a_while().await;

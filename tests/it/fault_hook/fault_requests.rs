@@ -1,8 +1,8 @@
 //! What the hook takes for a wish.
 
-use crate::support::TestService;
-use crate::support::phone::sid;
-use crate::victim::operator;
+use test_support::TestService;
+use test_support::faulted_call::operator;
+use test_support::phone::sid;
 
 #[tokio::test]
 async fn a_stall_has_a_length_between_a_millisecond_and_half_a_minute() {

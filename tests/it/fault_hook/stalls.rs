@@ -7,13 +7,15 @@ use switchboard_kit::realtime::{Ended, Realtime, Session};
 use switchboard_kit::twilio::load::LoadReport;
 use switchboard_kit::twilio::{CallEnd, CallOutcome, CallProgress, Step, StreamEnd};
 
-use crate::support::phone::{Closed, closed_with, sid};
-use crate::support::{
+use test_support::chaos_fixture::{
+    behind_chaos, neighbours, noticed_nothing, talking_line, turn_with_neighbours,
+};
+use test_support::faulted_call::{FaultedCall, a_moment, longest_gap_ms, operator};
+use test_support::phone::{Closed, closed_with, sid};
+use test_support::process_fixture::Folder;
+use test_support::{
     Options, PUBLIC, SOON, TestService, brief, brief_with, listen, say, times, tone, until,
 };
-use crate::town::Folder;
-use crate::victim::{Victim, a_moment, longest_gap_ms, operator};
-use crate::weather::{TURNS, neighbours, noticed_nothing, stormy, talking_line};
 
 /// Neighbours beside each fault.
 const OTHERS: u32 = 20;
@@ -36,13 +38,13 @@ pub(crate) async fn kept_in(folder: &Folder, model: Realtime) -> TestService {
 /// A call that meets a fault a second or two into a greeting of that length, and what its neighbours noticed.
 async fn struck(fault: &str, greeting_ms: u64, steps: impl IntoIterator<Item = Step>) -> Struck {
     let model = brief_with(|script| script.greeting = tone(440, greeting_ms, "Hello."));
-    let (service, _chaos) = stormy(model).await;
+    let (service, _chaos) = behind_chaos(model).await;
     let others = neighbours(&service, OTHERS, Duration::from_secs(8));
-    let victim = Victim::on(talking_line(&service), service.admin, "+15550142", steps).await;
+    let faulted = FaultedCall::on(talking_line(&service), service.admin, "+15550142", steps).await;
     // The others are all there by then.
     a_moment().await;
-    victim.breaks(fault).await;
-    let outcome = victim.outcome().await;
+    faulted.breaks(fault).await;
+    let outcome = faulted.outcome().await;
     let others = others.await.unwrap();
     service.empty().await;
     until("every model session is closed", SOON, async || {
@@ -59,7 +61,7 @@ async fn struck(fault: &str, greeting_ms: u64, steps: impl IntoIterator<Item = S
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_step_that_holds_its_thread_is_a_pause_for_every_call_of_that_thread() {
-    let _turn = TURNS.acquire().await.unwrap();
+    let _turn = turn_with_neighbours().await;
     let steps = [listen(), say("yes"), listen(), Step::HangUp];
     let Struck {
         outcome,
@@ -83,7 +85,7 @@ async fn a_step_that_holds_its_thread_is_a_pause_for_every_call_of_that_thread()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thread_that_stood_still_longer_than_a_dead_phone_leg_may_ends_no_call() {
-    let _turn = TURNS.acquire().await.unwrap();
+    let _turn = turn_with_neighbours().await;
     let steps = [listen(), say("yes"), listen(), Step::HangUp];
     let Struck {
         outcome,
@@ -105,7 +107,7 @@ async fn a_thread_that_stood_still_longer_than_a_dead_phone_leg_may_ends_no_call
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_takes_no_messages_is_left_by_its_caller() {
-    let _turn = TURNS.acquire().await.unwrap();
+    let _turn = turn_with_neighbours().await;
     let steps = [listen(), listen(), say("yes"), listen(), Step::HangUp];
     let Struck {
         outcome,
@@ -135,19 +137,19 @@ async fn a_call_that_takes_no_messages_is_left_by_its_caller() {
 /// nobody tells another one meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_stands_still_when_it_is_over_has_one_end() {
-    let _turn = TURNS.acquire().await.unwrap();
+    let _turn = turn_with_neighbours().await;
     let model = brief_with(|script| script.greeting = tone(440, 2_000, "Hello."));
-    let (service, _chaos) = stormy(model).await;
+    let (service, _chaos) = behind_chaos(model).await;
     let mut line = talking_line(&service);
     line.status_callback = Some(format!("{PUBLIC}/call-status"));
     line.status_events = vec![CallProgress::Completed];
     let steps = [listen(), Step::HangUp];
-    let victim = Victim::on(line, service.admin, "+15550142", steps).await;
+    let faulted = FaultedCall::on(line, service.admin, "+15550142", steps).await;
     // Longer than until the caller hangs up, and until calls that nobody owns would have been told as over.
-    victim
+    faulted
         .breaks("{\"kind\":\"stall_actor\",\"ms\":5500}")
         .await;
-    let outcome = victim.outcome().await;
+    let outcome = faulted.outcome().await;
     assert_eq!(outcome.callbacks.last().unwrap().answer, Ok(204));
     service.empty().await;
     a_moment().await;
@@ -159,7 +161,7 @@ async fn a_call_that_stands_still_when_it_is_over_has_one_end() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_model_session_that_does_nothing_is_replaced() {
-    let _turn = TURNS.acquire().await.unwrap();
+    let _turn = turn_with_neighbours().await;
     let steps = [listen(), say("yes"), listen(), Step::HangUp];
     let Struck {
         outcome,
@@ -185,17 +187,17 @@ async fn a_model_session_that_does_nothing_is_replaced() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_phone_session_that_does_nothing_costs_its_call_its_model_after_five_seconds() {
-    let _turn = TURNS.acquire().await.unwrap();
+    let _turn = turn_with_neighbours().await;
     let steps = [Step::Wait { ms: 20_000 }];
     let model = brief_with(|script| script.greeting = tone(440, 2_000, "Hello."));
-    let (service, _chaos) = stormy(model).await;
+    let (service, _chaos) = behind_chaos(model).await;
     let others = neighbours(&service, OTHERS, Duration::from_secs(8));
-    let victim = Victim::on(talking_line(&service), service.admin, "+15550142", steps).await;
+    let faulted = FaultedCall::on(talking_line(&service), service.admin, "+15550142", steps).await;
     a_moment().await;
     let sessions = service.model.sessions();
     let talks = |session: &&Session| !session.received_of("response.create").is_empty();
     let session = sessions.iter().find(talks).unwrap();
-    victim
+    faulted
         .breaks("{\"kind\":\"stall_phone\",\"ms\":7000}")
         .await;
     let since = Instant::now();
@@ -206,7 +208,7 @@ async fn a_phone_session_that_does_nothing_costs_its_call_its_model_after_five_s
         .await;
         since.elapsed()
     };
-    let (outcome, model_took) = tokio::join!(victim.outcome(), model_ends);
+    let (outcome, model_took) = tokio::join!(faulted.outcome(), model_ends);
     assert!(matches!(session.ended(), Some(Ended::ByClient(_))));
     // Five seconds without a frame, and the second in which nothing of a call may cost money after its end.
     assert!(model_took >= Duration::from_millis(4_900), "{model_took:?}");
@@ -229,12 +231,12 @@ async fn a_phone_session_that_does_nothing_costs_its_call_its_model_after_five_s
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_stands_still_costs_no_call_its_caller() {
-    let _turn = TURNS.acquire().await.unwrap();
+    let _turn = turn_with_neighbours().await;
     let folder = Folder::new();
     let model = brief_with(|script| script.greeting = tone(440, 2_000, "Hello."));
     let service = kept_in(&folder, model).await;
     let steps = || [listen(), say("yes"), listen(), Step::HangUp];
-    let one = Victim::on(service.line(), service.admin, "+15550142", steps()).await;
+    let one = FaultedCall::on(service.line(), service.admin, "+15550142", steps()).await;
     let body = "{\"kind\":\"stall_store\",\"ms\":6000}";
     let order = operator(service.admin, "POST", "/admin/fault", body).await;
     assert_eq!(order.status, 202);
@@ -249,7 +251,7 @@ async fn a_store_that_stands_still_costs_no_call_its_caller() {
         listen(),
         Step::HangUp,
     ];
-    let two = Victim::on(service.line(), service.admin, "+15550143", stays).await;
+    let two = FaultedCall::on(service.line(), service.admin, "+15550143", stays).await;
     two.breaks("{\"kind\":\"panic_unguarded\"}").await;
     let (one, two) = (one.outcome().await, two.outcome().await);
     for outcome in [&one, &two] {
@@ -289,7 +291,7 @@ async fn a_store_that_stands_still_costs_no_call_its_caller() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn marks_sent_to_a_call_that_takes_no_messages_fill_no_memory() {
-    let _turn = TURNS.acquire().await.unwrap();
+    let _turn = turn_with_neighbours().await;
     let service = TestService::start(Options::default().model(brief())).await;
     let mut leg = service.pick_up(&sid("CA")).await;
     leg.begin().await;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use switchboard_kit::realtime::Fault;
 use switchboard_kit::twilio::{CallEnd, Step};
 
-use crate::support::http::{Reply, Request};
-use crate::support::phone::sid;
-use crate::support::{Options, SOON, TestService, brief, caller, listen, say, times, until};
+use test_support::http::{Reply, Request};
+use test_support::phone::sid;
+use test_support::{Options, SOON, TestService, brief, caller, listen, say, times, until};
 
 fn slowest<'a>(replies: impl Iterator<Item = &'a Reply>) -> Duration {
     replies.map(|reply| reply.took).max().unwrap()
@@ -89,7 +89,7 @@ async fn an_agent_takes_as_many_calls_as_it_may_and_the_others_go_on() {
     let again = service.ring(first.unwrap().0).await;
     assert!(again.text().contains("<Connect"));
     let (other, path) = (sid("CA"), "/incoming-call?agent=night");
-    let fields = crate::support::http::ring(&other, "+15550142");
+    let fields = test_support::http::ring(&other, "+15550142");
     let reply = Request::signed(path, &fields).send(service.public).await;
     assert!(reply.text().contains("<Connect"), "{}", reply.text());
     // One that ends makes room for one.
@@ -108,7 +108,7 @@ async fn an_agent_takes_as_many_calls_as_it_may_and_the_others_go_on() {
     );
 }
 
-/// The account's tokens, as `rate_limits.updated` told them on a live call, open and shut the door for new ones.
+/// The account's tokens, as `rate_limits.updated` told them on a live call, open and close admission for new ones.
 #[tokio::test]
 async fn f3_an_account_near_its_limit_shuts_the_door_before_a_caller_meets_silence() {
     let service = TestService::start(Options::default().model(brief())).await;
@@ -123,7 +123,7 @@ async fn f3_an_account_near_its_limit_shuts_the_door_before_a_caller_meets_silen
         Step::HangUp,
     ];
     let call = tokio::spawn(async move { line.call(caller(steps)).await });
-    // Else the greeting may tell of scarce tokens, too, and the answer to "yes" shuts the door again while it is shut.
+    // Else the greeting may tell of scarce tokens, too, and the answer to "yes" closes admission again while it is closed.
     until("the greeting is over", SOON, async || {
         service.calls().await["calls"][0]["turns"] == 1
     })
@@ -137,7 +137,10 @@ async fn f3_an_account_near_its_limit_shuts_the_door_before_a_caller_meets_silen
         left_percent: 1,
         reset_seconds: 3,
     });
-    until("the door is shut", SOON, async || is_ready().await.0 == 503).await;
+    until("admission is closed", SOON, async || {
+        is_ready().await.0 == 503
+    })
+    .await;
     let shut = Instant::now();
     let (_, reasons) = is_ready().await;
     assert!(reasons.contains("\"model_rate_limited\""), "{reasons}");
@@ -146,7 +149,7 @@ async fn f3_an_account_near_its_limit_shuts_the_door_before_a_caller_meets_silen
     assert!(refused.text().contains("+15550199"));
     let counter = "switchboard_admission_rejected_total{reason=\"model_rate_limited\"}";
     assert_eq!(service.metric(counter).await, 1.0);
-    until("the door is open again", SOON, async || {
+    until("admission is open again", SOON, async || {
         is_ready().await.0 == 200
     })
     .await;
@@ -172,7 +175,7 @@ async fn f3_an_account_near_its_limit_shuts_the_door_before_a_caller_meets_silen
     assert!((2..=seconds + 1).contains(&let_in), "{let_in}");
     service.stop().await;
     println!(
-        "F3 rate_limits.updated over the socket: 1 % left for 3 s shuts the door for {} ms, live call undisturbed; 5 % left: \
+        "F3 rate_limits.updated over the socket: 1 % left for 3 s closes admission for {} ms, live call undisturbed; 5 % left: \
          {let_in} new calls in 2.9 s (1 a second)",
         lasted.as_millis()
     );

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use switchboard_kit::realtime::Fault;
 use switchboard_kit::twilio::{CallEnd, Step};
 
-use crate::support::{Options, SOON, TestService, brief, caller, listen, say, times, until};
-use crate::weather::longest_silence_ms;
+use test_support::chaos_fixture::longest_silence_ms;
+use test_support::{Options, SOON, TestService, brief, caller, listen, say, times, until};
 
 #[tokio::test]
 async fn f14_three_sessions_in_a_row_expire_and_the_caller_hears_nothing_of_it() {

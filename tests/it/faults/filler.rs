@@ -7,8 +7,8 @@ use switchboard_kit::speech;
 use switchboard_kit::twilio::wav::{read_file, write_mono_file};
 use switchboard_kit::twilio::{CallEnd, Step};
 
-use crate::support::{Options, TestService, brief, caller, listen, times};
-use crate::weather::longest_silence_ms;
+use test_support::chaos_fixture::longest_silence_ms;
+use test_support::{Options, TestService, brief, caller, listen, times};
 
 /// Bytes of the clip that are looked for: from its second quarter of a second to the end of its second second.
 const PIECE: Range<usize> = 2_000..16_000;

@@ -10,15 +10,14 @@ use switchboard_kit::realtime::{Realtime, Resume, Session};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step, is_loud};
 use tokio::task::JoinHandle;
 
-use crate::support::{
-    SOON, TestService, brief, brief_with, caller, listen, say, times, tone, until,
+use test_support::chaos_fixture::{
+    behind_chaos, longest_silence_ms, neighbours, noticed_nothing, talking_line,
+    turn_with_neighbours,
 };
-use crate::weather::{
-    TURNS, longest_silence_ms, neighbours, noticed_nothing, stormy, talking_line,
-};
+use test_support::{SOON, TestService, brief, brief_with, caller, listen, say, times, tone, until};
 
 /// Calls a fault strikes at once.
-const VICTIMS: usize = 5;
+const FAULTED: usize = 5;
 
 /// Calls beside them that must not notice: fifty in all talk both ways.
 const OTHERS: u32 = 45;
@@ -53,7 +52,7 @@ fn talkative() -> Realtime {
 async fn in_mid_answer(service: &TestService) -> Vec<JoinHandle<CallOutcome>> {
     let before = service.model.sessions().len();
     let mut calls = Vec::new();
-    for _ in 0..VICTIMS {
+    for _ in 0..FAULTED {
         let line = talking_line(service);
         let steps = [
             listen(),
@@ -67,7 +66,7 @@ async fn in_mid_answer(service: &TestService) -> Vec<JoinHandle<CallOutcome>> {
         ];
         calls.push(tokio::spawn(async move { line.call(caller(steps)).await }));
     }
-    until("the victims are being answered", SOON, async || {
+    until("the faulted calls are being answered", SOON, async || {
         let sessions = service.model.sessions();
         let speaks = |session: &Session| {
             session
@@ -75,7 +74,7 @@ async fn in_mid_answer(service: &TestService) -> Vec<JoinHandle<CallOutcome>> {
                 .get(1)
                 .is_some_and(|answer| answer.audio_ms > 600)
         };
-        sessions.len() == before + VICTIMS && sessions[before..].iter().all(speaks)
+        sessions.len() == before + FAULTED && sessions[before..].iter().all(speaks)
     })
     .await;
     calls
@@ -99,18 +98,18 @@ fn first_audio_after(service: &TestService, since: Instant) -> Vec<Duration> {
     waits
 }
 
-/// Reads the victims' pages as long as they live; gives the last of each, by call.
+/// Reads the faulted calls' pages as long as they live; gives the last of each, by call.
 async fn pages(service: &TestService) -> BTreeMap<String, Value> {
     let mut pages = BTreeMap::new();
     loop {
         let listing = service.calls().await;
         let rows = listing["calls"].as_array().cloned().unwrap_or_default();
-        let victims = rows.iter().filter(|row| row["agent"] == "spa");
-        let victims: Vec<_> = victims.filter_map(|row| row["call_sid"].as_str()).collect();
-        if victims.is_empty() {
+        let faulted = rows.iter().filter(|row| row["agent"] == "spa");
+        let faulted: Vec<_> = faulted.filter_map(|row| row["call_sid"].as_str()).collect();
+        if faulted.is_empty() {
             return pages;
         }
-        for call in victims {
+        for call in faulted {
             let page = service
                 .operator("GET", &format!("/admin/calls/{call}"))
                 .await;
@@ -162,7 +161,7 @@ fn is_intact(page: &Value, outcome: &CallOutcome) -> u64 {
     difference
 }
 
-/// Waits for the victims' ends; gives how each of them went.
+/// Waits for the faulted calls' ends; gives how each of them went.
 async fn go_on(calls: Vec<JoinHandle<CallOutcome>>) -> Vec<CallOutcome> {
     let mut outcomes = Vec::new();
     for call in calls {
@@ -189,7 +188,7 @@ async fn goes_on(calls: Vec<JoinHandle<CallOutcome>>) -> u64 {
 /// The newest connections.
 fn passages(chaos: &Chaos) -> Vec<Passage> {
     let passages = chaos.passages();
-    passages[passages.len() - VICTIMS..].to_vec()
+    passages[passages.len() - FAULTED..].to_vec()
 }
 
 /// Waits for the neighbours' sessions: theirs are the first.
@@ -202,8 +201,8 @@ async fn others_are_there(service: &TestService) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f1_a_reset_in_mid_call_costs_a_pause_and_not_the_call() {
-    let _turn = TURNS.acquire().await.unwrap();
-    let (service, chaos) = stormy(talkative()).await;
+    let _turn = turn_with_neighbours().await;
+    let (service, chaos) = behind_chaos(talkative()).await;
     let others = neighbours(&service, OTHERS, Duration::from_secs(40));
     others_are_there(&service).await;
     let mut waits = Vec::new();
@@ -222,7 +221,7 @@ async fn f1_a_reset_in_mid_call_costs_a_pause_and_not_the_call() {
         waits.extend(first_audio_after(&service, since));
     }
     waits.sort();
-    assert_eq!(waits.len(), ROUNDS * VICTIMS);
+    assert_eq!(waits.len(), ROUNDS * FAULTED);
     let [p50, p95] = [50, 95].map(|share| waits[(waits.len() * share).div_ceil(100) - 1]);
     times::within(p95, Duration::from_millis(1_500), &waits);
     times::within_ms(silence_ms, SILENCE_MS, "silence");
@@ -239,8 +238,8 @@ async fn f1_a_reset_in_mid_call_costs_a_pause_and_not_the_call() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f6_a_black_hole_is_noticed_within_ten_seconds() {
-    let _turn = TURNS.acquire().await.unwrap();
-    let (service, chaos) = stormy(talkative()).await;
+    let _turn = turn_with_neighbours().await;
+    let (service, chaos) = behind_chaos(talkative()).await;
     let others = neighbours(&service, OTHERS, Duration::from_secs(20));
     others_are_there(&service).await;
     let calls = in_mid_answer(&service).await;
@@ -262,19 +261,19 @@ async fn f6_a_black_hole_is_noticed_within_ten_seconds() {
     });
     let noticed: Vec<Duration> = again.map(|session| session.opened() - since).collect();
     let worst = noticed.iter().max().copied().unwrap();
-    assert_eq!(noticed.len(), VICTIMS);
+    assert_eq!(noticed.len(), FAULTED);
     // Dialled again a quarter of a second after it was noticed, at most.
     times::within(worst, Duration::from_millis(10_300), &noticed);
     let waits = first_audio_after(&service, since);
-    assert_eq!(waits.len(), VICTIMS);
-    let audio = waits[VICTIMS - 1];
+    assert_eq!(waits.len(), FAULTED);
+    let audio = waits[FAULTED - 1];
     let bar = Duration::from_millis(1_500);
     times::within(audio.saturating_sub(worst), bar, &waits);
     times::within_ms(silence_ms, SILENCE_MS, "silence");
     let others = noticed_nothing(&others.await.unwrap());
     service.stop().await;
     println!(
-        "F6 black hole under {VICTIMS} sessions: dialled again after {worst:?}, bar 10 s and the back-off; audio {:?} after \
+        "F6 black hole under {FAULTED} sessions: dialled again after {worst:?}, bar 10 s and the back-off; audio {:?} after \
          that at the latest (bar 1.5 s); longest silence {silence_ms} ms (bar {SILENCE_MS}); {others}",
         audio.saturating_sub(worst)
     );
@@ -284,7 +283,7 @@ async fn f6_a_black_hole_is_noticed_within_ten_seconds() {
 /// left to wait for an answer that nobody owes them.
 #[tokio::test]
 async fn f1_a_caller_who_spoke_to_a_server_that_was_gone_already_is_asked_again() {
-    let (service, chaos) = stormy(brief()).await;
+    let (service, chaos) = behind_chaos(brief()).await;
     let steps = [listen(), say("yes"), listen(), Step::HangUp];
     let line = talking_line(&service);
     let call = tokio::spawn(async move { line.call(caller(steps)).await });
@@ -323,7 +322,7 @@ async fn f1_a_caller_who_spoke_to_a_server_that_was_gone_already_is_asked_again(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f1_bad_weather_is_no_fault() {
-    let (service, chaos) = stormy(talkative()).await;
+    let (service, chaos) = behind_chaos(talkative()).await;
     chaos.weather(Weather {
         delay: Duration::from_millis(80),
         jitter: Duration::from_millis(60),
@@ -338,6 +337,6 @@ async fn f1_bad_weather_is_no_fault() {
     assert_eq!(dropped, 0.0);
     service.stop().await;
     println!(
-        "F1 80 to 140 ms each way to the model: {VICTIMS} calls, 0 sessions lost, 0 frames dropped"
+        "F1 80 to 140 ms each way to the model: {FAULTED} calls, 0 sessions lost, 0 frames dropped"
     );
 }

@@ -1,11 +1,6 @@
 //! The fault rows of the promises, one test a row, each printing its figure: the model resets, hangs, refuses, falls
-//! silent, expires; more calls than fit. The phone leg's (F7, F8) are in `tests/phone_faults.rs`, what calls leave
-//! behind (F19) in `tests/nothing_left.rs`: memory and files of a process count only where nothing else runs.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
-
-#[path = "../support/mod.rs"]
-mod support;
+//! silent, expires; more calls than fit. The phone leg's (F7, F8) are in `tests/release/phone_faults.rs`, what calls leave
+//! behind (F19) in `tests/release/nothing_left.rs`: memory and files of a process count only where nothing else runs.
 
 mod admission;
 mod expiry;
@@ -15,10 +10,9 @@ mod races;
 mod refused;
 mod replaced;
 mod silent;
-mod weather;
 
 #[tokio::test]
 #[ignore = "release gate: the bars of all tests here"]
 async fn the_times_of_these_tests_are_kept() {
-    support::times::of_this_program().await;
+    test_support::times::of_these_tests(module_path!()).await;
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use switchboard_kit::realtime::{Fault, When};
 
-use crate::support::http::Request;
-use crate::support::phone::{Closed, Leg, sid};
-use crate::support::{ADMIN_TOKEN, Options, SOON, TestService, brief_with, times, tone, until};
+use test_support::http::Request;
+use test_support::phone::{Closed, Leg, sid};
+use test_support::{ADMIN_TOKEN, Options, SOON, TestService, brief_with, times, tone, until};
 
 /// How a call was ended, and how long its model sessions outlived that.
 struct Race {

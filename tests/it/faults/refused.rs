@@ -7,14 +7,15 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use switchboard_kit::realtime::{Ending, Fault, Realtime};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, DialAnswer, Step};
 
-use crate::support::http::Request;
-use crate::support::phone::sid;
-use crate::support::{
+use test_support::chaos_fixture::{
+    behind_chaos, longest_silence_ms, neighbours, noticed_nothing, talking_line,
+    turn_with_neighbours,
+};
+use test_support::http::Request;
+use test_support::phone::sid;
+use test_support::{
     MODEL_KEY, Options, SOON, TestService, brief, caller, fallback_after_ms, listen, say, times,
     until,
-};
-use crate::weather::{
-    TURNS, longest_silence_ms, neighbours, noticed_nothing, stormy, talking_line,
 };
 
 /// Phones and stays on the line until the front desk has answered; gives the call and the milliseconds of media stream
@@ -85,7 +86,7 @@ async fn f3_retry_after_is_kept_and_the_door_is_shut_meanwhile() {
         line.call(caller([listen(), Step::Wait { ms: 3_000 }, Step::HangUp]))
             .await
     });
-    until("the door is shut", SOON, async || {
+    until("admission is closed", SOON, async || {
         ready(&service).await.0 == 503
     })
     .await;
@@ -94,7 +95,7 @@ async fn f3_retry_after_is_kept_and_the_door_is_shut_meanwhile() {
     let text = service.ring(&sid("CA")).await.text();
     assert!(!text.contains("<Connect"), "{text}");
     assert_eq!(service.metric(&rejected("model_rate_limited")).await, 1.0);
-    until("the door is open again", SOON, async || {
+    until("admission is open again", SOON, async || {
         ready(&service).await.0 == 200
     })
     .await;
@@ -141,7 +142,7 @@ async fn f3_limits_that_name_no_time_are_tried_again_less_and_less_often_and_not
         retry_after_s: None,
     };
     let service = TestService::start(Options::default().model(brief().fault(fault))).await;
-    // They rang before the door was shut.
+    // They rang before admission was closed.
     let mut tickets = Vec::new();
     for _ in 0..CALLS {
         let call = sid("CA");
@@ -192,7 +193,7 @@ async fn f3_limits_that_name_no_time_are_tried_again_less_and_less_often_and_not
     service.stop().await;
     println!(
         "F3 429 without Retry-After, for good: {CALLS} calls, attempts each {:?} (bar 5), waits between them {waits:?}; the \
-         door shut for the next caller",
+         admission closed for the next caller",
         waits.iter().map(|gaps| gaps.len() + 1).collect::<Vec<_>>()
     );
 }
@@ -214,14 +215,14 @@ async fn f3_an_answer_that_meets_the_limit_shuts_the_door_for_as_long_as_it_says
         count: 1,
         ending: Ending::RateLimited("1.5s".to_owned()),
     });
-    until("the door is shut", SOON, async || {
+    until("admission is closed", SOON, async || {
         ready(&service).await.0 == 503
     })
     .await;
     let shut = Instant::now();
     assert!(ready(&service).await.1.contains("\"model_rate_limited\""));
     assert!(!service.ring(&sid("CA")).await.text().contains("<Connect"));
-    until("the door is open again", SOON, async || {
+    until("admission is open again", SOON, async || {
         ready(&service).await.0 == 200
     })
     .await;
@@ -245,8 +246,8 @@ async fn f3_an_answer_that_meets_the_limit_shuts_the_door_for_as_long_as_it_says
 
 /// A server that shows a certificate of its own making to whoever comes; gives its port.
 fn self_signed() -> u16 {
-    let certificate = CertificateDer::from(&include_bytes!("../data/self_signed_cert.der")[..]);
-    let key = PrivatePkcs8KeyDer::from(&include_bytes!("../data/self_signed_key.der")[..]);
+    let certificate = CertificateDer::from(&include_bytes!("../../data/self_signed_cert.der")[..]);
+    let key = PrivatePkcs8KeyDer::from(&include_bytes!("../../data/self_signed_key.der")[..]);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -258,11 +259,11 @@ fn self_signed() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
-        for guest in listener.incoming().flatten() {
-            let mut guest = guest;
+        for client in listener.incoming().flatten() {
+            let mut client = client;
             let mut tls = rustls::ServerConnection::new(config.clone()).unwrap();
             // Ends with the client's alert.
-            while tls.is_handshaking() && tls.complete_io(&mut guest).is_ok() {}
+            while tls.is_handshaking() && tls.complete_io(&mut client).is_ok() {}
             assert!(tls.is_handshaking(), "nobody trusts this certificate");
         }
     });
@@ -335,8 +336,8 @@ async fn an_agent_whose_model_does_not_exist_falls_back_and_shuts_no_door_for_ot
 /// F2, F3 and F4 in one service of fifty calls: each fault strikes one caller, and the others do not notice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f2_f3_f4_a_refusal_is_the_business_of_the_call_it_meets() {
-    let _turn = TURNS.acquire().await.unwrap();
-    let (service, _chaos) = stormy(brief()).await;
+    let _turn = turn_with_neighbours().await;
+    let (service, _chaos) = behind_chaos(brief()).await;
     let others = neighbours(&service, 47, Duration::from_secs(45));
     until("the neighbours are there", SOON * 2, async || {
         service.model.sessions().len() >= 47
@@ -346,7 +347,7 @@ async fn f2_f3_f4_a_refusal_is_the_business_of_the_call_it_meets() {
         status,
         retry_after_s,
     };
-    // Each leaves the door as the next one needs it: the refused key, which shuts it, comes last.
+    // Each leaves admission as the next one needs it: the refused key, which closes it, comes last.
     let mut after = Vec::new();
     for (what, fault) in [
         ("503", refusal(503, None)),
@@ -354,7 +355,7 @@ async fn f2_f3_f4_a_refusal_is_the_business_of_the_call_it_meets() {
         ("hung handshake", Fault::HangHandshake),
         ("401", refusal(401, None)),
     ] {
-        until("the door is open", SOON * 3, async || {
+        until("admission is open", SOON * 3, async || {
             ready(&service).await.0 == 200
         })
         .await;

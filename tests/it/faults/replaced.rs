@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use switchboard_kit::twilio::{CallEnd, Fault, Step};
 
-use crate::support::http::{Request, ring};
-use crate::support::phone::{Closed, Leg, sid};
-use crate::support::{
+use test_support::chaos_fixture::{
+    behind_chaos, neighbours, noticed_nothing, talking_line, turn_with_neighbours,
+};
+use test_support::http::{Request, ring};
+use test_support::phone::{Closed, Leg, sid};
+use test_support::{
     ACCOUNT, Options, SOON, TestService, brief_with, caller, listen, say, times, tone, until,
 };
-use crate::weather::{TURNS, neighbours, noticed_nothing, stormy, talking_line};
 
 /// A service whose agent greets for so long that a line can break in the middle of it.
 async fn talkative() -> TestService {
@@ -198,9 +200,9 @@ async fn f20_a_stream_error_that_overtakes_the_end_of_its_socket_ends_no_call() 
 /// The emulated Twilio loses sockets in the middle of an answer, and asks what follows as Twilio does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f20_callers_whose_sockets_break_hear_a_pause_and_the_others_nothing() {
-    let _turn = TURNS.acquire().await.unwrap();
-    const VICTIMS: usize = 5;
-    let (service, _chaos) = stormy(brief_with(|script| {
+    let _turn = turn_with_neighbours().await;
+    const FAULTED: usize = 5;
+    let (service, _chaos) = behind_chaos(brief_with(|script| {
         script.greeting = tone(440, 4_000, "Hello. And so on.");
     }))
     .await;
@@ -209,7 +211,7 @@ async fn f20_callers_whose_sockets_break_hear_a_pause_and_the_others_nothing() {
         service.model.sessions().len() >= 45
     })
     .await;
-    let calls: Vec<_> = (0..VICTIMS)
+    let calls: Vec<_> = (0..FAULTED)
         .map(|_| {
             let line = talking_line(&service);
             let steps = [
@@ -246,20 +248,20 @@ async fn f20_callers_whose_sockets_break_hear_a_pause_and_the_others_nothing() {
         pauses.push(heard - (first.started_ms + first.duration_ms));
     }
     pauses.sort_unstable();
-    times::within_ms(pauses[VICTIMS - 1], 2_000, &pauses);
+    times::within_ms(pauses[FAULTED - 1], 2_000, &pauses);
     assert_eq!(
         service.model.sessions().len(),
-        45 + VICTIMS,
+        45 + FAULTED,
         "no session more"
     );
-    assert_eq!(resumed(&service, "adopted").await, VICTIMS as f64);
+    assert_eq!(resumed(&service, "adopted").await, FAULTED as f64);
     let others = noticed_nothing(&others.await.unwrap());
     service.empty().await;
     let ended = service.metrics().await.sum("switchboard_calls_total");
-    assert_eq!(ended, 45.0 + VICTIMS as f64, "each call ended once");
+    assert_eq!(ended, 45.0 + FAULTED as f64, "each call ended once");
     service.stop().await;
     println!(
-        "F20 {VICTIMS} sockets lost in mid-answer, Twilio asks what follows: agent again {pauses:?} ms after the loss (bar 2,000), \
+        "F20 {FAULTED} sockets lost in mid-answer, Twilio asks what follows: agent again {pauses:?} ms after the loss (bar 2,000), \
          0 new sessions; {others}"
     );
 }
@@ -284,7 +286,7 @@ async fn f20_in_a_full_house_the_lost_sockets_place_is_kept() {
     assert!(service.ring(&sid("CA")).await.text().contains("<Connect"));
     service.stop().await;
     println!(
-        "F20 in a full house of 1: the lost socket's place is kept for its call, nobody else gets it"
+        "F20 with all of 1 place taken: the lost socket's place is kept for its call, nobody else gets it"
     );
 }
 

@@ -3,8 +3,8 @@
 use switchboard_kit::realtime::{Ending, Fault, When};
 use switchboard_kit::twilio::{CallEnd, Step};
 
-use crate::support::{Options, TestService, brief, caller, listen, say, times};
-use crate::weather::longest_silence_ms;
+use test_support::chaos_fixture::longest_silence_ms;
+use test_support::{Options, TestService, brief, caller, listen, say, times};
 
 /// With three seconds of patience instead of eight.
 fn impatient() -> Options {
@@ -22,7 +22,7 @@ async fn an_answer_that_hangs_is_asked_for_again_and_the_caller_hears_filler_mea
     let faults = service.model.faults().clone();
     let steps = [listen(), say("yes"), Step::Wait { ms: 6_000 }, Step::HangUp];
     let call = tokio::spawn(async move { line.call(caller(steps)).await });
-    crate::support::until("the greeting is over", crate::support::SOON, async || {
+    test_support::until("the greeting is over", test_support::SOON, async || {
         service.model.session(1).is_some_and(|session| {
             session
                 .responses()
@@ -96,7 +96,7 @@ async fn a_caller_who_speaks_to_a_model_that_hears_nothing_waits_less_than_five_
         Step::HangUp,
     ];
     let call = tokio::spawn(async move { line.call(caller(steps)).await });
-    crate::support::until("the greeting is over", crate::support::SOON, async || {
+    test_support::until("the greeting is over", test_support::SOON, async || {
         service.model.session(1).is_some_and(|session| {
             let responses = session.responses();
             responses

@@ -2,8 +2,8 @@
 
 use switchboard_kit::twilio::{CallEnd, Step};
 
-use crate::support::{Options, SOON, TestService, brief, caller, listen, say, times, until};
-use crate::town::Folder;
+use test_support::process_fixture::Folder;
+use test_support::{Options, SOON, TestService, brief, caller, listen, say, times, until};
 
 #[tokio::test]
 async fn a_store_that_cannot_write_disturbs_no_call_and_needs_no_restart() {

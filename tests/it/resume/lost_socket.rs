@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::http::{Request, ring};
-use crate::support::phone::sid;
-use crate::support::{Options, SOON, TestService, brief, until};
+use test_support::http::{Request, ring};
+use test_support::phone::sid;
+use test_support::{Options, SOON, TestService, brief, until};
 
 #[tokio::test]
 async fn a_lost_socket_costs_a_pause_not_the_conversation() {

@@ -12,7 +12,7 @@ use switchboard_kit::twilio::{
     StreamOutcome, wav,
 };
 
-use crate::support::{Options, TestService, brief, brief_with, caller, listen, say, times, tone};
+use test_support::{Options, TestService, brief, brief_with, caller, listen, say, times, tone};
 
 /// A model that greets briefly and then says something long, to be interrupted.
 fn long_winded() -> Realtime {
@@ -512,7 +512,7 @@ async fn a_stored_greeting_plays_at_once_and_the_model_knows_of_it() {
 /// Median of the time from the webhook's answer to the first audio, over a few calls one after the other.
 async fn first_audio(dial: &str) -> u64 {
     let mut options = Options::default().model(brief().fault(Fault::SlowHandshake { ms: 300 }));
-    options.toml = format!("{}\n[openai]\ndial = \"{dial}\"\n", crate::support::AGENT);
+    options.toml = format!("{}\n[openai]\ndial = \"{dial}\"\n", test_support::AGENT);
     let service = TestService::start(options).await;
     let mut waits = Vec::new();
     for _ in 0..7 {
@@ -544,12 +544,12 @@ async fn a_session_dialled_at_the_webhook_speaks_earlier() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_nobody_comes_for_is_closed() {
     let mut options = Options::default().model(brief());
-    options.toml = format!("{}\n[openai]\ndial = \"webhook\"\n", crate::support::AGENT);
+    options.toml = format!("{}\n[openai]\ndial = \"webhook\"\n", test_support::AGENT);
     let service = TestService::start(options).await;
-    service.ring(&crate::support::phone::sid("CA")).await;
+    service.ring(&test_support::phone::sid("CA")).await;
     let session = service
         .model
-        .wait_for_session(1, crate::support::SOON)
+        .wait_for_session(1, test_support::SOON)
         .await
         .expect("dialled at the webhook");
     let began = std::time::Instant::now();

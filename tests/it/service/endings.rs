@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use switchboard_kit::realtime::{Ended, Fault as ModelFault, When};
 use switchboard_kit::twilio::{CallEnd, CallProgress, Fault, Happening, PhoneEvent, Step};
 
-use crate::support::http::{Request, call_over};
-use crate::support::phone::{Closed, Leg, sid};
-use crate::support::{Options, SOON, TestService, brief_with, caller, times, tone, until};
+use test_support::http::{Request, call_over};
+use test_support::phone::{Closed, Leg, sid};
+use test_support::{Options, SOON, TestService, brief_with, caller, times, tone, until};
 
 /// Money runs while a model session is open.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -160,7 +160,7 @@ async fn the_end_of_a_call_at_twilio_ends_a_media_socket_that_outlived_it() {
 async fn a_phone_leg_that_sends_no_audio_for_five_seconds_is_gone() {
     let service = service().await;
     let mut line = service.line();
-    line.status_callback = Some(format!("{}/call-status", crate::support::PUBLIC));
+    line.status_callback = Some(format!("{}/call-status", test_support::PUBLIC));
     line.status_events = vec![CallProgress::Completed];
     let (observer, mut events) = tokio::sync::mpsc::unbounded_channel();
     line.observer = Some(observer);

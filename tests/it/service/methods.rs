@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use switchboard::{admin_routes, public_routes};
 use switchboard_kit::twilio::signature::{SIGNATURE_HEADER, sign};
 
-use crate::support::http::{Reply, Request, form, ring};
-use crate::support::phone::sid;
-use crate::support::{ADMIN_TOKEN, AUTH_TOKEN, PUBLIC, TestService};
+use test_support::http::{Reply, Request, form, ring};
+use test_support::phone::sid;
+use test_support::{ADMIN_TOKEN, AUTH_TOKEN, PUBLIC, TestService};
 
 /// Methods by path.
 type Table = BTreeMap<&'static str, Vec<&'static str>>;

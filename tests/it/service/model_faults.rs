@@ -11,9 +11,9 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::http::Scrape;
-use crate::support::phone::closed_with;
-use crate::support::{
+use test_support::http::Scrape;
+use test_support::phone::closed_with;
+use test_support::{
     Options, SOON, TestService, brief, brief_with, caller, fallback_after_ms, listen, say, times,
     tone, until,
 };

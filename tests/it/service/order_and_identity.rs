@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use switchboard_kit::twilio::{CallEnd, Opening, Step};
 
-use crate::support::phone::{Closed, Leg, sid};
-use crate::support::{Options, SOON, TestService, brief, caller, listen, times, until};
+use test_support::phone::{Closed, Leg, sid};
+use test_support::{Options, SOON, TestService, brief, caller, listen, times, until};
 
 async fn service() -> TestService {
     TestService::start(Options::default().model(brief())).await
@@ -254,7 +254,7 @@ async fn sids_off_the_pattern_end_the_call() {
 async fn a_stream_of_another_account_than_the_settings_is_served_and_counted() {
     let options = Options::default()
         .model(brief())
-        .with("TWILIO_ACCOUNT_SID", crate::support::ACCOUNT);
+        .with("TWILIO_ACCOUNT_SID", test_support::ACCOUNT);
     let service = TestService::start(options).await;
     for (opening, foreign) in [(Opening::Normal, 0.0), (Opening::ForeignAccountSid, 1.0)] {
         let mut line = service.line();
@@ -424,7 +424,7 @@ async fn a_stream_without_a_ticket_chooses_its_agent() {
                   greeting = { mode = \"model\", text = \"Greet by night.\" }\n\
                   model = { name = \"gpt-realtime-2.1-mini\" }\n";
     let options = Options {
-        toml: format!("default_agent = \"spa\"\n{}{porter}", crate::support::AGENT),
+        toml: format!("default_agent = \"spa\"\n{}{porter}", test_support::AGENT),
         ..Options::default()
     };
     let options = options.model(brief()).with("SWITCHBOARD_DEV", "1");

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 use switchboard::phone::ticket::{LIFE, TOLERANCE, TicketIssuer};
 use switchboard_kit::twilio::signature::{SIGNATURE_HEADER, sign};
 
-use crate::support::http::{Reply, Request, form, ring};
-use crate::support::phone::{Closed, connect_of, path_of, sid};
-use crate::support::{
+use test_support::http::{Reply, Request, form, ring};
+use test_support::phone::{Closed, connect_of, path_of, sid};
+use test_support::{
     ACCOUNT, ADMIN_TOKEN, AUTH_TOKEN, Options, PUBLIC, SOON, TestService, brief, times, until,
 };
 
@@ -531,7 +531,7 @@ async fn the_signature_of_a_media_socket_counts_as_the_settings_say() {
     for (mode, refused) in [("require", Some(403)), ("log", None), ("off", None)] {
         let toml = format!(
             "{}[twilio]\nstream_signature = \"{mode}\"\n",
-            crate::support::AGENT
+            test_support::AGENT
         );
         let service = TestService::start(Options {
             toml,

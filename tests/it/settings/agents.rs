@@ -7,7 +7,7 @@ use switchboard::settings::{
     ANSWER_WITHIN, Filler, Greeting, Silence, ToolKind, ToolRef, TurnDetection, Voice,
 };
 
-use crate::support::{REQUIRED, accepted, agent, dev, env, refusal, with};
+use super::support::{REQUIRED, accepted, agent, dev, env, refusal, with};
 
 #[test]
 fn a_full_agent_reads_as_written() {

@@ -2,7 +2,7 @@
 
 use appointment_book::Identify;
 
-use crate::support::{REQUIRED, accepted, env, refusal};
+use super::support::{REQUIRED, accepted, env, refusal};
 
 const ANNA: Option<&str> = Some("+493090182011");
 

@@ -1,6 +1,4 @@
 //! The configuration as an operator meets it: what is accepted, and the sentence for everything that is not.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
 
 mod agents;
 mod callers;
@@ -199,7 +197,7 @@ fn the_usual_file_is_read_if_it_is_there_and_yields_to_a_named_one() {
         let mut child = std::process::Command::new(std::env::current_exe().unwrap());
         child.args([
             "--exact",
-            "the_child_loads_what_its_process_has",
+            "settings::the_child_loads_what_its_process_has",
             "--ignored",
         ]);
         child

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use switchboard::settings::Settings;
 
-use crate::support::{Map, REQUIRED, agent, env, with};
+use super::support::{Map, REQUIRED, agent, env, with};
 
 /// All sentences, in their order.
 fn all(toml: &str, env: &Map) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use switchboard::settings::{Changes, Settings, Trust, keys};
 
-use crate::support::{REQUIRED, accepted, agent, dev, env, refusal, with};
+use super::support::{REQUIRED, accepted, agent, dev, env, refusal, with};
 
 fn changed(toml: &str, changes: &[(&str, &str)]) -> Vec<&'static str> {
     let before: Settings = accepted(&agent(""), &env(REQUIRED));

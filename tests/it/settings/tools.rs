@@ -9,7 +9,7 @@ use switchboard::settings::tool_use::{
 
 use switchboard::settings::{ToolRef, TransferMode};
 
-use crate::support::{accepted, agent, dev, refusal};
+use super::support::{accepted, agent, dev, refusal};
 
 fn tool(lines: &str) -> String {
     format!(

@@ -5,12 +5,12 @@ use std::time::Duration;
 use switchboard_kit::realtime::{Fault, Running, When};
 use switchboard_kit::twilio::signature::sign;
 
-use crate::support::child::Serving;
-use crate::support::http::{Request, ring};
-use crate::support::phone::{Leg, connect_of, path_of, sid};
-use crate::support::process::memory_kib;
-use crate::support::socket::{CONTINUATION, FIN, Raw, TEXT, Verdict, frame, head};
-use crate::support::{AUTH_TOKEN, MODEL_KEY, SOON, brief, environment, until};
+use test_support::child::Serving;
+use test_support::http::{Request, ring};
+use test_support::phone::{Leg, connect_of, path_of, sid};
+use test_support::proc::memory_kib;
+use test_support::socket::{CONTINUATION, FIN, Raw, TEXT, Verdict, frame, head};
+use test_support::{AUTH_TOKEN, MODEL_KEY, SOON, brief, environment, until};
 
 /// Sockets that do it at the same time.
 const AT_ONCE: usize = 20;

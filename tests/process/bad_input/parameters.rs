@@ -3,10 +3,10 @@
 use serde_json::json;
 use switchboard_kit::twilio::signature::sign;
 
-use crate::support::child::Serving;
-use crate::support::http::{Request, ring};
-use crate::support::phone::{Leg, connect_of, path_of, sid};
-use crate::support::{AUTH_TOKEN, PUBLIC, SOON, brief, environment, until};
+use test_support::child::Serving;
+use test_support::http::{Request, ring};
+use test_support::phone::{Leg, connect_of, path_of, sid};
+use test_support::{AUTH_TOKEN, PUBLIC, SOON, brief, environment, until};
 
 /// `<Parameter>`s that are kept.
 const KEPT: usize = 32;
@@ -14,7 +14,7 @@ const KEPT: usize = 32;
 #[tokio::test]
 async fn parameters_beyond_the_bounds_are_refused_and_told() {
     let model = brief()
-        .keys([crate::support::MODEL_KEY])
+        .keys([test_support::MODEL_KEY])
         .start()
         .await
         .unwrap();

@@ -7,7 +7,7 @@ use serde_json::Value;
 use switchboard_kit::realtime::{Realtime, Script};
 use switchboard_kit::speech;
 
-use crate::support::{AUTH_TOKEN, Options, PUBLIC, TestService, child, times};
+use test_support::{AUTH_TOKEN, Options, PUBLIC, TestService, child, times};
 
 /// A folder that goes when the test is over.
 struct Folder(PathBuf);

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::support::child::run;
-use crate::support::http::Request;
-use crate::support::phone::sid;
-use crate::support::{ADMIN_TOKEN, AUTH_TOKEN, TestService, times};
+use test_support::child::run;
+use test_support::http::Request;
+use test_support::phone::sid;
+use test_support::{ADMIN_TOKEN, AUTH_TOKEN, TestService, times};
 
 /// A folder for the files of the call; goes with the test.
 struct Folder(PathBuf);

@@ -6,12 +6,12 @@ use serde_json::json;
 use switchboard_kit::realtime::{Step as Answer, ToolCall};
 use switchboard_kit::twilio::{CallEnd, Step};
 
-use crate::support::child::Serving;
-use crate::support::http::{Request, ring};
-use crate::support::phone::{closed_with, sid};
-use crate::support::{MODEL_KEY, SOON, brief_with, line_to, listen, say, times, tone, until};
-use crate::town::{self, Folder, metrics};
-use crate::victim::{Victim, a_moment, longest_gap_ms, operator};
+use test_support::child::Serving;
+use test_support::faulted_call::{FaultedCall, a_moment, longest_gap_ms, operator};
+use test_support::http::{Request, ring};
+use test_support::phone::{closed_with, sid};
+use test_support::process_fixture::{self, Folder, metrics};
+use test_support::{MODEL_KEY, SOON, brief_with, line_to, listen, say, times, tone, until};
 
 const AGENT: &str = r#"
 [agents.spa]
@@ -70,9 +70,9 @@ async fn a_panic_anywhere_in_a_call_leaves_it_on_the_line() {
         so_far += times;
         let steps = [listen(), say("yes"), listen(), Step::HangUp];
         let from = format!("+1555010000{number}");
-        let victim = Victim::on(line_to(serving.public), serving.admin, &from, steps).await;
-        victim.breaks(&format!("{{\"kind\":\"{kind}\"}}")).await;
-        let outcome = victim.outcome().await;
+        let faulted = FaultedCall::on(line_to(serving.public), serving.admin, &from, steps).await;
+        faulted.breaks(&format!("{{\"kind\":\"{kind}\"}}")).await;
+        let outcome = faulted.outcome().await;
         assert_eq!(outcome.end, CallEnd::CallerHungUp, "{kind}: {outcome:#?}");
         assert!(outcome.dialled().is_empty(), "{kind}");
         assert_eq!(outcome.streams.len(), streams, "{kind}");
@@ -109,24 +109,24 @@ async fn a_fault_of_a_call_that_loses_its_socket_costs_neither_the_call_nor_its_
     for (number, kind) in [(1, "panic_in_effect"), (2, "panic_in_step")] {
         let steps = [listen(), say("yes"), listen(), Step::HangUp];
         let from = format!("+1555010000{number}");
-        let victim = Victim::on(line_to(serving.public), serving.admin, &from, steps).await;
-        victim.breaks("{\"kind\":\"stall_step\",\"ms\":700}").await;
-        victim.breaks(&format!("{{\"kind\":\"{kind}\"}}")).await;
-        victim.breaks("{\"kind\":\"panic_in_phone\"}").await;
-        let outcome = victim.outcome().await;
+        let faulted = FaultedCall::on(line_to(serving.public), serving.admin, &from, steps).await;
+        faulted.breaks("{\"kind\":\"stall_step\",\"ms\":700}").await;
+        faulted.breaks(&format!("{{\"kind\":\"{kind}\"}}")).await;
+        faulted.breaks("{\"kind\":\"panic_in_phone\"}").await;
+        let outcome = faulted.outcome().await;
         assert_eq!(outcome.end, CallEnd::CallerHungUp, "{kind}: {outcome:#?}");
         assert_eq!(outcome.streams.len(), 2, "{kind}");
         ended_once(&serving, "caller_hung_up", number).await;
     }
     let steps = [listen(), Step::Wait { ms: 10_000 }, Step::HangUp];
     let line = line_to(serving.public);
-    let victim = Victim::on(line, serving.admin, "+15550100003", steps).await;
-    victim.breaks("{\"kind\":\"stall_step\",\"ms\":700}").await;
-    victim.breaks("{\"kind\":\"panic_in_effect\"}").await;
-    let path = format!("/admin/calls/{}/hangup", victim.call);
+    let faulted = FaultedCall::on(line, serving.admin, "+15550100003", steps).await;
+    faulted.breaks("{\"kind\":\"stall_step\",\"ms\":700}").await;
+    faulted.breaks("{\"kind\":\"panic_in_effect\"}").await;
+    let path = format!("/admin/calls/{}/hangup", faulted.call);
     let hung_up = operator(serving.admin, "POST", &path, "").await;
     assert_eq!(hung_up.status, 202);
-    victim.outcome().await;
+    faulted.outcome().await;
     ended_once(&serving, "operator_hang_up", 1).await;
     let told = metrics(&serving).await.sum("switchboard_calls_total");
     assert_eq!(told, 3.0, "each call has one end");
@@ -159,8 +159,8 @@ async fn a_panic_in_a_webhook_costs_that_request() {
     let again = webhook.send(serving.public).await;
     assert!(again.text().contains("<Connect"), "{}", again.text());
     let steps = [listen(), Step::HangUp];
-    let victim = Victim::on(line_to(serving.public), serving.admin, "+15550143", steps).await;
-    assert_eq!(victim.outcome().await.end, CallEnd::CallerHungUp);
+    let faulted = FaultedCall::on(line_to(serving.public), serving.admin, "+15550143", steps).await;
+    assert_eq!(faulted.outcome().await.end, CallEnd::CallerHungUp);
     assert_eq!(panics(&serving).await, 1.0);
     println!(
         "F11 a panic in a webhook: answered 500 after {} ms, counted once, the next one 200 after {} ms and its call held",
@@ -184,7 +184,7 @@ async fn a_panic_in_the_registry_costs_one_message_and_no_call() {
     let mut serving = Serving::start(&folder.variables(&model.url(), &more)).await;
     let line = || line_to(serving.public);
     let stays = || [listen(), say("yes"), listen(), Step::Wait { ms: 20_000 }];
-    let before = Victim::on(line(), serving.admin, "+15550142", stays()).await;
+    let before = FaultedCall::on(line(), serving.admin, "+15550142", stays()).await;
     // Announced, and not there yet: its place is kept.
     let waits = Request::signed("/incoming-call", &ring(&sid("CA"), "+15550144"));
     assert_eq!(waits.send(serving.public).await.status, 200);
@@ -201,8 +201,8 @@ async fn a_panic_in_the_registry_costs_one_message_and_no_call() {
     assert_eq!(ready.status, 200, "{}", ready.text());
     let list = operator(serving.admin, "GET", "/admin/calls", "").await;
     assert_eq!(list.json()["count"], 1);
-    let after = Victim::on(line(), serving.admin, "+15550143", stays()).await;
-    town::have_turns(&serving, 2, 3).await;
+    let after = FaultedCall::on(line(), serving.admin, "+15550143", stays()).await;
+    process_fixture::have_turns(&serving, 2, 3).await;
     serving.signal("TERM");
     let (code, took) = serving.ended(SOON).await;
     assert_eq!(code, 0);
@@ -228,8 +228,8 @@ async fn calls_are_handed_over_by_a_process_whose_registry_is_silent() {
     let more = [("SWITCHBOARD_DRAIN_SECONDS", "3".to_owned())];
     let mut serving = Serving::start(&folder.variables(&model.url(), &more)).await;
     let steps = [listen(), Step::Wait { ms: 20_000 }];
-    let victim = Victim::on(line_to(serving.public), serving.admin, "+15550142", steps).await;
-    let call = victim.call.clone();
+    let faulted = FaultedCall::on(line_to(serving.public), serving.admin, "+15550142", steps).await;
+    let call = faulted.call.clone();
     let order = "{\"kind\":\"stall_registry\",\"ms\":30000}";
     let ordered = operator(serving.admin, "POST", "/admin/fault", order).await;
     assert_eq!(ordered.status, 202);
@@ -240,7 +240,7 @@ async fn calls_are_handed_over_by_a_process_whose_registry_is_silent() {
     // Silence is no empty service: the deadline is waited for, and the question that was under way then.
     assert!(took >= Duration::from_secs(3), "{took:?}");
     times::within(took, Duration::from_secs(3 + 2 + 2), "exit");
-    assert_eq!(victim.outcome().await.streams[0].end, closed_with(1001));
+    assert_eq!(faulted.outcome().await.streams[0].end, closed_with(1001));
     let store = rusqlite::Connection::open(folder.0.join("calls.sqlite")).unwrap();
     let sql = "SELECT count(*) FROM calls WHERE call = ?1 AND checkpoint IS NOT NULL";
     let kept: i64 = store.query_row(sql, [&call], |row| row.get(0)).unwrap();
@@ -257,8 +257,8 @@ async fn a_caller_whose_calls_die_again_and_again_is_let_go_to_the_fallback() {
     let model = model().start().await.unwrap();
     let serving = serving(&folder, &model.url()).await;
     let steps = [Step::Wait { ms: 25_000 }];
-    let victim = Victim::on(line_to(serving.public), serving.admin, "+15550142", steps).await;
-    let path = format!("/admin/calls/{}/fault", victim.call);
+    let faulted = FaultedCall::on(line_to(serving.public), serving.admin, "+15550142", steps).await;
+    let path = format!("/admin/calls/{}/fault", faulted.call);
     for deaths in 1..=6 {
         let order = "{\"kind\":\"panic_unguarded\"}";
         until("the call is there to die", SOON, async || {
@@ -270,7 +270,7 @@ async fn a_caller_whose_calls_die_again_and_again_is_let_go_to_the_fallback() {
         })
         .await;
     }
-    let outcome = victim.outcome().await;
+    let outcome = faulted.outcome().await;
     assert_eq!(outcome.streams.len(), 6, "five returns");
     assert_eq!(outcome.said_by_twiml(), ["We have a technical problem."]);
     let scrape = metrics(&serving).await;
@@ -295,7 +295,7 @@ async fn a_panic_in_what_calls_share_costs_the_request_that_met_it() {
         listen(),
         Step::HangUp,
     ];
-    let victim = Victim::on(line_to(serving.public), serving.admin, "+15550142", steps).await;
+    let faulted = FaultedCall::on(line_to(serving.public), serving.admin, "+15550142", steps).await;
     let order = async |body: &str| operator(serving.admin, "POST", "/admin/fault", body).await;
     assert_eq!(order("{\"kind\":\"panic_in_metrics\"}").await.status, 202);
     let broken = operator(serving.admin, "GET", "/metrics", "").await;
@@ -308,7 +308,7 @@ async fn a_panic_in_what_calls_share_costs_the_request_that_met_it() {
     .await;
     // It works again: what is written down now is found by another process.
     a_moment().await;
-    let call = victim.call.clone();
+    let call = faulted.call.clone();
     let kept = || {
         let file = folder.0.join("calls.sqlite");
         let store = rusqlite::Connection::open(file).unwrap();
@@ -322,7 +322,7 @@ async fn a_panic_in_what_calls_share_costs_the_request_that_met_it() {
         async || kept() == 1,
     )
     .await;
-    let outcome = victim.outcome().await;
+    let outcome = faulted.outcome().await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
     assert_eq!(outcome.streams.len(), 1);
     until("the checkpoint goes with the call", SOON, async || {

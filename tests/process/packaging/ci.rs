@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::read;
+use super::support::read;
 
 /// The packages of the dependency tree, on the system the image is for.
 fn packages() -> Vec<Value> {

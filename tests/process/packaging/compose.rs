@@ -6,8 +6,8 @@ use serde_json::Value;
 use switchboard::cli::{Cli, Command, Lab};
 use switchboard::settings::{Settings, keys};
 
-use crate::dockerfile::Dockerfile;
-use crate::support::{default_seconds, read, seconds, variable};
+use super::dockerfile::Dockerfile;
+use super::support::{default_seconds, read, seconds, variable};
 
 /// Containers of our own image.
 const OURS: [&str; 4] = ["switchboard", "tryout-model", "tryout-serve", "tryout-call"];

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::support::read;
+use super::support::read;
 
 /// Every guide.
 const GUIDES: [&str; 6] = [

@@ -1,7 +1,7 @@
 //! What the Dockerfile promises: a small image without shell and secrets that runs as nobody.
 
-use crate::dockerfile::{Dockerfile, Stage};
-use crate::support::{read, variable};
+use super::dockerfile::{Dockerfile, Stage};
+use super::support::{read, variable};
 
 fn dockerfile() -> Dockerfile {
     Dockerfile::parse(&read("docker/Dockerfile"))

@@ -8,9 +8,9 @@ use switchboard_kit::realtime::{Realtime, Step as Answer, ToolCall};
 use switchboard_kit::twilio::{CallEnd, Pace, Scripted, Step};
 use url::Url;
 
-use crate::support::child::{Serving, run};
-use crate::support::{MODEL_KEY, SOON, brief_with, line_to, listen, say, tone, until};
-use crate::town::{Folder, at, lasting_address, standing_document};
+use test_support::child::{Serving, run};
+use test_support::process_fixture::{Folder, at, lasting_address, standing_document};
+use test_support::{MODEL_KEY, SOON, brief_with, line_to, listen, say, tone, until};
 
 /// Where Twilio waits while no process listens.
 const STANDBY: &str = "<Response><Pause length=\"1\"/>\

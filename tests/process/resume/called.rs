@@ -3,9 +3,9 @@
 
 use switchboard_kit::twilio::{CallEnd, PersonDoes, RestApi, Scripted, Step};
 
-use crate::support::child::Serving;
-use crate::support::{ACCOUNT, AGENT, AUTH_TOKEN, MODEL_KEY, SOON, brief, line_to, listen, until};
-use crate::town::{Folder, metrics};
+use test_support::child::Serving;
+use test_support::process_fixture::{Folder, metrics};
+use test_support::{ACCOUNT, AGENT, AUTH_TOKEN, MODEL_KEY, SOON, brief, line_to, listen, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_person_who_rings_when_the_process_dies_takes_the_caller_from_the_next_one() {

@@ -3,9 +3,9 @@
 use switchboard_kit::twilio::{CallEnd, Pace, Scripted, Step};
 use url::Url;
 
-use crate::support::child::Serving;
-use crate::support::{MODEL_KEY, PUBLIC, SOON, brief, line_to, listen, until};
-use crate::town::{Folder, at, lasting_address, metrics, standing_document};
+use test_support::child::Serving;
+use test_support::process_fixture::{Folder, at, lasting_address, metrics, standing_document};
+use test_support::{MODEL_KEY, PUBLIC, SOON, brief, line_to, listen, until};
 
 /// Where Twilio waits: longer than the caller does, who hangs up in the middle of it.
 const STANDBY: &str = "<Response><Pause length=\"4\"/>\

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use switchboard_kit::twilio::{CallEnd, Scripted, Step};
 
-use crate::support::child::Serving;
-use crate::support::http::{Request, ring};
-use crate::support::phone::{closed_with, sid};
-use crate::support::{
+use test_support::child::Serving;
+use test_support::http::{Request, ring};
+use test_support::phone::{closed_with, sid};
+use test_support::process_fixture::{Folder, operator};
+use test_support::{
     AGENT, MODEL_KEY, Options, SOON, TestService, brief, line_to, listen, times, until,
 };
-use crate::town::{Folder, operator};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_drain_at_the_operators_wish_hands_over_at_the_deadline_and_the_process_stays() {

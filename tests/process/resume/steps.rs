@@ -10,11 +10,11 @@ use switchboard_kit::realtime::{
 use switchboard_kit::twilio::{CallEnd, Pace, Scripted, Step};
 use url::Url;
 
-use crate::support::child::Serving;
-use crate::support::http::Request;
-use crate::support::tool_server::{Does, ToolServer};
-use crate::support::{ADMIN_TOKEN, MODEL_KEY, SOON, brief_with, line_to, listen, say, tone, until};
-use crate::town::{Folder, at, lasting_address, operator, standing_document};
+use test_support::child::Serving;
+use test_support::http::Request;
+use test_support::process_fixture::{Folder, at, lasting_address, operator, standing_document};
+use test_support::tool_server::{Does, ToolServer};
+use test_support::{ADMIN_TOKEN, MODEL_KEY, SOON, brief_with, line_to, listen, say, tone, until};
 
 /// Where Twilio waits while no process listens.
 const STANDBY: &str = "<Response><Pause length=\"1\"/>\

@@ -2,11 +2,11 @@
 
 use switchboard_kit::twilio::signature::sign;
 
-use crate::support::child::Serving;
-use crate::support::http::{Request, ring};
-use crate::support::phone::{Leg, connect_of, path_of, sid};
-use crate::support::{AUTH_TOKEN, MODEL_KEY, brief};
-use crate::town::{Folder, metrics};
+use test_support::child::Serving;
+use test_support::http::{Request, ring};
+use test_support::phone::{Leg, connect_of, path_of, sid};
+use test_support::process_fixture::{Folder, metrics};
+use test_support::{AUTH_TOKEN, MODEL_KEY, brief};
 
 const TICKETS: usize = 12;
 

@@ -2,9 +2,9 @@
 
 use switchboard_kit::twilio::{CallEnd, DialAnswer, Pace, Scripted, Step};
 
-use crate::support::child::Serving;
-use crate::support::{AGENT, MODEL_KEY, SOON, brief, line_to, listen, until};
-use crate::town::{Folder, metrics, operator};
+use test_support::child::Serving;
+use test_support::process_fixture::{Folder, metrics, operator};
+use test_support::{AGENT, MODEL_KEY, SOON, brief, line_to, listen, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_caller_nobody_took_comes_back_to_whichever_process_is_there() {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use switchboard_kit::twilio::twiml::Verb;
 use switchboard_kit::twilio::{CallEnd, DialAnswer, Step};
 
-use crate::support::child::Serving;
-use crate::support::http::{Request, Scrape};
-use crate::support::phone::{closed_with, sid};
-use crate::support::{
+use test_support::child::Serving;
+use test_support::http::{Request, Scrape};
+use test_support::phone::{closed_with, sid};
+use test_support::{
     ADMIN_TOKEN, AGENT, MODEL_KEY, Options, SOON, TestService, brief, brief_with, caller,
     environment, line_to, listen, say, times, tone, until,
 };
@@ -77,11 +77,11 @@ async fn ready(serving: &Serving) -> (u16, String) {
     (answer.status, answer.text())
 }
 
-async fn ring(serving: &Serving) -> crate::support::http::Reply {
+async fn ring(serving: &Serving) -> test_support::http::Reply {
     let call = sid("CA");
     Request::signed(
         "/incoming-call",
-        &crate::support::http::ring(&call, "+15550142"),
+        &test_support::http::ring(&call, "+15550142"),
     )
     .send(serving.public)
     .await

@@ -8,11 +8,11 @@ use switchboard_actors::store::sqlite::SqliteStore;
 use switchboard_actors::store::{CallStore as _, DAY, Spent};
 use switchboard_kit::twilio::{CallEnd, Step};
 
-use crate::budget::metric;
-use crate::support::child::Serving;
-use crate::support::http::{self, Reply, Request};
-use crate::support::phone::sid;
-use crate::support::{
+use super::budget::metric;
+use test_support::child::Serving;
+use test_support::http::{self, Reply, Request};
+use test_support::phone::sid;
+use test_support::{
     AGENT, MODEL_KEY, Options, SOON, TestService, brief, caller, environment, line_to, listen,
     until,
 };

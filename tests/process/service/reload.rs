@@ -6,8 +6,8 @@ use switchboard_kit::realtime::{Running, Session};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, DialAnswer, Line, Step};
 use tokio::task::JoinHandle;
 
-use crate::support::child::Serving;
-use crate::support::{MODEL_KEY, PUBLIC, SOON, brief, caller, environment, line_to, listen, until};
+use test_support::child::Serving;
+use test_support::{MODEL_KEY, PUBLIC, SOON, brief, caller, environment, line_to, listen, until};
 
 /// A service with a file of its own.
 struct Desk {
@@ -250,7 +250,7 @@ async fn the_number_s_url_can_name_the_agent() {
         assert!(outcome.documents[0].body.contains(&said), "{query}");
     }
     // A document of one's own hands the call to an agent by a jump.
-    let own = crate::town::standing_document(
+    let own = test_support::process_fixture::standing_document(
         "<Response><Redirect>https://spa.example/incoming-call?agent=night</Redirect></Response>",
     )
     .await;

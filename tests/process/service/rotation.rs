@@ -9,10 +9,10 @@ use switchboard_kit::realtime::Running;
 use switchboard_kit::twilio::signature::{SIGNATURE_HEADER, sign};
 use switchboard_kit::twilio::{CallEnd, RestApi, Step};
 
-use crate::support::child::Serving;
-use crate::support::http::{Request, ring};
-use crate::support::phone::{Leg, connect_of, path_of, sid};
-use crate::support::{
+use test_support::child::Serving;
+use test_support::http::{Request, ring};
+use test_support::phone::{Leg, connect_of, path_of, sid};
+use test_support::{
     ACCOUNT, AGENT, PUBLIC, SOON, brief, caller, environment, line_to, listen, until,
 };
 

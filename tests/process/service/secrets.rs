@@ -11,10 +11,10 @@ use switchboard_kit::speech;
 use switchboard_kit::twilio::signature::{SIGNATURE_HEADER, sign};
 use switchboard_kit::twilio::{CallEnd, Line, Step};
 
-use crate::support::child::Serving;
-use crate::support::http::{Request, ring};
-use crate::support::phone::{Closed, Leg, connect_of, path_of, sid};
-use crate::support::{
+use test_support::child::Serving;
+use test_support::http::{Request, ring};
+use test_support::phone::{Closed, Leg, connect_of, path_of, sid};
+use test_support::{
     PUBLIC, SOON, brief_with, caller, environment, line_to, listen, say, tone, until,
 };
 
@@ -31,7 +31,7 @@ fn variables(model: &Running) -> std::collections::BTreeMap<String, String> {
         ("TWILIO_AUTH_TOKEN", AUTH.to_owned()),
         ("SWITCHBOARD_ADMIN_TOKEN", ADMIN.to_owned()),
         ("OPENAI_API_KEY", KEY.to_owned()),
-        ("TWILIO_ACCOUNT_SID", crate::support::ACCOUNT.to_owned()),
+        ("TWILIO_ACCOUNT_SID", test_support::ACCOUNT.to_owned()),
         (
             "TWILIO_API_KEY",
             "SK00000000000000000000000000000001".to_owned(),

@@ -8,10 +8,10 @@ use switchboard_kit::twilio::CallEnd;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::support::child::{Serving, serve_in};
-use crate::support::http::Request;
-use crate::support::phone::sid;
-use crate::support::{
+use test_support::child::{Serving, serve_in};
+use test_support::http::Request;
+use test_support::phone::sid;
+use test_support::{
     ADMIN_TOKEN, MODEL_KEY, SOON, TestService, brief, caller, environment, line_to, listen, times,
     until,
 };

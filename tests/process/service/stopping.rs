@@ -14,10 +14,10 @@ use switchboard_kit::realtime::Running;
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Scripted, Step, StreamEnd};
 use tokio::task::JoinHandle;
 
-use crate::support::child::{Helper, Serving, run};
-use crate::support::http::{Request, ring};
-use crate::support::phone::{closed_with, sid};
-use crate::support::{
+use test_support::child::{Helper, Serving, run};
+use test_support::http::{Request, ring};
+use test_support::phone::{closed_with, sid};
+use test_support::{
     ADMIN_TOKEN, AUTH_TOKEN, MODEL_KEY, PUBLIC, SOON, brief, caller, environment, line_to, listen,
     say, times, until,
 };

@@ -6,12 +6,10 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::child::Serving;
-use crate::support::http::{Request, form, ring};
-use crate::support::phone::sid;
-use crate::support::{
-    ADMIN_TOKEN, MODEL_KEY, Options, SOON, TestService, brief, environment, until,
-};
+use test_support::child::Serving;
+use test_support::http::{Request, form, ring};
+use test_support::phone::sid;
+use test_support::{ADMIN_TOKEN, MODEL_KEY, Options, SOON, TestService, brief, environment, until};
 
 const DEV: [(&str, &str); 4] = [
     ("SWITCHBOARD_DEV", "1"),

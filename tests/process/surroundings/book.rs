@@ -9,12 +9,10 @@ use serde_json::{Value, json};
 use switchboard_kit::realtime::{Realtime, Running, Step as Turn, ToolCall};
 use switchboard_kit::twilio::{CallEnd, Step};
 
-use crate::support::child::Serving;
-use crate::support::http::Request;
-use crate::support::{
-    AGENT, MODEL_KEY, SOON, brief_with, caller, line_to, listen, say, tone, until,
-};
-use crate::town::{Folder, have_turns, metrics};
+use test_support::child::Serving;
+use test_support::http::Request;
+use test_support::process_fixture::{Folder, have_turns, metrics};
+use test_support::{AGENT, MODEL_KEY, SOON, brief_with, caller, line_to, listen, say, tone, until};
 
 /// A model that books when it is spoken to, and says what it was told.
 fn books() -> Realtime {
@@ -200,10 +198,10 @@ async fn a_store_that_cannot_be_put_aside_makes_the_process_not_ready() {
     until_not_ready(&serving, "store_unusable").await;
     fs::remove_dir(folder.0.join("calls.sqlite")).unwrap();
     until("the store is asked again", SOON * 2, async || {
-        let unknown = crate::support::phone::sid("CA");
+        let unknown = test_support::phone::sid("CA");
         let question = Request::signed(
             "/after-stream",
-            &crate::support::http::ring(&unknown, "+15550142"),
+            &test_support::http::ring(&unknown, "+15550142"),
         );
         question.send(serving.public).await;
         ready(&serving).await.0 == 200
@@ -255,13 +253,18 @@ async fn the_words_of_calls_that_are_over_are_in_no_file_after_the_exit() {
     let _: i64 = other
         .query_row("SELECT count(*) FROM calls", [], |row| row.get(0))
         .unwrap();
-    let listing = crate::town::operator(&serving, "GET", "/admin/calls")
+    let listing = test_support::process_fixture::operator(&serving, "GET", "/admin/calls")
         .await
         .json();
     let sid = listing["calls"][0]["call_sid"].as_str().unwrap().to_owned();
-    crate::town::operator(&serving, "POST", &format!("/admin/calls/{sid}/hangup")).await;
+    test_support::process_fixture::operator(
+        &serving,
+        "POST",
+        &format!("/admin/calls/{sid}/hangup"),
+    )
+    .await;
     until("the call is over", SOON, async || {
-        crate::town::turned(&serving, 0).await == 0
+        test_support::process_fixture::turned(&serving, 0).await == 0
     })
     .await;
     serving.stop_within(SOON).await;

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use switchboard_kit::twilio::signature::sign;
 
-use crate::support::child::{Serving, switchboard};
-use crate::support::http::{Request, ring};
-use crate::support::phone::{Leg, connect_of, path_of, sid};
-use crate::support::{AUTH_TOKEN, MODEL_KEY, brief, cannot_run};
-use crate::town::{Folder, have_turns, operator};
-use crate::{talks, was_undisturbed};
+use super::{talks, was_undisturbed};
+use test_support::child::{Serving, switchboard};
+use test_support::http::{Request, ring};
+use test_support::phone::{Leg, connect_of, path_of, sid};
+use test_support::process_fixture::{Folder, have_turns, operator};
+use test_support::{AUTH_TOKEN, MODEL_KEY, brief, cannot_run};
 
 const QUESTIONS: usize = 8;
 

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::child::{Serving, serve_in};
-use crate::support::{MODEL_KEY, SOON, brief, cannot_run, until};
-use crate::town::{Folder, have_turns};
-use crate::{talks, was_undisturbed};
+use super::{talks, was_undisturbed};
+use test_support::child::{Serving, serve_in};
+use test_support::process_fixture::{Folder, have_turns};
+use test_support::{MODEL_KEY, SOON, brief, cannot_run, until};
 
 const QUESTIONS: usize = 6;
 

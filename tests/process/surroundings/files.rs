@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
-use crate::support::child::{Serving, serve_in};
-use crate::support::http::Request;
-use crate::support::process::processor_time;
-use crate::support::{ADMIN_TOKEN, MODEL_KEY, SOON, brief, environment, times};
-use crate::town::have_turns;
-use crate::{talks, was_undisturbed};
+use super::{talks, was_undisturbed};
+use test_support::child::{Serving, serve_in};
+use test_support::http::Request;
+use test_support::proc::processor_time;
+use test_support::process_fixture::have_turns;
+use test_support::{ADMIN_TOKEN, MODEL_KEY, SOON, brief, environment, times};
 
 const LIMIT: usize = 64;
 

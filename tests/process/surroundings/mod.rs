@@ -2,25 +2,18 @@
 //! that jump (F17), no more files (F18).
 //!
 //! What the machine does not let a test arrange is not run there, and says so.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // tests, where a panic is the report
 
 mod book;
 mod clocks;
 mod disk;
 mod files;
 mod store;
-#[path = "../support/mod.rs"]
-mod support;
-#[allow(dead_code)] // a part of it
-#[path = "../resume/town.rs"]
-mod town;
 
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Scripted, Step};
 use tokio::task::JoinHandle;
 
-use support::child::Serving;
-use support::{line_to, listen, say};
+use test_support::child::Serving;
+use test_support::{line_to, listen, say};
 
 /// A caller who asks and is answered so many times, with this pause before each question.
 fn talks(serving: &Serving, questions: usize, pause_ms: u64) -> JoinHandle<CallOutcome> {
@@ -50,5 +43,5 @@ fn was_undisturbed(outcome: &CallOutcome, questions: usize) {
 #[tokio::test]
 #[ignore = "release gate: the bars of all tests here"]
 async fn the_times_of_these_tests_are_kept() {
-    support::times::of_this_program().await;
+    test_support::times::of_these_tests(module_path!()).await;
 }

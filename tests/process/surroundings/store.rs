@@ -9,12 +9,12 @@ use rusqlite::Connection;
 use switchboard_kit::twilio::Step;
 use switchboard_kit::twilio::load::{LoadPlan, load};
 
-use crate::support::child::Serving;
-use crate::support::http::{Request, call_over, ring};
-use crate::support::phone::{closed_with, sid};
-use crate::support::{AGENT, MODEL_KEY, SOON, brief, caller, line_to, listen, say, times, until};
-use crate::town::{Folder, have_turns};
-use crate::{talks, was_undisturbed};
+use super::{talks, was_undisturbed};
+use test_support::child::Serving;
+use test_support::http::{Request, call_over, ring};
+use test_support::phone::{closed_with, sid};
+use test_support::process_fixture::{Folder, have_turns};
+use test_support::{AGENT, MODEL_KEY, SOON, brief, caller, line_to, listen, say, times, until};
 
 /// How long the store is away.
 const AWAY: Duration = Duration::from_secs(15);

@@ -7,12 +7,12 @@ use switchboard_kit::twilio::{CallEnd, Step};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::installed;
-use crate::proxy::{Kind, Proxy};
-use crate::support::child::{Serving, serve_in};
-use crate::support::http::Request;
-use crate::support::{MODEL_KEY, brief, caller, line_to, listen, until};
-use crate::town::Folder;
+use super::installed;
+use super::proxy::{Kind, Proxy};
+use test_support::child::{Serving, serve_in};
+use test_support::http::Request;
+use test_support::process_fixture::Folder;
+use test_support::{MODEL_KEY, brief, caller, line_to, listen, turns, until};
 
 /// Connections that are left half done.
 const CROWD: usize = 150;
@@ -29,6 +29,7 @@ fn open_files(process: u32) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_is_left_half_done_behind_a_proxy_is_bounded_and_given_up() {
+    let _turn = turns::of(100).await;
     let runs = installed().into_iter().map(half_done);
     for figures in futures_util::future::join_all(runs).await {
         println!("{figures}");

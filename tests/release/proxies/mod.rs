@@ -2,22 +2,14 @@
 //! restarts.
 //!
 //! Here they run for seconds, where they are installed; the release gate runs them for ten minutes and fails where one is
-//! missing: `cargo test --test proxies -- --ignored --nocapture` (Debian: `apt-get install haproxy nginx caddy`).
+//! missing: `cargo test --test release proxies -- --ignored --nocapture` (Debian: `apt-get install haproxy nginx caddy`).
 //! `SWITCHBOARD_PROXY_SECONDS` and `SWITCHBOARD_PROXY_CALLS` make it shorter or larger.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // tests, where a panic is the report
 
 mod crowd;
 mod proxy;
 mod restart;
 mod rolling;
 mod silence;
-#[path = "../support/mod.rs"]
-mod support;
-// The parts of it that are used here.
-#[allow(dead_code)]
-#[path = "../resume/town.rs"]
-mod town;
 
 use proxy::Kind;
 

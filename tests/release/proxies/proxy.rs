@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::http::Request;
-use crate::support::{SOON, until};
-use crate::town::{Folder, lasting_address};
+use test_support::http::Request;
+use test_support::process_fixture::{Folder, lasting_address};
+use test_support::{SOON, until};
 
 /// How long a proxy may take to end.
 const ENDS_WITHIN: Duration = Duration::from_secs(20);

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use switchboard_kit::twilio::{CallEnd, Line, Scripted, Step, StreamEnd};
 use tokio::task::JoinHandle;
 
-use crate::number;
-use crate::proxy::{Kind, Proxy};
-use crate::support::child::Serving;
-use crate::support::{
-    AGENT, MODEL_KEY, PUBLIC, SOON, brief, line_to, listen, say, unlimited, until,
+use super::number;
+use super::proxy::{Kind, Proxy};
+use test_support::child::Serving;
+use test_support::process_fixture::{Folder, Timed, at, lasting_address, percentile, turned};
+use test_support::{
+    AGENT, MODEL_KEY, PUBLIC, SOON, brief, line_to, listen, say, turns, unlimited, until,
 };
-use crate::town::{Folder, Timed, at, lasting_address, percentile, turned};
 
 /// A deadline that no call here reaches.
 const LONG: u64 = 60;
@@ -24,6 +24,7 @@ const SEEN: Duration = Duration::from_millis(1_500);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn d6_a_rolling_restart_behind_haproxy_drops_no_call() {
+    let _turn = turns::of(6).await;
     if Kind::Haproxy.is_installed() {
         // The long deadline takes a minute and is the release gate's.
         println!("{}", roll(SHORT, 6).await);
@@ -35,6 +36,7 @@ async fn d6_a_rolling_restart_behind_haproxy_drops_no_call() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 #[ignore = "release gate: 50 calls, and HAProxy must be installed"]
 async fn d6_a_rolling_restart_behind_haproxy_drops_none_of_fifty_calls() {
+    let _turn = turns::of(100).await;
     let calls = number("SWITCHBOARD_PROXY_CALLS", 50) as usize;
     println!("{}", roll(SHORT, calls).await);
     println!("{}", roll(LONG, calls).await);

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use switchboard_kit::twilio::{CallEnd, Scripted, Step, StreamEnd};
 
-use crate::proxy::{Kind, Proxy};
-use crate::support::child::Serving;
-use crate::support::{MODEL_KEY, brief, line_to, unlimited};
-use crate::town::{Folder, Timed};
-use crate::{installed, number};
+use super::proxy::{Kind, Proxy};
+use super::{installed, number};
+use test_support::child::Serving;
+use test_support::process_fixture::{Folder, Timed};
+use test_support::{MODEL_KEY, brief, line_to, turns, unlimited};
 
 /// The service itself ends a call after ten minutes without a turn.
 const LONGEST: u64 = 595;
@@ -22,6 +22,7 @@ const AGENT: &str = "[agents.spa]\ninstructions = \"You wait.\"\ngreeting = { mo
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn d7_a_silent_socket_stays_open_and_a_reload_is_not_its_end() {
+    let _turn = turns::of(15).await;
     let runs = installed().into_iter().map(|kind| silent(kind, 10, 5));
     for figures in futures_util::future::join_all(runs).await {
         println!("{figures}");
@@ -31,6 +32,7 @@ async fn d7_a_silent_socket_stays_open_and_a_reload_is_not_its_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 #[ignore = "release gate: ten minutes, and every proxy must be installed"]
 async fn d7_no_proxy_closes_a_socket_that_is_silent_for_ten_minutes() {
+    let _turn = turns::of(30).await;
     let seconds = number("SWITCHBOARD_PROXY_SECONDS", LONGEST).min(LONGEST);
     let calls = number("SWITCHBOARD_PROXY_CALLS", 10) as usize;
     let runs = Kind::ALL.map(|kind| silent(kind, seconds, calls));

@@ -6,29 +6,29 @@ use std::time::Instant;
 use switchboard_kit::chaos::{Chaos, Passage};
 use switchboard_kit::realtime::Running;
 
-use crate::entrance::Entrance;
-use crate::plan::{Fault, Planned};
-use crate::process::Processes;
+use super::front_proxy::FrontProxy;
+use super::plan::{Fault, Planned};
+use super::process::Processes;
 
 /// What can be broken.
-pub(crate) struct Street<'a> {
+pub(crate) struct Breakable<'a> {
     pub(crate) model: &'a Running,
     pub(crate) to_model: &'a Chaos,
     pub(crate) to_service: &'a Chaos,
-    pub(crate) entrance: &'a Entrance,
+    pub(crate) front_proxy: &'a FrontProxy,
 }
 
 /// Breaks what the plan says, when it says so; counts what struck somebody.
 pub(crate) async fn break_all(
     plan: &[Planned],
-    street: &Street<'_>,
+    parts: &Breakable<'_>,
     processes: &mut Processes,
     began: Instant,
 ) -> BTreeMap<String, usize> {
     let mut struck = BTreeMap::new();
     for planned in plan {
         tokio::time::sleep_until((began + planned.at).into()).await;
-        if break_one(planned, street, processes).await {
+        if break_one(planned, parts, processes).await {
             *struck.entry(name_of(&planned.fault)).or_default() += 1;
         }
     }
@@ -75,11 +75,11 @@ fn passage(chaos: &Chaos, whom: usize) -> Option<Passage> {
     newest.get(whom % newest.len().max(1)).cloned()
 }
 
-async fn break_one(planned: &Planned, street: &Street<'_>, processes: &mut Processes) -> bool {
+async fn break_one(planned: &Planned, parts: &Breakable<'_>, processes: &mut Processes) -> bool {
     let whom = planned.whom;
     match &planned.fault {
         Fault::Model(fault) => {
-            let sessions = street.model.sessions();
+            let sessions = parts.model.sessions();
             let open: Vec<_> = sessions
                 .iter()
                 .filter(|session| session.ended().is_none())
@@ -87,17 +87,17 @@ async fn break_one(planned: &Planned, street: &Street<'_>, processes: &mut Proce
             let Some(session) = open.get(whom % open.len().max(1)) else {
                 return false;
             };
-            street.model.faults().nth(session.number(), fault.clone());
+            parts.model.faults().nth(session.number(), fault.clone());
             true
         }
         Fault::NextModel(fault) => {
-            street.model.faults().next(fault.clone());
+            parts.model.faults().next(fault.clone());
             true
         }
         Fault::ModelWeather(weather) | Fault::PhoneWeather(weather) => {
             let chaos = match planned.fault {
-                Fault::ModelWeather(_) => street.to_model,
-                _ => street.to_service,
+                Fault::ModelWeather(_) => parts.to_model,
+                _ => parts.to_service,
             };
             let passage = passage(chaos, whom);
             passage
@@ -107,8 +107,8 @@ async fn break_one(planned: &Planned, street: &Street<'_>, processes: &mut Proce
         }
         Fault::ModelCut(cut) | Fault::PhoneCut(cut) => {
             let chaos = match planned.fault {
-                Fault::ModelCut(_) => street.to_model,
-                _ => street.to_service,
+                Fault::ModelCut(_) => parts.to_model,
+                _ => parts.to_service,
             };
             let passage = passage(chaos, whom);
             passage
@@ -145,7 +145,7 @@ async fn break_one(planned: &Planned, street: &Street<'_>, processes: &mut Proce
             answer.is_some_and(|answer| answer.status == 202)
         }
         Fault::Process(fault) => {
-            processes.strike(*fault, street.entrance).await;
+            processes.strike(*fault, parts.front_proxy).await;
             true
         }
     }

@@ -21,7 +21,7 @@ const PATIENCE_MS: u64 = 90_000;
 const CLIPS: [&str; 5] = ["hello", "yes", "name", "thanks", "interrupt"];
 
 /// A caller who may hang up at any time, and who remembers when their own line failed.
-struct Guest {
+struct RandomCaller {
     steps: Scripted,
     leaves_at_ms: Option<u64>,
     deaf: Arc<Mutex<Vec<u64>>>,
@@ -29,7 +29,7 @@ struct Guest {
     leave: Arc<AtomicBool>,
 }
 
-impl Caller for Guest {
+impl Caller for RandomCaller {
     fn frame(
         &mut self,
         now_ms: u64,
@@ -116,14 +116,14 @@ pub(crate) async fn call(mut line: Line, seed: u64, number: u64, leave: Arc<Atom
     let mut dice = Rng::with_seed(seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     line.from = format!("+1555{number:07}");
     let deaf = Arc::new(Mutex::new(Vec::new()));
-    let guest = Guest {
+    let caller = RandomCaller {
         steps: Scripted::new(steps(&mut dice), PATIENCE_MS),
         leaves_at_ms: (dice.u8(0..5) == 0).then(|| dice.u64(300..30_000)),
         deaf: deaf.clone(),
         leave,
     };
     let began = Instant::now();
-    let outcome = line.call(guest).await;
+    let outcome = line.call(caller).await;
     let deaf = deaf.lock().unwrap().clone();
     Over {
         number,

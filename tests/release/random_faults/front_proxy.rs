@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// How long a guest is held while no process listens.
+/// How long a client is held while no process listens.
 const HELD: Duration = Duration::from_secs(5);
 
 /// Audio on one media stream.
@@ -32,15 +32,15 @@ struct Target {
     address: SocketAddr,
 }
 
-/// The entrance; ends with the test.
-pub(crate) struct Entrance {
+/// The proxy; ends with the test.
+pub(crate) struct FrontProxy {
     pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
 }
 
 struct Shared {
     target: watch::Sender<Option<Target>>,
-    /// Whether guests wait while there is no target.
+    /// Whether clients wait while there is no target.
     holds: Mutex<bool>,
     /// Processes to which no connection is left open.
     cut: watch::Sender<u32>,
@@ -48,7 +48,7 @@ struct Shared {
     trouble: Mutex<Vec<String>>,
 }
 
-impl Entrance {
+impl FrontProxy {
     pub(crate) async fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -61,22 +61,22 @@ impl Entrance {
         });
         let kept = shared.clone();
         tokio::spawn(async move {
-            while let Ok((guest, _)) = listener.accept().await {
+            while let Ok((client, _)) = listener.accept().await {
                 let shared = kept.clone();
-                tokio::spawn(async move { shared.lead(guest).await });
+                tokio::spawn(async move { shared.lead(client).await });
             }
         });
         Self { address, shared }
     }
 
-    /// From now on guests are led to this process.
+    /// From now on clients are led to this process.
     pub(crate) fn leads_to(&self, process: u32, address: SocketAddr) {
         self.shared
             .target
             .send_replace(Some(Target { process, address }));
     }
 
-    /// There is no process for a while: guests are held, or find nobody.
+    /// There is no process for a while: clients are held, or find nobody.
     pub(crate) fn leads_nowhere(&self, holds: bool) {
         *self.shared.holds.lock().unwrap() = holds;
         self.shared.target.send_replace(None);
@@ -116,14 +116,14 @@ impl Entrance {
 }
 
 impl Shared {
-    async fn room(&self) -> Option<(Target, TcpStream)> {
+    async fn process(&self) -> Option<(Target, TcpStream)> {
         let began = Instant::now();
         loop {
             let target = *self.target.borrow();
             if let Some(target) = target
-                && let Ok(room) = TcpStream::connect(target.address).await
+                && let Ok(process) = TcpStream::connect(target.address).await
             {
-                return Some((target, room));
+                return Some((target, process));
             }
             let holds = *self.holds.lock().unwrap();
             if !holds || began.elapsed() > HELD {
@@ -133,34 +133,34 @@ impl Shared {
         }
     }
 
-    async fn lead(&self, mut guest: TcpStream) {
-        let _ = guest.set_nodelay(true);
-        let Some((target, mut room)) = self.room().await else {
+    async fn lead(&self, mut client: TcpStream) {
+        let _ = client.set_nodelay(true);
+        let Some((target, mut process)) = self.process().await else {
             return;
         };
-        let _ = room.set_nodelay(true);
-        let (mut from_guest, mut to_guest) = guest.split();
-        let (mut from_room, mut to_room) = room.split();
+        let _ = process.set_nodelay(true);
+        let (mut from_client, mut to_client) = client.split();
+        let (mut from_process, mut to_process) = process.split();
         let has_left = AtomicBool::new(false);
         let up = async {
-            let _ = tokio::io::copy(&mut from_guest, &mut to_room).await;
+            let _ = tokio::io::copy(&mut from_client, &mut to_process).await;
             has_left.store(true, Ordering::Relaxed);
-            let _ = to_room.shutdown().await;
+            let _ = to_process.shutdown().await;
         };
         let down = async {
             let mut ear = Ear::default();
             let mut chunk = vec![0; 16 * 1024];
-            while let Ok(count @ 1..) = from_room.read(&mut chunk).await {
+            while let Ok(count @ 1..) = from_process.read(&mut chunk).await {
                 let stream = ear.media_stream(&chunk[..count]);
                 // What is said into a line that is gone, nobody hears.
-                if to_guest.write_all(&chunk[..count]).await.is_err() {
+                if to_client.write_all(&chunk[..count]).await.is_err() {
                     break;
                 }
                 if let (Some(stream), false) = (stream, has_left.load(Ordering::Relaxed)) {
                     self.note(stream, target.process);
                 }
             }
-            let _ = to_guest.shutdown().await;
+            let _ = to_client.shutdown().await;
         };
         let mut cut = self.cut.subscribe();
         let is_cut = async {

@@ -14,8 +14,8 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::support::child::run;
-use crate::support::tool_server::{Asked, read};
+use test_support::child::run;
+use test_support::tool_server::{Asked, read};
 
 #[derive(Default)]
 struct Books {
@@ -31,20 +31,20 @@ struct Books {
 }
 
 /// The server; ends with the test.
-pub(crate) struct Clerk {
+pub(crate) struct OrderServer {
     pub(crate) address: SocketAddr,
     books: Arc<Mutex<Books>>,
     task: JoinHandle<()>,
 }
 
-impl Drop for Clerk {
+impl Drop for OrderServer {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 /// What goes wrong with one request.
-enum Slip {
+enum Misbehaviour {
     None,
     /// Not done, and said so.
     Refuses,
@@ -56,7 +56,7 @@ enum Slip {
     Hangs,
 }
 
-impl Clerk {
+impl OrderServer {
     pub(crate) async fn open(seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -96,18 +96,18 @@ impl Clerk {
 }
 
 impl Books {
-    fn take(&mut self, asked: &Asked) -> (Slip, Value) {
+    fn take(&mut self, asked: &Asked) -> (Misbehaviour, Value) {
         self.asked += 1;
-        let slip = match self.dice.u8(0..20) {
-            0 => Slip::Refuses,
-            1 | 2 => Slip::Slow(self.dice.u64(500..2_500)),
-            3 => Slip::Mute,
-            4 => Slip::Hangs,
-            _ => Slip::None,
+        let misbehaves = match self.dice.u8(0..20) {
+            0 => Misbehaviour::Refuses,
+            1 | 2 => Misbehaviour::Slow(self.dice.u64(500..2_500)),
+            3 => Misbehaviour::Mute,
+            4 => Misbehaviour::Hangs,
+            _ => Misbehaviour::None,
         };
-        self.failed += u64::from(!matches!(slip, Slip::None));
-        if matches!(slip, Slip::Refuses) {
-            return (slip, Value::Null);
+        self.failed += u64::from(!matches!(misbehaves, Misbehaviour::None));
+        if matches!(misbehaves, Misbehaviour::Refuses) {
+            return (misbehaves, Value::Null);
         }
         let number = asked.json()["arguments"]["number"].as_u64();
         match (asked.path.as_str(), number) {
@@ -119,10 +119,10 @@ impl Books {
             }
             _ => {
                 self.numbers += 1;
-                return (slip, json!({"number": self.numbers}));
+                return (misbehaves, json!({"number": self.numbers}));
             }
         }
-        (slip, json!({"done": number}))
+        (misbehaves, json!({"done": number}))
     }
 }
 
@@ -130,16 +130,16 @@ async fn serve(mut socket: TcpStream, books: Arc<Mutex<Books>>) {
     let Some(asked) = read(&mut socket).await else {
         return;
     };
-    let (slip, body) = books.lock().unwrap().take(&asked);
-    let status = match slip {
-        Slip::None => 200,
-        Slip::Refuses => 500,
-        Slip::Slow(ms) => {
+    let (misbehaves, body) = books.lock().unwrap().take(&asked);
+    let status = match misbehaves {
+        Misbehaviour::None => 200,
+        Misbehaviour::Refuses => 500,
+        Misbehaviour::Slow(ms) => {
             tokio::time::sleep(Duration::from_millis(ms)).await;
             200
         }
-        Slip::Mute => return,
-        Slip::Hangs => {
+        Misbehaviour::Mute => return,
+        Misbehaviour::Hangs => {
             // Longer than anybody waits.
             tokio::time::sleep(Duration::from_secs(30)).await;
             return;

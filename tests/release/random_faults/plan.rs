@@ -36,7 +36,7 @@ pub(crate) enum Fault {
 /// What happens to the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProcessFault {
-    /// SIGKILL and another start; meanwhile the door holds guests, or nobody answers.
+    /// SIGKILL and another start; meanwhile the front proxy holds clients, or nobody answers.
     Kill { held: bool },
     /// SIGTERM, and another start when it has left.
     Restart,

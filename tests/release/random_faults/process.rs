@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::entrance::Entrance;
-use crate::plan::ProcessFault;
-use crate::support::child::Serving;
-use crate::support::http::{Reply, Request, Scrape};
-use crate::support::{ADMIN_TOKEN, SOON};
-use crate::town::{Folder, operator};
+use super::front_proxy::FrontProxy;
+use super::plan::ProcessFault;
+use test_support::child::Serving;
+use test_support::http::{Reply, Request, Scrape};
+use test_support::process_fixture::{Folder, operator};
+use test_support::{ADMIN_TOKEN, SOON};
 
 /// Seconds a process waits for its calls before it hands them over.
 const DRAIN: u64 = 1;
@@ -32,13 +32,13 @@ tool_filler = { mode = "none" }
 [tools.take_number]
 kind = "http"
 description = "Takes a number."
-url = "http://CLERK/number"
+url = "http://ORDER_SERVER/number"
 allow_private = true
 timeout_ms = 2000
 [tools.charge]
 kind = "http"
 description = "Makes an order."
-url = "http://CLERK/charge"
+url = "http://ORDER_SERVER/charge"
 effects = true
 allow_private = true
 timeout_ms = 2000
@@ -46,7 +46,7 @@ parameters = { type = "object", properties = { number = { type = "integer" } }, 
 [tools.note]
 kind = "http"
 description = "Makes a note."
-url = "http://CLERK/note"
+url = "http://ORDER_SERVER/note"
 effects = true
 idempotent = true
 allow_private = true
@@ -68,7 +68,7 @@ pub(crate) struct Processes {
     pub(crate) folder: Folder,
     pub(crate) variables: BTreeMap<String, String>,
     config: PathBuf,
-    clerk: String,
+    order_server: String,
     pub(crate) present: Serving,
     number: u32,
     pub(crate) past: Vec<Past>,
@@ -95,23 +95,23 @@ impl Stop {
 }
 
 impl Processes {
-    pub(crate) async fn start(entrance: &Entrance, model: &str, clerk: &str) -> Self {
+    pub(crate) async fn start(front_proxy: &FrontProxy, model: &str, order_server: &str) -> Self {
         let folder = Folder::new();
         let config = folder.0.join("switchboard.toml");
-        std::fs::write(&config, CONFIG.replace("CLERK", clerk)).unwrap();
+        std::fs::write(&config, CONFIG.replace("ORDER_SERVER", order_server)).unwrap();
         let more = [
             ("SWITCHBOARD_CONFIG", config.display().to_string()),
             ("SWITCHBOARD_DRAIN_SECONDS", DRAIN.to_string()),
         ];
         let variables = folder.variables(model, &more);
         let present = Serving::start(&variables).await;
-        entrance.leads_to(1, present.public);
+        front_proxy.leads_to(1, present.public);
         let idle_files = files_at_rest(&present).await;
         Self {
             folder,
             variables,
             config,
-            clerk: clerk.to_owned(),
+            order_server: order_server.to_owned(),
             present,
             number: 1,
             past: Vec::new(),
@@ -143,10 +143,10 @@ impl Processes {
         }
     }
 
-    async fn next(&mut self, entrance: &Entrance) -> Serving {
+    async fn next(&mut self, front_proxy: &FrontProxy) -> Serving {
         let next = Serving::start(&self.variables).await;
         self.number += 1;
-        entrance.leads_to(self.number, next.public);
+        front_proxy.leads_to(self.number, next.public);
         std::mem::replace(&mut self.present, next)
     }
 
@@ -159,14 +159,14 @@ impl Processes {
         });
     }
 
-    pub(crate) async fn strike(&mut self, fault: ProcessFault, entrance: &Entrance) {
+    pub(crate) async fn strike(&mut self, fault: ProcessFault, front_proxy: &FrontProxy) {
         match fault {
             ProcessFault::Kill { held } => {
-                entrance.leads_nowhere(held);
+                front_proxy.leads_nowhere(held);
                 let began = Instant::now();
                 self.present.signal("KILL");
                 self.present.ended(SOON).await;
-                let old = self.next(entrance).await;
+                let old = self.next(front_proxy).await;
                 self.longest_gap = self.longest_gap.max(began.elapsed());
                 self.past.push(Past {
                     lines: old.lines(),
@@ -178,7 +178,7 @@ impl Processes {
                 let (code, _) = self.present.ended(SOON).await;
                 assert_eq!(code, 0, "a process that was asked to leave");
                 let began = Instant::now();
-                let old = self.next(entrance).await;
+                let old = self.next(front_proxy).await;
                 self.longest_gap = self.longest_gap.max(began.elapsed());
                 self.past.push(Past {
                     lines: old.lines(),
@@ -186,7 +186,7 @@ impl Processes {
                 });
             }
             ProcessFault::Roll => {
-                let old = self.next(entrance).await;
+                let old = self.next(front_proxy).await;
                 old.signal("TERM");
                 self.leave(old).await;
             }
@@ -203,8 +203,8 @@ impl Processes {
             ProcessFault::Sleeper { ms } => {
                 self.present.signal("STOP");
                 let number = self.number;
-                let old = self.next(entrance).await;
-                entrance.cut_off(number);
+                let old = self.next(front_proxy).await;
+                front_proxy.cut_off(number);
                 tokio::time::sleep(Duration::from_millis(ms)).await;
                 old.signal("CONT");
                 tokio::time::sleep(Duration::from_millis(1_500)).await;
@@ -212,7 +212,7 @@ impl Processes {
                 self.leave(old).await;
             }
             ProcessFault::Reload { good } => {
-                let mut config = CONFIG.replace("CLERK", &self.clerk);
+                let mut config = CONFIG.replace("ORDER_SERVER", &self.order_server);
                 if !good {
                     config.push_str("[agents.spa.nonsense\n");
                 }
@@ -220,7 +220,11 @@ impl Processes {
                 self.present.signal("HUP");
                 tokio::time::sleep(Duration::from_millis(500)).await;
                 // Another start needs a file that is good.
-                std::fs::write(&self.config, CONFIG.replace("CLERK", &self.clerk)).unwrap();
+                std::fs::write(
+                    &self.config,
+                    CONFIG.replace("ORDER_SERVER", &self.order_server),
+                )
+                .unwrap();
             }
         }
     }

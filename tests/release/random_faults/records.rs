@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use switchboard_kit::twilio::CallOutcome;
 
-use crate::process::Past;
+use super::process::Past;
 
 /// Ends of an owner after which another one goes on with the call.
 const GOES_ON: [&str; 7] = [

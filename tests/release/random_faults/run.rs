@@ -11,16 +11,16 @@ use switchboard_kit::twilio::{CallOutcome, DialAnswer, Line, Pace};
 use tokio::sync::mpsc;
 use url::Url;
 
-use crate::breaking::{Street, break_all};
-use crate::clerk::{Clerk, book_of, booked_once};
-use crate::entrance::Entrance;
-use crate::guests::{self, Over};
-use crate::plan::plan;
-use crate::process::{Processes, Stops};
-use crate::records;
-use crate::silence::{self, BAR_MS, Silence, Silences};
-use crate::support::{MODEL_KEY, PUBLIC, SOON, line_to, times, tone};
-use crate::town::{percentile, standing_document};
+use super::breaking::{Breakable, break_all};
+use super::callers::{self, Over};
+use super::front_proxy::FrontProxy;
+use super::order_server::{OrderServer, book_of, booked_once};
+use super::plan::plan;
+use super::process::{Processes, Stops};
+use super::records;
+use super::silence::{self, BAR_MS, Silence, Silences};
+use test_support::process_fixture::{percentile, standing_document};
+use test_support::{MODEL_KEY, PUBLIC, SOON, line_to, times, tone};
 
 /// How long calls may go on when no more come.
 const LAST_ROUND: Duration = Duration::from_secs(8);
@@ -101,7 +101,7 @@ fn callers(
             tokio::time::sleep(Duration::from_millis(place as u64 * 40)).await;
             while !closed.doors.load(Ordering::Relaxed) {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                let over = guests::call(line.clone(), seed, number, closed.leave.clone()).await;
+                let over = callers::call(line.clone(), seed, number, closed.leave.clone()).await;
                 if tell.send(over).is_err() {
                     return;
                 }
@@ -122,7 +122,7 @@ struct Found {
 }
 
 impl Found {
-    fn look_at(&mut self, over: Over, stops: &Stops, entrance: &Entrance) {
+    fn look_at(&mut self, over: Over, stops: &Stops, front_proxy: &FrontProxy) {
         let since = |at: Instant| at.saturating_duration_since(over.began).as_millis() as u64;
         let stops = stops.lock().unwrap();
         let stopped: Vec<_> = stops
@@ -153,7 +153,7 @@ impl Found {
         if over.is_stuck() {
             trouble.push(format!("{}: {:?}", over.outcome.call_sid, over.outcome.end));
         }
-        trouble.extend(entrance.one_spoke_at_a_time(&over.outcome).err());
+        trouble.extend(front_proxy.one_spoke_at_a_time(&over.outcome).err());
         if !trouble.is_empty() {
             let story = story(&over, silence);
             println!("{trouble:?}\n{story}");
@@ -213,12 +213,13 @@ pub(crate) async fn run(seed: u64, at_once: usize, length: Duration) {
     let model = model().start().await.unwrap();
     let to_model = Chaos::start(seed).await.unwrap();
     to_model.aim(model.addr());
-    let entrance = Entrance::open().await;
+    let front_proxy = FrontProxy::open().await;
     let to_service = Chaos::start(seed + 1).await.unwrap();
-    to_service.aim(entrance.address);
-    let clerk = Clerk::open(seed).await;
+    to_service.aim(front_proxy.address);
+    let order_server = OrderServer::open(seed).await;
     let url = format!("ws://{}/v1/realtime", to_model.address());
-    let mut processes = Processes::start(&entrance, &url, &clerk.address.to_string()).await;
+    let mut processes =
+        Processes::start(&front_proxy, &url, &order_server.address.to_string()).await;
     let standby = standing_document(STANDBY).await;
     let mut line = line_to(to_service.address());
     line.pace = Pace {
@@ -233,15 +234,15 @@ pub(crate) async fn run(seed: u64, at_once: usize, length: Duration) {
     let mut overs = callers(&line, seed, at_once, &closed);
     let began = Instant::now();
     let plan = plan(seed, at_once, length);
-    let street = Street {
+    let parts = Breakable {
         model: &model,
         to_model: &to_model,
         to_service: &to_service,
-        entrance: &entrance,
+        front_proxy: &front_proxy,
     };
     let stops = processes.stops.clone();
     let breaking = async {
-        let struck = break_all(&plan, &street, &mut processes, began).await;
+        let struck = break_all(&plan, &parts, &mut processes, began).await;
         tokio::time::sleep_until((began + length).into()).await;
         closed.doors.store(true, Ordering::Relaxed);
         tokio::time::sleep(LAST_ROUND).await;
@@ -251,13 +252,13 @@ pub(crate) async fn run(seed: u64, at_once: usize, length: Duration) {
     let mut found = Found::default();
     let looking = async {
         while let Some(over) = overs.recv().await {
-            found.look_at(over, &stops, &entrance);
+            found.look_at(over, &stops, &front_proxy);
         }
     };
     let (struck, ()) = tokio::join!(breaking, looking);
 
     let mut trouble = std::mem::take(&mut found.trouble);
-    trouble.extend(entrance.trouble());
+    trouble.extend(front_proxy.trouble());
     // What lies in a black hole stays open at the model until the network says so.
     drop(to_model);
     trouble.extend(model_is_free(&model).await.err());
@@ -269,11 +270,11 @@ pub(crate) async fn run(seed: u64, at_once: usize, length: Duration) {
         .await
         .unwrap();
     assert!(book_of(&folder));
-    let clerk = clerk.once();
+    let order_server = order_server.once();
     // The folder goes with it.
     let (past, left) = processes.nothing_is_left().await;
     trouble.extend(left);
-    trouble.extend(clerk.as_ref().err().cloned());
+    trouble.extend(order_server.as_ref().err().cloned());
     trouble.extend(booked.as_ref().err().cloned());
     let records = records::read(&past, &found.calls);
     trouble.extend(records.trouble.iter().cloned());
@@ -298,7 +299,7 @@ pub(crate) async fn run(seed: u64, at_once: usize, length: Duration) {
         "I1 one record each; {} whose callback met no process; {} whose owner left before the store had agreed",
         records.unreported, records.unconfirmed
     );
-    println!("I3 {clerk:?}; {booked:?} appointments");
+    println!("I3 {order_server:?}; {booked:?} appointments");
     let over = silences.iter().filter(|ms| **ms > BAR_MS).count();
     println!(
         "I5 {over} calls whose line broke or whose process was stopped while they waited heard nothing for longer than {BAR_MS} ms"

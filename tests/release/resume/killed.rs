@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use switchboard_kit::twilio::{CallEnd, Pace, Step, StreamEnd};
 use url::Url;
 
-use crate::support::child::Serving;
-use crate::support::{MODEL_KEY, SOON, brief_with, line_to, listen, say, times, tone};
-use crate::town::{
+use test_support::child::Serving;
+use test_support::process_fixture::{
     Folder, Timed, at, have_turns, lasting_address, metrics, percentile, standing_document,
 };
+use test_support::{MODEL_KEY, SOON, brief_with, line_to, listen, say, times, tone, turns};
 
 /// The number's fallback URL, kept where it is always reachable: while no process listens, Twilio waits a second and
 /// asks again. Without it Twilio ends a call whose `action` request fails (error 11200).
@@ -21,6 +21,7 @@ const GOING_ON_MS: u64 = 4_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_killed_process_ends_no_call() {
+    let _turn = turns::of(20).await;
     println!("{}", kill_with(20).await);
 }
 
@@ -28,6 +29,7 @@ async fn a_killed_process_ends_no_call() {
 #[ignore = "release gate: 100 calls"]
 async fn a_killed_process_ends_none_of_a_hundred_calls() {
     let _gate = times::release_gate().await;
+    let _alone = turns::alone().await;
     println!("{}", kill_with(100).await);
 }
 

@@ -1,4 +1,4 @@
-//! The front door of a fleet: each new connection goes, in turn, to an instance that is ready; one that comes while
+//! The load balancer of a fleet: each new connection goes, in turn, to an instance that is ready; one that comes while
 //! none is waits, as behind the proxy that ships with the service.
 
 use std::net::SocketAddr;
@@ -16,47 +16,47 @@ const ASK_EVERY: Duration = Duration::from_millis(20);
 /// How long a connection waits for an instance.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(crate) struct Door {
+pub(crate) struct LoadBalancer {
     pub(crate) address: SocketAddr,
-    rooms: Arc<Rooms>,
+    backends: Arc<Backends>,
 }
 
 #[derive(Default)]
-struct Rooms {
+struct Backends {
     instances: Mutex<Vec<SocketAddr>>,
     next: AtomicUsize,
 }
 
-impl Door {
+impl LoadBalancer {
     pub(crate) async fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let rooms = Arc::new(Rooms::default());
-        let shared = rooms.clone();
+        let backends = Arc::new(Backends::default());
+        let shared = backends.clone();
         tokio::spawn(async move {
-            while let Ok((guest, _)) = listener.accept().await {
-                let rooms = shared.clone();
-                tokio::spawn(async move { rooms.lead(guest).await });
+            while let Ok((client, _)) = listener.accept().await {
+                let backends = shared.clone();
+                tokio::spawn(async move { backends.lead(client).await });
             }
         });
-        Self { address, rooms }
+        Self { address, backends }
     }
 
-    /// The instances behind the door.
+    /// The instances behind it.
     pub(crate) fn leads_to(&self, instances: &[SocketAddr]) {
-        *self.rooms.instances.lock().unwrap() = instances.to_vec();
+        *self.backends.instances.lock().unwrap() = instances.to_vec();
     }
 }
 
-impl Rooms {
-    async fn lead(&self, mut guest: TcpStream) {
-        let _ = guest.set_nodelay(true);
-        let Ok(Some(mut room)) = timeout(PATIENCE, self.ready()).await else {
+impl Backends {
+    async fn lead(&self, mut client: TcpStream) {
+        let _ = client.set_nodelay(true);
+        let Ok(Some(mut backend)) = timeout(PATIENCE, self.ready()).await else {
             return;
         };
-        let _ = room.set_nodelay(true);
+        let _ = backend.set_nodelay(true);
         // When either side ends, both do.
-        let _ = copy_bidirectional(&mut guest, &mut room).await;
+        let _ = copy_bidirectional(&mut client, &mut backend).await;
     }
 
     /// A connection to the next instance that says it is ready.
@@ -67,9 +67,9 @@ impl Rooms {
                 let turn = self.next.fetch_add(1, Ordering::Relaxed);
                 let instance = *instances.get(turn % instances.len())?;
                 if is_ready(instance).await
-                    && let Ok(room) = TcpStream::connect(instance).await
+                    && let Ok(backend) = TcpStream::connect(instance).await
                 {
-                    return Some(room);
+                    return Some(backend);
                 }
             }
             sleep(ASK_EVERY).await;

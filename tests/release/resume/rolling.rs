@@ -1,20 +1,23 @@
-//! Two instances behind one door, restarted one after the other under calls.
+//! Two instances behind one load balancer, restarted one after the other under calls.
 
 use std::time::{Duration, Instant};
 
 use switchboard_kit::twilio::{CallEnd, Scripted, Step, StreamEnd};
 
-use crate::door::Door;
-use crate::support::child::Serving;
-use crate::support::phone::closed_with;
-use crate::support::{MODEL_KEY, SOON, brief, line_to, listen, say, times, until};
-use crate::town::{Folder, Timed, at, lasting_address, metrics, percentile, turned};
+use super::load_balancer::LoadBalancer;
+use test_support::child::Serving;
+use test_support::phone::closed_with;
+use test_support::process_fixture::{
+    Folder, Timed, at, lasting_address, metrics, percentile, turned,
+};
+use test_support::{MODEL_KEY, SOON, brief, line_to, listen, say, times, turns, until};
 
 /// Seconds an instance waits for its calls before it hands them over: shorter than any call here.
 const DRAIN: u64 = 1;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_rolling_restart_drops_no_call() {
+    let _turn = turns::of(10).await;
     println!("{}", roll_under(10).await);
 }
 
@@ -22,6 +25,7 @@ async fn a_rolling_restart_drops_no_call() {
 #[ignore = "release gate: 50 calls"]
 async fn a_rolling_restart_drops_none_of_fifty_calls() {
     let _gate = times::release_gate().await;
+    let _alone = turns::alone().await;
     println!("{}", roll_under(50).await);
 }
 
@@ -33,9 +37,9 @@ async fn roll_under(calls: usize) -> String {
     let variables = folder.variables(&model.url(), &drain);
     let mut a = Serving::start(&at(variables.clone(), lasting_address())).await;
     let mut b = Serving::start(&at(variables.clone(), lasting_address())).await;
-    let door = Door::open().await;
-    door.leads_to(&[a.public, b.public]);
-    let line = line_to(door.address);
+    let balancer = LoadBalancer::open().await;
+    balancer.leads_to(&[a.public, b.public]);
+    let line = line_to(balancer.address);
     let running: Vec<_> = (0..calls)
         .map(|_| {
             let line = line.clone();

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use switchboard_kit::realtime::Running;
 use switchboard_kit::twilio::signature::sign;
 
-use crate::support::child::Serving;
-use crate::support::http::{Request, ring};
-use crate::support::phone::{Leg, connect_of, path_of, sid};
-use crate::support::{AUTH_TOKEN, MODEL_KEY, brief, brief_with, times, tone, until};
-use crate::support::{SOON, http::Reply};
-use crate::town::{Folder, metrics, operator, percentile};
+use test_support::child::Serving;
+use test_support::http::{Request, ring};
+use test_support::phone::{Leg, connect_of, path_of, sid};
+use test_support::process_fixture::{Folder, metrics, operator, percentile};
+use test_support::{AUTH_TOKEN, MODEL_KEY, brief, brief_with, times, tone, turns, until};
+use test_support::{SOON, http::Reply};
 
 /// Two of one data directory, and the model of both.
 async fn two_processes() -> (Folder, Running, Serving, Serving) {
@@ -83,6 +83,7 @@ async fn on_message(leg: &mut Leg, message: &Value, heard: &mut Heard, acknowled
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_process_that_wakes_up_late_yields_to_the_one_that_took_over() {
+    let _turn = turns::of(10).await;
     println!("{}", taken_over(10).await);
 }
 
@@ -90,6 +91,7 @@ async fn a_process_that_wakes_up_late_yields_to_the_one_that_took_over() {
 #[ignore = "release gate: 100 calls"]
 async fn a_process_that_wakes_up_late_yields_a_hundred_calls() {
     let _gate = times::release_gate().await;
+    let _alone = turns::alone().await;
     println!("{}", taken_over(100).await);
 }
 
@@ -177,6 +179,7 @@ async fn taken_over(calls: usize) -> String {
 
 #[tokio::test]
 async fn a_ticket_opens_one_socket_at_whichever_process() {
+    let _turn = turns::of(1).await;
     let (_folder, model, one, other) = two_processes().await;
     let call = sid("CA");
     let reply = ask(&one, "/incoming-call", &call).await;
@@ -206,6 +209,7 @@ async fn a_ticket_opens_one_socket_at_whichever_process() {
 
 #[tokio::test]
 async fn an_outbound_call_is_one_at_whichever_process_goes_on_with_it() {
+    let _turn = turns::of(1).await;
     let (_folder, _model, one, other) = two_processes().await;
     let call = sid("CA");
     let mut fields = ring(&call, "+15550142");
@@ -225,6 +229,7 @@ async fn an_outbound_call_is_one_at_whichever_process_goes_on_with_it() {
 
 #[tokio::test]
 async fn a_ticket_that_was_used_here_opens_nothing_elsewhere() {
+    let _turn = turns::of(1).await;
     let (_folder, model, one, other) = two_processes().await;
     let call = sid("CA");
     let reply = ask(&one, "/incoming-call", &call).await;
@@ -241,6 +246,7 @@ async fn a_ticket_that_was_used_here_opens_nothing_elsewhere() {
 
 #[tokio::test]
 async fn a_call_that_ended_for_good_is_not_gone_on_with_anywhere() {
+    let _turn = turns::of(1).await;
     let (_folder, _model, one, other) = two_processes().await;
     let call = sid("CA");
     let mut leg = begun(&one, "/incoming-call", &call).await;

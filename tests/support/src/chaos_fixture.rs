@@ -1,4 +1,4 @@
-//! A service whose model lies behind bad weather, and neighbours who must not notice any of it.
+//! A service whose model lies behind a proxy that breaks things, and neighbours who must not notice any of it.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use switchboard_kit::chaos::Chaos;
 use switchboard_kit::realtime::Realtime;
 use switchboard_kit::twilio::load::{LoadPlan, LoadReport, load};
 use switchboard_kit::twilio::{CallOutcome, Line, StreamEnd};
-use tokio::sync::Semaphore;
+use tokio::sync::SemaphorePermit;
 use tokio::task::JoinHandle;
 
-use crate::support::{Options, TestService, times};
+use crate::{Options, TestService, times, turns};
 
 /// The number of the agent that speaks first; every other one waits, as load calls need.
 const TALKS: &str = "+15550101";
@@ -37,7 +37,7 @@ dial = ""
 "#;
 
 /// A service with its model behind a proxy.
-pub(crate) async fn stormy(model: Realtime) -> (TestService, Chaos) {
+pub async fn behind_chaos(model: Realtime) -> (TestService, Chaos) {
     let chaos = Chaos::start(4).await.unwrap();
     let url = format!("ws://{}/v1/realtime", chaos.address());
     let mut options = Options::default()
@@ -50,29 +50,27 @@ pub(crate) async fn stormy(model: Realtime) -> (TestService, Chaos) {
 }
 
 /// A line to the agent that speaks first.
-pub(crate) fn talking_line(service: &TestService) -> Line {
+pub fn talking_line(service: &TestService) -> Line {
     let mut line = service.line();
     line.to = TALKS.to_owned();
     line
 }
 
-/// One is held by each test with neighbours: their figures are about milliseconds, and what they meet is to be the
-/// fault, not the load of other tests.
-pub(crate) static TURNS: Semaphore = Semaphore::const_new(2);
+/// What a test with neighbours takes of the machine, twice their number: their figures are about milliseconds, and what
+/// they meet is to be the fault, not the load of other tests.
+pub async fn turn_with_neighbours() -> SemaphorePermit<'static> {
+    turns::of(100).await
+}
 
 /// So many calls of frames there and back, beside whatever happens.
-pub(crate) fn neighbours(
-    service: &TestService,
-    calls: u32,
-    probing: Duration,
-) -> JoinHandle<LoadReport> {
+pub fn neighbours(service: &TestService, calls: u32, probing: Duration) -> JoinHandle<LoadReport> {
     let mut line = service.line();
     line.record = false;
     tokio::spawn(load(LoadPlan::new(line, calls, probing)))
 }
 
 /// The neighbours lost nothing; gives the words for it.
-pub(crate) fn noticed_nothing(report: &LoadReport) -> String {
+pub fn noticed_nothing(report: &LoadReport) -> String {
     assert_eq!(
         (report.calls_completed, report.failures),
         (report.calls, 0),
@@ -93,7 +91,7 @@ pub(crate) fn noticed_nothing(report: &LoadReport) -> String {
 }
 
 /// The longest stretch after the caller's last word in which they heard nothing and waited, in milliseconds.
-pub(crate) fn longest_silence_ms(outcome: &CallOutcome) -> u64 {
+pub fn longest_silence_ms(outcome: &CallOutcome) -> u64 {
     let stream = &outcome.streams[0];
     // While the caller speaks, and after the last word that was said to them, they do not wait.
     let begins = stream.caller_speech.last().map_or(0, |span| span.to_ms);

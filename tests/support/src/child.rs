@@ -5,28 +5,37 @@ use std::fs::File;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::{SOON, times, until};
 
+/// The service's binary. Cargo 1.94 and later name it to the programs they run; it also lies beside their folder.
+static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
+    let named = std::env::var_os("CARGO_BIN_EXE_switchboard").map(PathBuf::from);
+    named.unwrap_or_else(|| {
+        let program = std::env::current_exe().unwrap();
+        let profile = program.ancestors().nth(2).unwrap();
+        profile.join("switchboard")
+    })
+});
+
 /// The binary with nothing of our own environment that it would read.
-pub(crate) fn switchboard(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+pub fn switchboard(arguments: &[&str]) -> Command {
+    let mut command = Command::new(&*BINARY);
     command.args(arguments);
     without_ours(command)
 }
 
 /// `switchboard serve` in surroundings that a shell makes: the script ends with `exec "$0" serve`.
-pub(crate) fn serve_in(shell: &[&str], script: &str) -> Command {
+pub fn serve_in(shell: &[&str], script: &str) -> Command {
     let mut command = Command::new(shell[0]);
-    command
-        .args(&shell[1..])
-        .args(["-c", script, env!("CARGO_BIN_EXE_switchboard")]);
+    command.args(&shell[1..]).args(["-c", script]).arg(&*BINARY);
     without_ours(command)
 }
 
@@ -51,29 +60,26 @@ fn without_ours(mut command: Command) -> Command {
 }
 
 /// Runs a command to its end.
-pub(crate) fn run(arguments: &[&str], environment: &BTreeMap<String, String>) -> Output {
+pub fn run(arguments: &[&str], environment: &BTreeMap<String, String>) -> Output {
     switchboard(arguments).envs(environment).output().unwrap()
 }
 
 /// A running `switchboard serve`.
-pub(crate) struct Serving {
+pub struct Serving {
     child: Child,
     log: Mutex<Log>,
-    pub(crate) public: SocketAddr,
-    pub(crate) admin: SocketAddr,
+    pub public: SocketAddr,
+    pub admin: SocketAddr,
 }
 
 impl Serving {
     /// Starts it and waits until it says where it listens.
-    pub(crate) async fn start(environment: &BTreeMap<String, String>) -> Self {
+    pub async fn start(environment: &BTreeMap<String, String>) -> Self {
         Self::start_by(switchboard(&["serve"]), environment).await
     }
 
     /// The same by a command that becomes it.
-    pub(crate) async fn start_by(
-        mut command: Command,
-        environment: &BTreeMap<String, String>,
-    ) -> Self {
+    pub async fn start_by(mut command: Command, environment: &BTreeMap<String, String>) -> Self {
         times::watch();
         let (log, written) = Log::begin();
         let child = command
@@ -102,19 +108,19 @@ impl Serving {
     }
 
     /// Its process.
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Standard error so far, line by line.
-    pub(crate) fn lines(&self) -> Vec<String> {
+    pub fn lines(&self) -> Vec<String> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.read_on();
         log.lines.clone()
     }
 
     /// The first event with that message.
-    pub(crate) fn event(&self, message: &str) -> Option<Value> {
+    pub fn event(&self, message: &str) -> Option<Value> {
         let lines = self.lines();
         let mut events = lines
             .iter()
@@ -123,13 +129,13 @@ impl Serving {
     }
 
     /// How many lines so far have this in them.
-    pub(crate) fn count(&self, words: &str) -> usize {
+    pub fn count(&self, words: &str) -> usize {
         let lines = self.lines();
         lines.iter().filter(|line| line.contains(words)).count()
     }
 
     /// Sends a signal by its name, such as `TERM`.
-    pub(crate) fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let killed = Command::new("kill")
             .args([format!("-{name}"), self.child.id().to_string()])
             .status()
@@ -138,13 +144,13 @@ impl Serving {
     }
 
     /// The exit code, if it has ended.
-    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+    pub fn exit_code(&mut self) -> Option<i32> {
         let status = self.child.try_wait().unwrap()?;
         Some(status.code().unwrap_or(-1))
     }
 
     /// Waits for the end; gives the exit code and how long it took.
-    pub(crate) async fn ended(&mut self, within: Duration) -> (i32, Duration) {
+    pub async fn ended(&mut self, within: Duration) -> (i32, Duration) {
         let began = Instant::now();
         loop {
             if let Some(code) = self.exit_code() {
@@ -156,7 +162,7 @@ impl Serving {
     }
 
     /// Ends it the usual way, for which there is this bar; gives how long that took.
-    pub(crate) async fn stop_within(mut self, within: Duration) -> Duration {
+    pub async fn stop_within(mut self, within: Duration) -> Duration {
         self.signal("TERM");
         let (code, took) = self.ended(times::allowed(within)).await;
         assert_eq!(code, 0);
@@ -164,7 +170,7 @@ impl Serving {
     }
 
     /// Ends it the usual way; gives all it wrote to standard error.
-    pub(crate) async fn stop(mut self) -> Vec<String> {
+    pub async fn stop(mut self) -> Vec<String> {
         self.signal("TERM");
         let (code, _) = self.ended(SOON).await;
         assert_eq!(code, 0);
@@ -228,11 +234,11 @@ impl Log {
 }
 
 /// A child that is ended when the test is.
-pub(crate) struct Helper(pub(crate) Child);
+pub struct Helper(pub Child);
 
 impl Helper {
     /// Starts a command and reads its first line of standard output.
-    pub(crate) fn start(arguments: &[&str]) -> (Self, String) {
+    pub fn start(arguments: &[&str]) -> (Self, String) {
         let mut child = switchboard(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -7,11 +7,11 @@ use serde_json::Value;
 use switchboard_kit::twilio::{CallOutcome, Line, Scripted, Step};
 use tokio::task::JoinHandle;
 
-use crate::support::http::{Reply, Request};
-use crate::support::{ADMIN_TOKEN, SOON, caller, until};
+use crate::http::{Reply, Request};
+use crate::{ADMIN_TOKEN, SOON, caller, until};
 
 /// What an operator with the token gets.
-pub(crate) async fn operator(admin: SocketAddr, method: &str, path: &str, body: &str) -> Reply {
+pub async fn operator(admin: SocketAddr, method: &str, path: &str, body: &str) -> Reply {
     Request::new(method, path)
         .header("Authorization", &format!("Bearer {ADMIN_TOKEN}"))
         .header("Content-Type", "application/json")
@@ -21,15 +21,15 @@ pub(crate) async fn operator(admin: SocketAddr, method: &str, path: &str, body: 
 }
 
 /// A caller on the phone, by the SID of the call.
-pub(crate) struct Victim {
-    pub(crate) call: String,
+pub struct FaultedCall {
+    pub call: String,
     admin: SocketAddr,
     running: JoinHandle<CallOutcome>,
 }
 
-impl Victim {
+impl FaultedCall {
     /// Phones from a number of its own and waits until the agent was heard.
-    pub(crate) async fn on(
+    pub async fn on(
         mut line: Line,
         admin: SocketAddr,
         from: &str,
@@ -64,20 +64,20 @@ impl Victim {
     }
 
     /// Breaks something in this caller's call.
-    pub(crate) async fn breaks(&self, body: &str) {
+    pub async fn breaks(&self, body: &str) {
         let path = format!("/admin/calls/{}/fault", self.call);
         let answer = operator(self.admin, "POST", &path, body).await;
         assert_eq!(answer.status, 202, "{}", answer.text());
     }
 
-    pub(crate) async fn outcome(self) -> CallOutcome {
+    pub async fn outcome(self) -> CallOutcome {
         self.running.await.unwrap()
     }
 }
 
 /// The longest time without a sound from the first sound of the agent to the last, in milliseconds, on all streams and
 /// between them, while the caller did not speak.
-pub(crate) fn longest_gap_ms(outcome: &CallOutcome) -> u64 {
+pub fn longest_gap_ms(outcome: &CallOutcome) -> u64 {
     let mut sounds: Vec<(u64, u64)> = Vec::new();
     for stream in &outcome.streams {
         for span in stream.agent_speech.iter().chain(&stream.caller_speech) {
@@ -96,6 +96,6 @@ pub(crate) fn longest_gap_ms(outcome: &CallOutcome) -> u64 {
 }
 
 /// Just long enough for whatever follows a fault.
-pub(crate) async fn a_moment() {
+pub async fn a_moment() {
     tokio::time::sleep(Duration::from_millis(300)).await;
 }

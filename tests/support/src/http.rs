@@ -13,7 +13,7 @@ use super::{ACCOUNT, AUTH_TOKEN, PUBLIC, SOON};
 
 /// A request, header by header.
 #[derive(Clone)]
-pub(crate) struct Request {
+pub struct Request {
     method: String,
     path: String,
     headers: Vec<(String, String)>,
@@ -22,16 +22,16 @@ pub(crate) struct Request {
 
 /// An answer.
 #[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) headers: BTreeMap<String, String>,
-    pub(crate) body: Vec<u8>,
+pub struct Reply {
+    pub status: u16,
+    pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
     /// From the first byte sent to the last one read.
-    pub(crate) took: Duration,
+    pub took: Duration,
 }
 
 impl Request {
-    pub(crate) fn new(method: &str, path: &str) -> Self {
+    pub fn new(method: &str, path: &str) -> Self {
         Self {
             method: method.to_owned(),
             path: path.to_owned(),
@@ -40,18 +40,18 @@ impl Request {
         }
     }
 
-    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+    pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
 
     /// A form post without a signature.
-    pub(crate) fn form(path: &str, fields: &[(&str, &str)]) -> Self {
+    pub fn form(path: &str, fields: &[(&str, &str)]) -> Self {
         Self::new("POST", path)
             .header(
                 "Content-Type",
@@ -61,12 +61,12 @@ impl Request {
     }
 
     /// A form post as Twilio signs it.
-    pub(crate) fn signed(path: &str, fields: &[(&str, &str)]) -> Self {
+    pub fn signed(path: &str, fields: &[(&str, &str)]) -> Self {
         let signature = sign(AUTH_TOKEN, &format!("{PUBLIC}{path}"), fields);
         Self::form(path, fields).header(SIGNATURE_HEADER, &signature)
     }
 
-    pub(crate) async fn send(self, to: SocketAddr) -> Reply {
+    pub async fn send(self, to: SocketAddr) -> Reply {
         let sent = tokio::time::timeout(SOON, self.exchange(to)).await;
         sent.expect("an answer in time")
     }
@@ -110,14 +110,14 @@ impl Request {
 }
 
 /// Fields as a form body.
-pub(crate) fn form(fields: &[(&str, &str)]) -> String {
+pub fn form(fields: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new())
         .extend_pairs(fields)
         .finish()
 }
 
 /// Twilio's word that a call is over, for `/call-status`.
-pub(crate) fn call_over(call_sid: &str) -> [(&str, &str); 3] {
+pub fn call_over(call_sid: &str) -> [(&str, &str); 3] {
     [
         ("AccountSid", ACCOUNT),
         ("CallSid", call_sid),
@@ -126,7 +126,7 @@ pub(crate) fn call_over(call_sid: &str) -> [(&str, &str); 3] {
 }
 
 /// The fields of a voice webhook.
-pub(crate) fn ring<'a>(call_sid: &'a str, from: &'a str) -> Vec<(&'a str, &'a str)> {
+pub fn ring<'a>(call_sid: &'a str, from: &'a str) -> Vec<(&'a str, &'a str)> {
     vec![
         ("AccountSid", ACCOUNT),
         ("CallSid", call_sid),
@@ -172,11 +172,11 @@ impl Reply {
         }
     }
 
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()
     }
 
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         let text = self.text();
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}"))
     }
@@ -184,10 +184,10 @@ impl Reply {
 
 /// Metrics in the Prometheus text format.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Scrape(BTreeMap<String, f64>);
+pub struct Scrape(BTreeMap<String, f64>);
 
 impl Scrape {
-    pub(crate) fn read(text: &str) -> Self {
+    pub fn read(text: &str) -> Self {
         let samples = text
             .lines()
             .filter(|line| !line.starts_with('#'))
@@ -198,12 +198,12 @@ impl Scrape {
     }
 
     /// A sample by its name with labels, as written; 0 if it is not there.
-    pub(crate) fn get(&self, name: &str) -> f64 {
+    pub fn get(&self, name: &str) -> f64 {
         self.0.get(name).copied().unwrap_or_default()
     }
 
     /// The samples a family has, by their names with labels.
-    pub(crate) fn names(&self, family: &str) -> Vec<&str> {
+    pub fn names(&self, family: &str) -> Vec<&str> {
         let of_family = |name: &&str| {
             name.strip_prefix(family)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('{'))
@@ -216,12 +216,12 @@ impl Scrape {
     }
 
     /// The sum over a family's samples.
-    pub(crate) fn sum(&self, family: &str) -> f64 {
+    pub fn sum(&self, family: &str) -> f64 {
         self.names(family).iter().map(|name| self.get(name)).sum()
     }
 
     /// Violations of a protocol by peer and kind.
-    pub(crate) fn violations(&self, peer: &str, kind: &str) -> f64 {
+    pub fn violations(&self, peer: &str, kind: &str) -> f64 {
         self.get(&format!(
             "switchboard_protocol_violations_total{{kind=\"{kind}\",peer=\"{peer}\"}}"
         ))

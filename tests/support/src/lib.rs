@@ -2,16 +2,22 @@
 //!
 //! The service runs on a thread and an actix system of its own, as in production; the model and the phone run on the
 //! test's runtime. What the test needs of the service comes over channels and sockets.
+//!
+//! [`child`] is the real binary in a process of its own, and [`process_fixture`] what such processes share;
+//! [`chaos_fixture`] puts a proxy that breaks things between service and model. Several test programs use this.
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests, where a panic is the report
-#![allow(dead_code)] // every test file uses a part of it
 
-pub(crate) mod child;
-pub(crate) mod http;
-pub(crate) mod phone;
-pub(crate) mod process;
-pub(crate) mod socket;
-pub(crate) mod times;
-pub(crate) mod tool_server;
+pub mod chaos_fixture;
+pub mod child;
+pub mod faulted_call;
+pub mod http;
+pub mod phone;
+pub mod proc;
+pub mod process_fixture;
+pub mod socket;
+pub mod tool_server;
+pub mod turns;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -32,24 +38,25 @@ use switchboard_kit::realtime::{Realtime, Running, Script, Step as Answer};
 use switchboard_kit::speech;
 use switchboard_kit::twilio::twiml::Verb;
 use switchboard_kit::twilio::{Account, CallOutcome, Line, Route, Scripted, Step};
+pub use test_times as times;
 use tokio::sync::oneshot;
 use url::Url;
 
 use http::{Reply, Scrape};
 
 /// The public address webhooks are signed for; nobody resolves it.
-pub(crate) const PUBLIC: &str = "https://spa.example";
+pub const PUBLIC: &str = "https://spa.example";
 /// The account of every call.
-pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000001";
+pub const ACCOUNT: &str = "AC00000000000000000000000000000001";
 /// Signs what the emulated Twilio sends.
-pub(crate) const AUTH_TOKEN: &str = "itest-auth-token-0123456789abcdef";
+pub const AUTH_TOKEN: &str = "itest-auth-token-0123456789abcdef";
 /// Opens the admin listener.
-pub(crate) const ADMIN_TOKEN: &str = "itest-admin-token-0123456789abcd";
+pub const ADMIN_TOKEN: &str = "itest-admin-token-0123456789abcd";
 /// The model's key.
-pub(crate) const MODEL_KEY: &str = "itest-model-key-0123456789abcdef";
+pub const MODEL_KEY: &str = "itest-model-key-0123456789abcdef";
 
 /// The agent of the tests: speaks first, interrupts, says sorry and rings the front desk when the model is gone.
-pub(crate) const AGENT: &str = r#"
+pub const AGENT: &str = r#"
 [agents.spa]
 instructions = "You answer the phone of a spa."
 greeting = { mode = "model", text = "Greet the caller." }
@@ -59,14 +66,14 @@ dial = "+15550199"
 "#;
 
 /// How long anything may take that is expected to happen; the machine may be busy with a build, or with several.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(30);
 
 /// What a service is made of.
-pub(crate) struct Options {
-    pub(crate) model: Realtime,
-    pub(crate) toml: String,
-    pub(crate) environment: Vec<(&'static str, String)>,
-    pub(crate) own: OwnTools,
+pub struct Options {
+    pub model: Realtime,
+    pub toml: String,
+    pub environment: Vec<(&'static str, String)>,
+    pub own: OwnTools,
 }
 
 impl Default for Options {
@@ -82,23 +89,23 @@ impl Default for Options {
 
 impl Options {
     /// With another model; its keys are set here.
-    pub(crate) fn model(mut self, model: Realtime) -> Self {
+    pub fn model(mut self, model: Realtime) -> Self {
         self.model = model.keys([MODEL_KEY]);
         self
     }
 
     /// With one more variable.
-    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
         self.environment.push((name, value.to_owned()));
         self
     }
 }
 
 /// A file that says nothing but that.
-const UNLIMITED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/unlimited.toml");
+const UNLIMITED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/unlimited.toml");
 
 /// Settings whose callers may all have the same number, unless they say what a number may.
-pub(crate) fn unlimited(toml: &str) -> String {
+pub fn unlimited(toml: &str) -> String {
     const ALL: &str = "number_calls_per_hour = 0\n";
     if toml.contains("number_calls_per_hour") {
         toml.to_owned()
@@ -111,10 +118,7 @@ pub(crate) fn unlimited(toml: &str) -> String {
 
 /// The variables that make a service of the options, whether in this process or in another one. A process without a
 /// configuration file of its own takes the same number as often as it calls.
-pub(crate) fn environment(
-    model: &str,
-    more: &[(&'static str, String)],
-) -> BTreeMap<String, String> {
+pub fn environment(model: &str, more: &[(&'static str, String)]) -> BTreeMap<String, String> {
     let mut environment: BTreeMap<String, String> = [
         ("SWITCHBOARD_LISTEN", "127.0.0.1:0"),
         ("SWITCHBOARD_ADMIN_LISTEN", "127.0.0.1:0"),
@@ -136,12 +140,12 @@ pub(crate) fn environment(
 }
 
 /// A running service with its emulated surroundings.
-pub(crate) struct TestService {
-    pub(crate) public: SocketAddr,
-    pub(crate) admin: SocketAddr,
-    pub(crate) registry: actix::Addr<Registry>,
-    pub(crate) counters: Arc<Metrics>,
-    pub(crate) model: Running,
+pub struct TestService {
+    pub public: SocketAddr,
+    pub admin: SocketAddr,
+    pub registry: actix::Addr<Registry>,
+    pub counters: Arc<Metrics>,
+    pub model: Running,
     leave: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -171,7 +175,7 @@ fn panic_in_one_line() {
 }
 
 impl TestService {
-    pub(crate) async fn start(options: Options) -> Self {
+    pub async fn start(options: Options) -> Self {
         ONE_LINE_PANICS.call_once(panic_in_one_line);
         times::watch();
         let model = options.model.start().await.expect("the model listens");
@@ -222,17 +226,17 @@ impl TestService {
     }
 
     /// With nothing out of the ordinary.
-    pub(crate) async fn usual() -> Self {
+    pub async fn usual() -> Self {
         Self::start(Options::default()).await
     }
 
     /// A phone line to the service.
-    pub(crate) fn line(&self) -> Line {
+    pub fn line(&self) -> Line {
         line_to(self.public)
     }
 
     /// What an operator with the token gets from the admin listener.
-    pub(crate) async fn operator(&self, method: &str, path: &str) -> Reply {
+    pub async fn operator(&self, method: &str, path: &str) -> Reply {
         http::Request::new(method, path)
             // In dev mode no other name is let in.
             .header("Host", &self.admin.to_string())
@@ -242,22 +246,22 @@ impl TestService {
     }
 
     /// The list of live calls.
-    pub(crate) async fn calls(&self) -> Value {
+    pub async fn calls(&self) -> Value {
         self.operator("GET", "/admin/calls").await.json()
     }
 
     /// The metrics, as they are scraped.
-    pub(crate) async fn metrics(&self) -> Scrape {
+    pub async fn metrics(&self) -> Scrape {
         Scrape::read(&self.operator("GET", "/metrics").await.text())
     }
 
     /// One metric, 0 if it is not there.
-    pub(crate) async fn metric(&self, name: &str) -> f64 {
+    pub async fn metric(&self, name: &str) -> f64 {
         self.metrics().await.get(name)
     }
 
     /// Waits until no call lives.
-    pub(crate) async fn empty(&self) {
+    pub async fn empty(&self) {
         until("the registry is empty", SOON, async || {
             self.calls().await["count"] == 0
         })
@@ -265,7 +269,7 @@ impl TestService {
     }
 
     /// Ends everything and waits for it.
-    pub(crate) async fn stop(mut self) {
+    pub async fn stop(mut self) {
         self.leave.take();
         let thread = self.thread.take().unwrap();
         let joined = tokio::task::spawn_blocking(move || thread.join());
@@ -278,7 +282,7 @@ impl TestService {
 }
 
 /// A phone line to a service that listens there.
-pub(crate) fn line_to(public: SocketAddr) -> Line {
+pub fn line_to(public: SocketAddr) -> Line {
     let base = Url::parse(PUBLIC).unwrap();
     let mut line = Line::new(base.join("/incoming-call").unwrap());
     line.route = Some(Route::new(base, public));
@@ -288,27 +292,27 @@ pub(crate) fn line_to(public: SocketAddr) -> Line {
 }
 
 /// Says one of the caller's clips.
-pub(crate) fn say(clip: &str) -> Step {
+pub fn say(clip: &str) -> Step {
     Step::Speak(Cow::Borrowed(speech::caller(clip).unwrap().mulaw()))
 }
 
 /// Waits for the agent to have spoken.
-pub(crate) fn listen() -> Step {
+pub fn listen() -> Step {
     Step::WaitForAgent { quiet_ms: 400 }
 }
 
 /// A caller who follows these steps for at most half a minute.
-pub(crate) fn caller(steps: impl IntoIterator<Item = Step>) -> Scripted {
+pub fn caller(steps: impl IntoIterator<Item = Step>) -> Scripted {
     Scripted::new(steps, 30_000)
 }
 
 /// A model that greets with half a second of tone and answers whatever is said with another one.
-pub(crate) fn brief() -> Realtime {
+pub fn brief() -> Realtime {
     brief_with(|_| {})
 }
 
 /// The same with a script that was changed.
-pub(crate) fn brief_with(change: impl FnOnce(&mut Script)) -> Realtime {
+pub fn brief_with(change: impl FnOnce(&mut Script)) -> Realtime {
     let mut script = Script::default();
     script.greeting = tone(440, 500, "Hello.");
     script.otherwise = tone(660, 500, "Yes.");
@@ -319,7 +323,7 @@ pub(crate) fn brief_with(change: impl FnOnce(&mut Script)) -> Realtime {
 
 /// The caller met [`AGENT`]'s fallback: its words, then its front desk. Gives the milliseconds from the first stream's
 /// start to the words.
-pub(crate) fn fallback_after_ms(outcome: &CallOutcome) -> u64 {
+pub fn fallback_after_ms(outcome: &CallOutcome) -> u64 {
     assert_eq!(outcome.said_by_twiml(), ["We have a technical problem."]);
     assert_eq!(outcome.dialled(), ["+15550199"]);
     let said = outcome
@@ -331,7 +335,7 @@ pub(crate) fn fallback_after_ms(outcome: &CallOutcome) -> u64 {
 }
 
 /// An answer that is one tone.
-pub(crate) fn tone(hz: u32, ms: u64, text: &str) -> Answer {
+pub fn tone(hz: u32, ms: u64, text: &str) -> Answer {
     Answer {
         says: vec![switchboard_kit::realtime::Say::tone(hz, ms, text)],
         ..Answer::default()
@@ -340,14 +344,14 @@ pub(crate) fn tone(hz: u32, ms: u64, text: &str) -> Answer {
 
 /// This machine lacks something that a test needs: told here, a failure where nothing may be left out.
 #[allow(clippy::print_stdout)] // for whoever reads the test's output
-pub(crate) fn cannot_run(row: &str, lacks: &str) {
+pub fn cannot_run(row: &str, lacks: &str) {
     let strict = std::env::var("CI").is_ok_and(|ci| ci == "true");
     assert!(!strict, "{row} not run: {lacks}");
     println!("{row} not run: {lacks}");
 }
 
 /// Asks again every few milliseconds until it is so.
-pub(crate) async fn until(what: &str, within: Duration, mut is_so: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, within: Duration, mut is_so: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !is_so().await {
         assert!(began.elapsed() < within, "not within {within:?}: {what}");

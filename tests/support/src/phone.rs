@@ -21,13 +21,13 @@ use super::http::{Reply, Request, ring};
 use super::{ACCOUNT, AUTH_TOKEN, PUBLIC, SOON, TestService};
 
 /// A SID that was never given before.
-pub(crate) fn sid(prefix: &str) -> String {
+pub fn sid(prefix: &str) -> String {
     let mint: Arc<SidMint> = SidMint::of_process();
     mint.mint(prefix)
 }
 
 /// The `<Connect>` of a TwiML answer.
-pub(crate) fn connect_of(reply: &Reply) -> Connect {
+pub fn connect_of(reply: &Reply) -> Connect {
     let document = twiml::parse("text/xml", &reply.body, PUBLIC).expect("TwiML");
     assert_eq!(document.problems, [], "{}", reply.text());
     for verb in document.verbs {
@@ -39,14 +39,14 @@ pub(crate) fn connect_of(reply: &Reply) -> Connect {
 }
 
 /// The path of a media socket.
-pub(crate) fn path_of(url: &str) -> String {
+pub fn path_of(url: &str) -> String {
     url.strip_prefix("wss://spa.example")
         .unwrap_or_else(|| panic!("{url} is not ours"))
         .to_owned()
 }
 
 /// How a stream ends that the service closes with this code.
-pub(crate) const fn closed_with(code: u16) -> StreamEnd {
+pub const fn closed_with(code: u16) -> StreamEnd {
     StreamEnd::ServerClosed {
         code: Some(code),
         reason: String::new(),
@@ -55,40 +55,40 @@ pub(crate) const fn closed_with(code: u16) -> StreamEnd {
 
 impl TestService {
     /// The webhook of a call: its answer.
-    pub(crate) async fn ring(&self, call_sid: &str) -> Reply {
+    pub async fn ring(&self, call_sid: &str) -> Reply {
         Request::signed("/incoming-call", &ring(call_sid, "+15550142"))
             .send(self.public)
             .await
     }
 
     /// Announces a call; gives the path of its media socket.
-    pub(crate) async fn ticket(&self, call_sid: &str) -> String {
+    pub async fn ticket(&self, call_sid: &str) -> String {
         let reply = self.ring(call_sid).await;
         assert_eq!(reply.status, 200);
         path_of(&connect_of(&reply).stream.url)
     }
 
     /// Opens a media socket with Twilio's signature; the error is the HTTP status of the refusal.
-    pub(crate) async fn open(&self, path: &str) -> Result<Leg, u16> {
+    pub async fn open(&self, path: &str) -> Result<Leg, u16> {
         let url = format!("wss://spa.example{path}");
         let signature = sign::<&str, &str>(AUTH_TOKEN, &url, &[]);
         self.open_signed(path, &[&signature]).await
     }
 
     /// Opens a media socket with these signatures.
-    pub(crate) async fn open_signed(&self, path: &str, signatures: &[&str]) -> Result<Leg, u16> {
+    pub async fn open_signed(&self, path: &str, signatures: &[&str]) -> Result<Leg, u16> {
         Leg::open(self.public, path, signatures).await
     }
 
     /// Announces a call and opens its media socket.
-    pub(crate) async fn pick_up(&self, call_sid: &str) -> Leg {
+    pub async fn pick_up(&self, call_sid: &str) -> Leg {
         let reply = self.ring(call_sid).await;
         assert_eq!(reply.status, 200);
         self.follow(&reply, call_sid).await
     }
 
     /// Opens the media socket that an answer names.
-    pub(crate) async fn follow(&self, reply: &Reply, call_sid: &str) -> Leg {
+    pub async fn follow(&self, reply: &Reply, call_sid: &str) -> Leg {
         let path = path_of(&connect_of(reply).stream.url);
         let mut leg = self.open(&path).await.expect("the ticket opens the socket");
         leg.call = call_sid.to_owned();
@@ -97,17 +97,17 @@ impl TestService {
 }
 
 /// An open media socket of one call.
-pub(crate) struct Leg {
-    pub(crate) socket: WebSocketStream<TcpStream>,
-    pub(crate) call: String,
-    pub(crate) stream: String,
+pub struct Leg {
+    pub socket: WebSocketStream<TcpStream>,
+    pub call: String,
+    pub stream: String,
     sequence: u64,
     chunk: u64,
 }
 
 /// How a media socket ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Closed {
+pub enum Closed {
     /// With a close frame, and its code if it had one.
     Code(Option<u16>),
     /// Without one.
@@ -116,7 +116,7 @@ pub(crate) enum Closed {
 
 impl Leg {
     /// Opens a media socket with these signatures; the error is the HTTP status of the refusal.
-    pub(crate) async fn open(to: SocketAddr, path: &str, signatures: &[&str]) -> Result<Self, u16> {
+    pub async fn open(to: SocketAddr, path: &str, signatures: &[&str]) -> Result<Self, u16> {
         let url = format!("ws://spa.example{path}");
         let mut request = url.into_client_request().unwrap();
         for signature in signatures {
@@ -148,17 +148,17 @@ impl Leg {
     }
 
     /// Sends a message; a socket the service has closed tells so when it is read.
-    pub(crate) async fn send(&mut self, message: &Value) {
+    pub async fn send(&mut self, message: &Value) {
         let _ = self.socket.send(Message::text(message.to_string())).await;
     }
 
-    pub(crate) async fn connected(&mut self) {
+    pub async fn connected(&mut self) {
         self.send(&json!({"event": "connected", "protocol": "Call", "version": "1.0.0"}))
             .await;
     }
 
     /// The `start` Twilio would send.
-    pub(crate) fn start_message(&mut self) -> Value {
+    pub fn start_message(&mut self) -> Value {
         self.sequence += 1;
         json!({"event": "start", "sequenceNumber": self.sequence.to_string(), "streamSid": self.stream, "start": {
             "accountSid": ACCOUNT, "streamSid": self.stream, "callSid": self.call, "tracks": ["inbound"],
@@ -166,18 +166,18 @@ impl Leg {
             "customParameters": {"agent": "spa"}}})
     }
 
-    pub(crate) async fn start(&mut self) {
+    pub async fn start(&mut self) {
         let start = self.start_message();
         self.send(&start).await;
     }
 
     /// 20 ms of silence on a stream.
-    pub(crate) async fn media_on(&mut self, stream: &str) {
+    pub async fn media_on(&mut self, stream: &str) {
         self.sound_on(stream, 0xFF).await;
     }
 
     /// 20 ms of one µ-law byte on a stream.
-    pub(crate) async fn sound_on(&mut self, stream: &str, byte: u8) {
+    pub async fn sound_on(&mut self, stream: &str, byte: u8) {
         self.sequence += 1;
         self.chunk += 1;
         let media = json!({"event": "media", "sequenceNumber": self.sequence.to_string(), "streamSid": stream,
@@ -187,12 +187,12 @@ impl Leg {
     }
 
     /// 20 ms of silence.
-    pub(crate) async fn media(&mut self) {
+    pub async fn media(&mut self) {
         let stream = self.stream.clone();
         self.media_on(&stream).await;
     }
 
-    pub(crate) async fn stop(&mut self) {
+    pub async fn stop(&mut self) {
         self.sequence += 1;
         let stop = json!({"event": "stop", "sequenceNumber": self.sequence.to_string(), "streamSid": self.stream,
             "stop": {"accountSid": ACCOUNT, "callSid": self.call}});
@@ -200,14 +200,14 @@ impl Leg {
     }
 
     /// `connected`, `start` and the first frame.
-    pub(crate) async fn begin(&mut self) {
+    pub async fn begin(&mut self) {
         self.connected().await;
         self.start().await;
         self.media().await;
     }
 
     /// The next message of the service as JSON; `None` at the end of the socket.
-    pub(crate) async fn heard(&mut self) -> Option<Value> {
+    pub async fn heard(&mut self) -> Option<Value> {
         loop {
             match self.socket.next().await? {
                 Ok(Message::Text(text)) => return Some(serde_json::from_str(&text).unwrap()),
@@ -218,7 +218,7 @@ impl Leg {
     }
 
     /// Reads to the end of the socket; silence is sent meanwhile, as a phone does that is still there.
-    pub(crate) async fn closed(&mut self, within: Duration) -> Closed {
+    pub async fn closed(&mut self, within: Duration) -> Closed {
         let end = async {
             loop {
                 match self.socket.next().await {

@@ -10,15 +10,15 @@ use switchboard_kit::twilio::CallOutcome;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use crate::support::child::Serving;
-use crate::support::http::{Request, Scrape};
-use crate::support::{ADMIN_TOKEN, SOON, environment, until};
+use crate::child::Serving;
+use crate::http::{Request, Scrape};
+use crate::{ADMIN_TOKEN, SOON, environment, until};
 
 /// A data directory that goes with the test.
-pub(crate) struct Folder(pub(crate) PathBuf);
+pub struct Folder(pub PathBuf);
 
 impl Folder {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("switchboard-resume-{}-{number}", std::process::id());
@@ -28,7 +28,7 @@ impl Folder {
     }
 
     /// The variables of a process that keeps its calls here.
-    pub(crate) fn variables(
+    pub fn variables(
         &self,
         model: &str,
         more: &[(&'static str, String)],
@@ -48,17 +48,14 @@ impl Drop for Folder {
 }
 
 /// Has the variables name an address that is known already.
-pub(crate) fn at(
-    mut variables: BTreeMap<String, String>,
-    public: SocketAddr,
-) -> BTreeMap<String, String> {
+pub fn at(mut variables: BTreeMap<String, String>, public: SocketAddr) -> BTreeMap<String, String> {
     variables.insert("SWITCHBOARD_LISTEN".to_owned(), public.to_string());
     variables
 }
 
 /// An address that stays free while its process is down: below the ports that the system gives to outgoing connections,
 /// of which one could otherwise take it, or even connect to itself.
-pub(crate) fn lasting_address() -> SocketAddr {
+pub fn lasting_address() -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -71,23 +68,19 @@ pub(crate) fn lasting_address() -> SocketAddr {
 }
 
 /// What an operator with the token gets.
-pub(crate) async fn operator(
-    serving: &Serving,
-    method: &str,
-    path: &str,
-) -> crate::support::http::Reply {
+pub async fn operator(serving: &Serving, method: &str, path: &str) -> crate::http::Reply {
     Request::new(method, path)
         .header("Authorization", &format!("Bearer {ADMIN_TOKEN}"))
         .send(serving.admin)
         .await
 }
 
-pub(crate) async fn metrics(serving: &Serving) -> Scrape {
+pub async fn metrics(serving: &Serving) -> Scrape {
     Scrape::read(&operator(serving, "GET", "/metrics").await.text())
 }
 
 /// How many calls have had so many turns.
-pub(crate) async fn turned(serving: &Serving, turns: u64) -> usize {
+pub async fn turned(serving: &Serving, turns: u64) -> usize {
     let listing = operator(serving, "GET", "/admin/calls").await.json();
     let rows = listing["calls"].as_array().cloned().unwrap_or_default();
     let far = rows
@@ -97,7 +90,7 @@ pub(crate) async fn turned(serving: &Serving, turns: u64) -> usize {
 }
 
 /// Waits until so many calls have had so many turns.
-pub(crate) async fn have_turns(serving: &Serving, calls: usize, turns: u64) {
+pub async fn have_turns(serving: &Serving, calls: usize, turns: u64) {
     until("the calls have had their turns", SOON * 2, async || {
         turned(serving, turns).await >= calls
     })
@@ -105,21 +98,21 @@ pub(crate) async fn have_turns(serving: &Serving, calls: usize, turns: u64) {
 }
 
 /// A call with the moment it began, so that its times can be compared with others.
-pub(crate) struct Timed {
-    pub(crate) began: Instant,
-    pub(crate) outcome: CallOutcome,
+pub struct Timed {
+    pub began: Instant,
+    pub outcome: CallOutcome,
 }
 
 impl Timed {
     /// When the agent was first heard on the n-th stream.
-    pub(crate) fn heard_on(&self, stream: usize) -> Option<Instant> {
+    pub fn heard_on(&self, stream: usize) -> Option<Instant> {
         let stream = self.outcome.streams.get(stream)?;
         let ms = stream.started_ms + stream.first_audio_ms?;
         Some(self.began + Duration::from_millis(ms))
     }
 
     /// Milliseconds from the end of each stream to the first sound on the next.
-    pub(crate) fn gaps_ms(&self) -> Vec<u64> {
+    pub fn gaps_ms(&self) -> Vec<u64> {
         let streams = &self.outcome.streams;
         let gap = |pair: &[switchboard_kit::twilio::StreamOutcome]| {
             let ended = pair[0].started_ms + pair[0].duration_ms;
@@ -131,14 +124,14 @@ impl Timed {
 }
 
 /// The value below which so many in a hundred lie.
-pub(crate) fn percentile(values: &mut [u64], share: usize) -> u64 {
+pub fn percentile(values: &mut [u64], share: usize) -> u64 {
     values.sort_unstable();
     let index = (values.len() * share).div_ceil(100).max(1) - 1;
     values.get(index).copied().unwrap_or(0)
 }
 
 /// A document that is always there, such as a TwiML Bin at Twilio itself; ends with the test.
-pub(crate) async fn standing_document(twiml: &'static str) -> SocketAddr {
+pub async fn standing_document(twiml: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {

@@ -10,34 +10,34 @@ use tokio::net::TcpStream;
 use super::{AUTH_TOKEN, SOON, TestService};
 
 /// Text, binary and control opcodes (RFC 6455, section 5.2).
-pub(crate) const CONTINUATION: u8 = 0x0;
-pub(crate) const TEXT: u8 = 0x1;
-pub(crate) const BINARY: u8 = 0x2;
-pub(crate) const CLOSE: u8 = 0x8;
-pub(crate) const PING: u8 = 0x9;
-pub(crate) const PONG: u8 = 0xA;
+pub const CONTINUATION: u8 = 0x0;
+pub const TEXT: u8 = 0x1;
+pub const BINARY: u8 = 0x2;
+pub const CLOSE: u8 = 0x8;
+pub const PING: u8 = 0x9;
+pub const PONG: u8 = 0xA;
 
 /// The last frame of a message.
-pub(crate) const FIN: u8 = 0x80;
+pub const FIN: u8 = 0x80;
 
 const MASK: [u8; 4] = [0x11, 0x22, 0x33, 0x44];
 
 /// An upgraded TCP connection.
-pub(crate) struct Raw {
+pub struct Raw {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 /// A frame of the service.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Frame {
-    pub(crate) opcode: u8,
-    pub(crate) payload: Vec<u8>,
+pub struct Frame {
+    pub opcode: u8,
+    pub payload: Vec<u8>,
 }
 
 /// How the service answered.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// It closed with this code.
     Closed(u16),
     /// It ended the connection without a word.
@@ -45,14 +45,14 @@ pub(crate) enum Verdict {
 }
 
 /// A masked frame.
-pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = head(first, payload.len() as u64);
     bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(a, b)| a ^ b));
     bytes
 }
 
 /// The head of a masked frame of that length.
-pub(crate) fn head(first: u8, length: u64) -> Vec<u8> {
+pub fn head(first: u8, length: u64) -> Vec<u8> {
     let mut bytes = vec![first];
     match length {
         0..126 => bytes.push(0x80 | length as u8),
@@ -71,7 +71,7 @@ pub(crate) fn head(first: u8, length: u64) -> Vec<u8> {
 
 impl TestService {
     /// Announces a call and opens its media socket by hand.
-    pub(crate) async fn pick_up_raw(&self, call_sid: &str) -> Raw {
+    pub async fn pick_up_raw(&self, call_sid: &str) -> Raw {
         let path = self.ticket(call_sid).await;
         let signature = sign::<&str, &str>(AUTH_TOKEN, &format!("wss://spa.example{path}"), &[]);
         Raw::open(self.public, &path, &signature).await
@@ -80,7 +80,7 @@ impl TestService {
 
 impl Raw {
     /// Opens a media socket with this signature.
-    pub(crate) async fn open(to: SocketAddr, path: &str, signature: &str) -> Self {
+    pub async fn open(to: SocketAddr, path: &str, signature: &str) -> Self {
         let mut stream = TcpStream::connect(to).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let request = format!(
@@ -121,16 +121,16 @@ impl Raw {
     }
 
     /// Sends bytes as they are; false when the service has gone.
-    pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
+    pub async fn send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).await.is_ok()
     }
 
-    pub(crate) async fn send_text(&mut self, text: &str) -> bool {
+    pub async fn send_text(&mut self, text: &str) -> bool {
         self.send(&frame(FIN | TEXT, text.as_bytes())).await
     }
 
     /// The next frame; `None` at the end of the connection.
-    pub(crate) async fn next(&mut self) -> Option<Frame> {
+    pub async fn next(&mut self) -> Option<Frame> {
         loop {
             if let Some(frame) = self.parse() {
                 return Some(frame);
@@ -161,7 +161,7 @@ impl Raw {
     }
 
     /// Reads to the end: what the service made of it.
-    pub(crate) async fn verdict(&mut self, within: Duration) -> Verdict {
+    pub async fn verdict(&mut self, within: Duration) -> Verdict {
         let end = async {
             while let Some(frame) = self.next().await {
                 if frame.opcode == CLOSE {

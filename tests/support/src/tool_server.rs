@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 /// What it does with a request.
 #[derive(Clone, Debug)]
-pub(crate) enum Does {
+pub enum Does {
     /// Does it and answers with this status, these headers and this body.
     Answers(u16, Vec<(&'static str, String)>, String),
     /// The same after a while.
@@ -26,39 +26,39 @@ pub(crate) enum Does {
 }
 
 impl Does {
-    pub(crate) fn json(json: &str) -> Self {
+    pub fn json(json: &str) -> Self {
         Self::Answers(200, Vec::new(), json.to_owned())
     }
 
-    pub(crate) fn status(status: u16, body: &str) -> Self {
+    pub fn status(status: u16, body: &str) -> Self {
         Self::Answers(status, Vec::new(), body.to_owned())
     }
 
     /// The body is said to be of this kind; with an empty one nothing is said of it.
-    pub(crate) fn of_kind(status: u16, kind: &str, body: &str) -> Self {
+    pub fn of_kind(status: u16, kind: &str, body: &str) -> Self {
         let headers = vec![("Content-Type", kind.to_owned())];
         Self::Answers(status, headers, body.to_owned())
     }
 
-    pub(crate) fn redirects(status: u16, to: &str) -> Self {
+    pub fn redirects(status: u16, to: &str) -> Self {
         Self::Answers(status, vec![("Location", to.to_owned())], String::new())
     }
 }
 
 /// A request it was sent.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    pub(crate) path: String,
-    pub(crate) headers: BTreeMap<String, String>,
-    pub(crate) text: String,
+pub struct Asked {
+    pub path: String,
+    pub headers: BTreeMap<String, String>,
+    pub text: String,
 }
 
 impl Asked {
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap()
     }
 
-    pub(crate) fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 }
@@ -74,15 +74,15 @@ struct Books {
 }
 
 /// The server.
-pub(crate) struct ToolServer {
-    pub(crate) address: SocketAddr,
+pub struct ToolServer {
+    pub address: SocketAddr,
     books: Arc<Mutex<Books>>,
     task: JoinHandle<()>,
 }
 
 impl ToolServer {
     /// Does these one after the other, then the last one again and again.
-    pub(crate) async fn start(does: impl IntoIterator<Item = Does>) -> Self {
+    pub async fn start(does: impl IntoIterator<Item = Does>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let books = Arc::new(Mutex::new(Books {
@@ -103,31 +103,31 @@ impl ToolServer {
     }
 
     /// From now on the same `Idempotency-Key` is one effect.
-    pub(crate) fn remembers_keys(&self) {
+    pub fn remembers_keys(&self) {
         self.books.lock().unwrap().done = Some(BTreeSet::new());
     }
 
     /// From now on it does this.
-    pub(crate) fn now_does(&self, does: Does) {
+    pub fn now_does(&self, does: Does) {
         let mut books = self.books.lock().unwrap();
         books.next = VecDeque::from([does]);
     }
 
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}/tools/it", self.address)
     }
 
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<Asked> {
         self.books.lock().unwrap().asked.clone()
     }
 
     /// How often something was done in the world.
-    pub(crate) fn effects(&self) -> u32 {
+    pub fn effects(&self) -> u32 {
         self.books.lock().unwrap().effects
     }
 
     /// Waits for the request of this number, from 1.
-    pub(crate) async fn asked_times(&self, times: usize) {
+    pub async fn asked_times(&self, times: usize) {
         super::until("the tool is asked", super::SOON, async || {
             self.asked().len() >= times
         })
@@ -187,7 +187,7 @@ async fn serve(mut socket: TcpStream, books: Arc<Mutex<Books>>) {
 }
 
 /// Reads one request; `None` if the connection ends before it does.
-pub(crate) async fn read(socket: &mut TcpStream) -> Option<Asked> {
+pub async fn read(socket: &mut TcpStream) -> Option<Asked> {
     let mut bytes = Vec::new();
     let mut chunk = [0; 8_192];
     loop {

@@ -1,8 +1,10 @@
 //! How long something took, and what that is held to.
 //!
 //! The ordinary tests run beside whatever else a machine does. They hold a time to a generous deadline: that it comes.
-//! The bars are asserted by the release gates, one in each program that has any, against how late this process's own
+//! The bars are asserted by the release gates, one in each module that has any, against how late this process's own
 //! timers are in the same minute: `cargo test --test PROGRAM times -- --ignored --nocapture`.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
 
 use std::fmt::Debug;
 use std::process::{Command, Stdio};
@@ -28,7 +30,7 @@ static LATE_US: AtomicU64 = AtomicU64::new(0);
 static GATES: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Holds the place of the one release gate that measures; from here on this process asserts its bars.
-pub(crate) async fn release_gate() -> tokio::sync::MutexGuard<'static, ()> {
+pub async fn release_gate() -> tokio::sync::MutexGuard<'static, ()> {
     let alone = GATES.lock().await;
     IS_GATE.store(true, Ordering::Relaxed);
     watch();
@@ -36,12 +38,12 @@ pub(crate) async fn release_gate() -> tokio::sync::MutexGuard<'static, ()> {
 }
 
 /// Whether bars are asserted here, rather than deadlines.
-pub(crate) fn asserted() -> bool {
+pub fn asserted() -> bool {
     *IS_ASSERTED || IS_GATE.load(Ordering::Relaxed)
 }
 
 /// Begins to look how late timers are, where that is asked for later.
-pub(crate) fn watch() {
+pub fn watch() {
     if !asserted() {
         return;
     }
@@ -79,7 +81,7 @@ fn late() -> Duration {
 }
 
 /// The longest that something with this bar may take here.
-pub(crate) fn allowed(bar: Duration) -> Duration {
+pub fn allowed(bar: Duration) -> Duration {
     if asserted() {
         bar + late() * WAKE_UPS
     } else {
@@ -89,7 +91,7 @@ pub(crate) fn allowed(bar: Duration) -> Duration {
 
 /// It took no longer than its bar where bars are asserted, and no longer than a generous deadline elsewhere.
 #[track_caller]
-pub(crate) fn within(took: Duration, bar: Duration, what: impl Debug) {
+pub fn within(took: Duration, bar: Duration, what: impl Debug) {
     let most = allowed(bar);
     assert!(
         took <= most,
@@ -99,7 +101,7 @@ pub(crate) fn within(took: Duration, bar: Duration, what: impl Debug) {
 
 /// The same in milliseconds.
 #[track_caller]
-pub(crate) fn within_ms(took: u64, bar: u64, what: impl Debug) {
+pub fn within_ms(took: u64, bar: u64, what: impl Debug) {
     within(
         Duration::from_millis(took),
         Duration::from_millis(bar),
@@ -107,15 +109,15 @@ pub(crate) fn within_ms(took: u64, bar: u64, what: impl Debug) {
     );
 }
 
-/// The release gate of a program: its ordinary tests once more, with their bars asserted.
+/// The release gate of a module: its ordinary tests once more, in a process of their own, with their bars asserted.
 #[allow(clippy::print_stdout)] // a run's output, read by people
-pub(crate) async fn of_this_program() {
+pub async fn of_these_tests(module: &'static str) {
     let _alone = release_gate().await;
     let run = tokio::task::spawn_blocking(|| {
-        Command::new(std::env::current_exe().unwrap())
-            .arg("--nocapture")
+        this_program()
+            .args(["--exact", "--nocapture"])
+            .args(tests_of(module))
             .env(ASSERTED, "1")
-            .stdin(Stdio::null())
             .output()
             .unwrap()
     });
@@ -127,4 +129,61 @@ pub(crate) async fn of_this_program() {
         "{told}\n{}",
         String::from_utf8_lossy(&run.stderr)
     );
+}
+
+/// Set in the process of one test, to its name.
+const OWN: &str = "SWITCHBOARD_TEST_OWN_PROCESS";
+
+/// Whether this process is that one test's own. If not, the test was just run in one: memory that earlier tests of the
+/// program have given back hides what a later one takes.
+#[allow(clippy::print_stdout)] // a run's output, read by people
+pub async fn is_own_process(test: &'static str) -> bool {
+    if std::env::var(OWN).is_ok_and(|own| own == test) {
+        return true;
+    }
+    let run = tokio::task::spawn_blocking(move || {
+        let mut command = this_program();
+        command
+            .args(["--exact", test, "--include-ignored", "--nocapture"])
+            .env(OWN, test);
+        if asserted() {
+            command.env(ASSERTED, "1");
+        }
+        command.output().unwrap()
+    });
+    let run = run.await.unwrap();
+    let told = String::from_utf8_lossy(&run.stdout);
+    println!("{told}");
+    assert!(
+        run.status.success() && told.contains("1 passed"),
+        "{told}\n{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
+    false
+}
+
+fn this_program() -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.stdin(Stdio::null());
+    command
+}
+
+/// The names of a module's tests; a filter of words would also find those of other modules.
+fn tests_of(module: &str) -> Vec<String> {
+    let (_program, within) = module.split_once("::").unwrap_or((module, ""));
+    let listed = this_program()
+        .args(["--list", "--format", "terse"])
+        .output()
+        .unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let names = listed
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test"));
+    let is_here = |name: &&str| {
+        let rest = name.strip_prefix(within);
+        rest.is_some_and(|rest| within.is_empty() || rest.starts_with("::"))
+    };
+    let here: Vec<String> = names.filter(is_here).map(str::to_owned).collect();
+    assert!(!here.is_empty(), "no tests in {module}");
+    here
 }

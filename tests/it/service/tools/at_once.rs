@@ -6,9 +6,9 @@ use futures_util::future::join_all;
 use serde_json::json;
 use switchboard_kit::twilio::CallEnd;
 
-use crate::support::times;
-use crate::support::tool_server::{Does, ToolServer};
-use crate::tools::conversation::{ask, model_calling, service, toml};
+use crate::service::tools::conversation::{ask, model_calling, service, toml};
+use test_support::times;
+use test_support::tool_server::{Does, ToolServer};
 
 const CALLS: usize = 20;
 

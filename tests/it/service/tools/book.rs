@@ -9,11 +9,13 @@ use serde_json::{Value, json};
 use switchboard_kit::realtime::Step as Answer;
 use switchboard_kit::twilio::{CallEnd, Step};
 
-use crate::support::tool_server::{Does, ToolServer};
-use crate::support::{
+use crate::service::tools::conversation::{
+    ask, calling, model_calling, outputs, tools_run, went_well,
+};
+use test_support::tool_server::{Does, ToolServer};
+use test_support::{
     AGENT, Options, SOON, TestService, brief_with, caller, listen, say, tone, until,
 };
-use crate::tools::conversation::{ask, calling, model_calling, outputs, tools_run, went_well};
 
 /// A data directory that goes with the test.
 struct Folder(PathBuf);

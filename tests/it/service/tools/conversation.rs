@@ -16,8 +16,8 @@ use switchboard_kit::realtime::{
 };
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
 
-use crate::support::tool_server::{Does, ToolServer};
-use crate::support::{
+use test_support::tool_server::{Does, ToolServer};
+use test_support::{
     AGENT, Options, SOON, TestService, brief_with, caller, listen, say, tone, until,
 };
 
@@ -81,7 +81,7 @@ pub(crate) fn outputs(session: &Session) -> Vec<Value> {
         .collect()
 }
 
-pub(crate) fn tools_run(scrape: &crate::support::http::Scrape, tool: &str, result: &str) -> f64 {
+pub(crate) fn tools_run(scrape: &test_support::http::Scrape, tool: &str, result: &str) -> f64 {
     scrape.get(&format!(
         "switchboard_tool_seconds_count{{result=\"{result}\",tool=\"{tool}\"}}"
     ))
@@ -428,7 +428,7 @@ impl Tool for Broken {
 
 fn own(name: &str, tool: Arc<dyn Tool>) -> (ToolSpec, Arc<dyn Tool>) {
     (
-        crate::tools::box_of_one::spec(name, false, Duration::from_secs(2)),
+        crate::service::tools::single_tool::spec(name, false, Duration::from_secs(2)),
         tool,
     )
 }

@@ -11,9 +11,9 @@ use switchboard_actors::metrics::Metrics;
 use switchboard_actors::store::CallStore;
 use switchboard_actors::tools::{Outcome, Place, Tool, ToolBox, ToolRequest};
 
-use crate::support::tool_server::{Does, ToolServer};
-use crate::tools::box_of_one::{Made, caller, made, on_a_worker, run, spec};
-use crate::tools::journal::{Dies, Journal};
+use crate::service::tools::journal::{Dies, Journal};
+use crate::service::tools::single_tool::{Made, caller, made, on_a_worker, run, spec};
+use test_support::tool_server::{Does, ToolServer};
 
 /// Where the first process dies: at a step of the journal, or while the server has the request.
 #[derive(Clone, Copy, Debug)]

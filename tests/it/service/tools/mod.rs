@@ -4,7 +4,6 @@
 
 mod at_once;
 mod book;
-mod box_of_one;
 mod conversation;
 mod exactly_once;
 mod journal;
@@ -12,3 +11,4 @@ mod own;
 mod reach;
 mod replies;
 mod served;
+mod single_tool;

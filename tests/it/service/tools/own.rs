@@ -12,9 +12,9 @@ use switchboard::agents::catalog::{OwnTools, check_names};
 use switchboard::settings::Settings;
 use switchboard_actors::tools::{Blocking, ToolRequest};
 
-use crate::support::child::run;
-use crate::support::{AGENT, MODEL_KEY, Options, TestService, environment};
-use crate::tools::conversation::{ask, model_calling, outputs, tools_run, went_well};
+use crate::service::tools::conversation::{ask, model_calling, outputs, tools_run, went_well};
+use test_support::child::run;
+use test_support::{AGENT, MODEL_KEY, Options, TestService, environment};
 
 /// A tool that counts a customer's points, and how often it was run.
 fn loyalty_points() -> (OwnTools, Arc<AtomicU32>) {

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use call_protocol::tool::ToolResult;
 use url::Url;
 
-use crate::support::tool_server::{Does, ToolServer};
-use crate::tools::box_of_one::{Made, made, on_a_worker, once, resolver};
+use crate::service::tools::single_tool::{Made, made, on_a_worker, once, resolver};
+use test_support::tool_server::{Does, ToolServer};
 
 /// The same tool, kept out of private networks.
 fn outside(url: &str) -> Made {

@@ -6,9 +6,9 @@ use call_protocol::tool::ToolResult;
 use serde_json::json;
 use switchboard_actors::tools::{MAX_REPLY, signature};
 
-use crate::support::times;
-use crate::support::tool_server::{Does, ToolServer};
-use crate::tools::box_of_one::{SECRET, made, on_a_worker, once};
+use crate::service::tools::single_tool::{SECRET, made, on_a_worker, once};
+use test_support::times;
+use test_support::tool_server::{Does, ToolServer};
 
 #[test]
 fn a_request_is_what_the_contract_says() {
@@ -124,7 +124,7 @@ fn every_kind_of_reply_has_its_result_and_a_word_for_the_model() {
                 [(false, read, read_asked), (true, effect, effect_asked)]
             {
                 let server = ToolServer::start([does.clone()]).await;
-                let finished = once(crate::tools::box_of_one::Made {
+                let finished = once(crate::service::tools::single_tool::Made {
                     effects,
                     ..made(&server.url())
                 })
@@ -194,7 +194,7 @@ fn an_acknowledgement_is_told_as_done_and_text_as_text() {
         for (name, does, told) in cases {
             for effects in [false, true] {
                 let server = ToolServer::start([does.clone()]).await;
-                let finished = once(crate::tools::box_of_one::Made {
+                let finished = once(crate::service::tools::single_tool::Made {
                     effects,
                     ..made(&server.url())
                 })
@@ -234,7 +234,7 @@ fn nobody_there_is_tried_again_and_the_same_key_is_sent_each_time() {
             .unwrap()
             .local_addr()
             .unwrap();
-        let finished = once(crate::tools::box_of_one::Made {
+        let finished = once(crate::service::tools::single_tool::Made {
             effects: true,
             ..made(&format!("http://{gone}/"))
         })
@@ -252,7 +252,7 @@ fn a_deadline_is_kept_whatever_the_server_does() {
     on_a_worker(async {
         let server = ToolServer::start([Does::HangsWhenDone]).await;
         let began = std::time::Instant::now();
-        let finished = once(crate::tools::box_of_one::Made {
+        let finished = once(crate::service::tools::single_tool::Made {
             timeout: Duration::from_millis(300),
             ..made(&server.url())
         })
@@ -269,9 +269,11 @@ fn arguments_that_do_not_fit_the_schema_reach_nobody() {
     on_a_worker(async {
         let server = ToolServer::start([Does::json("{}")]).await;
         let tools = made(&server.url()).boxed();
-        let mut bad = crate::tools::box_of_one::run(false, 0);
+        let mut bad = crate::service::tools::single_tool::run(false, 0);
         bad.arguments.insert("at".to_owned(), json!("nine"));
-        let finished = tools.run(bad, crate::tools::box_of_one::caller()).await;
+        let finished = tools
+            .run(bad, crate::service::tools::single_tool::caller())
+            .await;
         assert_eq!(finished.result, ToolResult::Refused);
         assert!(
             finished

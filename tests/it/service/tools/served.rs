@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use switchboard_kit::mcp::{McpServer, McpTool};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
 
-use crate::support::{AGENT, SOON, TestService, until};
-use crate::tools::conversation::{ask, model_calling, service};
+use crate::service::tools::conversation::{ask, model_calling, service};
+use test_support::{AGENT, SOON, TestService, until};
 
 /// The spa with the tools of a server.
 fn toml(url: &str) -> String {

@@ -1,9 +1,9 @@
 //! `/after-dial` by itself: whom it believes, and what it answers when something else goes wrong as well.
 
-use crate::support::http::{Reply, Request, ring};
-use crate::support::phone::sid;
-use crate::support::{SOON, TestService, until};
-use crate::transfer::switching::{asked, live, order, told, usual};
+use crate::service::transfer::switching::{asked, live, order, told, usual};
+use test_support::http::{Reply, Request, ring};
+use test_support::phone::sid;
+use test_support::{SOON, TestService, until};
 
 const PATH: &str = "/after-dial?target=front_desk";
 

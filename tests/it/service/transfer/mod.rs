@@ -1,7 +1,7 @@
 //! Callers who are sent to a person, and back when nobody takes them; and what an operator has a live call do.
 
-mod desk;
-mod door;
+mod after_dial;
+mod orders;
 mod rest;
 mod sent;
 mod switching;

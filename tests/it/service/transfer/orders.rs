@@ -4,9 +4,9 @@ use serde_json::json;
 use switchboard_kit::realtime::Fault as ModelFault;
 use switchboard_kit::twilio::{CallEnd, Step};
 
-use crate::support::phone::sid;
-use crate::support::{SOON, caller, listen, until};
-use crate::transfer::switching::{asked, live, order, told, usual};
+use crate::service::transfer::switching::{asked, live, order, told, usual};
+use test_support::phone::sid;
+use test_support::{SOON, caller, listen, until};
 
 const COMMANDS: [(&str, &str); 3] = [
     ("say", r#"{"text":"We close at six today."}"#),

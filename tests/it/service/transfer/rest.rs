@@ -8,12 +8,12 @@ use switchboard_kit::twilio::{
     CallEnd, CallOutcome, Line, PersonCalled, PersonDoes, RestApi, RestFault, Step,
 };
 
-use crate::support::http::{Request, ring};
-use crate::support::phone::sid;
-use crate::support::{
+use crate::service::transfer::switching::{DESK, live, order, sends_to, told, toml};
+use test_support::http::{Request, ring};
+use test_support::phone::sid;
+use test_support::{
     ACCOUNT, AUTH_TOKEN, Options, SOON, TestService, brief_with, caller, listen, say, until,
 };
-use crate::transfer::switching::{DESK, live, order, sends_to, told, toml};
 
 /// What the person is told, and asked.
 const BRIEFING: &str =
@@ -43,12 +43,12 @@ fn sending() -> Realtime {
 }
 
 /// A service that can ask Twilio to call people, and Twilio.
-struct Town {
+struct WarmTransfers {
     service: TestService,
     rest: RestApi,
 }
 
-impl Town {
+impl WarmTransfers {
     async fn new(model: Realtime) -> Self {
         Self::with_login(model, (ACCOUNT, AUTH_TOKEN), &[]).await
     }
@@ -116,15 +116,15 @@ fn asks() -> [Step; 3] {
 
 /// The agent goes on with a caller whom nobody took, until the caller hangs up.
 async fn stays_with_the_agent(does: PersonDoes, words: &str) -> (CallOutcome, Vec<PersonCalled>) {
-    let town = Town::new(sending()).await;
-    town.rest.person(does);
-    let line = town.line();
+    let warm = WarmTransfers::new(sending()).await;
+    warm.rest.person(does);
+    let line = warm.line();
     let hang_up = line.exchange.clone();
     let call = tokio::spawn(async move { line.call(caller(asks())).await });
-    town.until_told(words).await;
-    let session = town.service.model.session(1).unwrap();
+    warm.until_told(words).await;
+    let session = warm.service.model.session(1).unwrap();
     until("the agent says so", SOON, async || {
-        let asked = crate::transfer::switching::asked(&session);
+        let asked = crate::service::transfer::switching::asked(&session);
         asked
             .iter()
             .any(|asked| asked.contains(words) && asked.contains("offer something else"))
@@ -137,23 +137,23 @@ async fn stays_with_the_agent(does: PersonDoes, words: &str) -> (CallOutcome, Ve
             .unwrap();
     }
     let outcome = call.await.unwrap();
-    let people = town.rest.people().await;
+    let people = warm.rest.people().await;
     assert_eq!(outcome.complaints(), []);
     assert_eq!(outcome.streams.len(), 1, "never left the agent");
     assert_eq!(outcome.dialled(), [""; 0]);
-    assert!(town.service.model.session(2).is_none());
-    town.stop().await;
+    assert!(warm.service.model.session(2).is_none());
+    warm.stop().await;
     (outcome, people)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_takes_the_call_while_the_caller_stays_and_then_the_two_meet() {
-    let town = Town::new(sending()).await;
-    town.rest.person(answers(Some('1')));
-    let line = town.line();
+    let warm = WarmTransfers::new(sending()).await;
+    warm.rest.person(answers(Some('1')));
+    let line = warm.line();
     let rooms = line.rooms.clone();
     let outcome = line.call(caller(asks())).await;
-    let people = town.rest.people().await;
+    let people = warm.rest.people().await;
     assert_eq!(outcome.end, CallEnd::HungUp, "{:?}", outcome.documents);
     assert_eq!(outcome.complaints(), []);
     // Who was called, as what, and what they heard.
@@ -172,7 +172,7 @@ async fn a_person_takes_the_call_while_the_caller_stays_and_then_the_two_meet() 
     assert_eq!(meetings[0].calls, both);
     assert_eq!((outcome.dialled(), outcome.streams.len()), (vec![], 1));
     // The caller was told, and heard it to its end.
-    let asked = crate::transfer::switching::asked(&town.service.model.session(1).unwrap());
+    let asked = crate::service::transfer::switching::asked(&warm.service.model.session(1).unwrap());
     assert!(
         asked
             .iter()
@@ -180,7 +180,7 @@ async fn a_person_takes_the_call_while_the_caller_stays_and_then_the_two_meet() 
         "{asked:?}"
     );
     assert_eq!(outcome.streams[0].thrown_away_ms(), 0);
-    let tools = town
+    let tools = warm
         .service
         .model
         .session(1)
@@ -195,14 +195,14 @@ async fn a_person_takes_the_call_while_the_caller_stays_and_then_the_two_meet() 
         "{output}"
     );
     // One request placed the call, and nothing was left to be ended.
-    let requests = town.rest.requests();
+    let requests = warm.rest.requests();
     assert_eq!(requests.len(), 1, "{requests:?}");
     assert_eq!(requests[0].field("Timeout"), Some("17"));
     println!(
         "longest silence of the agent before the two met: {} ms",
         longest_gap_ms(&outcome)
     );
-    town.stop().await;
+    warm.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -238,35 +238,35 @@ async fn a_person_who_does_not_take_the_call_costs_the_caller_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_caller_who_hangs_up_leaves_nobody_on_the_line() {
     // While it rings.
-    let town = Town::new(sending()).await;
-    town.rest.person(PersonDoes::LetsItRing { ms: 20_000 });
-    let line = town.line();
+    let warm = WarmTransfers::new(sending()).await;
+    warm.rest.person(PersonDoes::LetsItRing { ms: 20_000 });
+    let line = warm.line();
     let steps = [listen(), say("hello"), listen(), Step::HangUp];
     let outcome = line.call(caller(steps)).await;
     assert_eq!(outcome.end, CallEnd::CallerHungUp);
-    let people = town.rest.people().await;
+    let people = warm.rest.people().await;
     assert_eq!(people[0].status, "canceled");
-    town.stop().await;
+    warm.stop().await;
     // While the person hears the briefing, or waits for the caller to have heard the agent.
     for key in [None, Some('1')] {
-        let town = Town::new(sending()).await;
-        town.rest.person(answers(key));
-        let mut line = town.line();
+        let warm = WarmTransfers::new(sending()).await;
+        warm.rest.person(answers(key));
+        let mut line = warm.line();
         let real = switchboard_kit::twilio::Pace {
             say_ms_per_character: 20,
             ms_per_second: 1_000,
             ring_ms: 0,
         };
         line.pace = real;
-        town.rest.serve(line.clone());
+        warm.rest.serve(line.clone());
         let exchange = line.exchange.clone();
         let rooms = line.rooms.clone();
         let call = tokio::spawn(async move { line.call(caller(asks())).await });
         let stage = if key.is_some() { "waiting" } else { "briefed" };
-        let of_caller = live(&town.service).await;
+        let of_caller = live(&warm.service).await;
         until(stage, SOON, async || {
             let page = format!("/admin/calls/{of_caller}");
-            let page = town.service.operator("GET", &page).await.json();
+            let page = warm.service.operator("GET", &page).await.json();
             page["person"]["stage"] == stage
         })
         .await;
@@ -274,11 +274,11 @@ async fn the_caller_who_hangs_up_leaves_nobody_on_the_line() {
             .update(&of_caller, switchboard_kit::twilio::Update::Complete)
             .unwrap();
         call.await.unwrap();
-        let people = town.rest.people().await;
+        let people = warm.rest.people().await;
         assert_eq!(people[0].status, "completed");
         assert_eq!(people[0].heard.last().unwrap(), GONE, "{key:?}");
         assert_eq!(rooms.meetings(), []);
-        town.stop().await;
+        warm.stop().await;
     }
 }
 
@@ -327,22 +327,22 @@ async fn what_twilio_refuses_is_told_to_the_agent_and_not_tried_twice() {
         ),
         (RestFault::GarbageWhenDone, 1, 1),
     ] {
-        let town = Town::new(sending()).await;
+        let warm = WarmTransfers::new(sending()).await;
         for _ in 0..times {
-            town.rest.fault(fault);
+            warm.rest.fault(fault);
         }
-        town.rest.person(answers(Some('1')));
-        let line = town.line();
+        warm.rest.person(answers(Some('1')));
+        let line = warm.line();
         let exchange = line.exchange.clone();
         let call = tokio::spawn(async move { line.call(caller(asks())).await });
-        town.until_told("could not be reached").await;
+        warm.until_told("could not be reached").await;
         // Where the phone rings all the same, its answer finds nobody.
-        let people = town.rest.people().await;
+        let people = warm.rest.people().await;
         for person in &people {
             assert_eq!(person.heard, [GONE], "{fault:?}");
         }
         assert_eq!(people.is_empty(), fault != RestFault::GarbageWhenDone);
-        let placed = town.rest.requests();
+        let placed = warm.rest.requests();
         let placed = placed.iter().filter(|request| request.places_a_call());
         assert_eq!(placed.count(), requests, "{fault:?}");
         for call in exchange.live() {
@@ -352,37 +352,37 @@ async fn what_twilio_refuses_is_told_to_the_agent_and_not_tried_twice() {
         }
         let outcome = call.await.unwrap();
         assert_eq!(outcome.streams.len(), 1);
-        town.stop().await;
+        warm.stop().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_whose_call_twilio_never_confirmed_takes_it_all_the_same() {
-    let town = Town::new(sending()).await;
-    town.rest.fault(RestFault::HangsWhenDone);
+    let warm = WarmTransfers::new(sending()).await;
+    warm.rest.fault(RestFault::HangsWhenDone);
     // Twilio did place the call.
-    town.rest.person(PersonDoes::Answers {
+    warm.rest.person(PersonDoes::Answers {
         ring_ms: 500,
         key: Some('1'),
         waits_ms: 20_000,
         talk_ms: 300,
     });
-    let line = town.line();
+    let line = warm.line();
     let rooms = line.rooms.clone();
     let outcome = line.call(caller(asks())).await;
     // What the person does is told by Twilio's own requests: they take the call all the same, and are called once.
     assert_eq!(outcome.end, CallEnd::HungUp, "{:?}", outcome.documents);
     assert_eq!(rooms.meetings().len(), 1);
-    assert_eq!(town.rest.people().await.len(), 1);
-    town.stop().await;
+    assert_eq!(warm.rest.people().await.len(), 1);
+    warm.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_and_the_operator_have_people_called_too_one_at_a_time() {
-    let town = Town::new(brief_with(|_| {})).await;
-    town.rest.person(PersonDoes::LetsItRing { ms: 1_500 });
-    town.rest.person(answers(Some('1')));
-    let line = town.line();
+    let warm = WarmTransfers::new(brief_with(|_| {})).await;
+    warm.rest.person(PersonDoes::LetsItRing { ms: 1_500 });
+    warm.rest.person(answers(Some('1')));
+    let line = warm.line();
     let rooms = line.rooms.clone();
     let steps = [
         listen(),
@@ -391,40 +391,40 @@ async fn a_key_and_the_operator_have_people_called_too_one_at_a_time() {
     ];
     let call = tokio::spawn(async move { line.call(caller(steps)).await });
     until("the front desk is called", SOON, async || {
-        !town.rest.requests().is_empty()
+        !warm.rest.requests().is_empty()
     })
     .await;
-    let of_caller = live(&town.service).await;
+    let of_caller = live(&warm.service).await;
     let body = json!({"to": "+15550177"}).to_string();
-    let reply = order(&town.service, &of_caller, "transfer", &body).await;
+    let reply = order(&warm.service, &of_caller, "transfer", &body).await;
     assert_eq!(reply.status, 409, "{}", reply.text());
-    town.until_told("did not answer (it rang").await;
-    let reply = order(&town.service, &of_caller, "transfer", &body).await;
+    warm.until_told("did not answer (it rang").await;
+    let reply = order(&warm.service, &of_caller, "transfer", &body).await;
     assert_eq!(reply.status, 202, "{}", reply.text());
     let outcome = call.await.unwrap();
     assert_eq!(outcome.end, CallEnd::HungUp, "{:?}", outcome.documents);
-    let people = town.rest.people().await;
+    let people = warm.rest.people().await;
     let called: Vec<_> = people.iter().map(|person| person.to.as_str()).collect();
     assert_eq!(called, [DESK, "+15550177"]);
     assert_eq!(rooms.meetings().len(), 1);
     // Neither the model nor a URL sees the operator's number.
-    let session = town.service.model.session(1).unwrap();
+    let session = warm.service.model.session(1).unwrap();
     assert!(!told(&session).concat().contains("0177"));
-    town.stop().await;
+    warm.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_and_stale_words_about_a_person_change_nothing() {
-    let town = Town::new(sending()).await;
-    town.rest.person(PersonDoes::LetsItRing { ms: 20_000 });
-    let line = town.line();
+    let warm = WarmTransfers::new(sending()).await;
+    warm.rest.person(PersonDoes::LetsItRing { ms: 20_000 });
+    let line = warm.line();
     let exchange = line.exchange.clone();
     let call = tokio::spawn(async move { line.call(caller(asks())).await });
     until("the front desk is called", SOON, async || {
-        !town.rest.requests().is_empty()
+        !warm.rest.requests().is_empty()
     })
     .await;
-    let of_caller = live(&town.service).await;
+    let of_caller = live(&warm.service).await;
     let leg = sid("CA");
     let fields = |more: &[(&'static str, &'static str)]| {
         let mut fields: Vec<(String, String)> = ring(&leg, "+15550142")
@@ -448,7 +448,7 @@ async fn forged_and_stale_words_about_a_person_change_nothing() {
         } else {
             Request::form(&path, &fields)
         };
-        request.send(town.service.public).await
+        request.send(warm.service.public).await
     };
     let busy = fields(&[("CallStatus", "busy")]);
     let takes = fields(&[("CallStatus", "in-progress"), ("Digits", "1")]);
@@ -470,7 +470,7 @@ async fn forged_and_stale_words_about_a_person_change_nothing() {
     let reply = ask("/person-status?call=CA1&attempt=1".to_owned(), &busy, true).await;
     assert_eq!(reply.status, 400);
     let page = format!("/admin/calls/{of_caller}");
-    let page = town.service.operator("GET", &page).await.json();
+    let page = warm.service.operator("GET", &page).await.json();
     assert_eq!(
         page["person"],
         json!({"to": "front_desk", "stage": "ringing"})
@@ -480,25 +480,25 @@ async fn forged_and_stale_words_about_a_person_change_nothing() {
         .update(&of_caller, switchboard_kit::twilio::Update::Complete)
         .unwrap();
     call.await.unwrap();
-    assert_eq!(town.rest.people().await[0].status, "canceled");
-    town.stop().await;
+    assert_eq!(warm.rest.people().await[0].status, "canceled");
+    warm.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_whose_person_hung_up_in_the_last_moment_is_fetched_back() {
-    let town = Town::new(sending()).await;
-    town.rest.person(PersonDoes::LetsItRing { ms: 20_000 });
-    let line = town.line();
+    let warm = WarmTransfers::new(sending()).await;
+    warm.rest.person(PersonDoes::LetsItRing { ms: 20_000 });
+    let line = warm.line();
     let call = sid("CA");
-    let mut leg = town.service.pick_up(&call).await;
+    let mut leg = warm.service.pick_up(&call).await;
     leg.begin().await;
     let ordered = async {
-        live(&town.service).await;
+        live(&warm.service).await;
         let body = r#"{"to":"front_desk"}"#;
-        let reply = order(&town.service, &call, "transfer", body).await;
+        let reply = order(&warm.service, &call, "transfer", body).await;
         assert_eq!(reply.status, 202, "{}", reply.text());
         until("the front desk is called", SOON, async || {
-            !town.rest.requests().is_empty()
+            !warm.rest.requests().is_empty()
         })
         .await;
         // The person takes it.
@@ -508,7 +508,7 @@ async fn a_caller_whose_person_hung_up_in_the_last_moment_is_fetched_back() {
         fields.push(("Digits", "1"));
         let path = format!("/briefing-key?call={call}&attempt=1");
         let reply = Request::signed(&path, &fields)
-            .send(town.service.public)
+            .send(warm.service.public)
             .await;
         let room = format!(">{call}-1</Conference>");
         assert!(reply.text().contains(&room), "{}", reply.text());
@@ -525,11 +525,11 @@ async fn a_caller_whose_person_hung_up_in_the_last_moment_is_fetched_back() {
         }
     };
     tokio::join!(ordered, listening);
-    town.service.empty().await;
+    warm.service.empty().await;
     let mut fields = ring(&call, "+15550142");
     fields[2].1 = "in-progress";
     let after = Request::signed("/after-stream", &fields)
-        .send(town.service.public)
+        .send(warm.service.public)
         .await;
     let room = format!(">{call}-1</Conference>");
     let action = "/after-dial?target=front_desk&amp;met=1";
@@ -541,7 +541,7 @@ async fn a_caller_whose_person_hung_up_in_the_last_moment_is_fetched_back() {
     over[2].1 = "completed";
     let path = format!("/person-status?call={call}&attempt=1");
     let reply = Request::signed(&path, &over)
-        .send(town.service.public)
+        .send(warm.service.public)
         .await;
     assert_eq!(reply.status, 204);
     let back = "https://spa.example/after-dial?target=front_desk&status=declined";
@@ -549,27 +549,27 @@ async fn a_caller_whose_person_hung_up_in_the_last_moment_is_fetched_back() {
         request.path.ends_with(&format!("/Calls/{call}.json")) && request.field("Url") == Some(back)
     };
     until("the caller is fetched back", SOON, async || {
-        town.rest.requests().iter().any(fetched)
+        warm.rest.requests().iter().any(fetched)
     })
     .await;
     let path = back.strip_prefix("https://spa.example").unwrap();
     let reply = Request::signed(path, &fields)
-        .send(town.service.public)
+        .send(warm.service.public)
         .await;
     assert!(reply.text().contains("/media-stream/"), "{}", reply.text());
     // Two who have talked are not torn apart: the end of their meeting forgets the call.
     let met = "/after-dial?target=front_desk&met=1";
     let mut ended = fields.clone();
     ended.extend([("DialCallStatus", "answered"), ("DialBridged", "false")]);
-    let reply = Request::signed(met, &ended).send(town.service.public).await;
+    let reply = Request::signed(met, &ended).send(warm.service.public).await;
     assert!(reply.text().contains("<Hangup/>"), "{}", reply.text());
     for call in line.exchange.live() {
         let _ = line
             .exchange
             .update(&call, switchboard_kit::twilio::Update::Complete);
     }
-    town.rest.people().await;
-    town.stop().await;
+    warm.rest.people().await;
+    warm.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -579,14 +579,14 @@ async fn an_api_key_calls_people_too_and_a_wrong_one_nobody() {
         ("TWILIO_API_SECRET", "itest-api-secret-0123456789"),
     ];
     for (password, calls) in [(key[1].1, true), ("another secret", false)] {
-        let town = Town::with_login(sending(), (key[0].1, password), &key).await;
-        town.rest.person(answers(Some('1')));
-        let line = town.line();
+        let warm = WarmTransfers::with_login(sending(), (key[0].1, password), &key).await;
+        warm.rest.person(answers(Some('1')));
+        let line = warm.line();
         let exchange = line.exchange.clone();
         let rooms = line.rooms.clone();
         let call = tokio::spawn(async move { line.call(caller(asks())).await });
         if !calls {
-            town.until_told("could not be reached").await;
+            warm.until_told("could not be reached").await;
             for call in exchange.live() {
                 exchange
                     .update(&call, switchboard_kit::twilio::Update::Complete)
@@ -594,10 +594,10 @@ async fn an_api_key_calls_people_too_and_a_wrong_one_nobody() {
             }
         }
         call.await.unwrap();
-        assert_eq!(town.rest.people().await.len(), usize::from(calls));
+        assert_eq!(warm.rest.people().await.len(), usize::from(calls));
         assert_eq!(rooms.meetings().len(), usize::from(calls));
         let status = if calls { Some(201) } else { Some(401) };
-        assert_eq!(town.rest.requests()[0].status, status);
-        town.stop().await;
+        assert_eq!(warm.rest.requests()[0].status, status);
+        warm.stop().await;
     }
 }

@@ -4,10 +4,10 @@ use serde_json::json;
 use switchboard_kit::twilio::twiml::Verb;
 use switchboard_kit::twilio::{CallEnd, CallOutcome, DialAnswer, Line, Step};
 
-use crate::support::{SOON, TestService, brief_with, caller, listen, say, tone, until};
-use crate::transfer::switching::{
+use crate::service::transfer::switching::{
     DESK, FALLBACK, asked, live, order, sending_to, sends_to, service, told, usual,
 };
+use test_support::{SOON, TestService, brief_with, caller, listen, say, tone, until};
 
 /// A line on which a person who is called does this.
 fn line(service: &TestService, desk: DialAnswer) -> Line {

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use switchboard_kit::realtime::{Realtime, Session, Step as Answer, ToolCall};
 
-use crate::support::http::{Reply, Request};
-use crate::support::{
+use test_support::http::{Reply, Request};
+use test_support::{
     ADMIN_TOKEN, AGENT, Options, SOON, TestService, brief, brief_with, tone, until,
 };
 

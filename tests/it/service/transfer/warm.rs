@@ -4,11 +4,11 @@ use serde_json::json;
 use switchboard_kit::realtime::{Realtime, ToolCall};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, DialAnswer, Step};
 
-use crate::support::http::{Request, ring};
-use crate::support::phone::sid;
-use crate::support::{AGENT, Options, TestService, brief_with, caller, listen, say};
-use crate::transfer::sent::{heard_again, there_and_back};
-use crate::transfer::switching::{DESK, sends_to, told, toml};
+use crate::service::transfer::sent::{heard_again, there_and_back};
+use crate::service::transfer::switching::{DESK, sends_to, told, toml};
+use test_support::http::{Request, ring};
+use test_support::phone::sid;
+use test_support::{AGENT, Options, TestService, brief_with, caller, listen, say};
 
 async fn service(model: Realtime) -> TestService {
     let warm = "[transfer]\nmode = \"warm\"\n";

@@ -1,15 +1,11 @@
 //! The proxy does to a connection what it says, and nothing else.
-#![allow(clippy::unwrap_used)] // a test, where a panic is the report
-
-#[allow(dead_code)] // a part of it
-#[path = "../../support/times.rs"]
-mod times;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use switchboard_kit::chaos::{Chaos, Cut, Weather};
+use test_times as times;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -143,5 +139,5 @@ async fn a_cut_can_wait_for_a_number_of_bytes() {
 #[tokio::test]
 #[ignore = "release gate: the bars of all tests here"]
 async fn the_times_of_these_tests_are_kept() {
-    times::of_this_program().await;
+    times::of_these_tests(module_path!()).await;
 }

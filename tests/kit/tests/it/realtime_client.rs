@@ -1,6 +1,4 @@
 //! A plain client of the emulated server, for the tests next door.
-#![allow(dead_code, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
 use std::time::Duration;
 

@@ -1,9 +1,6 @@
 //! A whole call, from the client's side of the socket.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
-mod realtime_client;
-
-use realtime_client::{Client, quick, script, session};
+use crate::realtime_client::{Client, quick, script, session};
 use serde_json::{Value, json};
 use switchboard_kit::realtime::{DeltaSize, Realtime, Recording, Resume, Script, Source};
 use switchboard_kit::speech;

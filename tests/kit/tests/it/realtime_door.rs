@@ -1,10 +1,7 @@
 //! Who gets in, and how those who do not are told.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
-mod realtime_client;
-
+use crate::realtime_client::{Client, PATIENCE, dial_with, quick, session};
 use futures_util::StreamExt as _;
-use realtime_client::{Client, PATIENCE, dial_with, quick, session};
 use serde_json::{Value, json};
 use switchboard_kit::realtime::{Ended, Fault};
 use tokio_tungstenite::tungstenite::{Error, Message};

@@ -1,14 +1,11 @@
 //! Probe frames come back unchanged, in order and cheaply.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
-
-mod realtime_client;
 
 use std::time::{Duration, Instant};
 
+use crate::realtime_client::{Client, PATIENCE, quick, session};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt as _, StreamExt as _};
-use realtime_client::{Client, PATIENCE, quick, session};
 use serde_json::{Value, json};
 use switchboard_kit::probe::PROBE_MAGIC;
 use switchboard_kit::realtime::Source;

@@ -1,13 +1,10 @@
 //! Client events: every kind the API knows is accepted in its state, everything else is refused as documented.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
-mod realtime_client;
-
-use realtime_client::{Client, quick, session};
+use crate::realtime_client::{Client, quick, session};
 use serde_json::{Value, json};
 
-const CLIENT_EVENTS: &str = include_str!("data/realtime_client_events.jsonl");
-const CLIENT_VARIANTS: &str = include_str!("data/realtime_client_events_variants.jsonl");
+const CLIENT_EVENTS: &str = include_str!("../data/realtime_client_events.jsonl");
+const CLIENT_VARIANTS: &str = include_str!("../data/realtime_client_events_variants.jsonl");
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines()

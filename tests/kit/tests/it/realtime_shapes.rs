@@ -1,16 +1,13 @@
 //! Every event the server can send has the keys and the kinds of values of the recorded examples.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
-
-mod realtime_client;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use realtime_client::{Client, phone_session, quick, script};
+use crate::realtime_client::{Client, phone_session, quick, script};
 use serde_json::{Value, json};
 use switchboard_kit::realtime::{Ending, Fault, Realtime, When};
 
-const EVENTS: &str = include_str!("data/realtime_events.jsonl");
-const VARIANTS: &str = include_str!("data/realtime_events_variants.jsonl");
+const EVENTS: &str = include_str!("../data/realtime_events.jsonl");
+const VARIANTS: &str = include_str!("../data/realtime_events_variants.jsonl");
 
 /// Not among the recorded examples; from the SDK's types `RealtimeConversationItemAssistantMessage` and
 /// `ResponseContentPartAddedEvent`.

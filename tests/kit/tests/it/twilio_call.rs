@@ -1,21 +1,16 @@
 //! What a call runs, in which order, and how it ends.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-#[allow(dead_code)] // a part of it
-#[path = "../../support/times.rs"]
-mod times;
-mod twilio_support;
 
 use std::time::{Duration, Instant};
 
+use crate::twilio_support::{Answer, Fake, Seen, drain, stream_sid};
 use switchboard_kit::twilio::signature::sign;
 use switchboard_kit::twilio::twiml::Verb;
 use switchboard_kit::twilio::{
     CallEnd, CallProgress, Delivery, DialAnswer, Happening, Line, Method, Pace, Player, Route,
     Silent, StreamEnd, Update,
 };
+use test_times as times;
 use tokio::sync::mpsc;
-use twilio_support::{Answer, Fake, Seen, drain, stream_sid};
 use url::Url;
 
 fn verbs(line_outcome: &switchboard_kit::twilio::CallOutcome) -> Vec<&'static str> {
@@ -253,7 +248,7 @@ async fn without_an_action_the_verb_after_connect_runs() {
 #[tokio::test]
 async fn a_refused_media_socket_falls_through_and_is_reported() {
     let fake = Fake::without_media(|seen| match seen.path.as_str() {
-        "/incoming-call" => Answer::twiml(twilio_support::CONNECT),
+        "/incoming-call" => Answer::twiml(crate::twilio_support::CONNECT),
         "/media/token1" => Answer::status(403),
         "/after" => Answer::twiml("<Say>sorry</Say>"),
         _ => Answer::status(204),
@@ -615,5 +610,5 @@ async fn a_call_may_run_on_any_task() {
 #[tokio::test]
 #[ignore = "release gate: the bars of all tests here"]
 async fn the_times_of_these_tests_are_kept() {
-    times::of_this_program().await;
+    times::of_these_tests(module_path!()).await;
 }

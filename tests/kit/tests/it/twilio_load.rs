@@ -1,19 +1,14 @@
 //! The load generator against a small service that sends probes back.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-#[allow(dead_code)] // a part of it
-#[path = "../../support/times.rs"]
-mod times;
-mod twilio_support;
 
 use std::time::Duration;
 
+use crate::twilio_support::{Answer, Fake, Socket, mark, media, next_of, send_all, stream_sid};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use switchboard_kit::probe::PROBE_MAGIC;
 use switchboard_kit::twilio::Line;
 use switchboard_kit::twilio::load::{LoadPlan, load};
-use twilio_support::{Answer, Fake, Socket, mark, media, next_of, send_all, stream_sid};
+use test_times as times;
 
 /// What the echoing service does to a probe on its way back.
 #[derive(Clone, Copy, PartialEq)]
@@ -174,7 +169,7 @@ async fn failures_are_counted_by_kind() {
     assert_eq!(report.failure_reasons["twiml_without_stream"], 1);
 
     let fake = Fake::without_media(|seen| match seen.path.as_str() {
-        "/incoming-call" => Answer::twiml(twilio_support::CONNECT),
+        "/incoming-call" => Answer::twiml(crate::twilio_support::CONNECT),
         _ => Answer::status(403),
     })
     .await;
@@ -198,5 +193,5 @@ async fn failures_are_counted_by_kind() {
 #[tokio::test]
 #[ignore = "release gate: the bars of all tests here"]
 async fn the_times_of_these_tests_are_kept() {
-    times::of_this_program().await;
+    times::of_these_tests(module_path!()).await;
 }

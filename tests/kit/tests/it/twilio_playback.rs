@@ -1,5 +1,4 @@
 //! The playback queue on a clock that is handed in: 8 samples a millisecond.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use switchboard_kit::twilio::playback::{MAX_QUEUED_SAMPLES, Playback};
 

@@ -1,14 +1,11 @@
 //! The media socket towards a small fake service, over real loopback sockets.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-#[allow(dead_code)] // a part of it
-#[path = "../../support/times.rs"]
-mod times;
-mod twilio_support;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::twilio_support::{
+    Fake, Socket, clear, drain, mark, media, next_event, next_of, send_all, stream_sid,
+};
 use call_protocol::audio::encode_sample;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
@@ -17,11 +14,9 @@ use switchboard_kit::twilio::{
     CallEnd, CallOutcome, Caller, CallerAction, Fault, Opening, PlaybackStep, Player, Scripted,
     Silent, Step, StreamEnd, from_fn,
 };
+use test_times as times;
 use tokio_tungstenite::tungstenite::protocol::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, coding::CloseCode};
-use twilio_support::{
-    Fake, Socket, clear, drain, mark, media, next_event, next_of, send_all, stream_sid,
-};
 
 /// What a fake service saw, handed out of its task.
 type Log = Arc<Mutex<Vec<Value>>>;
@@ -667,5 +662,5 @@ async fn a_scripted_caller_talks_with_the_agent() {
 #[tokio::test]
 #[ignore = "release gate: the bars of all tests here"]
 async fn the_times_of_these_tests_are_kept() {
-    times::of_this_program().await;
+    times::of_these_tests(module_path!()).await;
 }

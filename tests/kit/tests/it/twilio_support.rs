@@ -1,6 +1,4 @@
 //! A small service for the emulator to phone: whatever a test wants answered, on one loopback port.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-#![allow(dead_code, reason = "every test file uses a part of it")]
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -1,5 +1,4 @@
 //! TwiML documents, good and bad.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use switchboard_kit::twilio::Method;
 use switchboard_kit::twilio::twiml::{Connect, Document, Stream, Verb, parse};

@@ -1,5 +1,4 @@
 //! WAV files in and out.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::io::Cursor;
 
