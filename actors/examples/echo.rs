@@ -14,7 +14,7 @@
 //! (6.4.1 to 6.4.4: UTF-8 is judged once the message is whole, not at its first wrong byte), 8 failed as meant (1.2.1 to
 //! 1.2.8: a binary message is closed with 1003, since Twilio sends text only). Behind the close handshake the suite ends
 //! most connections itself, as this example does not; a call's socket is ended 150 ms after its close frame
-//! (`tests/hostile_frames.rs`).
+//! (`tests/release/hostile_frames.rs`).
 
 use std::error::Error;
 use std::io;

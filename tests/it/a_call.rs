@@ -525,7 +525,7 @@ async fn turns_carry_their_words_where_transcripts_are_switched_on() {
     for event in events.iter().filter(|event| event.message != "turn") {
         assert!(!format!("{event:?}").contains("all day long"), "{event:?}");
     }
-    // However it is written out, each is one line (tests/telemetry.rs shows the writing).
+    // However it is written out, each is one line (tests/process/telemetry.rs shows the writing).
     println!("turns with their words: {}", turns.len());
 }
 

@@ -8,8 +8,6 @@ mod bad_input;
 #[cfg(feature = "fault-hook")]
 mod booking;
 #[cfg(feature = "fault-hook")]
-mod demo;
-#[cfg(feature = "fault-hook")]
 mod fault_hook;
 #[cfg(feature = "fault-hook")]
 mod packaging;

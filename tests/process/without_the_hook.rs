@@ -1,5 +1,5 @@
 //! What a build without the fault hook, as the image is, says of it and of the commands it lacks: `cargo test
-//! --no-default-features --test without_the_hook`, and the same with `--features lab`.
+//! --no-default-features --test process`, and the same with `--features lab`.
 
 use std::collections::BTreeMap;
 

@@ -12,7 +12,7 @@ use test_support::proc::processor_time;
 use test_support::socket::{
     BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, PONG, TEXT, Verdict, frame, head,
 };
-use test_support::{Options, SOON, TestService, brief_with, caller, times, tone, turns, until};
+use test_support::{Options, SOON, TestService, brief_with, caller, times, tone, until};
 use tokio::task::JoinHandle;
 
 /// What one attacker sends, and the close code they get.
@@ -154,7 +154,6 @@ async fn cores_used(over: Duration) -> f64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_hostile_frame_ends_its_own_call_and_nothing_else() {
-    let _turn = turns::of(1).await;
     if !times::is_own_process("hostile_frames::a_hostile_frame_ends_its_own_call_and_nothing_else")
         .await
     {
@@ -211,7 +210,6 @@ async fn a_hostile_frame_ends_its_own_call_and_nothing_else() {
 
 #[tokio::test]
 async fn a_ping_is_answered_with_its_own_words() {
-    let _turn = turns::of(1).await;
     let service = TestService::start(Options::default().model(brief_with(|_| {}))).await;
     let mut socket = service.pick_up_raw(&sid("CA")).await;
     socket.send(&frame(FIN | PING, b"are you there?")).await;
@@ -228,7 +226,6 @@ async fn a_ping_is_answered_with_its_own_words() {
 
 #[tokio::test]
 async fn a_close_is_echoed_and_ends_the_call() {
-    let _turn = turns::of(1).await;
     let service = TestService::start(Options::default().model(brief_with(|_| {}))).await;
     let mut socket = service.pick_up_raw(&sid("CA")).await;
     socket
@@ -257,7 +254,6 @@ async fn a_close_is_echoed_and_ends_the_call() {
 
 #[tokio::test]
 async fn fragments_with_a_ping_between_them_are_one_message() {
-    let _turn = turns::of(1).await;
     let service = TestService::start(Options::default().model(brief_with(|_| {}))).await;
     let call = sid("CA");
     let mut socket = service.pick_up_raw(&call).await;
@@ -296,7 +292,6 @@ async fn fragments_with_a_ping_between_them_are_one_message() {
 
 #[tokio::test]
 async fn a_peer_that_leaves_in_the_middle_of_a_frame_leaves_nothing_behind() {
-    let _turn = turns::of(1).await;
     let service = TestService::start(Options::default().model(brief_with(|_| {}))).await;
     let mut socket = service.pick_up_raw(&sid("CA")).await;
     let whole = frame(FIN | TEXT, br#"{"event":"connected"}"#);

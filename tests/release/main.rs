@@ -1,7 +1,8 @@
-//! The release gates: what loads the machine, is measured by its process, or comes in two sizes. The small sizes are
-//! ordinary tests that take turns; the large ones run on demand: `cargo test --test release -- --ignored --nocapture`.
+//! The release gates: what loads the machine, is measured by its process, takes more than a minute, or comes in two sizes.
+//! The small sizes are ordinary tests; the large ones run on demand: `cargo test --test release -- --ignored --nocapture`.
 #![allow(clippy::unwrap_used)] // tests, where a panic is the report
 
+mod demo;
 mod hostile_frames;
 mod many_bookings;
 mod many_calls;

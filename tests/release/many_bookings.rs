@@ -145,7 +145,7 @@ fn told(service: &TestService) -> (usize, usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_callers_book_at_once_and_nobody_twice() {
-    let _alone = turns::alone().await;
+    let _turn = turns::of(CALLS).await;
     let (control, _) = without_tools().await;
     let folder: PathBuf =
         std::env::temp_dir().join(format!("switchboard-bookings-{}", std::process::id()));

@@ -152,7 +152,7 @@ fn talking_session(service: &TestService) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_calls_lose_no_frame_and_mix_none() {
-    let _alone = turns::alone().await;
+    let _turn = turns::of(CALLS).await;
     let service = service(Options::default()).await;
     let report = loaded(&service, Duration::from_secs(6)).await.unwrap();
     nothing_was_lost(&report);
@@ -179,7 +179,7 @@ async fn two_hundred_calls_lose_no_frame_and_mix_none() {
 /// One call of the service meets a fault that is caught: a pause in the same conversation on the same sockets, and nothing to
 /// the others. Gives the figures.
 async fn is_a_pause(fault: Fault) -> String {
-    let _alone = turns::alone().await;
+    let _turn = turns::of(CALLS).await;
     let service = service(Options::default()).await;
     let others = loaded(&service, Duration::from_secs(6));
     let faulted = faulted_call(&service);
@@ -257,7 +257,7 @@ async fn a_fault_in_what_follows_from_a_step_is_a_pause_in_that_call_and_nothing
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_death_of_one_calls_actor_brings_the_caller_back_and_is_nothing_to_the_others() {
-    let _alone = turns::alone().await;
+    let _turn = turns::of(CALLS).await;
     let service = service(Options::default()).await;
     let others = loaded(&service, Duration::from_secs(6));
     let faulted = faulted_call(&service);
@@ -329,7 +329,6 @@ async fn the_death_of_one_calls_actor_brings_the_caller_back_and_is_nothing_to_t
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_faults_again_and_again_goes_to_the_fallback() {
-    let _turn = turns::of(1).await;
     let service = service(Options::default()).await;
     let faulted = faulted_call(&service);
     let call = in_mid_greeting(&service).await;
@@ -372,7 +371,6 @@ async fn a_call_that_faults_again_and_again_goes_to_the_fallback() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_fails_at_every_start_goes_to_the_fallback_at_once_and_costs_nothing_after() {
-    let _turn = turns::of(1).await;
     if !times::is_own_process("many_calls::a_call_that_fails_at_every_start_goes_to_the_fallback_at_once_and_costs_nothing_after").await {
         return;
     }
@@ -415,7 +413,6 @@ async fn a_call_that_fails_at_every_start_goes_to_the_fallback_at_once_and_costs
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_whose_value_is_spoilt_goes_on_from_its_last_checkpoint_on_the_same_stream() {
-    let _turn = turns::of(1).await;
     let model = brief_with(|script| script.greeting = tone(440, 500, "Hello, this is the spa."));
     let service = TestService::start(Options {
         toml: AGENTS.to_owned(),
@@ -620,7 +617,7 @@ async fn latest_tick(during: Duration) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_callers_hear_long_answers_without_a_gap() {
-    let _alone = turns::alone().await;
+    let _turn = turns::of(CALLS).await;
     let service = service(Options::default()).await;
     let mut calls = Vec::new();
     for _ in 0..CALLS {

@@ -345,7 +345,7 @@ async fn f19_calls_that_the_models_side_ends_leave_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f19_two_hundred_calls_ended_in_every_way_leave_nothing() {
-    let _turn = turns::of(44).await;
+    let _turn = turns::of(22).await;
     if !times::is_own_process(
         "nothing_left::f19_two_hundred_calls_ended_in_every_way_leave_nothing",
     )

@@ -187,7 +187,6 @@ async fn f8_twenty_callers_who_do_not_read_for_a_minute() {
 /// A slow reader speaks into the agent's words: what it has not taken of them by then it never gets.
 #[tokio::test]
 async fn f8_audio_from_before_an_interruption_is_not_sent_to_a_slow_reader() {
-    let _turn = turns::of(1).await;
     let (service, _chaos) = behind_chaos(brief_with(|script| {
         script.greeting = tone(440, 10_000, "Hello.")
     }))
@@ -218,7 +217,6 @@ async fn f8_audio_from_before_an_interruption_is_not_sent_to_a_slow_reader() {
 
 #[tokio::test]
 async fn a_stream_error_told_by_callback_ends_the_stream_at_once_and_a_warning_does_not() {
-    let _turn = turns::of(1).await;
     let (service, _chaos) = behind_chaos(brief_with(|script| {
         script.greeting = tone(440, 6_000, "Hello.")
     }))

@@ -29,7 +29,7 @@ fn open_files(process: u32) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_is_left_half_done_behind_a_proxy_is_bounded_and_given_up() {
-    let _turn = turns::of(100).await;
+    let _turn = turns::of(25).await;
     let runs = installed().into_iter().map(half_done);
     for figures in futures_util::future::join_all(runs).await {
         println!("{figures}");

@@ -8,14 +8,13 @@ use test_support::child::Serving;
 use test_support::http::{Reply, Request, ring};
 use test_support::phone::sid;
 use test_support::process_fixture::{Folder, at, lasting_address};
-use test_support::{MODEL_KEY, SOON, brief, turns};
+use test_support::{MODEL_KEY, SOON, brief};
 
 /// How long no process listens.
 const DOWN: Duration = Duration::from_millis(1_500);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn whoever_rings_while_no_process_listens_is_asked_to_wait() {
-    let _turn = turns::of(1).await;
     let runs = installed().into_iter().map(ring_in_between);
     for figures in futures_util::future::join_all(runs).await {
         println!("{figures}");

@@ -41,7 +41,7 @@ fn seed() -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_a_minute_of_random_faults_keeps_every_promise() {
-    let _turn = turns::of(50).await;
+    let _turn = turns::of(25).await;
     run::run(seed(), 12, Duration::from_secs(30)).await;
 }
 

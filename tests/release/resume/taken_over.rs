@@ -179,7 +179,6 @@ async fn taken_over(calls: usize) -> String {
 
 #[tokio::test]
 async fn a_ticket_opens_one_socket_at_whichever_process() {
-    let _turn = turns::of(1).await;
     let (_folder, model, one, other) = two_processes().await;
     let call = sid("CA");
     let reply = ask(&one, "/incoming-call", &call).await;
@@ -209,7 +208,6 @@ async fn a_ticket_opens_one_socket_at_whichever_process() {
 
 #[tokio::test]
 async fn an_outbound_call_is_one_at_whichever_process_goes_on_with_it() {
-    let _turn = turns::of(1).await;
     let (_folder, _model, one, other) = two_processes().await;
     let call = sid("CA");
     let mut fields = ring(&call, "+15550142");
@@ -229,7 +227,6 @@ async fn an_outbound_call_is_one_at_whichever_process_goes_on_with_it() {
 
 #[tokio::test]
 async fn a_ticket_that_was_used_here_opens_nothing_elsewhere() {
-    let _turn = turns::of(1).await;
     let (_folder, model, one, other) = two_processes().await;
     let call = sid("CA");
     let reply = ask(&one, "/incoming-call", &call).await;
@@ -246,7 +243,6 @@ async fn a_ticket_that_was_used_here_opens_nothing_elsewhere() {
 
 #[tokio::test]
 async fn a_call_that_ended_for_good_is_not_gone_on_with_anywhere() {
-    let _turn = turns::of(1).await;
     let (_folder, _model, one, other) = two_processes().await;
     let call = sid("CA");
     let mut leg = begun(&one, "/incoming-call", &call).await;

@@ -56,10 +56,10 @@ pub fn talking_line(service: &TestService) -> Line {
     line
 }
 
-/// What a test with neighbours takes of the machine, twice their number: their figures are about milliseconds, and what
-/// they meet is to be the fault, not the load of other tests.
+/// The turn of a test with neighbours: their figures are about milliseconds, and what they meet is to be the fault, not the
+/// load of other tests.
 pub async fn turn_with_neighbours() -> SemaphorePermit<'static> {
-    turns::of(100).await
+    turns::of(50).await
 }
 
 /// So many calls of frames there and back, beside whatever happens.

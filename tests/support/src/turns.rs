@@ -5,16 +5,19 @@
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Calls that the machine carries at once beside their emulators.
-const CARRIED: u32 = 200;
+use crate::times;
 
-/// Served in the order of asking, so that nobody who wants all of it waits for ever.
+/// Calls that the machine carries at once, with their emulators.
+const CARRIED: u32 = 250;
+
+/// Served in the order of asking, so that nobody who wants most of it waits for ever.
 static TURNS: Semaphore = Semaphore::const_new(CARRIED as usize);
 
-/// A turn beside others, for a test with about so many calls at once.
+/// Waits until the machine carries so many calls more. Where bars are asserted there are half as many beside them.
 pub async fn of(calls: u32) -> SemaphorePermit<'static> {
-    let share = calls.clamp(1, CARRIED);
-    TURNS.acquire_many(share).await.expect("nobody closes it")
+    let share = if times::asserted() { calls * 2 } else { calls };
+    let turn = TURNS.acquire_many(share.clamp(1, CARRIED)).await;
+    turn.expect("nobody closes it")
 }
 
 /// The whole machine for one test.

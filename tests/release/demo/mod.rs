@@ -1,6 +1,7 @@
 //! `switchboard demo` and `switchboard demo --faults`, as a user runs them.
 
 mod booking;
+#[cfg(feature = "fault-hook")]
 mod with_faults;
 
 #[tokio::test]
