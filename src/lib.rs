@@ -178,7 +178,7 @@ mod routes;
 pub mod service;
 pub mod settings;
 pub mod telemetry;
-mod trust;
+pub mod trust;
 
 pub use admin::admin_routes;
 pub use phone::public_routes;

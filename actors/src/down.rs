@@ -4,6 +4,7 @@ use actix::{Addr, WeakRecipient};
 
 use crate::admission::OnTheLine;
 use crate::call::LastLines;
+use crate::events::AudioFeed;
 use crate::live_calls::LiveCalls;
 use crate::messages::{CallKey, Order};
 use crate::registry::Registry;
@@ -46,9 +47,9 @@ impl DownGuard {
         self.live_calls.last_lines()
     }
 
-    /// The call lives, and takes orders there.
-    pub(crate) fn enroll(&self, orders: WeakRecipient<Order>) {
-        self.live_calls.enter(self.key, orders);
+    /// The call lives, takes orders there, and can be heard.
+    pub(crate) fn enroll(&self, orders: WeakRecipient<Order>, audio: AudioFeed) {
+        self.live_calls.enter(self.key, orders, audio);
     }
 }
 

@@ -35,6 +35,8 @@
 //!   handlers costs the message that met it, which has no answer, and its figures are counted anew.
 //! * [`LiveCalls`](live_calls::LiveCalls) is no actor: the live calls in a map, so that whoever leaves can tell all of them while the
 //!   registry answers nobody.
+//! * [`EventBus`](events::EventBus) is no actor: one bounded broadcast of what happens in calls. Whoever watches is a
+//!   subscriber; one that is slow loses events, a call never waits for one.
 //!
 //! * [`CallStore`](store::CallStore) is no actor: one thread of its own, or none. A call hands its checkpoints over and
 //!   goes on; only the end of its media socket waits for the last one, for a third of a second at most. One that could not
@@ -84,6 +86,7 @@ pub mod budget;
 pub mod call;
 pub mod down;
 mod encode_buffer;
+pub mod events;
 #[cfg(feature = "fault-hook")]
 pub mod fault;
 mod frame_headers;

@@ -1,4 +1,4 @@
-//! The roll of live calls, beside the registry: what must reach all of them does, also while the registry is silent.
+//! The live calls, beside the registry: what must reach all of them does, also while the registry is silent.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,18 +7,31 @@ use actix::WeakRecipient;
 use call_protocol::call::event::OperatorEvent;
 
 use crate::call::LastLines;
+use crate::events::{AudioFeed, AudioSubscription};
 use crate::messages::{CallKey, Order};
 
-/// Where each live call takes orders; clones are the same roll. A call is on it from its actor's first moment to its last.
+/// Where each live call takes orders and can be heard; clones are the same list. A call is on it from its actor's first
+/// moment to its last.
 #[derive(Clone, Default)]
 pub struct LiveCalls {
-    calls: Arc<Mutex<BTreeMap<CallKey, WeakRecipient<Order>>>>,
+    calls: Arc<Mutex<BTreeMap<CallKey, LiveCall>>>,
     last_lines: LastLines,
 }
 
+struct LiveCall {
+    orders: WeakRecipient<Order>,
+    audio: AudioFeed,
+}
+
 impl LiveCalls {
-    pub(crate) fn enter(&self, key: CallKey, orders: WeakRecipient<Order>) {
-        self.calls().insert(key, orders);
+    pub(crate) fn enter(&self, key: CallKey, orders: WeakRecipient<Order>, audio: AudioFeed) {
+        self.calls().insert(key, LiveCall { orders, audio });
+    }
+
+    /// Both voices of a call from now on; `None` if it does not live.
+    #[must_use]
+    pub fn listen(&self, key: CallKey) -> Option<AudioSubscription> {
+        self.calls().get(&key).map(|call| call.audio.listen())
     }
 
     /// Nothing in here may panic: it is called while unwinding.
@@ -29,7 +42,7 @@ impl LiveCalls {
     /// Tells every live call the same; gives their number.
     pub fn order(&self, event: &OperatorEvent) -> usize {
         let calls = self.calls();
-        let orders = calls.values().filter_map(WeakRecipient::upgrade);
+        let orders = calls.values().filter_map(|call| call.orders.upgrade());
         let told = orders.map(|orders| orders.do_send(Order(event.clone())));
         told.count()
     }
@@ -52,7 +65,7 @@ impl LiveCalls {
     }
 
     /// A panic elsewhere leaves the map whole: each of its operations completes.
-    fn calls(&self) -> MutexGuard<'_, BTreeMap<CallKey, WeakRecipient<Order>>> {
+    fn calls(&self) -> MutexGuard<'_, BTreeMap<CallKey, LiveCall>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

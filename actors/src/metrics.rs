@@ -107,6 +107,7 @@ pub struct Metrics {
     pub store_overflow: IntCounter,
     /// Lines the reader of a call's tap was too slow for.
     pub tap_overflow: IntCounter,
+    events_dropped: IntCounterVec,
     calls_active: IntGaugeVec,
     calls: IntCounterVec,
     call_restarts: IntCounterVec,
@@ -218,6 +219,11 @@ impl Metrics {
             panics: make.counter("switchboard_panics_total", "Panics anywhere in the process")?,
             store_overflow: overflow.with_label_values(&["store"]),
             tap_overflow: overflow.with_label_values(&["tap"]),
+            events_dropped: make.counters(
+                "switchboard_events_dropped_total",
+                "Events of calls that a subscriber was too slow for, by subscriber",
+                &["subscriber"],
+            )?,
             calls_active: make.gauges(
                 "switchboard_calls_active",
                 "Live calls by state",
@@ -431,6 +437,12 @@ impl Metrics {
         self.model_reconnect.observe(since_loss.as_secs_f64());
     }
 
+    /// Counts what a subscriber of calls' events loses; its name is one of ours.
+    #[must_use]
+    pub fn events_dropped(&self, subscriber: &str) -> IntCounter {
+        self.events_dropped.with_label_values(&[subscriber])
+    }
+
     /// A planned change of session ended, as one of [`ROLLOVER_RESULTS`].
     pub fn session_rolled_over(&self, result: &'static str) {
         self.session_rollovers.with_label_values(&[result]).inc();
@@ -639,6 +651,7 @@ mod tests {
                 "switchboard_code_guesses_total counter",
                 "switchboard_cost_usd_total counter",
                 "switchboard_data_file_faults_total counter",
+                "switchboard_events_dropped_total counter",
                 "switchboard_first_audio_seconds histogram",
                 "switchboard_model_connects_total counter",
                 "switchboard_model_latency_seconds histogram",

@@ -14,10 +14,10 @@ use switchboard_actors::tools::{
     resolve_by_system,
 };
 
-use crate::phone::twilio::caller;
 use crate::settings::{self, BUILT_IN_TOOLS, Settings, SettingsError, ToolKind};
 use appointment_book::{Answer, Asker, Book, BookTool, CallContext, Identify};
 use switchboard_base::nearest;
+use switchboard_base::number::callable;
 
 /// The book answers in milliseconds; a disk that takes longer than this is out of order.
 const BOOK_ANSWERS: Duration = Duration::from_secs(5);
@@ -79,7 +79,7 @@ pub(crate) fn toolbox(
     let mut tools = ToolBox::new(Some(web), journal, workshop.metrics.clone());
     if let Some(book) = book {
         for tool in appointment_book::tools() {
-            let (spec, place) = of_the_book(tool, book.clone(), settings.book.identify);
+            let (spec, place) = of_the_book(tool, book.clone(), asked(settings.book.identify));
             add(&mut tools, spec, place);
         }
     }
@@ -180,13 +180,22 @@ fn spec_of_the_book(tool: &BookTool) -> ToolSpec {
     }
 }
 
+/// What a change asks for, in the book's words.
+const fn asked(identify: settings::Identify) -> Identify {
+    match identify {
+        settings::Identify::Number => Identify::Number,
+        settings::Identify::NumberAndName => Identify::NumberAndName,
+        settings::Identify::Code => Identify::Code,
+    }
+}
+
 /// A tool of the appointment book. The book keeps keys itself, in one transaction with the effect.
 fn of_the_book(tool: &'static BookTool, book: Arc<Book>, identify: Identify) -> (ToolSpec, Place) {
     let spec = spec_of_the_book(tool);
     let run = move |request: ToolRequest| {
         let context = CallContext {
             asker: Asker::Caller {
-                number: caller::number(Some(&request.caller.number)),
+                number: callable(Some(&request.caller.number)),
                 call: request.caller.call.as_str(),
                 identify,
             },

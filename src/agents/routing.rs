@@ -13,7 +13,6 @@ use switchboard_actors::tools::ToolBox;
 
 use crate::agents::catalog::{ToolContext, check_names, toolbox};
 use crate::agents::profile::{AgentContext, ProfileError, profile, unavailable};
-use crate::phone::twilio::language;
 use crate::settings::variables::{self, Variable};
 use crate::settings::{
     Agent, BookRules, CallerLimits, Fallback, PhoneNumber, Settings, SettingsError, ToolRef,
@@ -229,9 +228,9 @@ impl ConfigHistory {
         self.newest().1.settings.book
     }
 
-    /// The language Twilio speaks an agent's texts in now.
-    pub(crate) fn language(&self, agent: &str) -> Option<&'static str> {
-        language::of(&self.newest().1.agent(agent).language)
+    /// An agent's language now, a BCP 47 tag.
+    pub(crate) fn language(&self, agent: &str) -> String {
+        self.newest().1.agent(agent).language.clone()
     }
 
     /// The reading of a call.
@@ -299,7 +298,7 @@ async fn clock(
     let asks = variables::used(&agent.instructions).any(Variable::is_of_the_house);
     let book = config_snapshot.book.clone().filter(|_| asks)?;
     // Off this thread, which carries audio.
-    match actix_web::web::block(move || book.clock(now)).await {
+    match tokio::task::spawn_blocking(move || book.clock(now)).await {
         Ok(Ok(clock)) => Some(clock),
         Ok(Err(error)) => {
             log::error!(target: "switchboard::book", error:% = error; "the clock of the house cannot be read");
@@ -326,9 +325,9 @@ impl Answering {
             })
     }
 
-    /// The language Twilio speaks the agent's texts in.
-    pub(crate) fn language(&self) -> Option<&'static str> {
-        language::of(&self.config_snapshot.agent(&self.name).language)
+    /// The agent's language, a BCP 47 tag.
+    pub(crate) fn language(&self) -> &str {
+        &self.config_snapshot.agent(&self.name).language
     }
 
     /// How many calls the agent takes at once.

@@ -16,15 +16,6 @@ pub enum Identify {
     Code,
 }
 
-impl Identify {
-    /// All, as the settings write them.
-    pub const NAMES: [(&'static str, Self); 3] = [
-        ("number", Self::Number),
-        ("number_and_name", Self::NumberAndName),
-        ("code", Self::Code),
-    ];
-}
-
 /// Who asks the book.
 #[derive(Clone, Copy, Debug)]
 pub enum Asker<'a> {

@@ -9,8 +9,8 @@ use switchboard_actors::messages::CallInfo;
 use switchboard_actors::registry::messages::Refused;
 use switchboard_actors::store::{Ring, Rung};
 
-use crate::phone::twilio::caller;
 use crate::service::state::AppState;
+use switchboard_base::number::callable;
 
 /// A caller is not kept waiting for a store that does not answer, but let in.
 const STORE_ANSWERS: Duration = Duration::from_millis(200);
@@ -27,7 +27,7 @@ pub(crate) async fn ring(app: &AppState, info: &CallInfo) -> Result<(), TooMany>
     if info.direction == Direction::Outbound {
         return Ok(());
     }
-    let number = caller::number(Some(&info.number.0));
+    let number = callable(Some(&info.number.0));
     let Some(most) = app.callers().most_calls(number) else {
         return Ok(());
     };

@@ -12,10 +12,11 @@ use switchboard_actors::registry::messages::{AdmitForeign, Claimed, Refused};
 use switchboard_actors::store::{Answer, CallStore, Claim, StoreError};
 use tokio::sync::watch;
 
-use crate::phone::ticket;
+use crate::phone::twilio::incoming_call;
 use crate::phone::twilio::webhook::Webhook;
-use crate::phone::twilio::{caller, incoming_call};
 use crate::service::state::AppState;
+use crate::trust::ticket;
+use switchboard_base::number::callable;
 
 /// Longest wait for the store before the caller is answered without it.
 const STORE_ANSWERS: Duration = Duration::from_millis(250);
@@ -58,7 +59,7 @@ pub(crate) async fn same_agent(
     if info.agent.name == agent {
         return;
     }
-    let from = caller::number(incoming_call::believed(app, webhook));
+    let from = callable(incoming_call::believed(app, webhook));
     let called = webhook.form.get("To").unwrap_or_default();
     (info.agent, info.config_snapshot) = app.who_answers(called, Some(agent), from).await;
 }

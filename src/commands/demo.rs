@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use switchboard_actors::call::TapLine;
+use switchboard_actors::events::Subscription;
 use switchboard_actors::metrics::Metrics;
 use switchboard_kit::realtime::{Realtime, Script};
 use switchboard_kit::speech;
@@ -139,6 +140,7 @@ async fn play(arguments: &Demo) -> Result<bool, String> {
     telemetry::install_panic_hook(metrics.panics.clone());
     let (tap, taps) = mpsc::channel(TAP);
     let service = Service::start(settings, metrics, Some(tap)).map_err(|error| text(&error))?;
+    let reports = service.events().subscribe("demo");
     show.title(&format!(
         "service at http://{}, admin at http://{}",
         service.public, service.admin
@@ -149,7 +151,12 @@ async fn play(arguments: &Demo) -> Result<bool, String> {
     let mut line = line_to(service.public, observer)?;
     // Somebody else each time: the book takes so many appointments of a number and no more.
     line.from = format!("+1555010{:04}", before.coming() % 10_000);
-    let (outcome, record) = follow(line, caller(arguments.fast), events, taps, &mut show).await;
+    let watched = Watched {
+        events,
+        taps,
+        reports,
+    };
+    let (outcome, record) = follow(line, caller(arguments.fast), watched, &mut show).await;
     show.completed(&outcome);
     service.drain();
     service.hand_over().await;
@@ -186,12 +193,21 @@ fn line_to(
     Ok(line)
 }
 
+/// Where a call can be watched from.
+struct Watched {
+    /// The emulated line.
+    events: mpsc::UnboundedReceiver<PhoneEvent>,
+    /// The messages on both sockets.
+    taps: mpsc::Receiver<TapLine>,
+    /// What the call's machine tells.
+    reports: Subscription,
+}
+
 /// Plays the call and shows what happens while it happens.
 async fn follow(
     line: Line,
     caller: Scripted,
-    mut events: mpsc::UnboundedReceiver<PhoneEvent>,
-    mut taps: mpsc::Receiver<TapLine>,
+    mut watched: Watched,
     show: &mut Report,
 ) -> (CallOutcome, Record) {
     let mut record = Record::default();
@@ -200,27 +216,31 @@ async fn follow(
     let outcome = loop {
         tokio::select! {
             biased;
-            Some(event) = events.recv() => show.phone(&event),
-            Some(line) = taps.recv() => {
-                if let Some(report) = record.take(&line) {
-                    show.report(&line, &report);
+            Some(event) = watched.events.recv() => show.phone(&event),
+            Some(line) = watched.taps.recv() => record.take(&line),
+            Some(Ok(event)) = watched.reports.next() => {
+                if let Some(report) = record.take_report(&event) {
+                    show.report(&report);
                 }
             }
             outcome = &mut call => break outcome,
         }
     };
     // The last words of the call come after the line is dead.
-    while let Ok(Some(line)) =
-        tokio::time::timeout(std::time::Duration::from_millis(300), taps.recv()).await
-    {
-        if let Some(report) = record.take(&line) {
-            show.report(&line, &report);
+    let patience = std::time::Duration::from_millis(300);
+    while let Ok(Some(event)) = tokio::time::timeout(patience, watched.reports.next()).await {
+        let report = event.ok().and_then(|event| record.take_report(&event));
+        if let Some(report) = report {
+            show.report(&report);
         }
         if record.is_over() {
             break;
         }
     }
-    while let Ok(event) = events.try_recv() {
+    while let Ok(line) = watched.taps.try_recv() {
+        record.take(&line);
+    }
+    while let Ok(event) = watched.events.try_recv() {
         show.phone(&event);
     }
     (outcome, record)

@@ -15,7 +15,6 @@ use crate::service::state::AppState;
 mod health;
 pub(crate) mod media_stream;
 pub(crate) mod pending_streams;
-pub mod ticket;
 pub mod twilio;
 
 use twilio::{after_dial, after_stream, callbacks, consult, incoming_call, whisper};

@@ -22,6 +22,8 @@ use secrecy::ExposeSecret as _;
 use switchboard_actors::admission::AdmissionControl;
 use switchboard_actors::budget::sync_budget;
 use switchboard_actors::call::{Tap, unix_now};
+use switchboard_actors::events::EventBus;
+use switchboard_actors::live_calls::LiveCalls;
 use switchboard_actors::metrics::Metrics;
 use switchboard_actors::openai::{Dialler, Endpoint};
 use switchboard_actors::registry::Registry;
@@ -194,6 +196,18 @@ impl Service {
             app,
             servers,
         })
+    }
+
+    /// What happens in its calls, for whoever subscribes.
+    #[must_use]
+    pub fn events(&self) -> &EventBus {
+        &self.app.events
+    }
+
+    /// Its live calls, which can be listened to.
+    #[must_use]
+    pub fn live_calls(&self) -> &LiveCalls {
+        &self.app.live_calls
     }
 
     /// What gives the service new settings.

@@ -13,6 +13,7 @@ use call_protocol::phone::{AccountSid, Direction};
 use switchboard_actors::admission::AdmissionControl;
 use switchboard_actors::call::{CallSeed, ConsultLegs, Shared, Tap};
 use switchboard_actors::down::DownGuard;
+use switchboard_actors::events::EventBus;
 use switchboard_actors::live_calls::LiveCalls;
 use switchboard_actors::messages::{CallInfo, CallKey};
 use switchboard_actors::metrics::Metrics;
@@ -67,6 +68,8 @@ pub(crate) struct AppState {
     pub(crate) rest: Option<Arc<Rest>>,
     /// The account the settings name.
     account: Option<AccountSid>,
+    /// What happens in calls.
+    pub(crate) events: EventBus,
     pub(crate) tap: Option<Tap>,
     config_history: ConfigHistory,
     /// The settings as they were read last, for telling what the next reading changes.
@@ -112,6 +115,7 @@ impl AppState {
             registry,
             live_calls: LiveCalls::default(),
             store,
+            events: EventBus::new(metrics.clone()),
             metrics,
             admission,
             pending_streams: PendingStreams::default(),
@@ -172,8 +176,8 @@ impl AppState {
         self.config_history.book_rules()
     }
 
-    /// The language Twilio speaks an agent's texts in now.
-    pub(crate) fn language(&self, agent: &str) -> Option<&'static str> {
+    /// An agent's language now.
+    pub(crate) fn language(&self, agent: &str) -> String {
         self.config_history.language(agent)
     }
 
@@ -233,6 +237,7 @@ impl AppState {
             shared: Shared::new(
                 self.metrics.clone(),
                 self.admission.clone(),
+                self.events.clone(),
                 self.tap.clone(),
             )
             .logging_words(self.settings.log.transcripts),

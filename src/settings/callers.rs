@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::error::SettingsError;
 use super::{fragments, read};
-use appointment_book::Identify;
 use switchboard_base::nearest;
 
 /// Calls of one number that are answered within an hour.
@@ -63,6 +62,27 @@ impl CallerLimits {
             None => Some(most.saturating_mul(WITHHELD)),
         }
     }
+}
+
+/// What a change of an appointment asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Identify {
+    /// A call from the number it was made under.
+    Number,
+    /// The name, too, or the code.
+    #[default]
+    NumberAndName,
+    /// The code.
+    Code,
+}
+
+impl Identify {
+    /// All, as they are written.
+    pub const NAMES: [(&'static str, Self); 3] = [
+        ("number", Self::Number),
+        ("number_and_name", Self::NumberAndName),
+        ("code", Self::Code),
+    ];
 }
 
 /// What the appointment book believes of a caller.

@@ -43,7 +43,7 @@ pub use agents::{
     Transcription, TurnDetection, VOICES, Voice,
 };
 pub use built_in::BuiltIn;
-pub use callers::{BookRules, CallerLimits};
+pub use callers::{BookRules, CallerLimits, Identify};
 pub use env::{Env, ProcessEnv};
 pub use error::SettingsError;
 pub use problems::SettingsErrors;

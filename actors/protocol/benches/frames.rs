@@ -134,7 +134,9 @@ impl Talking {
                     openai::write_append(&mut self.out, &payload);
                 }
                 Effect::ToModel(command) => openai::write(&mut self.out, &command),
-                Effect::Play { stream, payload } => {
+                Effect::Play {
+                    stream, payload, ..
+                } => {
                     twilio::write_media(&mut self.out, stream, &payload);
                 }
                 Effect::Mark { stream, name } => {

@@ -70,9 +70,9 @@ impl Driver<'_> {
             match &effect {
                 Effect::ToModel(ModelCommand::Append(_)) => continue,
                 Effect::ToModel(command) => openai::write(&mut text, command),
-                Effect::Play { stream, payload } => {
-                    twilio::write_media(&mut text, *stream, payload)
-                }
+                Effect::Play {
+                    stream, payload, ..
+                } => twilio::write_media(&mut text, *stream, payload),
                 Effect::Mark { stream, name } => twilio::write_mark(&mut text, *stream, name),
                 Effect::Clear { stream } => twilio::write_clear(&mut text, *stream),
                 other => text.extend_from_slice(format!("{other:?}").as_bytes()),

@@ -1,7 +1,6 @@
 //! What all wires share: why a message or a socket could not be used.
 
 pub(crate) mod json;
-pub(crate) mod scan;
 
 use crate::audio::payload::PayloadError;
 

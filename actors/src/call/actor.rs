@@ -18,6 +18,7 @@ use super::consult_legs::ConsultLegs;
 use super::guard::Budget;
 use super::shared::{CallSeed, LogContext, PendingStream, Shared};
 use crate::down::DownGuard;
+use crate::events::{AudioEvent, Lane};
 use crate::limits::{CALL_MAILBOX, PUSH_EVERY};
 use crate::messages::{
     CallKey, CallerNumber, Inspect, Inspected, ModelSaid, Order, PhoneSaid, Replace, ToPhone,
@@ -124,7 +125,8 @@ impl CallActor {
             };
             let info = seed.info.as_ref();
             let number = info.map(|info| info.number.clone()).unwrap_or_default();
-            seed.place.enroll(ctx.address().recipient().downgrade());
+            let orders = ctx.address().recipient().downgrade();
+            seed.place.enroll(orders, seed.shared.audio.clone());
             let enter = Enter {
                 key: seed.place.key(),
                 info: seed.info,
@@ -312,6 +314,14 @@ impl Handler<PhoneSaid> for CallActor {
             self.away = Some(Away {
                 last_word: message.event.clone(),
                 _held: ctx.address(),
+            });
+        }
+        if let PhoneEvent::Audio(audio) = &message.event {
+            let at = self.at(message.at).since(Time::ZERO);
+            self.shared.audio.publish(|| AudioEvent::Sound {
+                lane: Lane::Caller,
+                at,
+                payload: audio.payload.clone(),
             });
         }
         self.step(ctx, Some(message.at), |call, now| {

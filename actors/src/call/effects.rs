@@ -10,9 +10,11 @@ use call_protocol::call::outcome::{ConsultCall, ConsultEvent, EndReason, Unreach
 use call_protocol::checkpoint::Standing;
 use call_protocol::model::command::ModelCommand;
 use call_protocol::model::event::ModelEvent;
+use call_protocol::time::Time;
 use call_protocol::tool::ToolRun;
 
 use super::actor::CallActor;
+use crate::events::{AudioEvent, Lane};
 use crate::messages::{Order, ToModel, ToPhone, ToolOver};
 use crate::openai::{ModelLine, Offered};
 use crate::tools::Caller;
@@ -34,13 +36,28 @@ impl CallActor {
             self.planned.strike_effect();
             match effect {
                 Effect::ToModel(command) => self.send_model(command, since),
-                Effect::Play { stream, payload } => self.send_phone(ToPhone::Play {
+                Effect::Play {
                     stream,
                     payload,
-                    since,
-                }),
+                    begins,
+                } => {
+                    self.shared.audio.publish(|| AudioEvent::Sound {
+                        lane: Lane::Agent,
+                        at: begins.since(Time::ZERO),
+                        payload: payload.clone(),
+                    });
+                    self.send_phone(ToPhone::Play {
+                        stream,
+                        payload,
+                        since,
+                    });
+                }
                 Effect::Mark { stream, name } => self.send_phone(ToPhone::Mark { stream, name }),
-                Effect::Clear { stream } => self.send_phone(ToPhone::Clear { stream, since }),
+                Effect::Clear { stream } => {
+                    let at = self.now().since(Time::ZERO);
+                    self.shared.audio.publish(|| AudioEvent::Cut { at });
+                    self.send_phone(ToPhone::Clear { stream, since });
+                }
                 Effect::ClosePhone { code } => {
                     self.closing = self.checkpoints.close_after_last(self.phone.clone(), code);
                 }

@@ -14,6 +14,7 @@ use call_protocol::call::event::Event;
 use call_protocol::call::outcome::EndReason;
 
 use super::CallActor;
+use crate::events::EventKind;
 use crate::limits::{RESTART_WINDOW, RESTARTS};
 use crate::messages::ToPhone;
 
@@ -92,6 +93,9 @@ impl CallActor {
             Verdict::Restart => {
                 log::error!(target: "switchboard::call", call_sid, stream_sid, faults; "fault in a call, building it anew");
                 self.shared.metrics.call_restarted(crate::metrics::FAULT);
+                self.publish(EventKind::Restarted {
+                    restarts: self.budget.restarts(),
+                });
                 self.mending = Some(ctx.address());
                 ctx.stop();
             }

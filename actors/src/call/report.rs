@@ -1,6 +1,6 @@
 //! Reports of the machine as log lines and counters.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use call_protocol::call::ADOPT_WITHIN;
 use call_protocol::call::effect::{Report, Summary};
@@ -9,6 +9,7 @@ use call_protocol::model::openai::errors::{is_of_the_account, rate_limit};
 
 use super::actor::CallActor;
 use super::last_line::LastLine;
+use crate::events::{CallEvent, EventKind};
 
 /// Target of every line about a call.
 const TARGET: &str = "switchboard::call";
@@ -21,9 +22,26 @@ macro_rules! line {
 
 impl CallActor {
     pub(super) fn tell(&mut self, report: Report) {
-        self.shared.tap_report(&report);
+        self.observe(&report);
+        self.publish(EventKind::Report(report));
+    }
+
+    /// Tells whoever watches calls.
+    pub(super) fn publish(&self, kind: EventKind) {
+        self.shared.events.publish(|seq| CallEvent {
+            call: self.key,
+            call_sid: self.log.call,
+            stream_sid: self.log.stream,
+            at: SystemTime::now(),
+            since_accepted: self.shared.accepted().elapsed(),
+            seq,
+            kind,
+        });
+    }
+
+    fn observe(&mut self, report: &Report) {
         let metrics = self.shared.metrics.clone();
-        match report {
+        match *report {
             Report::State(state) => {
                 if self.state != state {
                     metrics.call_moved(self.state.label(), state.label());
@@ -31,7 +49,10 @@ impl CallActor {
                 }
                 self.push();
             }
-            Report::Connected { protocol, version } => {
+            Report::Connected {
+                ref protocol,
+                ref version,
+            } => {
                 line!(info, self, protocol = protocol.as_str(), version = version.as_str(); "connected");
             }
             Report::Started {
@@ -45,7 +66,7 @@ impl CallActor {
                 line!(info, self, refused_parameters; "start");
                 self.push();
             }
-            Report::StreamRefused { why } => {
+            Report::StreamRefused { ref why } => {
                 line!(warn, self, why = why.as_str(); "stream refused");
             }
             Report::PhoneAway => {
@@ -74,11 +95,12 @@ impl CallActor {
                 }
             }
             Report::ModelReady {
-                session,
+                ref session,
                 after_ms,
                 again,
             } => {
                 let session = session
+                    .as_ref()
                     .map(|session| session.to_string())
                     .unwrap_or_default();
                 line!(info, self, session_id = session.as_str(), after_ms, again; "model session ready");
@@ -93,8 +115,12 @@ impl CallActor {
                 line!(warn, self, why, redial; "model lost");
                 self.push();
             }
-            Report::RolledOver { session, result } => {
+            Report::RolledOver {
+                ref session,
+                result,
+            } => {
                 let session = session
+                    .as_ref()
                     .map(|session| session.to_string())
                     .unwrap_or_default();
                 metrics.session_rolled_over(result);
@@ -105,22 +131,25 @@ impl CallActor {
                 metrics.session_rolled_over("failed");
                 line!(warn, self, why; "next model session could not be opened");
             }
-            Report::ModelComplains(error) => {
+            Report::ModelComplains(ref error) => {
                 let code = error.code.as_deref().unwrap_or("none");
-                if is_of_the_account(&error) {
+                if is_of_the_account(error) {
                     self.shared.admission.refused(Instant::now());
                 }
-                if let Some(named) = rate_limit(&error) {
+                if let Some(named) = rate_limit(error) {
                     self.shared.admission.rate_limited(named, Instant::now());
                 }
                 let message = error.message.as_str();
                 line!(warn, self, kind = error.kind.as_str(), code, message; "model refused something");
             }
-            Report::LeftOut { part } => {
+            Report::LeftOut { ref part } => {
                 line!(error, self, part = part.as_str(); "model server refuses a part of the configuration, the call goes on without it");
             }
-            Report::AnswerCut { item, why } => {
-                let item = item.map(|item| item.to_string()).unwrap_or_default();
+            Report::AnswerCut { ref item, why } => {
+                let item = item
+                    .as_ref()
+                    .map(|item| item.to_string())
+                    .unwrap_or_default();
                 line!(warn, self, item = item.as_str(), why; "answer cut");
             }
             Report::FirstAgentAudio { after_start_ms } => {
@@ -140,7 +169,7 @@ impl CallActor {
             Report::Answered { latency_us } => {
                 metrics.turn_answered(Duration::from_micros(latency_us))
             }
-            Report::Turn(turn) => self.tell_turn(&turn),
+            Report::Turn(ref turn) => self.tell_turn(turn),
             Report::Transcoding => {
                 line!(warn, self, format = "pcm24k"; "model audio is not what was asked for, transcoding");
             }
@@ -185,21 +214,25 @@ impl CallActor {
                 }
             }
             // The runner logs and counts the end, also when nobody waits for it.
-            Report::ToolStarted { tool, number } => {
+            Report::ToolStarted { ref tool, number } => {
                 line!(debug, self, tool = tool.as_str(), number; "tool started");
             }
             Report::Tool {
-                tool,
+                ref tool,
                 number,
                 result,
                 ms,
             } => line!(debug, self, tool = tool.as_str(), number, result, ms; "tool answered"),
-            Report::ServerTool { tool, result, ms } => {
+            Report::ServerTool {
+                ref tool,
+                result,
+                ms,
+            } => {
                 let took = Duration::from_millis(ms);
-                self.shared.metrics.tool_ran(&tool, result, took);
+                self.shared.metrics.tool_ran(tool, result, took);
                 line!(info, self, tool = tool.as_str(), result, ms; "tool of the model's server");
             }
-            Report::Stopped(summary) => self.tell_end(&summary),
+            Report::Stopped(ref summary) => self.tell_end(summary),
         }
     }
 

@@ -11,7 +11,6 @@ use call_protocol::audio::FRAME_BYTES;
 use call_protocol::audio::payload::Payload;
 use call_protocol::call::AgentProfile;
 use call_protocol::call::choice::Choice;
-use call_protocol::call::effect::Report;
 use call_protocol::latency::{Histogram, Meter};
 use call_protocol::phone::AccountSid;
 use call_protocol::phone::event::PhoneEvent;
@@ -22,6 +21,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::ConsultLegs;
 use crate::admission::AdmissionControl;
 use crate::down::DownGuard;
+use crate::events::{AudioFeed, EventBus};
 use crate::messages::{CallInfo, CallKey};
 use crate::metrics::Metrics;
 use crate::openai::{Dialler, ModelLine};
@@ -78,6 +78,8 @@ pub struct Shared {
     /// Whether what was said may be logged.
     pub(crate) transcripts: bool,
     bridge: Arc<[Meter; 2]>,
+    pub(crate) events: EventBus,
+    pub(crate) audio: AudioFeed,
     tap: Option<Tap>,
     accepted: Instant,
 }
@@ -94,9 +96,8 @@ pub enum Wire {
     PhoneOut,
     /// From the model.
     ModelIn,
+    /// To the model.
     ModelOut,
-    /// Not a wire: a report of the call's machine, as JSON.
-    Report,
 }
 
 /// One message of a call.
@@ -113,8 +114,15 @@ pub struct TapLine {
 impl Shared {
     /// Counters for a new call.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>, admission: Arc<AdmissionControl>, tap: Option<Tap>) -> Self {
+    pub fn new(
+        metrics: Arc<Metrics>,
+        admission: Arc<AdmissionControl>,
+        events: EventBus,
+        tap: Option<Tap>,
+    ) -> Self {
         Self {
+            events,
+            audio: AudioFeed::default(),
             metrics,
             admission,
             transcripts: false,
@@ -148,15 +156,6 @@ impl Shared {
             if matches!(sent, Err(TrySendError::Full(_))) {
                 self.metrics.tap_overflow.inc();
             }
-        }
-    }
-
-    /// Copies a report of the machine to the tap.
-    pub(crate) fn tap_report(&self, report: &Report) {
-        if self.tap.is_some()
-            && let Ok(json) = serde_json::to_vec(report)
-        {
-            self.tap(Wire::Report, &Bytes::from(json));
         }
     }
 
@@ -289,7 +288,12 @@ mod tests {
     async fn lines_the_reader_of_a_tap_is_too_slow_for_are_counted() {
         let metrics = Arc::new(Metrics::new("test").unwrap());
         let (tap, mut lines) = tokio::sync::mpsc::channel(2);
-        let shared = Shared::new(metrics.clone(), Arc::default(), Some(tap));
+        let shared = Shared::new(
+            metrics.clone(),
+            Arc::default(),
+            EventBus::new(metrics.clone()),
+            Some(tap),
+        );
         for _ in 0..5 {
             shared.tap(Wire::PhoneIn, &Bytes::from_static(b"{}"));
         }

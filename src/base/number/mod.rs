@@ -5,11 +5,13 @@
 //! The rule is this small table rather than the `phonenumber` crate, which brings a megabyte of patterns and a regex
 //! engine, reads numbers out of prose (`1-800-FLOWERS`, `tel:`) and refuses the numbers of examples.
 
+mod caller;
 mod mask;
 mod plans;
 
 use std::fmt;
 
+pub use caller::callable;
 pub use mask::mask;
 use plans::PLANS;
 

@@ -2,16 +2,18 @@
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard_actors::call::{TapLine, Wire};
+use switchboard_actors::events::{CallEvent, EventKind};
 use switchboard_kit::twilio::{CallOutcome, wav};
 
 /// What is written down of a call.
 #[derive(Default)]
 pub(super) struct Record {
-    /// Lines of `events.jsonl`.
-    events: Vec<String>,
+    /// Lines of `events.jsonl`, with their times: messages and reports come in one by one, but not in one row.
+    events: Vec<(Duration, String)>,
     /// The states the machine went through.
     pub(super) states: Vec<String>,
     /// The turns, as the caller heard them.
@@ -26,24 +28,27 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Takes one message of the call; gives it back if it is a report of the machine.
-    pub(super) fn take(&mut self, line: &TapLine) -> Option<Value> {
+    /// Takes one message of the call.
+    pub(super) fn take(&mut self, line: &TapLine) {
         let Ok(message) = serde_json::from_slice::<Value>(&line.text) else {
-            return None;
+            return;
         };
         let wire = match line.wire {
             Wire::PhoneIn => "phone_in",
             Wire::PhoneOut => "phone_out",
             Wire::ModelIn => "model_in",
             Wire::ModelOut => "model_out",
-            Wire::Report => "report",
         };
-        let micros = u64::try_from(line.at.as_micros()).unwrap_or(u64::MAX);
-        self.events
-            .push(json!({"t_us": micros, "wire": wire, "message": message}).to_string());
-        if line.wire != Wire::Report {
+        self.keep(line.at, wire, &message);
+    }
+
+    /// Takes what the machine tells; gives it back as JSON.
+    pub(super) fn take_report(&mut self, event: &CallEvent) -> Option<Value> {
+        let EventKind::Report(report) = &event.kind else {
             return None;
-        }
+        };
+        let message = serde_json::to_value(report).ok()?;
+        self.keep(event.since_accepted, "report", &message);
         let data = &message["data"];
         match message["report"].as_str().unwrap_or_default() {
             "state" => self
@@ -57,6 +62,12 @@ impl Record {
             _ => {}
         }
         Some(message)
+    }
+
+    fn keep(&mut self, at: Duration, wire: &str, message: &Value) {
+        let micros = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
+        let line = json!({"t_us": micros, "wire": wire, "message": message});
+        self.events.push((at, line.to_string()));
     }
 
     /// Whether the caller heard an answer to its end with these words in it.
@@ -84,7 +95,9 @@ impl Record {
         std::fs::write(&transcript, format!("{text:#}\n"))?;
         let events = folder.join("events.jsonl");
         let mut file = io::BufWriter::new(std::fs::File::create(&events)?);
-        for line in &self.events {
+        let mut lines: Vec<&(Duration, String)> = self.events.iter().collect();
+        lines.sort_by_key(|(at, _)| *at);
+        for (_, line) in lines {
             writeln!(file, "{line}")?;
         }
         file.flush()?;

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::Value;
-use switchboard_actors::call::TapLine;
 use switchboard_kit::twilio::{CallEnd, CallOutcome, CallbackRecord, Happening, PhoneEvent};
 
 use super::book_view::BookView;
@@ -98,7 +97,7 @@ impl Report {
     }
 
     /// Something in the service.
-    pub(super) fn report(&self, line: &TapLine, message: &Value) {
+    pub(super) fn report(&self, message: &Value) {
         let data = &message["data"];
         let number = |name: &str| data[name].as_u64().unwrap_or(0);
         let word = |name: &str| data[name].as_str().unwrap_or("…").to_owned();
@@ -145,7 +144,6 @@ impl Report {
             ),
             _ => return,
         };
-        let _ = line;
         self.line("service", 33, &text);
     }
 

@@ -7,7 +7,7 @@ use call_protocol::phone::CallSid;
 
 use super::consult::ConsultId;
 use super::twiml::{Connect, Response};
-use super::{after_dial, whisper};
+use super::{after_dial, language, whisper};
 use crate::agents::routing::Answering;
 use crate::service::state::AppState;
 use crate::settings::TransferMode;
@@ -84,7 +84,7 @@ pub(crate) fn transfer(
 
 fn fall_back(document: Response, agent: &Answering) -> Response {
     let fallback = agent.fallback();
-    let document = document.say(&fallback.say, agent.language());
+    let document = document.say(&fallback.say, language::of(agent.language()));
     match &fallback.dial {
         Some(number) => document.dial(number, None, None),
         None => document.hangup(),

@@ -16,7 +16,7 @@ use crate::calls::{limit, resume};
 use crate::phone::media_stream::DiallerOfThread;
 use crate::service::state::AppState;
 use crate::settings::DialAt;
-use switchboard_base::number::mask;
+use switchboard_base::number::{callable, mask};
 
 pub(crate) async fn handle(
     app: web::Data<AppState>,
@@ -64,7 +64,12 @@ pub(crate) async fn handle(
 
 /// Opens the model session while Twilio still opens the media socket; it is closed if that does not come.
 fn dial_early(app: &AppState, dialler: &DiallerOfThread, call: CallSid, agent: &Answering) {
-    let shared = Shared::new(app.metrics.clone(), app.admission.clone(), None);
+    let shared = Shared::new(
+        app.metrics.clone(),
+        app.admission.clone(),
+        app.events.clone(),
+        None,
+    );
     let early = ModelLine::early(&agent.model_url(), &dialler.0, &shared);
     app.registry.do_send(AttachSession { call, early });
 }
@@ -78,9 +83,7 @@ pub(crate) async fn info(app: &AppState, request: &HttpRequest, webhook: &Webhoo
     let named = query.as_ref().and_then(|query| query.get("agent"));
     let called = to.unwrap_or_default();
     let believed = believed(app, webhook);
-    let (agent, config_snapshot) = app
-        .who_answers(called, named, caller::number(believed))
-        .await;
+    let (agent, config_snapshot) = app.who_answers(called, named, callable(believed)).await;
     CallInfo {
         call: webhook.call,
         from: from.map(mask),
@@ -155,9 +158,7 @@ async fn keep_place(
         "no_ticket"
     })?;
     let most_of_agent = app.answering(&info).max_calls();
-    let exempt = app
-        .callers()
-        .is_exempt(caller::number(Some(&info.number.0)));
+    let exempt = app.callers().is_exempt(callable(Some(&info.number.0)));
     let question = Announce {
         exempt,
         info,

@@ -9,9 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac as _};
+use secrecy::ExposeSecret as _;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
+
+use crate::settings::Secrets;
 
 /// Header with the signature; names compare without case.
 pub const SIGNATURE_HEADER: &str = "X-Twilio-Signature";
@@ -85,6 +88,20 @@ pub fn is_valid_for_any(
         }
     }
     bool::from(found)
+}
+
+/// Whether Twilio signed a request, under one of the account's auth tokens, to one of the spellings of its URL.
+pub(crate) fn is_signed(
+    tokens: &Secrets,
+    urls: &[String],
+    signed: Signed<'_>,
+    signature: &str,
+) -> bool {
+    let keys: Vec<&[u8]> = tokens
+        .iter()
+        .map(|token| token.expose_secret().as_bytes())
+        .collect();
+    is_valid_for_any(Algorithm::HmacSha1, &keys, urls, signed, signature)
 }
 
 fn validity(

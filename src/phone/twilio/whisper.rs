@@ -63,7 +63,7 @@ pub(crate) async fn handle(
         None => format!("{}/briefing-key", app.public_http),
     };
     let agent = left.as_ref().map_or("", |left| left.agent.as_str());
-    let spoken = app.language(agent);
+    let spoken = language::of(&app.language(agent));
     answer::twiml(&Response::new().ask_for_key(&text, spoken, action).hangup())
 }
 

@@ -3,7 +3,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use secrecy::SecretString;
-use switchboard::phone::ticket::TicketIssuer;
+use switchboard::trust::ticket::TicketIssuer;
 
 static MINT: LazyLock<TicketIssuer> =
     LazyLock::new(|| TicketIssuer::from_auth_token(&SecretString::from("12345")));

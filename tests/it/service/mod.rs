@@ -2,6 +2,7 @@
 
 mod conversation;
 mod endings;
+mod events;
 mod methods;
 mod model_faults;
 mod order_and_identity;

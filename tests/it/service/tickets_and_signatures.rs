@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use switchboard::phone::ticket::{LIFE, TOLERANCE, TicketIssuer};
+use switchboard::trust::ticket::{LIFE, TOLERANCE, TicketIssuer};
 use switchboard_kit::twilio::signature::{SIGNATURE_HEADER, sign};
 
 use test_support::http::{Reply, Request, form, ring};

@@ -1,6 +1,6 @@
 //! What callers may, and what the book believes of them.
 
-use appointment_book::Identify;
+use switchboard::settings::Identify;
 
 use super::support::{REQUIRED, accepted, env, refusal};
 

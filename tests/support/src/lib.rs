@@ -32,6 +32,8 @@ use serde_json::Value;
 use switchboard::Service;
 use switchboard::agents::catalog::OwnTools;
 use switchboard::settings::Settings;
+use switchboard_actors::events::EventBus;
+use switchboard_actors::live_calls::LiveCalls;
 use switchboard_actors::metrics::Metrics;
 use switchboard_actors::registry::Registry;
 use switchboard_kit::realtime::{Realtime, Running, Script, Step as Answer};
@@ -145,6 +147,9 @@ pub struct TestService {
     pub admin: SocketAddr,
     pub registry: actix::Addr<Registry>,
     pub counters: Arc<Metrics>,
+    /// What happens in its calls.
+    pub events: EventBus,
+    pub live_calls: LiveCalls,
     pub model: Running,
     leave: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -155,6 +160,8 @@ struct Up {
     admin: SocketAddr,
     registry: actix::Addr<Registry>,
     counters: Arc<Metrics>,
+    events: EventBus,
+    live_calls: LiveCalls,
 }
 
 static ONE_LINE_PANICS: Once = Once::new();
@@ -201,6 +208,8 @@ impl TestService {
                         admin: service.admin,
                         registry: service.registry.clone(),
                         counters,
+                        events: service.events().clone(),
+                        live_calls: service.live_calls().clone(),
                     });
                     if sent.is_err() {
                         return;
@@ -219,6 +228,8 @@ impl TestService {
             admin: up.admin,
             registry: up.registry,
             counters: up.counters,
+            events: up.events,
+            live_calls: up.live_calls,
             model,
             leave: Some(leave),
             thread: Some(thread),

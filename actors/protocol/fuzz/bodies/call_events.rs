@@ -83,7 +83,9 @@ fn carry_out(call: &mut Call, out: &mut BytesMut) -> u32 {
         out.clear();
         match effect {
             Effect::ToModel(command) | Effect::ToNext(command) => openai::write(out, &command),
-            Effect::Play { stream, payload } => twilio::write_media(out, stream, &payload),
+            Effect::Play {
+                stream, payload, ..
+            } => twilio::write_media(out, stream, &payload),
             Effect::Mark { stream, name } => twilio::write_mark(out, stream, &name),
             Effect::Clear { stream } => twilio::write_clear(out, stream),
             Effect::Report(Report::Stopped(_)) => last_words += 1,

@@ -32,7 +32,7 @@ pub(super) const ASKED_AFTER: Duration = Duration::from_secs(2);
 impl Call {
     /// The media socket is closed; without a close frame (`None`), nobody meant it.
     pub(super) fn on_phone_closed(&mut self, code: Option<u16>, now: Time) {
-        if code.is_some() || self.closing.is_some() {
+        if code.is_some() || self.closing.is_pending() {
             self.end(EndReason::PhoneLost, now);
             return;
         }
@@ -62,8 +62,7 @@ impl Call {
     }
 
     fn lose_phone(&mut self, now: Time) {
-        let agent_speaks = !self.is_filled() && self.has_more_to_say(now);
-        let owes_word = agent_speaks || self.responses.is_busy() || self.owes_answer;
+        let owes_word = self.floor.promises_word(self.around(now));
         self.cancel_pending_speech(false, now);
         let Some((call, lost)) = self.state.known() else {
             return;
@@ -153,30 +152,25 @@ impl Call {
             Link::Ready(_) if owes_word && !self.has_more_to_say(now) => {
                 self.ask_for_answer(Some(GO_ON.to_owned()));
             }
-            Link::Waiting if !self.timers.is_set(Timer::Redial) => {
-                self.owes_answer |= owes_word;
-                self.dial(now);
-            }
-            Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting => {
-                self.owes_answer |= owes_word;
-            }
             Link::Ready(_) | Link::Lost => {}
+            Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting => {
+                if owes_word {
+                    self.floor.owe();
+                }
+                if matches!(self.link, Link::Waiting) && !self.timers.is_set(Timer::Redial) {
+                    self.dial(now);
+                }
+            }
         }
     }
 
     /// The caller has said nothing since they came back.
     pub(super) fn on_return_due(&mut self, now: Time) {
-        let is_answered = self.caller_speaks
-            || self.has_more_to_say(now)
-            || self.responses.is_busy()
-            || self.retry.is_some()
-            || self.runs.awaits()
-            || self.closing.is_some();
         match &self.link {
-            _ if is_answered => {}
+            _ if self.floor.is_attended(self.around(now)) => {}
             Link::Ready(_) => self.ask_for_answer(Some(GO_ON.to_owned())),
             Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting => {
-                self.owes_answer = true;
+                self.floor.owe();
             }
             Link::Lost => {}
         }

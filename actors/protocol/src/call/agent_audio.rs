@@ -33,7 +33,7 @@ impl Call {
 
     pub(super) fn on_model_audio(&mut self, key: PartKey, payload: Payload, now: Time) {
         let bytes = payload.audio_bytes() as u64;
-        match self.responses.verdict(&key.response) {
+        match self.floor.verdict(&key.response) {
             Verdict::Play => {}
             Verdict::Discard => {
                 self.drop_agent_audio(bytes, "interrupted");
@@ -49,9 +49,9 @@ impl Call {
             // Nothing to hear.
             return;
         }
-        if !self.responses.spoke(&key.response) {
+        if !self.floor.spoke(&key.response) {
             self.on_first_word(&key.response);
-            self.responses.speaks(&key.response);
+            self.floor.speaks(&key.response);
         }
         if let Some(payload) = self.guarded(|guard| guard.pass(&key, payload)) {
             self.book(key, payload, now);
@@ -61,21 +61,17 @@ impl Call {
     /// Books the model's µ-law and sends as much as the lead allows.
     fn book(&mut self, key: PartKey, payload: Payload, now: Time) {
         let bytes = payload.audio_bytes() as u64;
-        let may_answer = self.may_answer(&key.response);
         let turn = self.conversation.agent_audio(&key.item, now);
         if turn.model_ms.is_none()
-            && let Some(since) = self.silent_since
+            && let Some(since) = self.floor.silent_since()
         {
             turn.model_ms = Some(now.millis_since(since));
             turn.caller_silent_since = Some(since);
         }
         self.stop_filler(now);
-        if may_answer {
-            self.owes_answer = false;
-        }
-        self.failed_in_a_row = 0;
+        self.floor.answered_by(&key.response);
         self.wait.answered();
-        let waited = self.silent_since;
+        let waited = self.floor.silent_since();
         let taken = match &mut self.state {
             State::Accepted(opening) | State::Connected(opening) => {
                 opening.held.hold(&key, &payload)
@@ -89,7 +85,7 @@ impl Call {
             }
             State::Stop(_) => return,
         };
-        if waited.is_some() && self.silent_since.is_none() {
+        if waited.is_some() && self.floor.silent_since().is_none() {
             let latency = waited.map(|since| now.millis_since(since));
             self.conversation.agent_audio(&key.item, now).latency_ms = latency;
         }
@@ -124,7 +120,7 @@ impl Call {
     }
 
     pub(super) fn on_audio_done(&mut self, key: &PartKey, now: Time) {
-        if self.responses.verdict(&key.response) == Verdict::Play
+        if self.floor.verdict(&key.response) == Verdict::Play
             && let Some(rest) = self.guarded(|guard| guard.finish(key))
         {
             self.book(key.clone(), rest, now);

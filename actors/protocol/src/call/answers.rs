@@ -5,20 +5,18 @@ use std::time::Duration;
 use super::Call;
 use super::closing::Farewell;
 use super::effect::{Peer, Report};
+use super::floor::{Around, Ending, Over, Retry, Session, Unheard};
 use super::outcome::EndReason;
 use super::timers::Timer;
 use crate::audio::AudioFormat;
 use crate::ids::ModelId;
 use crate::model::command::ModelCommand;
-use crate::model::event::{ModelError, ResponseDone, ResponseStatus};
+use crate::model::event::{ResponseDone, ResponseStatus};
 use crate::model::link::Link;
 use crate::model::openai::errors::{Class, classify};
 use crate::model::openai::prices;
 use crate::model::responses::{ResponseRequest, Verdict};
 use crate::time::Time;
-
-/// Times a failed answer is asked for again before the session is given up.
-const RETRIES: u32 = 3;
 
 /// Times an answer that was cut by the token limit is continued.
 const CONTINUATIONS: u8 = 2;
@@ -30,35 +28,44 @@ const CONTINUE: &str = "Your answer was cut off in the middle. Go on exactly whe
 const CLOSING: &str = "Say exactly this, in the language of the caller, and nothing else: \"I am sorry, I cannot say \
                        more about that. What else can I do for you?\"";
 
-/// An answer that failed and is to be asked for again.
-#[derive(Debug)]
-pub(super) struct Again {
-    pub(super) request: ResponseRequest,
-    /// The response that failed. Outputs of tools it called come before the answer.
-    pub(super) after: Option<ModelId>,
-}
-
 impl Call {
+    /// What the floor needs to know besides the turn.
+    pub(super) fn around(&self, now: Time) -> Around {
+        let session = match &self.link {
+            Link::Ready(_) => Session::Ready,
+            Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting => Session::Awaited,
+            Link::Lost => Session::Lost,
+        };
+        let unheard = match (self.has_more_to_say(now), self.is_filled()) {
+            (false, _) => Unheard::Nothing,
+            (true, true) => Unheard::Filler,
+            (true, false) => Unheard::Words,
+        };
+        Around {
+            session,
+            unheard,
+            tool_runs: self.runs.awaits(),
+            ends: self.closing.is_pending(),
+        }
+    }
+
     /// Asks for an answer, now or after the running one.
     pub(super) fn ask_for_answer(&mut self, instructions: Option<String>) {
-        if let Some(command) = self.responses.ask(ResponseRequest { instructions }) {
+        let command = self.floor.ask(ResponseRequest { instructions });
+        self.ask_model_if(command);
+    }
+
+    /// Asks this of the model, if it is anything.
+    pub(super) fn ask_model_if(&mut self, command: Option<ModelCommand>) {
+        if let Some(command) = command {
             self.ask_model(command);
         }
     }
 
     /// The wait before a failed answer is over.
     pub(super) fn on_retry(&mut self) {
-        if !self.retry_waits_for_tools()
-            && let Some(again) = self.retry.take()
-        {
-            self.ask_for_answer(again.request.instructions);
-        }
-    }
-
-    /// Whether an answer is to be asked for again that called tools, and their outputs are not all there.
-    pub(super) fn retry_waits_for_tools(&self) -> bool {
-        let after = self.retry.as_ref().and_then(|again| again.after.as_ref());
-        after.is_some_and(|response| self.runs.asking.contains(response))
+        let command = self.floor.retry_due();
+        self.ask_model_if(command);
     }
 
     pub(super) fn on_response_started(
@@ -70,9 +77,8 @@ impl Call {
         self.timers.stop(Timer::Return);
         // A server runs one at a time: those before are over, whether it said so or not.
         self.finish_audio(|other| other != response, now);
-        if let Some(command) = self.responses.started(response) {
-            self.ask_model(command);
-        }
+        let command = self.floor.started(response);
+        self.ask_model_if(command);
         self.tools_answered_in(response);
         self.hand_in_answers();
         match format {
@@ -102,35 +108,33 @@ impl Call {
         self.timers.stop(Timer::Answer);
         self.finish_audio(|other| *other == done.id, now);
         // Of a response the caller interrupted, or that never began, nothing is missed.
-        let wanted = self.responses.verdict(&done.id) == Verdict::Play;
+        let wanted = self.floor.verdict(&done.id) == Verdict::Play;
         // A message without a byte of audio was not heard, whatever its parts are called.
-        let spoke = self.responses.spoke(&done.id) || (!wanted && done.spoken_items > 0);
-        let mut wish = self
-            .responses
-            .wish_of(&done.id)
-            .unwrap_or(ResponseRequest { instructions: None });
-        let words = wish.instructions.clone();
+        let spoke = self.floor.spoke(&done.id) || (!wanted && done.spoken_items > 0);
+        let words = self.floor.request_of(&done.id).instructions;
         let calls = self.take_untold_calls(&mut done, now);
-        let wait = wait_of_retry(&done.status).filter(|_| wanted);
-        if wait.is_some() {
-            // The answer that is asked for again is also the one to its tools, and the one raised meanwhile.
-            if self.responses.is_running(&done.id) {
-                wish = self.responses.join(wish);
-            }
+        let class = if let ResponseStatus::Failed(error) = &done.status {
+            Some(classify(error))
         } else {
-            if wanted {
-                self.mend_what_was_not_said(&done, &wish, spoke, calls);
-            }
-            self.join_tool_answer(&done.id);
+            None
+        };
+        let ending = self.ending_of(&done, class, wanted, spoke || calls);
+        let over = Over {
+            response: &done.id,
+            ending,
+            awaits_tools: self.runs.answers_of(&done.id),
+            tool_words: self.tool_words(),
+            is_followed: self.closing.is_said_in(&done.id) && !spoke,
+        };
+        let (next, retry) = self.floor.done(over);
+        if let Some(Retry::After(wait)) = retry {
+            self.retry_after(wait, now);
         }
-        let next = self.responses.done(&done.id);
         self.hand_in_answers();
-        if let Some(command) = next {
-            self.ask_model(command);
-        }
+        self.ask_model_if(next);
         self.refuse_approvals();
         self.on_farewell_done(&done.id, spoke, &done.status, now);
-        if !matches!(done.status, ResponseStatus::Failed(_)) {
+        if class.is_none() {
             self.sayings.answered(words.as_deref());
         }
         match done.status {
@@ -139,18 +143,13 @@ impl Call {
                     self.on_server_calls(done.server_calls);
                 }
             }
-            ResponseStatus::Completed if spoke || calls => {
-                self.failed_in_a_row = 0;
-                self.mended_in_a_row = 0;
-            }
-            ResponseStatus::Failed(error) => {
-                let after = Some(done.id);
-                let request = wish;
-                let again = wait.map(|wait| (Again { request, after }, wait));
-                self.on_answer_failed(error, again, now);
-            }
+            ResponseStatus::Completed if spoke || calls => self.floor.all_is_well(),
             ResponseStatus::Completed if !wanted => {
                 self.violation(Peer::Model, "empty_response");
+            }
+            ResponseStatus::Failed(error) => {
+                self.report(Report::ModelComplains(Box::new(error)));
+                self.on_answer_failed(class, retry, now);
             }
             ResponseStatus::Completed
             | ResponseStatus::OutOfTokens
@@ -162,51 +161,48 @@ impl Call {
         self.watch_budget(now);
     }
 
-    /// A response is about to be done that is empty or was cut: what it lacks is asked for after it, unless an answer
-    /// follows anyway.
-    fn mend_what_was_not_said(
+    /// How a response ended, for the answer that follows it; what was not said of it is told.
+    fn ending_of(
         &mut self,
         done: &ResponseDone,
-        wish: &ResponseRequest,
-        spoke: bool,
-        calls: bool,
-    ) {
-        // The answer to its tools, the one raised meanwhile, or the farewell it should have said.
-        let says_goodbye = self
-            .closing
-            .as_ref()
-            .is_some_and(|closing| closing.is_said_in(&done.id));
-        let is_followed = self.runs.asking.contains(&done.id)
-            || self.responses.owes()
-            || (says_goodbye && !spoke);
-        match done.status {
-            ResponseStatus::Completed if done.server_calls == 0 && !spoke && !calls => {
+        class: Option<Class>,
+        wanted: bool,
+        brought_something: bool,
+    ) -> Ending {
+        if !wanted {
+            return Ending::Whole;
+        }
+        match (&done.status, class) {
+            (_, Some(Class::Transient(wait))) => Ending::Failed(wait),
+            (_, Some(Class::Benign | Class::AlreadyResponding | Class::Configuration)) => {
+                Ending::Failed(Duration::ZERO)
+            }
+            (ResponseStatus::Completed, _) if done.server_calls == 0 && !brought_something => {
                 self.violation(Peer::Model, "empty_response");
                 if let Some(item) = done.last_message.clone() {
                     // The model must not take it for said.
                     self.ask_model(ModelCommand::Delete { item });
                 }
-                self.mend(wish.clone(), 1);
+                Ending::Empty
             }
-            ResponseStatus::OutOfTokens => {
+            (ResponseStatus::OutOfTokens, _) => {
                 self.violation(Peer::Model, "out_of_tokens");
                 self.on_answer_cut(done.last_message.as_ref(), "tokens");
-                if !is_followed {
-                    self.mend(ResponseRequest::to(CONTINUE), CONTINUATIONS);
-                }
+                Ending::Cut(ResponseRequest::to(CONTINUE), CONTINUATIONS)
             }
-            ResponseStatus::Filtered => {
+            (ResponseStatus::Filtered, _) => {
                 self.violation(Peer::Model, "filtered_response");
                 self.on_answer_cut(done.last_message.as_ref(), "filter");
-                if !is_followed {
-                    self.mend(ResponseRequest::to(CLOSING), 1);
-                }
+                Ending::Cut(ResponseRequest::to(CLOSING), 1)
             }
-            ResponseStatus::Completed
-            | ResponseStatus::Interrupted
-            | ResponseStatus::Cancelled
-            | ResponseStatus::Failed(_)
-            | ResponseStatus::Other => {}
+            (
+                ResponseStatus::Completed
+                | ResponseStatus::Interrupted
+                | ResponseStatus::Cancelled
+                | ResponseStatus::Failed(_)
+                | ResponseStatus::Other,
+                _,
+            ) => Ending::Whole,
         }
     }
 
@@ -222,58 +218,39 @@ impl Call {
     fn watch_budget(&mut self, now: Time) {
         let most = self.setup.agent.max_cost_usd;
         let is_reached = most.is_some_and(|most| self.tally.cost_usd >= most);
-        if is_reached && self.closing.is_none() && !self.is_over() {
+        if is_reached && !self.closing.is_pending() && !self.is_over() {
             self.leave(EndReason::BudgetReached, Farewell::Unsaid, now);
         }
     }
 
-    /// An answer was empty or cut: another is asked for, at most so many times in a row.
-    fn mend(&mut self, wish: ResponseRequest, at_most: u8) {
-        if self.mended_in_a_row < at_most {
-            self.mended_in_a_row += 1;
-            self.ask_for_answer(wish.instructions);
-        }
-    }
-
-    fn on_answer_failed(&mut self, error: ModelError, again: Option<(Again, Duration)>, now: Time) {
-        let class = classify(&error);
-        self.report(Report::ModelComplains(Box::new(error)));
+    fn on_answer_failed(&mut self, class: Option<Class>, retry: Option<Retry>, now: Time) {
         match class {
-            Class::Fatal => self.lose_model("refused", true, now),
-            Class::SessionOver => self.lose_model("session_over", false, now),
-            Class::Transient(_)
-            | Class::Benign
-            | Class::AlreadyResponding
-            | Class::Configuration => {
-                if let Some((again, wait)) = again {
-                    self.answer_again(again, wait, now);
+            Some(Class::Fatal) => self.lose_model("refused", true, now),
+            Some(Class::SessionOver) => self.lose_model("session_over", false, now),
+            Some(
+                Class::Transient(_)
+                | Class::Benign
+                | Class::AlreadyResponding
+                | Class::Configuration,
+            )
+            | None => {
+                if retry == Some(Retry::TooMany) {
+                    self.lose_model("answers_fail", false, now);
                 }
             }
         }
     }
 
-    /// An answer failed: ask again after `wait` or a little later, a bounded number of times, then open another session.
-    pub(super) fn answer_again(&mut self, again: Again, wait: Duration, now: Time) {
-        self.failed_in_a_row += 1;
-        if self.failed_in_a_row > RETRIES {
-            self.failed_in_a_row = 0;
-            self.lose_model("answers_fail", false, now);
-            return;
+    /// A request failed: it is made again, or another session is opened.
+    pub(super) fn answer_again(&mut self, retry: Retry, now: Time) {
+        match retry {
+            Retry::After(wait) => self.retry_after(wait, now),
+            Retry::TooMany => self.lose_model("answers_fail", false, now),
         }
-        self.retry = Some(again);
+    }
+
+    fn retry_after(&mut self, wait: Duration, now: Time) {
         let wait = self.backoff.spread(wait);
         self.timers.set(Timer::Retry, now + wait);
-    }
-}
-
-/// How long to wait before a response that ended so is asked for again; `None` if it is not.
-fn wait_of_retry(status: &ResponseStatus) -> Option<Duration> {
-    let ResponseStatus::Failed(error) = status else {
-        return None;
-    };
-    match classify(error) {
-        Class::Transient(wait) => Some(wait),
-        Class::Benign | Class::AlreadyResponding | Class::Configuration => Some(Duration::ZERO),
-        Class::Fatal | Class::SessionOver => None,
     }
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::Call;
-use super::closing::Farewell;
+use super::closing::{Farewell, Stay};
 use super::effect::Effect;
 use super::operator::Objection;
 use super::outcome::{
@@ -56,9 +56,9 @@ impl Call {
     pub(super) fn connect(&mut self, to: Destination, farewell: Farewell, now: Time) {
         // A goodbye that is not over is none any more.
         if self.calls_ahead() {
-            self.cancel_closing();
+            self.stay(Stay::CallerActs);
         }
-        if self.calls_ahead() && self.leaving_for().is_none() {
+        if self.calls_ahead() && !self.closing.is_pending() {
             self.call_person(to, farewell, now);
         } else {
             self.transfer(to, farewell, now);
@@ -165,9 +165,9 @@ impl Call {
         let to = person.to.clone();
         self.timers.stop(Timer::Consult);
         // A goodbye the caller could undo gives way; another end stands, and takes the person with it.
-        self.cancel_closing();
-        if self.leaving_for().is_none() {
-            self.transfer_keeping_briefing(to);
+        self.stay(Stay::CallerActs);
+        if !self.closing.is_pending() {
+            self.closing.send_to_briefed(to);
             self.leave(EndReason::Transferred, Farewell::Asked, now);
         }
     }
@@ -181,9 +181,9 @@ impl Call {
         self.timers.stop(Timer::Silence);
         if person.stage == Stage::Waiting {
             // They hung up before the caller was with them.
-            self.stay_after_all();
+            self.stay(Stay::PersonIsGone);
         }
-        self.briefing = None;
+        self.closing.forget_briefing();
         let returned = Returned {
             to: Some(person.to),
             why,
@@ -193,14 +193,8 @@ impl Call {
     }
 
     /// After every event but a frame: the agent tells the caller what came of it, when nobody speaks.
-    pub(super) fn tell_news(&mut self) {
-        let is_turn = matches!(self.link, Link::Ready(_))
-            && self.leaving_for().is_none()
-            && !self.responses.is_busy()
-            && self.retry.is_none()
-            && !self.caller_speaks
-            && !self.owes_answer;
-        if !is_turn {
+    pub(super) fn tell_news(&mut self, now: Time) {
+        if !self.floor.may_begin(self.around(now)) {
             return;
         }
         if let Some(news) = self.consult_legs.news.take() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Call;
-use super::closing::Farewell;
+use super::closing::{Farewell, Stay};
 use super::effect::Report;
 use super::outcome::Destination;
 use super::timers::Timer;
@@ -23,7 +23,7 @@ const ENTER: char = '#';
 
 impl Call {
     pub(super) fn take_key(&mut self, digit: char, now: Time) {
-        self.cancel_closing();
+        self.stay(Stay::CallerActs);
         if self.keys.is_empty()
             && let Some(target) = self.setup.agent.keys.get(&digit).cloned()
         {

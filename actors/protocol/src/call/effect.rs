@@ -8,6 +8,7 @@ use crate::ids::ModelId;
 use crate::model::command::ModelCommand;
 use crate::model::event::{ModelError, Usage};
 use crate::phone::{CallSid, StreamSid};
+use crate::time::Time;
 use crate::tool::ToolRun;
 
 use serde::Serialize;
@@ -35,6 +36,8 @@ pub enum Effect {
         stream: StreamSid,
         /// The audio.
         payload: Payload,
+        /// When its first byte is heard, by the playback clock.
+        begins: Time,
     },
     /// Have Twilio say when it has played all that was sent so far.
     Mark {

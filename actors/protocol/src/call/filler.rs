@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use super::outcome::EndReason;
-use super::state::State;
 use super::timers::Timer;
 use super::{Call, LOCAL};
 use crate::ids::{ModelId, PartKey};
@@ -69,21 +68,7 @@ impl Call {
 
     /// Whether the caller is there, hears nothing of the agent, and it is the agent's turn.
     fn caller_waits(&self, now: Time) -> bool {
-        let is_there = matches!(self.state, State::Start(_) | State::Media(_));
-        let agent_speaks = !self.is_filled() && self.has_more_to_say(now);
-        if !is_there || agent_speaks || self.caller_speaks || self.closing.is_some() {
-            return false;
-        }
-        match &self.link {
-            Link::Dialling { .. } | Link::Configuring(_) | Link::Waiting => true,
-            Link::Ready(_) => {
-                self.responses.is_busy()
-                    || self.retry.is_some()
-                    || self.owes_answer
-                    || self.runs.awaits()
-            }
-            Link::Lost => false,
-        }
+        self.state.stream().is_some() && self.floor.caller_waits(self.around(now))
     }
 
     /// After every event but a frame: does the caller wait, and for whom?
@@ -91,7 +76,7 @@ impl Call {
         if !self.caller_waits(now) {
             self.timers.stop(Timer::Wait);
             self.timers.stop(Timer::Answer);
-            let goes_on = self.caller_speaks && self.setup.agent.protected.filler;
+            let goes_on = self.floor.caller_speaks() && self.setup.agent.protected.filler;
             if !goes_on {
                 self.stop_filler(now);
             }
@@ -103,7 +88,7 @@ impl Call {
             self.timers.set(Timer::Wait, now + after);
         }
         // A wait that the server named, a session that is being opened, or a tool that runs is not silence of the model.
-        let is_anothers = self.retry.is_some() || self.runs.awaits();
+        let is_anothers = self.floor.has_failed() || self.runs.awaits();
         if !matches!(self.link, Link::Ready(_)) || is_anothers {
             self.timers.stop(Timer::Answer);
         } else if !self.timers.is_set(Timer::Answer) {
@@ -115,12 +100,12 @@ impl Call {
     /// A caller who has just ended their turn has been silent for as long as it took the server to find that out; one whom
     /// nobody heard may have waited for long.
     fn silence_so_far(&self) -> Duration {
-        if self.unheard {
+        if self.floor.may_be_unheard() {
             return FILLER_AFTER;
         }
         let turns = self
             .turn_detection()
-            .filter(|_| self.silent_since.is_some());
+            .filter(|_| self.floor.silent_since().is_some());
         let ms = turns.map_or(0, |turns| turns.silence_ms());
         Duration::from_millis(ms.into()).min(FILLER_AFTER / 2)
     }
@@ -221,7 +206,7 @@ impl Call {
         self.wait.stalls = self.wait.stalls.saturating_add(1);
         match self.wait.stalls {
             1 => {
-                if let Some(command) = self.responses.ask_anew() {
+                if let Some(command) = self.floor.ask_anew() {
                     self.ask_model(command);
                 }
             }

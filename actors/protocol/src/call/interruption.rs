@@ -1,5 +1,6 @@
 //! The caller speaks while the agent does: what they have not heard is taken back, unless it is protected.
 
+use super::closing::Stay;
 use super::effect::Report;
 use super::timers::Timer;
 use super::{Call, LOCAL};
@@ -11,11 +12,9 @@ use crate::time::Time;
 
 impl Call {
     pub(super) fn on_speech_started(&mut self, now: Time) {
-        self.cancel_closing();
-        self.caller_speaks = true;
-        self.silent_since = None;
+        self.stay(Stay::CallerActs);
+        self.floor.caller_starts();
         self.timers.stop(Timer::Return);
-        self.mended_in_a_row = 0;
         if self.is_filled() && !self.setup.agent.protected.filler {
             self.stop_filler(now);
         }
@@ -57,12 +56,11 @@ impl Call {
     /// What was still to be said is not.
     pub(super) fn cancel_pending_speech(&mut self, server_cancels: bool, now: Time) {
         self.stop_filler(now);
-        self.retry = None;
         self.timers.stop(Timer::Retry);
         self.saying_interrupted();
         // What a lost session said can be taken from the caller, not from the session.
         let has_session = matches!(self.link, Link::Ready(_));
-        if let Some(command) = self.responses.interrupt(server_cancels || !has_session) {
+        if let Some(command) = self.floor.cancel(server_cancels || !has_session) {
             self.ask_model(command);
         }
     }
@@ -72,10 +70,10 @@ impl Call {
         let has_session = matches!(self.link, Link::Ready(_));
         let mut deleted = None;
         for part in parts {
-            self.responses.discard(&part.key.response);
+            self.floor.discard(&part.key.response);
             let is_known = has_session
                 && part.key.response.as_str() != LOCAL
-                && !self.foreign.contains(&part.key.response);
+                && !self.floor.is_foreign(&part.key.response);
             if is_known && part.cut && deleted.as_ref() != Some(&part.key.item) {
                 if self.item_was_heard(part, parts) {
                     self.truncate(part);

@@ -16,6 +16,7 @@ pub mod effect;
 mod error_budget;
 pub mod event;
 mod filler;
+mod floor;
 mod interruption;
 mod model_leg;
 pub mod operator;
@@ -55,7 +56,6 @@ use crate::model::command::ModelCommand;
 use crate::model::link::{Backoff, Link};
 use crate::model::openai::refused::Part;
 use crate::model::preroll::Preroll;
-use crate::model::responses::Responses;
 use crate::phone::event::PhoneEvent;
 use crate::phone::playback::{Outgoing, Playback, Settled};
 use crate::time::Time;
@@ -92,38 +92,20 @@ pub struct Call {
     /// Parts of the configuration that a server refused; no session of this call is asked for them again.
     left_out: Vec<Part>,
     protection: protection::Protection,
-    responses: Responses,
-    /// A failed response, to be asked for again.
-    retry: Option<answers::Again>,
-    failed_in_a_row: u32,
-    /// Answers asked for because the one before was empty or cut.
-    mended_in_a_row: u8,
-    /// The caller spoke last and was not answered.
-    owes_answer: bool,
-    /// The session before was stuck: the caller may have spoken to nobody.
-    unheard: bool,
+    floor: floor::Floor,
     utterance: utterance::Utterance,
     preroll: Preroll,
-    /// Responses of sessions that are gone of which the caller still hears something: no session can be told of them.
-    foreign: Vec<ModelId>,
     conversation: Conversation,
     timers: Timers,
     effects: VecDeque<Effect>,
     phone_errors: error_budget::ErrorBudget,
     model_errors: error_budget::ErrorBudget,
-    /// When the caller fell silent, until the answer leaves.
-    silent_since: Option<Time>,
-    caller_speaks: bool,
     wait: filler::Wait,
     rollover: rollover::Rollover,
     tools: tools::ToolCalls,
     runs: tool_runs::ToolRuns,
     server_tools: server_tools::ServerTools,
-    closing: Option<closing::PendingEnd>,
-    /// Where the caller goes when the call has ended.
-    transfer_to: Option<outcome::Destination>,
-    /// What the person who takes them should know, in the model's words.
-    briefing: Option<String>,
+    closing: closing::Closing,
     /// Those who are called while the caller stays.
     consult_legs: consult::ConsultLegs,
     /// What every session is told besides the conversation.
@@ -176,30 +158,20 @@ impl Call {
             epoch: 0,
             left_out: Vec::new(),
             protection: protection::Protection::default(),
-            responses: Responses::default(),
-            retry: None,
-            failed_in_a_row: 0,
-            mended_in_a_row: 0,
-            owes_answer: false,
-            unheard: false,
+            floor: floor::Floor::default(),
             utterance: utterance::Utterance::default(),
             preroll: Preroll::default(),
-            foreign: Vec::new(),
             conversation: Conversation::default(),
             timers: Timers::default(),
             effects: VecDeque::new(),
             phone_errors: error_budget::ErrorBudget::default(),
             model_errors: error_budget::ErrorBudget::default(),
-            silent_since: None,
-            caller_speaks: false,
             wait: filler::Wait::default(),
             rollover: rollover::Rollover::default(),
             tools: tools::ToolCalls::default(),
             runs: tool_runs::ToolRuns::default(),
             server_tools: server_tools::ServerTools::default(),
-            closing: None,
-            transfer_to: None,
-            briefing: None,
+            closing: closing::Closing::default(),
             consult_legs: consult::ConsultLegs::default(),
             notes: context_notes::Notes::default(),
             sayings: operator::OperatorSpeech::default(),
@@ -327,7 +299,7 @@ impl Call {
         });
         self.let_person_go(reason);
         self.timers.stop_all();
-        self.retry = None;
+        self.floor.give_up_retry();
         self.preroll = Preroll::default();
         self.link = Link::Lost;
         self.drop_next();
@@ -354,8 +326,8 @@ impl Call {
             turns: self.conversation.count(),
             cost_usd: self.tally.cost_usd,
             transfer_to: self
-                .transfer_to
-                .as_ref()
+                .closing
+                .destination()
                 .filter(|_| reason == EndReason::Transferred)
                 .map(|to| to.label().to_owned()),
         };
@@ -404,11 +376,12 @@ impl Call {
         let mut sent = 0u64;
         let result = act(&mut stream.playback, &mut |outgoing| {
             effects.push_back(match outgoing {
-                Outgoing::Audio(payload) => {
+                Outgoing::Audio { payload, begins } => {
                     sent += payload.audio_bytes() as u64;
                     Effect::Play {
                         stream: sid,
                         payload,
+                        begins,
                     }
                 }
                 Outgoing::Mark(number) => Effect::Mark {
@@ -460,7 +433,7 @@ impl Call {
 
     /// The first audio of an answer left: the caller's wait is over.
     fn on_audio_left(&mut self, now: Time) {
-        let Some(since) = self.silent_since.take() else {
+        let Some(since) = self.floor.audio_left() else {
             return;
         };
         let latency_us = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::answers::Again;
 use super::effect::{Effect, Peer, Report};
 use super::error_budget::ErrorBudget;
 use super::outcome::EndReason;
@@ -19,7 +18,6 @@ use crate::model::openai::refused::Part;
 use crate::model::replay::{
     briefing, briefing_after_deafness, briefing_after_silence, briefing_after_transfer,
 };
-use crate::model::responses::{ResponseRequest, Responses};
 use crate::time::Time;
 
 /// Parts of a configuration left out one by one; a server that refuses more is asked for the least.
@@ -97,19 +95,12 @@ impl Call {
             }
             ModelEvent::SpeechStarted { .. } => self.on_speech_started(now),
             ModelEvent::SpeechStopped { .. } => {
-                self.caller_speaks = false;
-                self.owes_answer = true;
-                if self.is_protected(now) {
-                    // What the caller hears next is no answer to it, and their wait is not measured by it.
-                    self.on_talked_over();
-                } else {
-                    self.silent_since = Some(now);
-                }
+                self.floor.caller_stops(self.is_protected(now), now);
             }
             ModelEvent::CallerTurn { item } => {
                 self.conversation.caller_turn(&item, now);
                 self.caller_asks();
-                self.caller_speaks = false;
+                self.floor.caller_turn();
                 if !self.transcribes() {
                     self.on_real_turn(now);
                 }
@@ -326,7 +317,7 @@ impl Call {
         let clip_played = matches!(agent.greeting, Greeting::Clip { .. })
             && self.state.stream().is_some()
             && self.is_heard_here(now);
-        let unheard = std::mem::take(&mut self.unheard);
+        let unheard = self.floor.take_unheard();
         let has_past = again || self.resumes() > 0;
         if has_past && (self.conversation.count() > 0 || !self.runs.memory.is_empty()) {
             let text = if unheard {
@@ -357,7 +348,7 @@ impl Call {
                 self.ask_for_answer(Some(instructions.clone()));
             }
             Greeting::Model { .. } | Greeting::Wait | Greeting::Clip { .. } => {
-                if again && self.owes_answer {
+                if again && self.floor.owes_answer() {
                     self.ask_for_answer(None);
                 }
             }
@@ -373,10 +364,9 @@ impl Call {
         if transcoding {
             self.report(Report::Transcoding);
         }
-        self.responses = Responses::default();
+        self.floor.begin_session();
         self.model_errors = ErrorBudget::default();
         self.forget_tools();
-        self.caller_speaks = false;
         self.timers.stop(Timer::Answer);
         if !self.keys.is_empty() {
             self.timers.set(Timer::Keys, now);
@@ -447,9 +437,9 @@ impl Call {
                     None => "reset",
                 };
                 // A path that breaks often swallows everything for a while before anybody is told.
-                let is_missed = !self.caller_speaks && self.utterance.outlasts(quiet, now);
+                let is_missed = !self.floor.caller_speaks() && self.utterance.outlasts(quiet, now);
                 if is_missed && matches!(self.link, Link::Ready(_)) {
-                    self.nobody_heard();
+                    self.floor.nobody_heard();
                 }
                 self.lose_model(why, fatal, now);
             }
@@ -463,16 +453,10 @@ impl Call {
             Link::Dialling { .. } => self.on_refused(&Refusal::Timeout, now),
             Link::Configuring(_) => self.lose_model("stuck", false, now),
             Link::Ready(_) => {
-                self.nobody_heard();
+                self.floor.nobody_heard();
                 self.lose_model("stuck", false, now);
             }
         }
-    }
-
-    /// The caller may have spoken to nobody: the next session speaks first, or the two would wait for each other.
-    const fn nobody_heard(&mut self) {
-        self.unheard = true;
-        self.owes_answer = true;
     }
 
     /// The session is gone. Audio that is already here goes on playing.
@@ -503,8 +487,7 @@ impl Call {
         }
         self.drop_next();
         self.effects.push_back(Effect::CloseModel);
-        // In the middle of the caller's turn: what is still to come of it may be too short for another session to take up.
-        self.owes_answer |= self.caller_speaks;
+        self.floor.lost_session();
         self.break_off_session(now);
         let wait = if fatal {
             None
@@ -522,7 +505,7 @@ impl Call {
             }
             None => {
                 self.link = Link::Lost;
-                if self.closing.is_some() {
+                if self.closing.is_pending() {
                     // What is left of the farewell needs no model.
                     return;
                 }
@@ -538,16 +521,14 @@ impl Call {
 
     /// Nothing more is heard of the session in use: what it was to answer is owed, what it said so far is played.
     pub(super) fn break_off_session(&mut self, now: Time) {
-        self.owes_answer |= self.responses.is_busy() && self.agent_was_heard(now);
-        self.retry = None;
+        self.floor.break_off(self.agent_was_heard(now));
         self.timers.stop(Timer::Retry);
-        self.caller_speaks = false;
         self.forget_tools();
         self.sayings.ask_again();
-        self.on_farewell_lost();
+        self.closing.session_lost();
         if let Some(playback) = self.state.playback_mut() {
             playback.break_off();
-            self.foreign = playback.responses().cloned().collect();
+            self.floor.still_playing(playback.responses().cloned());
         }
         self.pump(now);
     }
@@ -586,7 +567,7 @@ impl Call {
             Link::Ready(_) | Link::Dialling { .. } | Link::Waiting | Link::Lost => false,
         };
         let refused = self
-            .responses
+            .floor
             .refused(&request, class == Class::AlreadyResponding);
         let benign = class == Class::Benign || class == Class::AlreadyResponding;
         if !benign {
@@ -594,15 +575,15 @@ impl Call {
         }
         match class {
             // The server was to answer the caller by itself, and could not while something went on that they did not cut.
-            Class::AlreadyResponding if request.is_empty() && self.owes_answer => {
-                self.responses.owe(ResponseRequest { instructions: None });
+            Class::AlreadyResponding if request.is_empty() && self.floor.owes_answer() => {
+                self.floor.owe_after_running();
             }
             Class::Benign | Class::AlreadyResponding => {}
             Class::Configuration if about_session => self.ask_for_less(Some(&error), now),
             Class::Configuration => {
                 self.violation(Peer::Model, "refused_event");
                 if refused.is_some()
-                    && let Some(command) = self.responses.ask_owed()
+                    && let Some(command) = self.floor.ask_owed()
                 {
                     self.ask_model(command);
                 }
@@ -610,8 +591,8 @@ impl Call {
             Class::Transient(wait) => {
                 self.violation(Peer::Model, "server_error");
                 if let Some(request) = refused {
-                    let after = None;
-                    self.answer_again(Again { request, after }, wait, now);
+                    let retry = self.floor.fail(request, None, wait);
+                    self.answer_again(retry, now);
                 }
             }
             Class::SessionOver => self.lose_model("session_over", false, now),

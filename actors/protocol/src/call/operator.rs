@@ -92,7 +92,7 @@ impl Call {
                 Some(Objection::NotInMedia)
             }
             OperatorEvent::Say(_) | OperatorEvent::Instruct(_) | OperatorEvent::Transfer(_)
-                if self.closing.is_some() =>
+                if self.closing.is_pending() =>
             {
                 Some(Objection::Leaving)
             }
@@ -142,18 +142,13 @@ impl Call {
     }
 
     /// After every event but a frame: has the model say what the operator wants said, one text at a time, between turns.
-    pub(super) fn say_next(&mut self) {
-        let is_free = !self.responses.is_busy() && self.retry.is_none();
-        if !is_free {
+    pub(super) fn say_next(&mut self, now: Time) {
+        if self.floor.is_answering() {
             return;
         }
         // Said, or refused for good.
         self.sayings.asked = None;
-        let is_turn = matches!(self.link, Link::Ready(_))
-            && self.closing.is_none()
-            && !self.caller_speaks
-            && !self.owes_answer;
-        if !is_turn {
+        if !self.floor.may_begin(self.around(now)) {
             return;
         }
         let Some(words) = self.sayings.waiting.pop_front() else {
@@ -169,7 +164,7 @@ impl Call {
         let Some(words) = &self.sayings.asked else {
             return;
         };
-        if self.responses.serves(&words.to_be_said()) {
+        if self.floor.serves(&words.to_be_said()) {
             self.sayings.asked = None;
         } else {
             self.sayings.ask_again();

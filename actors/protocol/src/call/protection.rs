@@ -33,8 +33,6 @@ pub(super) struct Protection {
     greeting: Option<ModelId>,
     /// The greeting is over, or was never to come: the server may cut answers as the agent wants it.
     greeted: bool,
-    /// The response the caller spoke over to the end of a turn: what it still says is no answer to that.
-    talked_over: Option<ModelId>,
     requests: u32,
 }
 
@@ -58,11 +56,10 @@ impl Call {
     pub(super) fn is_protected(&self, now: Time) -> bool {
         let is_unheard = !self.is_filled() && self.has_more_to_say(now);
         if !self.lets_interrupt() {
-            return is_unheard || self.responses.is_busy() || self.retry.is_some();
+            return is_unheard || self.floor.is_answering();
         }
-        let again = self.retry.as_ref().map(|again| &again.request);
-        let mut wishes = self.responses.under_way().into_iter().chain(again);
-        if wishes.any(|wish| self.is_greeting(wish.instructions.as_deref())) {
+        let mut requests = self.floor.requests();
+        if requests.any(|wish| self.is_greeting(wish.instructions.as_deref())) {
             return true;
         }
         let playback = self.state.playback().filter(|_| is_unheard);
@@ -91,20 +88,10 @@ impl Call {
 
     /// A response begins to speak.
     pub(super) fn on_first_word(&mut self, response: &ModelId) {
-        let under_way = self.responses.under_way();
+        let under_way = self.floor.under_way();
         if under_way.is_some_and(|wish| self.is_greeting(wish.instructions.as_deref())) {
             self.protection.greeting = Some(response.clone());
         }
-    }
-
-    /// The caller has ended a turn while something protected was said.
-    pub(super) fn on_talked_over(&mut self) {
-        self.protection.talked_over = self.responses.last_spoken().cloned();
-    }
-
-    /// Whether the audio of a response may answer what the caller said last.
-    pub(super) fn may_answer(&self, response: &ModelId) -> bool {
-        self.protection.talked_over.as_ref() != Some(response)
     }
 
     /// After every event but a frame: when the protected greeting is over, the server may cut answers again.

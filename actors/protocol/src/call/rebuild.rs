@@ -4,11 +4,10 @@ use super::effect::{Effect, Report};
 use super::error_budget::ErrorBudget;
 use super::state::{State, Stream};
 use super::timers::{Timer, Timers};
-use super::{Call, CallSetup, MEDIA_TIMEOUT, START_TIMEOUT, Tally, absence, closing};
+use super::{Call, CallSetup, MEDIA_TIMEOUT, START_TIMEOUT, Tally, absence};
 use crate::checkpoint::Checkpoint;
 use crate::model::command::ModelCommand;
 use crate::model::link::{CONFIGURE_TIMEOUT, DIAL_TIMEOUT, Link};
-use crate::model::responses::Responses;
 use crate::phone::gaps::CallerClock;
 use crate::phone::playback::Playback;
 use crate::phone::{CallSid, StreamSid};
@@ -41,10 +40,9 @@ impl Call {
             timers: Timers::default(),
             phone_errors: ErrorBudget::default(),
             model_errors: ErrorBudget::default(),
-            retry: None,
-            failed_in_a_row: 0,
             ..self
         };
+        call.floor.rebuild();
         if let State::Stop(_) = &call.state {
             // The fault may have struck between any two of them.
             unsent.retain(|effect| !effect.concludes());
@@ -79,9 +77,8 @@ impl Call {
         if is_back {
             call.timers.set(Timer::Return, now + absence::ASKED_AFTER);
         }
-        if call.closing.is_some() {
-            call.timers.set(Timer::Leave, now + closing::FAREWELL);
-        }
+        let leave = call.closing.watch_again(now);
+        call.timers.set_or_stop(Timer::Leave, leave);
         if !call.keys.is_empty() {
             call.timers.set(Timer::Keys, now);
         }
@@ -109,7 +106,7 @@ impl Call {
             *playback = Playback::default();
             call.wait.forget_ledger();
             call.epoch += 1;
-            call.responses = Responses::default();
+            call.floor.forget_responses();
             call.sayings.ask_again();
             call.clear_phone();
             if was_speaking && matches!(call.link, Link::Ready(_)) {

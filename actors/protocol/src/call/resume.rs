@@ -79,7 +79,9 @@ impl Call {
         if let Some(returned) = &checkpoint.returned {
             self.notes.add(returned.note());
         }
-        self.owes_answer = self.conversation.count() > 0 || checkpoint.returned.is_some();
+        if self.conversation.count() > 0 || checkpoint.returned.is_some() {
+            self.floor.owe();
+        }
         self.restore_people(checkpoint.called, checkpoint.person.clone(), now);
         self.restore_tools(checkpoint.tools.clone(), now);
     }
@@ -92,8 +94,8 @@ impl Call {
     /// A caller who was about to be transferred from this very stream is still transferred.
     pub(super) fn promise_again(&mut self, checkpoint: &Checkpoint) {
         if let Standing::Leaving { to, .. } = &checkpoint.standing {
-            self.transfer_to.clone_from(to);
-            self.briefing.clone_from(&checkpoint.briefing);
+            let briefing = checkpoint.briefing.as_ref();
+            self.closing.promise_again(to.as_ref(), briefing);
         }
     }
 
@@ -139,10 +141,9 @@ impl Call {
             standing,
             tools: self.tool_memory().for_checkpoint(),
             notes: self.notes.texts().clone(),
-            briefing: self
-                .briefing
-                .clone()
-                .filter(|_| self.transfer_to.is_some() || self.consult_legs.now.is_some()),
+            briefing: self.closing.briefing().cloned().filter(|_| {
+                self.closing.destination().is_some() || self.consult_legs.now.is_some()
+            }),
             called: self.consult_legs.called,
             person: self.consult_legs.now.clone(),
             returned: self.past.returned.clone(),
@@ -151,8 +152,8 @@ impl Call {
     }
 
     fn standing(&self) -> Standing {
-        let to = self.transfer_to.clone();
-        match (&self.state, self.leaving_for()) {
+        let to = self.closing.destination().cloned();
+        match (&self.state, self.closing.reason()) {
             (State::Stop(ended), _) if ended.reason.next_step() != NextStep::Reconnect => {
                 let reason = ended.reason;
                 let to = to.filter(|_| reason == EndReason::Transferred);
@@ -266,7 +267,7 @@ impl Call {
         if !self.is_resuming(now) {
             return false;
         }
-        self.owes_answer = true;
+        self.floor.owe();
         match (&self.past.returned, self.past.closing) {
             (Some(returned), _) => self.ask_for_answer(Some(returned.instructions())),
             (None, Some(reason)) => self.leave(reason, Farewell::Asked, now),

@@ -118,7 +118,7 @@ impl Call {
         }
         match &self.rollover.next {
             // A call that says goodbye needs none, unless it goes on after all.
-            Next::Absent if self.closing.is_some() => {
+            Next::Absent if self.closing.is_pending() => {
                 self.timers.set(Timer::NextSession, now + TRY_AGAIN);
             }
             Next::Absent => {
@@ -308,17 +308,10 @@ impl Call {
     pub(super) fn take_next_between_turns(&mut self, now: Time) {
         let waits = matches!(self.rollover.next, Next::Ready(_));
         let is_pause = waits
-            && matches!(self.link, Link::Ready(_))
-            && !self.caller_speaks
-            && !self.responses.is_busy()
-            && self.retry.is_none()
-            && !self.owes_answer
-            && self.closing.is_none()
+            && self.floor.is_pause(self.around(now))
             && self.keys.is_empty()
             && self.preroll.is_empty()
-            && !self.has_answers_to_hand_in()
-            && !self.runs.awaits()
-            && !self.has_more_to_say(now);
+            && !self.has_answers_to_hand_in();
         if is_pause {
             self.take_next("ok", now);
         }
@@ -345,7 +338,7 @@ impl Call {
             mut recent,
         } = *waiting;
         // A caller who speaks began within what was kept of their audio.
-        if !self.caller_speaks {
+        if !self.floor.caller_speaks() {
             recent.keep_last(OVERLAP_MS);
         }
         self.break_off_session(now);
@@ -365,13 +358,13 @@ impl Call {
             self.tools_briefed();
         }
         self.tell_notes();
-        if std::mem::take(&mut self.unheard) {
+        if self.floor.take_unheard() {
             self.ask_model(ModelCommand::Tell {
                 role: Role::System,
                 text: DEAF.to_owned(),
             });
         }
-        if self.owes_answer {
+        if self.floor.owes_answer() {
             self.ask_for_answer(None);
         }
         if self.preroll.is_empty() {

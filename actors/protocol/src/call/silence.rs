@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use super::Call;
-use super::closing::{FAREWELL, Farewell};
+use super::closing::{FAREWELL, Farewell, Stay};
 use super::consult::{REASSURE_EVERY, STILL_CALLING};
 use super::outcome::EndReason;
-use super::state::State;
 use super::timers::Timer;
 use crate::model::command::{ModelCommand, Role};
 use crate::model::link::Link;
@@ -41,14 +40,14 @@ impl Call {
 
     /// The longest call is near its end: the model is told, and asked to say so unless the caller speaks or is owed an answer.
     pub(super) fn on_wrap_up(&mut self) {
-        if !matches!(self.link, Link::Ready(_)) || self.closing.is_some() {
+        if !matches!(self.link, Link::Ready(_)) || self.closing.is_pending() {
             return;
         }
         self.ask_model(ModelCommand::Tell {
             role: Role::System,
             text: END_IS_NEAR.to_owned(),
         });
-        if !self.caller_speaks && !self.owes_answer {
+        if !self.floor.caller_speaks() && !self.floor.owes_answer() {
             self.ask_for_answer(Some(SAY_END_IS_NEAR.to_owned()));
         }
     }
@@ -69,26 +68,20 @@ impl Call {
         if self.is_over() {
             return;
         }
-        self.say_next();
-        self.tell_news();
+        self.say_next(now);
+        self.tell_news(now);
         self.release_greeting(now);
         self.watch_wait(now);
         self.take_next_between_turns(now);
-        if let Some(closing) = &self.closing {
+        if self.closing.is_pending() {
             self.timers.stop(Timer::Silence);
             self.timers.stop(Timer::ToolFiller);
-            if self.is_farewell_heard(closing, now) {
-                self.finish_leaving(now);
-            }
+            self.leave_when_heard(now);
             return;
         }
-        let quiet = matches!(self.link, Link::Ready(_))
-            && matches!(self.state, State::Start(_) | State::Media(_))
-            && !self.caller_speaks
-            && self.keys.is_empty()
-            && !self.responses.is_busy()
-            && self.retry.is_none()
-            && !self.has_more_to_say(now);
+        let quiet = self.floor.is_quiet(self.around(now))
+            && self.state.stream().is_some()
+            && self.keys.is_empty();
         self.watch_tool_filler(quiet, now);
         if !quiet || self.runs.awaits() {
             self.timers.stop(Timer::Silence);
@@ -136,7 +129,7 @@ impl Call {
     pub(super) fn on_real_turn(&mut self, now: Time) {
         self.asked_if_there = 0;
         self.watch_turns(now);
-        self.stay_with_somebody();
+        self.stay(Stay::SomebodyIsThere);
     }
 
     /// Hold music and noise keep no call open for ever: a turn must come in time.
@@ -146,7 +139,7 @@ impl Call {
     }
 
     pub(super) fn on_no_turn(&mut self, now: Time) {
-        if self.closing.is_some() {
+        if self.closing.is_pending() {
             // If that goodbye is called off, this one is due.
             self.timers.set(Timer::NoTurn, now + FAREWELL);
             return;

@@ -181,8 +181,9 @@ impl Call {
             ended,
             awaited_by: self.awaited_by(),
             transfer_to: self
-                .transfer_to
-                .clone()
+                .closing
+                .destination()
+                .cloned()
                 .filter(|_| ended == Some(EndReason::Transferred)),
             resumes: self.resumes(),
             agent: self.setup.agent.name.clone(),

@@ -2,7 +2,6 @@
 
 use super::Call;
 use super::effect::Peer;
-use super::timers::Timer;
 use super::tools::ToolCall;
 use crate::ids::{ModelId, clip};
 use crate::model::command::{ModelCommand, Role};
@@ -39,7 +38,7 @@ impl Call {
         }
         if !matches!(self.link, Link::Ready(_)) {
             // The next session learns it from its briefing.
-            self.owes_answer = true;
+            self.floor.owe();
             return;
         }
         let Some(record) = self.runs.memory.get(number) else {
@@ -56,9 +55,8 @@ impl Call {
             text,
         });
         self.outcome_given(number);
-        if !self.caller_speaks {
-            self.ask_for_answer(None);
-        }
+        let command = self.floor.tools_ran(None);
+        self.ask_model_if(command);
     }
 
     /// The server ran tools of its own (MCP) and has the outputs; the model is asked to go on, within the same limit.
@@ -70,9 +68,9 @@ impl Call {
             self.violation(Peer::Model, "tool_loop");
             return;
         }
-        if !self.caller_speaks {
-            self.ask_about_tools();
-        }
+        let words = self.tool_words();
+        let command = self.floor.tools_ran(words);
+        self.ask_model_if(command);
     }
 
     /// The model has the outcome of a run.
@@ -87,43 +85,18 @@ impl Call {
 
     /// All outputs of a response are handed in: now, and once, the model is asked to go on.
     pub(super) fn answer_to_tools(&mut self) {
-        let (asking, runs) = (std::mem::take(&mut self.runs.asking), &self.runs);
-        let (wait, ready): (Vec<_>, Vec<_>) = asking.into_iter().partition(|response| {
-            self.responses.is_running(response)
-                || runs.answers_of(response)
-                || self.tools.is_waiting_for(response)
-        });
-        self.runs.asking = wait;
-        if ready.is_empty() || self.caller_speaks {
-            // A caller who speaks is answered when they are done, with all of this before it.
-            return;
-        }
-        if self.retry.is_some() && !self.retry_waits_for_tools() {
-            // The answer that failed is the one to these tools; the wait before it may not be over.
-            if !self.timers.is_set(Timer::Retry) {
-                self.on_retry();
-            }
-            return;
-        }
-        self.ask_about_tools();
+        let words = self.tool_words();
+        let (runs, tools) = (&self.runs, &self.tools);
+        let awaits =
+            |response: &ModelId| runs.answers_of(response) || tools.is_waiting_for(response);
+        let command = self.floor.tools_answered(awaits, words);
+        self.ask_model_if(command);
     }
 
-    fn ask_about_tools(&mut self) {
+    /// What an answer to tools is for: after too many calls in a turn, to come to an end.
+    pub(super) fn tool_words(&self) -> Option<String> {
         let enough = self.runs.in_turn > self.setup.agent.tools.calls_a_turn;
-        self.ask_for_answer(enough.then(|| ENOUGH_TOOLS.to_owned()));
-    }
-
-    /// A running response is about to be done: if all its calls have their outputs, the answer to them and any other
-    /// that is owed are one.
-    pub(super) fn join_tool_answer(&mut self, response: &ModelId) {
-        let wants = self.runs.asking.contains(response);
-        if !wants || self.runs.answers_of(response) || !self.responses.is_running(response) {
-            return;
-        }
-        self.runs.asking.retain(|asking| asking != response);
-        if !self.caller_speaks {
-            self.ask_about_tools();
-        }
+        enough.then(|| ENOUGH_TOOLS.to_owned())
     }
 
     /// A response begins: what its model knows now, it may tell.
@@ -175,11 +148,10 @@ impl Call {
     /// The session is gone: runs go on, and the next session is told what came of them.
     pub(super) fn lose_tool_session(&mut self) {
         let unanswered = self.runs.live.iter().any(|run| !run.waiters.is_empty());
-        self.owes_answer |= unanswered || !self.runs.asking.is_empty();
+        self.floor.forget_tools(unanswered);
         for run in &mut self.runs.live {
             run.waiters.clear();
         }
-        self.runs.asking.clear();
         self.runs.answers.clear();
         self.runs.memory.session_lost();
     }

@@ -32,8 +32,6 @@ const AT_ONCE: usize = 32;
 pub(super) struct ToolRuns {
     pub(super) memory: ToolMemory,
     pub(super) live: Vec<Live>,
-    /// Responses whose tool calls want an answer, when all of them have their outputs.
-    pub(super) asking: Vec<ModelId>,
     /// The last responses, each with the outcomes its model had when it began.
     pub(super) answers: VecDeque<(ModelId, Vec<u32>)>,
     /// The next response is the sentence with which a resumed call goes on.
@@ -69,13 +67,6 @@ impl ToolRuns {
     pub(super) fn answers_of(&self, response: &ModelId) -> bool {
         let mut waiters = self.live.iter().flat_map(|run| &run.waiters);
         waiters.any(|waiter| waiter.response == *response)
-    }
-
-    /// The response that made calls wants to be followed by an answer.
-    fn want_answer(&mut self, response: &ModelId) {
-        if !self.asking.contains(response) {
-            self.asking.push(response.clone());
-        }
     }
 }
 
@@ -118,7 +109,7 @@ impl Call {
             .map(|record| record.number)
             .collect();
         for number in unfinished {
-            self.owes_answer = true;
+            self.floor.owe();
             self.run_again(number, Vec::new(), now);
         }
         self.watch_tools();
@@ -136,7 +127,7 @@ impl Call {
         let agent = self.setup.agent.clone();
         self.runs.in_turn += 1;
         if self.runs.in_turn <= agent.tools.calls_a_turn.saturating_add(1) {
-            self.runs.want_answer(&tool.response);
+            self.floor.tools_called(&tool.response);
         }
         if self.runs.in_turn > agent.tools.calls_a_turn {
             self.violation(Peer::Model, "tool_loop");

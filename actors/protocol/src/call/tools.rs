@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use super::Call;
 use super::closing::Farewell;
 use super::effect::Peer;
-use super::outcome::Destination;
-use crate::ids::{ModelId, clip};
+use super::outcome::{Destination, EndReason};
+use crate::ids::ModelId;
 use crate::model::command::ModelCommand;
 use crate::model::event::{ItemDone, ItemKind, ResponseDone, ResponseStatus};
 use crate::model::responses::Verdict;
@@ -18,9 +18,6 @@ pub const END_CALL: &str = "end_call";
 
 /// The tool by which the model sends the caller to somebody else; its argument `target` names whom.
 pub const TRANSFER_CALL: &str = "transfer_call";
-
-/// Bytes of what the model wants a person told who takes the caller: half a minute of speech.
-const MAX_BRIEFING: usize = 500;
 
 /// Calls remembered, so that one told twice is answered once; servers repeat only the last ones.
 const REMEMBERED: usize = 64;
@@ -148,14 +145,14 @@ impl Call {
         }
         self.tools.called_in = Some(response.clone());
         // The caller has spoken over this response: what it wanted is no longer sure, and they will be answered anyway.
-        let wanted = self.responses.verdict(response) == Verdict::Play;
+        let wanted = self.floor.verdict(response) == Verdict::Play;
         let tool = ToolCall {
             response: response.clone(),
             call,
         };
         match name.as_str() {
             END_CALL | TRANSFER_CALL if !wanted => self.answer_that_caller_speaks(tool),
-            END_CALL => self.on_end_call(tool, now),
+            END_CALL => self.leave(EndReason::AgentHungUp, Farewell::Said(tool), now),
             TRANSFER_CALL => self.on_transfer_call(tool, &arguments, now),
             _ if !wanted => self.answer_tool(tool, SPOKEN_OVER.to_owned()),
             _ => self.on_tool_call(tool, &name, &arguments, now),
@@ -178,8 +175,8 @@ impl Call {
         if targets.iter().any(|known| known == target) {
             let to = Destination::Target(target.to_owned());
             self.connect(to, Farewell::Said(tool), now);
-            let summary = arguments["summary"].as_str().unwrap_or_default().trim();
-            self.briefing = (!summary.is_empty()).then(|| clip(summary, MAX_BRIEFING).to_owned());
+            let summary = arguments["summary"].as_str().unwrap_or_default();
+            self.closing.brief(summary);
             return;
         }
         let known = targets.join(", ");
@@ -220,7 +217,7 @@ impl Call {
     /// Sends the answers whose response runs no more, then asks the model to go on where all are in.
     pub(super) fn hand_in_answers(&mut self) {
         for answer in std::mem::take(&mut self.tools.waiting) {
-            if self.responses.is_running(&answer.tool.response) {
+            if self.floor.is_running(&answer.tool.response) {
                 self.tools.waiting.push(answer);
                 continue;
             }

@@ -58,7 +58,7 @@ pub enum Verdict {
 }
 
 /// The sequencer of one session's responses.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Responses {
     turn: Turn,
     owed: Option<ResponseRequest>,

@@ -16,4 +16,4 @@ pub mod playback;
 pub mod twilio;
 
 pub use direction::Direction;
-pub use twilio::{AccountSid, CallSid, StreamSid};
+pub use twilio::ids::{AccountSid, CallSid, StreamSid};

@@ -39,7 +39,12 @@ const MARK_GRACE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub enum Outgoing {
     /// Audio.
-    Audio(Payload),
+    Audio {
+        /// It.
+        payload: Payload,
+        /// When its first byte is heard, by the clock.
+        begins: Time,
+    },
     /// A mark with this number.
     Mark(u64),
 }
@@ -235,8 +240,8 @@ impl Playback {
         if self.waiting == 0 && aligned && length <= self.room(now) && !self.is_stalled(now) {
             self.parts[index].received += length;
             self.received += length;
-            self.book_sent(index, length, now);
-            out(Outgoing::Audio(payload));
+            let begins = self.book_sent(index, length, now);
+            out(Outgoing::Audio { payload, begins });
             self.mark_if_due(index, out);
             return Taken::Booked;
         }
@@ -307,8 +312,9 @@ impl Playback {
                 };
                 let audio = self.parts[index].waiting.split_to(length);
                 self.waiting -= length;
-                self.book_sent(index, length as u64, now);
-                out(Outgoing::Audio(Payload::from_audio(&audio)));
+                let begins = self.book_sent(index, length as u64, now);
+                let payload = Payload::from_audio(&audio);
+                out(Outgoing::Audio { payload, begins });
             }
             self.mark_if_due(index, out);
             if !self.parts[index].waiting.is_empty() {
@@ -515,7 +521,8 @@ impl Playback {
         }
     }
 
-    fn book_sent(&mut self, index: usize, length: u64, now: Time) {
+    /// Gives when the first of these bytes is heard.
+    fn book_sent(&mut self, index: usize, length: u64, now: Time) -> Time {
         if self.outstanding(now) == 0 {
             // Twilio has run dry: playback begins again with this stretch. What it owes it owes from before.
             self.owed_since = self.acknowledge_by();
@@ -536,6 +543,7 @@ impl Playback {
         }
         part.sent += length;
         self.sent += length;
+        begins
     }
 
     fn mark_if_due(&mut self, index: usize, out: &mut impl FnMut(Outgoing)) {

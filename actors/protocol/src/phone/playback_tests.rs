@@ -30,7 +30,7 @@ impl Bench {
     fn play(&mut self, key: &PartKey, payload: Payload, now: Time) -> Taken {
         let (sent, marks) = (&mut self.sent, &mut self.marks);
         self.ledger.play(key, payload, now, &mut |out| match out {
-            Outgoing::Audio(payload) => sent.push(bytes_to_ms(payload.audio_bytes() as u64)),
+            Outgoing::Audio { payload, .. } => sent.push(bytes_to_ms(payload.audio_bytes() as u64)),
             Outgoing::Mark(number) => marks.push(number),
         })
     }
@@ -38,7 +38,7 @@ impl Bench {
     fn finish(&mut self, key: &PartKey, now: Time) {
         let (sent, marks) = (&mut self.sent, &mut self.marks);
         self.ledger.finish(key, now, &mut |out| match out {
-            Outgoing::Audio(payload) => sent.push(bytes_to_ms(payload.audio_bytes() as u64)),
+            Outgoing::Audio { payload, .. } => sent.push(bytes_to_ms(payload.audio_bytes() as u64)),
             Outgoing::Mark(number) => marks.push(number),
         });
     }
@@ -46,7 +46,7 @@ impl Bench {
     fn send(&mut self, now: Time) {
         let (sent, marks) = (&mut self.sent, &mut self.marks);
         self.ledger.send(now, &mut |out| match out {
-            Outgoing::Audio(payload) => sent.push(bytes_to_ms(payload.audio_bytes() as u64)),
+            Outgoing::Audio { payload, .. } => sent.push(bytes_to_ms(payload.audio_bytes() as u64)),
             Outgoing::Mark(number) => marks.push(number),
         });
     }

@@ -132,7 +132,7 @@ fn answer(lead_ms: u64, mut phone: Phone, interrupted_at: u64, figures: &mut Fig
         for sent in out {
             figures.messages += 1;
             let sent = match sent {
-                Outgoing::Audio(audio) => Sent::Audio(audio.audio_bytes() as u64),
+                Outgoing::Audio { payload, .. } => Sent::Audio(payload.audio_bytes() as u64),
                 Outgoing::Mark(number) => Sent::Mark(number),
             };
             phone.way.push((now + phone.away, sent));

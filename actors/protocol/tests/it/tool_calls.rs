@@ -150,6 +150,10 @@ fn a_call_in_an_answer_that_fails_or_is_cut_is_answered_once_after_its_output() 
                     "{status:?}, words {words}, tool after {takes:?}"
                 );
                 assert_eq!(runs(&rig).len(), 1);
+                // Nothing is left to be asked for behind that one.
+                rig.answers("resp_2", "item_2", 8, 200);
+                rig.pass(3_000);
+                assert!(rig.take_of(&["respond"]).is_empty(), "{status:?} {words}");
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::model::event::{ModelError, Refusal};
 
 /// What an error asks of us.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// A race that needs nothing done.
     Benign,

@@ -14,7 +14,6 @@ use crate::model::event::{
     SessionInfo, Usage,
 };
 use crate::wire::json::{Flag, Number, Text};
-use crate::wire::scan::{Scanner, once};
 use crate::wire::{ReadError, json};
 
 use super::MAX_MESSAGE;
@@ -68,55 +67,9 @@ struct Envelope<'a> {
 /// # Errors
 /// [`ReadError`] when the event cannot be used; the session goes on, the caller counts.
 pub fn read(message: &Bytes, ids: &mut Interner) -> Result<ModelEvent, ReadError> {
-    if let Some(event) = scan_delta(message, ids) {
-        return Ok(event);
-    }
     let text = std::str::from_utf8(message).map_err(|_| ReadError::Malformed)?;
     let envelope = json::object(text).ok_or(ReadError::Malformed)?;
     read_event(message, envelope, ids)
-}
-
-/// Reads an audio delta as plain as it is written, most of what a session sends.
-fn scan_delta(message: &Bytes, ids: &mut Interner) -> Option<ModelEvent> {
-    let mut scanner = Scanner::of_object(message)?;
-    let (mut kind, mut response, mut item) = (None, None, None);
-    let (mut part, mut delta) = (None, None);
-    while let Some(name) = scanner.member()? {
-        match name {
-            b"type" => {
-                once(&mut kind, scanner.string()?)?;
-                if !kind.is_some_and(is_audio_delta) {
-                    return None;
-                }
-            }
-            b"response_id" => once(&mut response, scanner.string()?)?,
-            b"item_id" => once(&mut item, scanner.string()?)?,
-            b"content_index" => once(&mut part, scanner.number()?)?,
-            b"delta" => once(&mut delta, scanner.audio(MAX_MESSAGE)?)?,
-            // These may be of any kind, and are other events'.
-            b"transcript" | b"call_id" | b"name" | b"arguments" | b"session" | b"response"
-            | b"item" | b"error" | b"rate_limits" => {
-                return None;
-            }
-            _ => scanner.skip()?,
-        }
-    }
-    kind.filter(|_| scanner.is_at_end())?;
-    let mut id = |text: &[u8]| Some(ids.id(std::str::from_utf8(text).ok()?));
-    let payload = delta?;
-    Some(ModelEvent::Audio {
-        part: u32::try_from(part.unwrap_or(0)).ok()?,
-        response: id(response?)?,
-        item: id(item?)?,
-        payload,
-    })
-}
-
-fn is_audio_delta(kind: &[u8]) -> bool {
-    matches!(
-        kind,
-        b"response.output_audio.delta" | b"response.audio.delta"
-    )
 }
 
 fn read_event(
@@ -126,7 +79,7 @@ fn read_event(
 ) -> Result<ModelEvent, ReadError> {
     let kind = envelope.kind.as_str().ok_or(ReadError::Incomplete)?;
     Ok(match kind {
-        kind if is_audio_delta(kind.as_bytes()) => {
+        "response.output_audio.delta" | "response.audio.delta" => {
             let (response, item, part) = place(&envelope, ids)?;
             let text = match envelope.delta.0.ok_or(ReadError::Incomplete)? {
                 Cow::Borrowed(text) => message.slice_ref(text.as_bytes()),

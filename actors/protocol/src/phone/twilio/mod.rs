@@ -3,7 +3,7 @@
 //! Source: <https://www.twilio.com/docs/voice/media-streams/websocket-messages>. Every number but the two in
 //! `mediaFormat` travels as a string there; both are taken here. Unknown fields are ignored, unknown events reported.
 
-mod ids;
+pub(super) mod ids;
 mod read;
 mod write;
 

@@ -391,7 +391,9 @@ impl Watched {
             assert!(late, "after the end: {effect:?}");
         }
         match effect {
-            Effect::Play { stream, payload } => {
+            Effect::Play {
+                stream, payload, ..
+            } => {
                 assert!(self.started, "audio before start");
                 assert_eq!(*stream, stream_sid());
                 let audio = audio_of(payload);

@@ -3,14 +3,17 @@
 //! They are renewed as a whole, between two requests. What verifies accepts every secret of its kind, so that a new one
 //! can be in force before the old one leaves; what signs takes the first.
 
+mod bearer;
+pub mod ticket;
+
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
-use crate::phone::ticket::{BearerToken, MintError, TicketIssuer};
-use crate::phone::twilio::signature::{Algorithm, Signed, is_valid_for_any};
 use crate::settings::{Secrets, Settings, Trust};
+use bearer::BearerToken;
+use ticket::{MintError, TicketIssuer};
 
 /// One reading of the secrets.
 pub(crate) struct Keys {
@@ -45,21 +48,9 @@ impl Keys {
         }
     }
 
-    /// Whether Twilio signed a request to one of these URLs, the spellings of the one it asked for.
-    pub(crate) fn is_signed(&self, urls: &[String], signed: Signed<'_>, signature: &str) -> bool {
-        let Some(tokens) = &self.twilio else {
-            return true;
-        };
-        let tokens: Vec<&[u8]> = tokens
-            .iter()
-            .map(|token| token.expose_secret().as_bytes())
-            .collect();
-        is_valid_for_any(Algorithm::HmacSha1, &tokens, urls, signed, signature)
-    }
-
-    /// Whether everybody is believed.
-    pub(crate) fn believes_everybody(&self) -> bool {
-        self.twilio.is_none()
+    /// What Twilio signs its requests with; `None` where everybody is believed.
+    pub(crate) const fn of_twilio(&self) -> Option<&Secrets> {
+        self.twilio.as_ref()
     }
 
     /// Whether `given` is one of the operator's tokens; `None` where nobody needs one. All are compared, so that the time

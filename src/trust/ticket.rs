@@ -1,4 +1,4 @@
-//! The ticket that opens a media socket, and the comparison of the operator's token.
+//! The ticket that opens a media socket.
 //!
 //! A ticket is minted when a signed webhook is answered and stands in the path of the stream's URL (Twilio strips
 //! queries there). It is bound to one call and a minute; the registry and the store see to it that it is used once.
@@ -232,33 +232,6 @@ pub fn fingerprint(ticket: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(ticket.as_bytes()))
 }
 
-/// Compares texts with the operator's token in a time that tells nothing about either, their lengths included.
-#[derive(Clone)]
-pub struct BearerToken {
-    digest: [u8; 32],
-}
-
-impl fmt::Debug for BearerToken {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("TokenEq")
-    }
-}
-
-impl BearerToken {
-    /// Keeps the token's hash.
-    pub fn new(token: &SecretString) -> Self {
-        Self {
-            digest: Sha256::digest(token.expose_secret().as_bytes()).into(),
-        }
-    }
-
-    /// Whether `given` is the token.
-    pub fn matches(&self, given: &str) -> bool {
-        let digest: [u8; 32] = Sha256::digest(given.as_bytes()).into();
-        self.digest.ct_eq(&digest).into()
-    }
-}
-
 fn keyed(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("HMAC takes keys of every length (RFC 2104)")
 }
@@ -417,20 +390,5 @@ mod tests {
             ticket.extend_from_slice(&mac);
             let _ = mint.verify(&URL_SAFE_NO_PAD.encode(ticket), at(1_000_000));
         }
-    }
-
-    #[test]
-    fn tokens_compare_whole() {
-        let token = BearerToken::new(&"sixteen-or-more!".to_owned().into());
-        assert!(token.matches("sixteen-or-more!"));
-        for wrong in [
-            "",
-            "sixteen-or-more",
-            "sixteen-or-more!!",
-            "Sixteen-or-more!",
-        ] {
-            assert!(!token.matches(wrong));
-        }
-        assert_eq!(format!("{token:?}"), "TokenEq");
     }
 }
