@@ -4,16 +4,14 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)] // tests, where a panic is the report
 
-mod support;
-
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::child::Helper;
-use support::process::{memory_kib, processor_time};
+use test_support::child::Helper;
+use test_support::proc::{memory_kib, processor_time};
 
 /// A frame of the service may take so many times what it takes the relay.
 const RATIO: f64 = 1.2;

@@ -15,7 +15,7 @@
 //!
 //! On 2026-11-29, 239 cases on either side: 0 failed, 234 ok, 3 informational, 2 not strict (6.4.3 and 6.4.4: UTF-8 is judged
 //! frame by frame, not byte by byte within one). Behind the close handshake the suite ends most connections to the phone
-//! leg itself, as this example does not; a call's socket is ended 150 ms after its close frame (`tests/hostile_frames.rs`).
+//! leg itself, as this example does not; a call's socket is ended 150 ms after its close frame (`tests/release/hostile_frames.rs`).
 
 use std::error::Error;
 use std::io;

@@ -1,8 +1,0 @@
-//! Callers who are sent to a person, and back when nobody takes them; and what an operator has a live call do.
-
-mod desk;
-mod door;
-mod rest;
-mod sent;
-mod switching;
-mod warm;
