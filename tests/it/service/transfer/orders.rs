@@ -47,7 +47,7 @@ async fn the_agent_says_what_the_operator_wants_and_knows_what_he_tells() {
 async fn bad_bodies_are_refused_and_change_nothing() {
     let service = usual().await;
     let line = service.line();
-    let steps = [listen(), Step::Wait { ms: 2_000 }, Step::HangUp];
+    let steps = [listen(), Step::Wait { ms: 8_000 }, Step::HangUp];
     let call = tokio::spawn(async move { line.call(caller(steps)).await });
     let sid = live(&service).await;
     let long = json!({"text": "ä".repeat(2_001)}).to_string();
