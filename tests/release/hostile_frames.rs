@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use serde_json::json;
+use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
 use test_support::http::Scrape;
 use test_support::phone::sid;
 use test_support::proc::processor_time;
@@ -14,7 +15,6 @@ use test_support::socket::{
     BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, PONG, Sender, TEXT, Verdict, frame,
 };
 use test_support::{Options, SOON, TestService, brief_with, caller, times, tone, until};
-use switchboard_kit::twilio::{CallEnd, CallOutcome, Step};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;

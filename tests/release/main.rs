@@ -5,6 +5,7 @@
 mod demo;
 mod hostile_frames;
 mod many_bookings;
+#[cfg(feature = "fault-hook")]
 mod many_calls;
 mod nothing_left;
 mod phone_faults;

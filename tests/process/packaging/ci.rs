@@ -179,7 +179,7 @@ fn ci_runs_the_readmes_test_command_and_the_linters_without_mercy() {
     for command in [
         "cargo fmt --all --check",
         "cargo clippy --workspace --all-targets --locked -- -D warnings",
-        "env RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --lib --bins --examples --no-deps --document-private-items --locked",
+        "env RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --lib --bin healthcheck --examples --no-deps --document-private-items --locked",
         TESTS,
     ] {
         assert!(steps.contains(&command), "{command} is not among {steps:?}");

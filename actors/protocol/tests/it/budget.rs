@@ -2,6 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::common::events::{
+    done_with_tools, model, phone_closed, response_done, response_started, setup, speech_started,
+    tool_call_as, tool_finished,
+};
+use crate::common::rig::Rig;
 use call_protocol::call::event::Event;
 use call_protocol::call::outcome::{EndReason, NextStep};
 use call_protocol::call::{Call, CallSetup, END_CALL, TRANSFER_CALL};
@@ -9,11 +14,6 @@ use call_protocol::checkpoint::Standing;
 use call_protocol::model::event::{ModelEvent, Usage};
 use call_protocol::model::openai::prices::price;
 use call_protocol::tool::ToolResult;
-use crate::common::events::{
-    done_with_tools, model, phone_closed, response_done, response_started, setup, speech_started,
-    tool_call_as, tool_finished,
-};
-use crate::common::rig::Rig;
 
 /// Audio tokens that cost a cent at the dearest model's price of 64 dollars a million.
 const CENT: u64 = 157;

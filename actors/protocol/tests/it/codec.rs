@@ -2,15 +2,15 @@
 
 use std::f64::consts::PI;
 
-use call_protocol::audio::payload::Payload;
-use call_protocol::audio::{AudioFormat, decode_sample, encode_sample};
-use call_protocol::call::effect::Peer;
-use call_protocol::model::event::{ModelEvent, SessionInfo};
 use crate::common::events::{
     audio_done, complaint, delta, error, model, opened, response_done, response_started,
     response_started_as, session, session_created, setup, speech_started, start_of,
 };
 use crate::common::rig::Rig;
+use call_protocol::audio::payload::Payload;
+use call_protocol::audio::{AudioFormat, decode_sample, encode_sample};
+use call_protocol::call::effect::Peer;
+use call_protocol::model::event::{ModelEvent, SessionInfo};
 
 /// Speech-like linear audio at 24 kHz: a voice of 140 Hz that rises and falls.
 fn linear(ms: usize) -> Vec<u8> {

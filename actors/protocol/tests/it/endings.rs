@@ -4,6 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::events::{
+    caller_words, connected, foreign_call, foreign_stream, frame, frame_on, good_start, hang_up,
+    key, mark_on, model, phone_closed, refused, response_done, response_started, setup,
+    speech_started, start, start_of, stop, stream_sid, tool_call,
+};
+use crate::common::rig::Rig;
 use call_protocol::audio::payload::PayloadError;
 use call_protocol::call::event::{Event, OperatorEvent};
 use call_protocol::call::outcome::{EndReason, NextStep};
@@ -12,12 +18,6 @@ use call_protocol::model::event::{ModelEvent, Refusal, Usage};
 use call_protocol::phone::AccountSid;
 use call_protocol::phone::event::{MediaFormat, PhoneEvent};
 use call_protocol::wire::{ReadError, SocketFault};
-use crate::common::events::{
-    caller_words, connected, foreign_call, foreign_stream, frame, frame_on, good_start, hang_up,
-    key, mark_on, model, phone_closed, refused, response_done, response_started, setup,
-    speech_started, start, start_of, stop, stream_sid, tool_call,
-};
-use crate::common::rig::Rig;
 
 /// An answer is over that cost 64 dollars.
 fn dear_response_done(response: &str) -> Event {

@@ -3,6 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::events::{
+    agent_words, caller_words, complaint, configured, delta, error, failed, model, model_closed,
+    opened, refused, response_started, session, session_created, setup, setup_greeting,
+    speech_started, speech_stopped, tool_call, voice,
+};
+use crate::common::rig::Rig;
 use call_protocol::audio::AudioFormat;
 use call_protocol::call::CallSetup;
 use call_protocol::call::effect::Effect;
@@ -11,12 +17,6 @@ use call_protocol::model::command::ModelCommand;
 use call_protocol::model::event::{ModelEvent, Refusal, SessionInfo};
 use call_protocol::model::openai::errors::understood;
 use call_protocol::time::Time;
-use crate::common::events::{
-    agent_words, caller_words, complaint, configured, delta, error, failed, model, model_closed,
-    opened, refused, response_started, session, session_created, setup, setup_greeting,
-    speech_started, speech_stopped, tool_call, voice,
-};
-use crate::common::rig::Rig;
 use serde_json::json;
 
 /// Milliseconds from a loss to the next dial.

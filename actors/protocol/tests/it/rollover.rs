@@ -4,17 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use call_protocol::call::CallSetup;
-use call_protocol::call::effect::Effect;
-use call_protocol::model::command::ModelCommand;
-use call_protocol::model::event::{ModelEvent, Refusal};
-use call_protocol::time::Time;
 use crate::common::events::{
     audio_done, caller_turn, caller_words, delta, model, model_closed, opened, response_done,
     response_started, setup, speech_started, speech_stopped, standby, voice,
 };
 use crate::common::rig::{Rig, audio_of};
 use crate::common::short::Of;
+use call_protocol::call::CallSetup;
+use call_protocol::call::effect::Effect;
+use call_protocol::model::command::ModelCommand;
+use call_protocol::model::event::{ModelEvent, Refusal};
+use call_protocol::time::Time;
 
 const HOUR_S: u64 = 3_600;
 

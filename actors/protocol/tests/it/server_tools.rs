@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::common::events::{model, response_started, setup};
+use crate::common::rig::Rig;
 use bytes::Bytes;
 use call_protocol::call::CallSetup;
 use call_protocol::call::effect::Peer;
 use call_protocol::call::event::Event;
 use call_protocol::ids::Interner;
 use call_protocol::model::openai;
-use crate::common::events::{model, response_started, setup};
-use crate::common::rig::Rig;
 use serde_json::{Value, json};
 
 /// A call whose model may use the tools of a weather server.

@@ -3,6 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::events::{
+    caller_turn, complaint, delta, done_as, done_with_server_calls, done_with_tools, hang_up, id,
+    model, model_closed, response_started, setup, setup_greeting, speech_started, speech_stopped,
+    tool_call_as, tool_finished, voice,
+};
+use crate::common::rig::Rig;
 use call_protocol::call::CallSetup;
 use call_protocol::call::effect::{Effect, Peer};
 use call_protocol::call::event::Event;
@@ -10,12 +16,6 @@ use call_protocol::model::command::ModelCommand;
 use call_protocol::model::event::{ItemDone, ItemKind, ModelEvent, ResponseDone, ResponseStatus};
 use call_protocol::tool::memory::ToolMemory;
 use call_protocol::tool::{Filler, FillerWords, ToolResult, ToolRun};
-use crate::common::events::{
-    caller_turn, complaint, delta, done_as, done_with_server_calls, done_with_tools, hang_up, id,
-    model, model_closed, response_started, setup, setup_greeting, speech_started, speech_stopped,
-    tool_call_as, tool_finished, voice,
-};
-use crate::common::rig::Rig;
 
 const WORDS: &[&str] = &["run", "tool_output", "respond", "tell", "violation"];
 

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use call_protocol::audio::{SILENCE, encode_sample};
-use call_protocol::call::{CallSetup, END_CALL, FILLER_AFTER};
-use call_protocol::model::event::ModelEvent;
-use call_protocol::time::Time;
-use call_protocol::tool::ToolResult;
 use crate::common::events::{
     caller_turn, caller_words, configured, delta, done_with_tools, model, model_closed,
     model_closed_after, opened, response_done, response_started, setup, setup_greeting,
     speech_started, speech_stopped, tool_call, tool_call_as, tool_finished, voice,
 };
 use crate::common::rig::Rig;
+use call_protocol::audio::{SILENCE, encode_sample};
+use call_protocol::call::{CallSetup, END_CALL, FILLER_AFTER};
+use call_protocol::model::event::ModelEvent;
+use call_protocol::time::Time;
+use call_protocol::tool::ToolResult;
 
 /// The byte the filler is made of.
 const FILLER: u8 = 0x33;
