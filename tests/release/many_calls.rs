@@ -8,6 +8,7 @@ use switchboard_actors::failpoints::{Action, arm, arm_always};
 use switchboard_kit::realtime::{Ended, Realtime};
 use switchboard_kit::twilio::load::{LoadPlan, LoadReport, load};
 use switchboard_kit::twilio::{CallEnd, CallOutcome, Step, StreamEnd};
+use test_support::chaos_fixture::{AGENTS, TALKS};
 use test_support::phone::closed_with;
 use test_support::proc::processor_time;
 use test_support::{
@@ -16,23 +17,6 @@ use test_support::{
 use tokio::task::JoinHandle;
 
 const CALLS: u32 = 200;
-
-/// The number of the agent that speaks first; every other one is answered by an agent that waits, as load calls need.
-const TALKS: &str = "+15550101";
-
-const AGENTS: &str = r#"
-default_agent = "quiet"
-[agents.quiet]
-instructions = "You wait."
-greeting = { mode = "wait" }
-[agents.spa]
-numbers = ["+15550101"]
-instructions = "You answer the phone of a spa."
-greeting = { mode = "model", text = "Greet the caller." }
-[fallback]
-say = "We have a technical problem."
-dial = ""
-"#;
 
 /// A greeting of four seconds: long enough to break something in the middle of it.
 fn model() -> Realtime {

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard_kit::realtime::{Realtime, Step as Answer, ToolCall};
-use switchboard_kit::twilio::{CallEnd, Pace, Scripted, Step};
-use url::Url;
+use switchboard_kit::twilio::{CallEnd, Scripted, Step};
 
 use test_support::child::{Serving, run};
-use test_support::process_fixture::{Folder, at, lasting_address, standing_document};
-use test_support::{MODEL_KEY, SOON, brief_with, line_to, listen, say, tone, until};
+use test_support::process_fixture::{Folder, at, lasting_address, line_with_fallback};
+use test_support::{MODEL_KEY, SOON, brief_with, listen, say, tone, until};
 
 /// Where Twilio waits while no process listens.
 const STANDBY: &str = "<Response><Pause length=\"1\"/>\
@@ -86,13 +85,7 @@ async fn killed_after(wait: Duration) -> String {
         config.display().to_string(),
     );
     let mut first = Serving::start(&variables).await;
-    let standby = standing_document(STANDBY).await;
-    let mut line = line_to(first.public);
-    line.pace = Pace {
-        ms_per_second: 1_000,
-        ..Pace::fast()
-    };
-    line.fallback = Some(Url::parse(&format!("http://{standby}/")).unwrap());
+    let line = line_with_fallback(first.public, STANDBY).await;
     let call = tokio::spawn(async move {
         let steps = [
             listen(),

@@ -1,11 +1,10 @@
 //! The caller hangs up while no process has their call.
 
-use switchboard_kit::twilio::{CallEnd, Pace, Scripted, Step};
-use url::Url;
+use switchboard_kit::twilio::{CallEnd, Scripted, Step};
 
 use test_support::child::Serving;
-use test_support::process_fixture::{Folder, at, lasting_address, metrics, standing_document};
-use test_support::{MODEL_KEY, PUBLIC, SOON, brief, line_to, listen, until};
+use test_support::process_fixture::{Folder, at, lasting_address, line_with_fallback, metrics};
+use test_support::{MODEL_KEY, PUBLIC, SOON, brief, listen, until};
 
 /// Where Twilio waits: longer than the caller does, who hangs up in the middle of it.
 const STANDBY: &str = "<Response><Pause length=\"4\"/>\
@@ -17,13 +16,7 @@ async fn a_caller_who_hangs_up_between_two_processes_leaves_one_last_line_and_no
     let model = brief().keys([MODEL_KEY]).start().await.unwrap();
     let variables = at(folder.variables(&model.url(), &[]), lasting_address());
     let mut first = Serving::start(&variables).await;
-    let standby = standing_document(STANDBY).await;
-    let mut line = line_to(first.public);
-    line.pace = Pace {
-        ms_per_second: 1_000,
-        ..Pace::fast()
-    };
-    line.fallback = Some(Url::parse(&format!("http://{standby}/")).unwrap());
+    let mut line = line_with_fallback(first.public, STANDBY).await;
     line.status_callback = Some(format!("{PUBLIC}/call-status"));
     let steps = [listen(), Step::Wait { ms: 4_500 }, Step::HangUp];
     let call = tokio::spawn(async move { line.call(Scripted::new(steps, 30_000)).await });

@@ -7,14 +7,13 @@ use serde_json::{Value, json};
 use switchboard_kit::realtime::{
     Realtime, Resume, Running, Say, Session, Step as Answer, ToolCall,
 };
-use switchboard_kit::twilio::{CallEnd, Pace, Scripted, Step};
-use url::Url;
+use switchboard_kit::twilio::{CallEnd, Scripted, Step};
 
 use test_support::child::Serving;
 use test_support::http::Request;
-use test_support::process_fixture::{Folder, at, lasting_address, operator, standing_document};
+use test_support::process_fixture::{Folder, at, lasting_address, line_with_fallback, operator};
 use test_support::tool_server::{Does, ToolServer};
-use test_support::{ADMIN_TOKEN, MODEL_KEY, SOON, brief_with, line_to, listen, say, tone, until};
+use test_support::{ADMIN_TOKEN, MODEL_KEY, SOON, brief_with, listen, say, tone, until};
 
 /// Where Twilio waits while no process listens.
 const STANDBY: &str = "<Response><Pause length=\"1\"/>\
@@ -194,13 +193,7 @@ async fn killed(name: &'static str, kill: Kill, knows_its_key: bool) -> Round {
     let config = config.display().to_string();
     variables.insert("SWITCHBOARD_CONFIG".to_owned(), config);
     let mut first = Serving::start(&variables).await;
-    let standby = standing_document(STANDBY).await;
-    let mut line = line_to(first.public);
-    line.pace = Pace {
-        ms_per_second: 1_000,
-        ..Pace::fast()
-    };
-    line.fallback = Some(Url::parse(&format!("http://{standby}/")).unwrap());
+    let line = line_with_fallback(first.public, STANDBY).await;
     let call = tokio::spawn(async move {
         let steps = [
             listen(),

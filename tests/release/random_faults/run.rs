@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use switchboard_kit::chaos::Chaos;
 use switchboard_kit::realtime::{Realtime, Recording, Running, Script, Step as Answer, ToolCall};
-use switchboard_kit::twilio::{CallOutcome, DialAnswer, Line, Pace};
+use switchboard_kit::twilio::{CallOutcome, DialAnswer, Line};
 use tokio::sync::mpsc;
-use url::Url;
 
 use super::breaking::{Breakable, break_all};
 use super::callers::{self, Over};
@@ -19,8 +18,8 @@ use super::plan::plan;
 use super::process::{Processes, Stops};
 use super::records;
 use super::silence::{self, BAR_MS, Silence, Silences};
-use test_support::process_fixture::{percentile, standing_document};
-use test_support::{MODEL_KEY, PUBLIC, SOON, line_to, times, tone};
+use test_support::process_fixture::{line_with_fallback, percentile};
+use test_support::{MODEL_KEY, PUBLIC, SOON, times, tone};
 
 /// How long calls may go on when no more come.
 const LAST_ROUND: Duration = Duration::from_secs(8);
@@ -220,13 +219,7 @@ pub(crate) async fn run(seed: u64, at_once: usize, length: Duration) {
     let url = format!("ws://{}/v1/realtime", to_model.address());
     let mut processes =
         Processes::start(&front_proxy, &url, &order_server.address.to_string()).await;
-    let standby = standing_document(STANDBY).await;
-    let mut line = line_to(to_service.address());
-    line.pace = Pace {
-        ms_per_second: 1_000,
-        ..Pace::fast()
-    };
-    line.fallback = Some(Url::parse(&format!("http://{standby}/")).unwrap());
+    let mut line = line_with_fallback(to_service.address(), STANDBY).await;
     line.status_callback = Some(format!("{PUBLIC}/call-status"));
     line.dial = vec![DialAnswer::Answered { talk_ms: 300 }];
 

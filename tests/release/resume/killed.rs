@@ -2,14 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use switchboard_kit::twilio::{CallEnd, Pace, Step, StreamEnd};
-use url::Url;
+use switchboard_kit::twilio::{CallEnd, Step, StreamEnd};
 
 use test_support::child::Serving;
 use test_support::process_fixture::{
-    Folder, Timed, at, have_turns, lasting_address, metrics, percentile, standing_document,
+    Folder, Timed, at, have_turns, lasting_address, line_with_fallback, metrics, percentile,
 };
-use test_support::{MODEL_KEY, SOON, brief_with, line_to, listen, say, times, tone, turns};
+use test_support::{MODEL_KEY, SOON, brief_with, listen, say, times, tone, turns};
 
 /// The number's fallback URL, kept where it is always reachable: while no process listens, Twilio waits a second and
 /// asks again. Without it Twilio ends a call whose `action` request fails (error 11200).
@@ -53,13 +52,7 @@ async fn kill_with(calls: usize) -> String {
         .unwrap();
     let variables = at(folder.variables(&model.url(), &[]), lasting_address());
     let mut first = Serving::start(&variables).await;
-    let standby = standing_document(STANDBY).await;
-    let mut line = line_to(first.public);
-    line.pace = Pace {
-        ms_per_second: 1_000,
-        ..Pace::fast()
-    };
-    line.fallback = Some(Url::parse(&format!("http://{standby}/")).unwrap());
+    let line = line_with_fallback(first.public, STANDBY).await;
     let answered = calls / 2;
     let running: Vec<_> = (0..calls)
         .map(|number| {

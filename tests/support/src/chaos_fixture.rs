@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::{Options, TestService, times, turns};
 
 /// The number of the agent that speaks first; every other one waits, as load calls need.
-const TALKS: &str = "+15550101";
+pub const TALKS: &str = "+15550101";
 
 /// Added delay in milliseconds that one frame in a hundred may have beside a fault. Twice and a half of what a service alone
 /// keeps: these frames also pass the proxy both ways, in an unoptimised build, beside other tests.
@@ -22,7 +22,8 @@ const BESIDE_MS: f64 = 25.0;
 /// the model's.
 const WAKE_UPS: f64 = 8.0;
 
-const AGENTS: &str = r#"
+/// One agent that speaks first, and one that waits.
+pub const AGENTS: &str = r#"
 default_agent = "quiet"
 [agents.quiet]
 instructions = "You wait."

@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use switchboard_kit::twilio::CallOutcome;
+use switchboard_kit::twilio::{CallOutcome, Line, Pace};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use url::Url;
 
 use crate::child::Serving;
 use crate::http::{Request, Scrape};
-use crate::{ADMIN_TOKEN, SOON, environment, until};
+use crate::{ADMIN_TOKEN, SOON, environment, line_to, until};
 
 /// A data directory that goes with the test.
 pub struct Folder(pub PathBuf);
@@ -134,6 +135,18 @@ pub fn percentile(values: &mut [u64], share: usize) -> u64 {
     values.sort_unstable();
     let index = (values.len() * share).div_ceil(100).max(1) - 1;
     values.get(index).copied().unwrap_or(0)
+}
+
+/// A phone line in real time to a process that may be killed: where nobody listens, Twilio takes this document.
+pub async fn line_with_fallback(public: SocketAddr, twiml: &'static str) -> Line {
+    let standby = standing_document(twiml).await;
+    let mut line = line_to(public);
+    line.pace = Pace {
+        ms_per_second: 1_000,
+        ..Pace::fast()
+    };
+    line.fallback = Some(Url::parse(&format!("http://{standby}/")).unwrap());
+    line
 }
 
 /// A document that is always there, such as a TwiML Bin at Twilio itself; ends with the test.

@@ -96,17 +96,7 @@ impl Call {
         if !self.phone.is_away() || self.model.is_lost() {
             return;
         }
-        for timer in [
-            Timer::Dial,
-            Timer::Configure,
-            Timer::Redial,
-            Timer::Retry,
-            Timer::CatchUp,
-            Timer::TakeNext,
-            Timer::NextSession,
-        ] {
-            self.timers.stop(timer);
-        }
+        self.stop_session_timers();
         self.drop_standby();
         self.effects
             .push_back(Effect::CloseModel(self.model.current().id()));

@@ -155,14 +155,8 @@ impl Call {
         self.lose_model_until(why, fatal, None, now);
     }
 
-    /// The same, and the server named a time before which it wants to hear of nobody.
-    pub(super) fn lose_model_until(
-        &mut self,
-        why: &'static str,
-        fatal: bool,
-        named: Option<Duration>,
-        now: Time,
-    ) {
+    /// Nothing is awaited of the session in use any more, nor of a dial.
+    pub(in crate::call) fn stop_session_timers(&mut self) {
         for timer in [
             Timer::Dial,
             Timer::Configure,
@@ -173,6 +167,17 @@ impl Call {
         ] {
             self.timers.stop(timer);
         }
+    }
+
+    /// The same, and the server named a time before which it wants to hear of nobody.
+    pub(super) fn lose_model_until(
+        &mut self,
+        why: &'static str,
+        fatal: bool,
+        named: Option<Duration>,
+        now: Time,
+    ) {
+        self.stop_session_timers();
         if !fatal && self.take_standby("rescued", now) {
             return;
         }
