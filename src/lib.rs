@@ -154,7 +154,7 @@
 //! * `call-protocol` imports neither, and asks nobody for the time.
 //! * Handlers here contain no rule about a call, and a function of theirs has at most twenty lines.
 //! * An area imports those below it: `commands` → `service` → `phone`, `admin` → `calls` → `agents`, `trust` → `settings`. The
-//!   arrows of all packages, and what never happens, stand in `tests/packaging/arrows/rules.rs`; a test reads the imports.
+//!   arrows of all packages, and what never happens, stand in `tests/process/packaging/arrows/rules.rs`; a test reads the imports.
 //! * After start no file is read or written here but by commands, by a reload, and by the appointment book, which is off
 //!   the threads that carry audio.
 //!

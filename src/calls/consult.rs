@@ -27,7 +27,7 @@ pub(crate) struct Carrier {
     pub(crate) gone: Option<String>,
 }
 
-/// Which wish of which call a request is about; the carrier signs it with the URL.
+/// Which consultation of which call a request is about; the carrier signs it with the URL.
 #[derive(Clone, Copy)]
 pub(crate) struct ConsultId {
     pub(crate) call: CallSid,
@@ -46,8 +46,8 @@ pub(crate) enum Wanted {
 }
 
 /// Tells the call what a person does.
-pub(crate) async fn tell(calls: &Calls, wish: ConsultId, event: ConsultEvent) -> Wanted {
-    if let Some(found) = calls.table.ask(Find(wish.call)).await.flatten() {
+pub(crate) async fn tell(calls: &Calls, id: ConsultId, event: ConsultEvent) -> Wanted {
+    if let Some(found) = calls.table.ask(Find(id.call)).await.flatten() {
         let order = Order(OperatorEvent::Consult(event));
         match found.orders.send(order).await {
             Ok(Ok(())) => return Wanted::Yes,
@@ -56,11 +56,11 @@ pub(crate) async fn tell(calls: &Calls, wish: ConsultId, event: ConsultEvent) ->
             Ok(Err(_)) | Err(_) => {}
         }
     }
-    let Some(left) = calls.left(wish.call).await else {
+    let Some(left) = calls.left(id.call).await else {
         return Wanted::No;
     };
-    let is_he = |person: &Person| person.attempt == wish.attempt;
-    if !left.person.as_ref().is_some_and(is_he) {
+    let is_meant = |person: &Person| person.attempt == id.attempt;
+    if !left.person.as_ref().is_some_and(is_meant) {
         return Wanted::No;
     }
     match left.aftermath().0 {
@@ -74,7 +74,7 @@ pub(crate) async fn tell(calls: &Calls, wish: ConsultId, event: ConsultEvent) ->
 /// gives for a target. A caller who has talked with the person is past that.
 pub(crate) fn fetch_back(
     calls: &Arc<Calls>,
-    wish: ConsultId,
+    id: ConsultId,
     back: impl FnOnce(Option<&Destination>) -> String + 'static,
 ) {
     let calls = calls.clone();
@@ -83,18 +83,19 @@ pub(crate) fn fetch_back(
             return;
         };
         actix::clock::sleep(MEETING_IS_OVER).await;
-        let Some(left) = calls.left(wish.call).await else {
+        let Some(left) = calls.left(id.call).await else {
             return;
         };
-        let is_his =
-            |person: &Person| person.attempt == wish.attempt && person.stage == Stage::Waiting;
-        if left.aftermath().0 != NextStep::Transfer || !left.person.as_ref().is_some_and(is_his) {
+        let is_waiting =
+            |person: &Person| person.attempt == id.attempt && person.stage == Stage::Waiting;
+        if left.aftermath().0 != NextStep::Transfer || !left.person.as_ref().is_some_and(is_waiting)
+        {
             return;
         }
         let target = left.person.map(|person| person.to);
         let change = Change::Url(back(target.as_ref()));
-        let result = carrier.rest.change(wish.call, &change).await;
-        report(wish.call, "caller fetched back to the agent", result);
+        let result = carrier.rest.change(id.call, &change).await;
+        report(id.call, "caller fetched back to the agent", result);
     });
 }
 

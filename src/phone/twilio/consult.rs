@@ -35,13 +35,13 @@ pub(crate) fn id_of(request: &HttpRequest) -> Option<ConsultId> {
 }
 
 /// It as a query.
-pub(crate) fn query(wish: ConsultId) -> String {
-    format!("call={}&attempt={}", wish.call.as_str(), wish.attempt)
+pub(crate) fn query(id: ConsultId) -> String {
+    format!("call={}&attempt={}", id.call.as_str(), id.attempt)
 }
 
-/// Where caller and person meet: one room for each wish, and nothing personal in its name.
-pub(crate) fn room(wish: ConsultId) -> String {
-    format!("{}-{}", wish.call.as_str(), wish.attempt)
+/// Where caller and person meet: one room for each consultation, and nothing personal in its name.
+pub(crate) fn room(id: ConsultId) -> String {
+    format!("{}-{}", id.call.as_str(), id.attempt)
 }
 
 /// What somebody hears who has answered and whose caller does not come.
@@ -60,31 +60,31 @@ pub(crate) async fn status(
     request: HttpRequest,
     webhook: Webhook,
 ) -> HttpResponse {
-    let Some(wish) = id_of(&request) else {
+    let Some(id) = id_of(&request) else {
         return HttpResponse::BadRequest().finish();
     };
     if !webhook.is_over() {
         return HttpResponse::NoContent().finish();
     }
-    match told_gone(&state, &webhook, wish).await {
+    match told_gone(&state, &webhook, id).await {
         // Twilio is asked to come back (`rp=5xx`): whoever takes the call over has to know.
         Wanted::Soon => HttpResponse::ServiceUnavailable().finish(),
         Wanted::Yes | Wanted::No => {
             let here = state.clone();
             let back = move |to: Option<&_>| here.address.of(&after_dial::path_when_declined(to));
-            fetch_back(&state.calls, wish, back);
+            fetch_back(&state.calls, id, back);
             HttpResponse::NoContent().finish()
         }
     }
 }
 
 /// Tells the call that the person is gone.
-async fn told_gone(state: &PhoneState, webhook: &Webhook, wish: ConsultId) -> Wanted {
+async fn told_gone(state: &PhoneState, webhook: &Webhook, id: ConsultId) -> Wanted {
     let status = webhook.form.get("CallStatus").unwrap_or_default();
     // One that was answered and taken by nobody is `completed`, too.
     let why = Unreached::from_label(status).unwrap_or(Unreached::Declined);
-    let attempt = wish.attempt;
-    let wanted = tell(&state.calls, wish, ConsultEvent::Gone { attempt, why }).await;
-    log::info!(target: "switchboard::person", call_sid = wish.call.as_str(), leg = webhook.call.as_str(), attempt, status, wanted:?; "person's call is over");
+    let attempt = id.attempt;
+    let wanted = tell(&state.calls, id, ConsultEvent::Gone { attempt, why }).await;
+    log::info!(target: "switchboard::person", call_sid = id.call.as_str(), leg = webhook.call.as_str(), attempt, status, wanted:?; "person's call is over");
     wanted
 }

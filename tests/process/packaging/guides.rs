@@ -73,6 +73,38 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// What a text names in backticks that stands in one of the project's folders.
+fn named_files(text: &str) -> impl Iterator<Item = &str> {
+    const FOLDERS: [&str; 4] = ["src/", "actors/", "tests/", "docker/"];
+    let names = text.split('`').skip(1).step_by(2);
+    names.filter(|name| {
+        FOLDERS.iter().any(|folder| name.starts_with(folder)) && !name.contains([' ', '*', '{'])
+    })
+}
+
+#[test]
+fn the_files_that_guides_and_crate_docs_name_exist() {
+    const CRATES: [&str; 3] = [
+        "src/lib.rs",
+        "actors/src/lib.rs",
+        "actors/protocol/src/lib.rs",
+    ];
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut named, mut missing) = (0, Vec::new());
+    for page in GUIDES.iter().chain(&CRATES) {
+        for line in read(page).lines() {
+            for name in named_files(line) {
+                named += 1;
+                if !top.join(name).exists() {
+                    missing.push(format!("{page}: {name}"));
+                }
+            }
+        }
+    }
+    assert!(named > 40, "{named} files are named");
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
 #[test]
 fn the_readme_is_read_in_ten_minutes() {
     let readme = read("README.md");
